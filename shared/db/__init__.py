@@ -1,0 +1,1 @@
+"""The database: typed models, clocks and sessions. The database is the truth."""

@@ -1,0 +1,16 @@
+"""Prefixed, sortable ids: `trn_` + 26 characters of ULID (48-bit milliseconds, 80 random bits; Crockford base 32)."""
+
+import secrets
+import time
+from typing import Literal
+
+Prefix = Literal["trn", "gen", "mdl", "art", "ckp", "dst", "wrk", "rqs"]
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id(prefix: Prefix) -> str:
+    """A fresh id. Ids made in different milliseconds sort by time."""
+    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    digits = [_ALPHABET[number >> shift & 31] for shift in range(125, -5, -5)]
+    return f"{prefix}_{''.join(digits)}"

@@ -1,0 +1,90 @@
+"""What a model type promises, without torch: its hyperparameters, presets, sampling parameters and memory estimate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class Hyperparameters(BaseModel):
+    """Fields that every model type has. Subclasses add their own; defaults are the `fast` preset's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    epochs: int = Field(ge=1, le=100_000)
+    batch_size: int = Field(ge=1, le=65_536)
+    learning_rate: float = Field(gt=0, le=10)
+
+
+class SamplingParameters(BaseModel):
+    """Base of a model type's sampling parameters."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetShape:
+    """What a memory estimate or a bound needs to know of a dataset; unknown numbers are None.
+
+    examples: images, or characters of text. height, width, channels, classes: of images. vocabulary: distinct characters.
+    """
+
+    kind: Literal["images", "text"]
+    examples: int | None = None
+    height: int = 28
+    width: int = 28
+    channels: int = 1
+    classes: int | None = None
+    vocabulary: int | None = None
+
+
+class MemoryEstimate(Protocol):
+    """Upper estimate, in bytes, of what one training run needs beside the interpreter and torch themselves."""
+
+    def __call__(self, hyperparameters: Any, dataset: DatasetShape) -> int: ...
+
+
+class SamplingMemoryEstimate(Protocol):
+    """Upper estimate, in bytes, of what one generation needs beside the loaded model."""
+
+    def __call__(self, hyperparameters: Any, sampling: Any, dataset: DatasetShape) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelType:
+    """One line of the registry.
+
+    implementation: `module:Class` of the torch model, imported by workers only.
+    sampling: a TypeAdapter, since a model type may have several modes (a discriminated union).
+    presets: overrides of the defaults by preset name; `fast` is the default preset.
+    formats: output formats, the default first.
+    selection: metric that picks the best checkpoint, and whether lower or higher is better.
+    """
+
+    name: str
+    title: str
+    summary: str
+    data_kind: Literal["images", "text"]
+    default_dataset: str
+    fallback_dataset: str  # one that is always there
+    hyperparameters: type[Hyperparameters]
+    sampling: TypeAdapter[Any]
+    presets: Mapping[str, Mapping[str, Any]]
+    formats: tuple[str, ...]
+    metrics: tuple[str, ...]
+    quality: tuple[str, ...]
+    selection: tuple[str, Literal["min", "max"]]
+    implementation: str
+    training_bytes: MemoryEstimate
+    sampling_bytes: SamplingMemoryEstimate
+    needs_labels: bool = False
+    demo: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters of the short demonstration job
+    demo_sampling: Mapping[str, Any] = field(default_factory=dict)
+
+    def resolve(self, preset: str, overrides: Mapping[str, Any]) -> Hyperparameters:
+        """All hyperparameters of a job: defaults, then the preset's, then the user's.
+
+        Raises pydantic.ValidationError for a bad value and KeyError for an unknown preset.
+        """
+        return self.hyperparameters.model_validate({**self.presets[preset], **overrides})

@@ -1,0 +1,87 @@
+"""Every setting of Mimeo. Read once from `MIMEO_*` variables, then frozen and passed in; nothing else reads them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Bytes = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """The configuration of one process. Field `lease_s` is the variable `MIMEO_LEASE_S`, and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="MIMEO_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path(".mimeo"), description="Folder of the database, files, sockets and logs of this stack.")
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port the API listens on.")
+    public_url: str | None = Field(None, description="Address users reach the API at, when a proxy changes it.")
+    datasets_dir: Path | None = Field(None, description="Folder searched first for datasets (torchvision layout, `text/NAME.txt`).")
+    offline: bool = Field(False, description="Never download a dataset.")
+    database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; SQLite in `MIMEO_HOME` when unset.")
+    redis_url: SecretStr | None = Field(None, description="Redis URL; the embedded server's socket in `MIMEO_HOME` when unset.")
+    storage_url: str | None = Field(None, description="fsspec URL of checkpoints and samples; `MIMEO_HOME/storage` when unset.")
+    lease_s: Seconds = Field(30.0, description="A worker silent for this long loses its job.")
+    heartbeat_s: Seconds = Field(5.0, description="How often a worker renews its lease.")
+    control_poll_s: Seconds = Field(0.5, description="How often a worker looks for a cancel or a pause.")
+    reconcile_s: Seconds = Field(1.0, description="How often the reconciler looks at the jobs.")
+    hint_stale_s: Seconds = Field(15.0, description="A queued job whose hint is older than this is sent again.")
+    backoff_s: Seconds = Field(5.0, description="Wait before the second attempt; doubles each time, with jitter.")
+    backoff_max_s: Seconds = Field(300.0, description="Longest wait between attempts.")
+    stall_timeout_s: Seconds = Field(600.0, description="A trainer that reports nothing for this long is killed.")
+    stop_grace_s: Seconds = Field(20.0, description="Time a trainer has to write its checkpoint when asked to stop.")
+    worker_memory_bytes: Bytes | None = Field(None, description="Memory a job may plan with; the machine's when unset.")
+    generation_cache_bytes: Bytes = Field(1 << 30, description="Models kept warm in a generation worker.")
+    max_body_bytes: Bytes = Field(1 << 20, description="Largest JSON request.")
+    max_upload_bytes: Bytes = Field(64 << 20, description="Largest uploaded dataset.")
+    api_threads: int = Field(16, ge=2, le=256, description="Request threads of the API process.")
+    log_format: Literal["console", "json"] = Field("console", description="Log lines for people or for machines.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
+
+    @property
+    def home_path(self) -> Path:
+        """`home`, absolute."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def redis_socket(self) -> Path:
+        """Unix socket of the embedded Redis."""
+        return self.home_path / "run" / "redis.sock"
+
+    @property
+    def resolved_database_url(self) -> str:
+        """SQLAlchemy URL, with the SQLite default filled in."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.home_path / 'mimeo.db'}"
+
+    @property
+    def resolved_redis_url(self) -> str:
+        """Redis URL in redis-py's form (`redis://…` or `unix://…`), with the embedded default filled in."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        return f"unix://{self.redis_socket}"
+
+    @property
+    def celery_broker_url(self) -> str:
+        """The Redis URL in kombu's form: Unix sockets are `redis+socket://` there."""
+        url = self.resolved_redis_url
+        return url.replace("unix://", "redis+socket://", 1)
+
+    @property
+    def resolved_storage_url(self) -> str:
+        """fsspec URL of the artifact store."""
+        return self.storage_url or f"file://{self.home_path / 'storage'}"
+
+    @property
+    def runs_path(self) -> Path:
+        """Scratch folders of the runs on this machine."""
+        return self.home_path / "runs"
+
+    @property
+    def downloads_path(self) -> Path:
+        """Where downloaded datasets are kept."""
+        return self.home_path / "datasets"

@@ -1,0 +1,125 @@
+"""What the loop and the generation worker ask of a model. A model owns its optimizers; the loop owns time."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from shared.model_types.base import Hyperparameters
+from worker.data import Dataset
+
+StepMetrics = Mapping[str, Tensor]
+"""Training figures of one step: detached 0-d tensors on the model's device, so that reading them is the loop's choice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What one look at the model shows.
+
+    name: file stem, unique within the epoch (`grid`, `t0.25`). content: text, or an image uint8 [H, W] or [H, W, 3].
+    meta: what it is (temperature, prompt, rows, columns, labels …), JSON-serialisable.
+    """
+
+    name: str
+    content: str | np.ndarray
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generated:
+    """What one generation request gives: `texts`, or `images` float32 [N, C, H, W] in [0, 1] shown in rows × columns,
+    or `arrays`: named float32 arrays (latents of `encode`).
+
+    meta: what it shows, JSON-serialisable; becomes the job's `output`.
+    """
+
+    texts: list[str] | None = None
+    images: np.ndarray | None = None
+    rows: int = 0
+    columns: int = 0
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+class GenerativeModel(nn.Module, ABC):
+    """A generative model that Mimeo can train, resume bit-exactly and sample.
+
+    Everything random in `training_step` comes from torch's default generators, which the loop seeds from
+    (seed, epoch, step) before each step; the order of data comes from (seed, epoch). So the position is enough to
+    continue, and no generator state is ever saved.
+    """
+
+    hyperparameters: Hyperparameters
+    selection_metric: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def for_data(cls, hyperparameters: Any, dataset: Dataset) -> "GenerativeModel":
+        """A freshly initialised model that fits the dataset. Weights come from torch's default generator (seeded)."""
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "GenerativeModel":
+        """A model of the right shape from `config()`, for loading weights into. Needs no dataset."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """JSON that rebuilds the model: hyperparameters, character set, image shape, classes."""
+
+    # --- training -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def start_training(self, dataset: Dataset, *, seed: int) -> None:
+        """Make optimizers and schedules and put the data where the steps need it. Called once, after .to(device)."""
+
+    @abstractmethod
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in one epoch, the same every epoch."""
+
+    @abstractmethod
+    def batches(self, epoch: int, first_step: int) -> Iterator[Any]:
+        """Batches of an epoch (1-based) from step `first_step` (0-based within the epoch) to its end."""
+
+    @abstractmethod
+    def training_step(self, batch: Any) -> StepMetrics:
+        """One optimizer step (or one of each, for adversarial models)."""
+
+    @abstractmethod
+    def examples_per_step(self) -> int:
+        """Examples (images, or predicted characters) one step learns from: what `examples_per_s` counts."""
+
+    @abstractmethod
+    def training_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything beside the weights that the next step depends on: tensors, and JSON values."""
+
+    @abstractmethod
+    def load_training_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Undo `training_state`, exactly."""
+
+    # --- looking at it ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def evaluate(self) -> dict[str, float]:
+        """Cheap figures on held-out data, for every checkpoint; includes the selection metric."""
+
+    @abstractmethod
+    def final_quality(self) -> dict[str, float]:
+        """Full evaluation of the weights as they are, by DESIGN's quality names."""
+
+    @abstractmethod
+    def epoch_samples(self, epoch: int) -> list[Sample]:
+        """What to show after an epoch, from one fixed seed, so that epochs compare."""
+
+    @abstractmethod
+    def generate(self, sampling: Any, *, seed: int, dataset: Dataset | None = None) -> Generated:
+        """Sample. `dataset` is given where the sampling reads real examples (`reconstruct`, `encode`)."""
+
+
+@torch.no_grad()
+def count_parameters(model: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
