@@ -1,0 +1,173 @@
+"""The main job over HTTP on the real stack, for every model type: submit, watch, fetch, generate, download."""
+
+import hashlib
+import io
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.acceptance.stack import wait_for_job
+
+Json = dict[str, Any]
+
+TRAINING: dict[str, Json] = {
+    "lstm": {
+        "model_type": "lstm",
+        "dataset": "python-source",
+        "hyperparameters": {"epochs": 2, "hidden_sizes": [48, 32]},
+        "seed": 7,
+    },
+    "vae": {"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 4}, "seed": 7},
+    "acgan": {"model_type": "acgan", "dataset": "digits", "hyperparameters": {"epochs": 2}, "seed": 7},
+}
+
+
+def download(http: httpx.Client, artifact: Json) -> bytes:
+    response = http.get(artifact["urls"]["content"])
+    assert response.status_code == 200
+    assert hashlib.sha256(response.content).hexdigest() == artifact["sha256"]
+    assert len(response.content) == artifact["size"]
+    return response.content
+
+
+def generate(http: httpx.Client, request: Json) -> Json:
+    response = http.post("/v1/generation-jobs", json=request, headers={"Prefer": "wait=60"})
+    assert response.status_code in {200, 201, 202}, response.text
+    job: Json = response.json()
+    assert job["status"] == "succeeded", job
+    return job
+
+
+@pytest.fixture(scope="module", params=sorted(TRAINING))
+def trained(request: pytest.FixtureRequest, http: httpx.Client) -> Json:
+    accepted = http.post("/v1/training-jobs", json=TRAINING[request.param])
+    assert accepted.status_code == 202, accepted.text
+    assert accepted.headers["Location"].endswith(accepted.json()["id"])
+    job = wait_for_job(http, f"/v1/training-jobs/{accepted.json()['id']}")
+    assert job["status"] == "succeeded", job["error"]
+    return job
+
+
+def test_training_job_succeeds_and_reports_all_its_steps(trained: Json) -> None:
+    progress = trained["progress"]
+    assert progress["step"] == progress["steps"] > 0
+    assert progress["epoch"] == progress["epochs"]
+    assert progress["fraction"] == 1.0
+    assert trained["hyperparameters"]["epochs"] == progress["epochs"]
+    assert trained["model"].startswith("mdl_")
+    assert trained["started_at"] <= trained["finished_at"]
+
+
+def test_metrics_are_finite_curves_that_reach_the_last_step(http: httpx.Client, trained: Json) -> None:
+    body = http.get(f"/v1/training-jobs/{trained['id']}/metrics").json()
+    series = {entry["name"]: entry["points"] for entry in body["data"]}
+    assert series, "a training job has metrics"
+    for name, points in series.items():
+        assert points, name
+        assert all(np.isfinite(point["value"]) for point in points), name
+        assert [p["step"] for p in points] == sorted({p["step"] for p in points}), name
+    assert max(points[-1]["step"] for points in series.values()) == trained["progress"]["steps"]
+
+
+def test_samples_of_the_first_and_last_epoch_can_be_fetched(http: httpx.Client, trained: Json) -> None:
+    samples = http.get(f"/v1/training-jobs/{trained['id']}/samples", params={"limit": 100}).json()["data"]
+    epochs = {sample["epoch"] for sample in samples}
+    assert {1, trained["progress"]["epochs"]} <= epochs
+    for sample in samples:
+        content = download(http, sample)
+        if sample["media_type"] == "image/png":
+            Image.open(io.BytesIO(content)).verify()
+        else:
+            assert content.decode("utf-8")
+
+
+def test_published_model_names_its_checkpoint_and_quality(http: httpx.Client, trained: Json) -> None:
+    model = http.get(f"/v1/models/{trained['model']}").json()
+    assert model["training_job"] == trained["id"]
+    assert model["hyperparameters"] == trained["hyperparameters"]
+    assert len(model["checkpoint"]["sha256"]) == 64
+    assert model["quality"]
+    assert all(np.isfinite(value) for value in model["quality"].values())
+    checkpoints = http.get(f"/v1/training-jobs/{trained['id']}/checkpoints").json()["data"]
+    assert model["checkpoint"]["id"] in {checkpoint["id"] for checkpoint in checkpoints}
+
+
+def test_same_seed_generates_the_same_bytes_and_another_seed_others(http: httpx.Client, trained: Json) -> None:
+    sampling: Json = {
+        "lstm": {"prompt": "def ", "length": 60, "temperature": 0.8},
+        "vae": {"mode": "random", "n": 6},
+        "acgan": {"labels": [3, 7], "n_per_label": 2},
+    }[trained["model_type"]]
+    request = {"model": trained["model"], "sampling": sampling, "seed": 5}
+    first, again = generate(http, request), generate(http, request)
+    other = generate(http, {**request, "seed": 6})
+    bodies = [[download(http, artifact) for artifact in job["artifacts"]] for job in (first, again, other)]
+    assert bodies[0]
+    assert bodies[0] == bodies[1]
+    assert bodies[0] != bodies[2]
+
+
+def test_generated_output_has_the_size_that_was_asked_for(http: httpx.Client, trained: Json) -> None:
+    model = trained["model"]
+    if trained["model_type"] == "lstm":
+        sampling = {"prompt": "import ", "length": 120, "temperature": 0.5}
+        job = generate(http, {"model": model, "sampling": sampling, "seed": 1})
+        assert len(job["output"]["text"]) == len("import ") + 120
+        return
+    sampling = {
+        "vae": {"mode": "grid", "points": 5, "start": -2, "end": 2},
+        "acgan": {"labels": "all", "n_per_label": 3},
+    }[trained["model_type"]]
+    job = generate(http, {"model": model, "sampling": sampling, "seed": 1, "format": "png"})
+    output = job["output"]
+    image = Image.open(io.BytesIO(download(http, job["artifacts"][0])))
+    assert image.size == (output["width"], output["height"])
+    assert output["rows"] * output["columns"] == {"vae": 25, "acgan": 30}[trained["model_type"]]
+    assert image.size[0] >= output["columns"] * 28
+    array_job = generate(http, {"model": model, "sampling": sampling, "seed": 1, "format": "npy"})
+    images = np.load(io.BytesIO(download(http, array_job["artifacts"][0])), allow_pickle=False)
+    assert images.dtype == np.float32
+    assert images.shape == (output["rows"] * output["columns"], 1, 28, 28)
+    assert 0 <= images.min() <= images.max() <= 1
+
+
+def test_uploaded_text_can_be_trained_on(http: httpx.Client) -> None:
+    text = "".join(f"{n} green bottles hanging on the wall.\n" for n in range(2000))
+    files = {"file": ("bottles.txt", text.encode(), "text/plain")}
+    created = http.post("/v1/datasets", data={"name": "bottles", "kind": "text"}, files=files)
+    assert created.status_code == 201, created.text
+    assert http.post("/v1/datasets", data={"name": "bottles", "kind": "text"}, files=files).status_code == 409
+    accepted = http.post(
+        "/v1/training-jobs",
+        json={"model_type": "lstm", "dataset": "bottles", "hyperparameters": {"epochs": 1, "hidden_sizes": [32]}},
+    )
+    job = wait_for_job(http, f"/v1/training-jobs/{accepted.json()['id']}")
+    assert job["status"] == "succeeded", job["error"]
+
+
+def test_running_job_is_cancelled_and_the_worker_takes_the_next(http: httpx.Client) -> None:
+    long = {"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 5000}}
+    job_id = http.post("/v1/training-jobs", json=long).json()["id"]
+    short_id = http.post("/v1/training-jobs", json=TRAINING["vae"]).json()["id"]
+    while http.get(f"/v1/training-jobs/{job_id}").json()["status"] == "queued":
+        pass
+    assert http.get(f"/v1/training-jobs/{short_id}").json()["queue_position"] == 1
+    assert http.post(f"/v1/training-jobs/{job_id}/cancel").status_code in {200, 202}
+    assert wait_for_job(http, f"/v1/training-jobs/{job_id}", timeout_s=30)["status"] == "cancelled"
+    assert http.post(f"/v1/training-jobs/{job_id}/cancel").status_code == 409
+    assert wait_for_job(http, f"/v1/training-jobs/{short_id}")["status"] == "succeeded"
+
+
+def test_running_job_can_be_sampled_from_its_newest_checkpoint(http: httpx.Client) -> None:
+    long = {"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 5000}}
+    job_id = http.post("/v1/training-jobs", json=long).json()["id"]
+    try:
+        while not http.get(f"/v1/training-jobs/{job_id}/checkpoints").json()["data"]:
+            assert not http.get(f"/v1/training-jobs/{job_id}").json()["is_terminal"]
+        job = generate(http, {"model": job_id, "sampling": {"mode": "random", "n": 4}})
+        assert job["output"]["rows"] * job["output"]["columns"] >= 4
+    finally:
+        http.post(f"/v1/training-jobs/{job_id}/cancel")
