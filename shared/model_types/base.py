@@ -12,15 +12,23 @@ class Hyperparameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    epochs: int = Field(ge=1, le=100_000)
-    batch_size: int = Field(ge=1, le=65_536)
-    learning_rate: float = Field(gt=0, le=10)
+    epochs: int = Field(ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
+    batch_size: int = Field(ge=1, le=65_536, description="Examples per optimizer step.")
+    learning_rate: float = Field(gt=0, le=10, description="Peak learning rate.")
+    examples_per_epoch: int | None = Field(
+        None, ge=1, le=1_000_000_000, description="Examples one epoch draws; null is the whole dataset once."
+    )
 
 
 class SamplingParameters(BaseModel):
     """Base of a model type's sampling parameters."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+
+    @property
+    def reads_dataset(self) -> bool:
+        """Whether this request reads real examples, so that the generation worker must load the dataset."""
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,18 @@ class DatasetShape:
     channels: int = 1
     classes: int | None = None
     vocabulary: int | None = None
+
+
+class TrainingCheck(Protocol):
+    """Raises SpecError (pointers under `/hyperparameters`) for hyperparameters that cannot fit the dataset."""
+
+    def __call__(self, hyperparameters: Any, dataset: DatasetShape) -> None: ...
+
+
+class SamplingCheck(Protocol):
+    """Raises SpecError (pointers under `/sampling`) for sampling parameters that cannot fit the model."""
+
+    def __call__(self, hyperparameters: Any, sampling: Any, dataset: DatasetShape) -> None: ...
 
 
 class MemoryEstimate(Protocol):
@@ -60,6 +80,7 @@ class ModelType:
     presets: overrides of the defaults by preset name; `fast` is the default preset.
     formats: output formats, the default first.
     selection: metric that picks the best checkpoint, and whether lower or higher is better.
+    check_training, check_sampling: what the fields alone cannot tell; the dataset's unknown numbers are not checked.
     """
 
     name: str
@@ -78,6 +99,8 @@ class ModelType:
     implementation: str
     training_bytes: MemoryEstimate
     sampling_bytes: SamplingMemoryEstimate
+    check_training: TrainingCheck
+    check_sampling: SamplingCheck
     needs_labels: bool = False
     demo: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters of the short demonstration job
     demo_sampling: Mapping[str, Any] = field(default_factory=dict)

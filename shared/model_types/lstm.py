@@ -1,0 +1,158 @@
+"""Contract of the character-level LSTM."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from shared.errors import SpecError
+from shared.model_types.base import DatasetShape, Hyperparameters, ModelType, SamplingParameters
+
+LayerSize = Annotated[int, Field(ge=1, le=4096)]
+StopString = Annotated[str, Field(min_length=1, max_length=100)]
+
+MAX_CHARACTERS = 1_000_000  # of one generation request, over all its texts
+HELD_OUT_FRACTION = 0.1
+
+
+class LstmHyperparameters(Hyperparameters):
+    """Hyperparameters of the LSTM."""
+
+    epochs: int = Field(40, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
+    batch_size: int = Field(64, ge=1, le=4096, description="Streams (or windows) per step.")
+    learning_rate: float = Field(4e-3, gt=0, le=10, description="Peak learning rate.")
+    examples_per_epoch: int | None = Field(
+        1_000_000,
+        ge=1,
+        le=1_000_000_000,
+        description="Characters (streams) or windows (windows) one epoch draws; null is the whole training text once.",
+    )
+    batching: Literal["streams", "windows"] = Field(
+        "streams",
+        description="`streams` reads contiguous text, carries the state over and learns from every character; "
+        "`windows` draws random windows and learns from the one character after each.",
+    )
+    window: int = Field(96, ge=1, le=2048, description="Characters a step sees of each stream or window.")
+    sample_step: int = Field(1, ge=1, le=1000, description="Distance between the starts of neighbouring windows.")
+    validation_split: float = Field(
+        0.0, ge=0, le=0.5, description="Share of an epoch's windows kept out of training and used for `val_loss`."
+    )
+    layers: tuple[LayerSize, ...] = Field(
+        (256, 256), min_length=1, max_length=8, description="Units of each LSTM layer."
+    )
+    embedding: int = Field(64, ge=0, le=4096, description="Size of the character embedding; 0 is one-hot.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout between layers and before the output.")
+    optimizer: Literal["adamw", "rmsprop"] = Field("adamw", description="Optimizer.")
+    weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay (AdamW only).")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="How the learning rate falls.")
+    warmup_steps: int = Field(100, ge=0, le=1_000_000, description="Steps over which the learning rate rises.")
+    clip_norm: float = Field(1.0, ge=0, le=1e6, description="Largest gradient norm; 0 does not clip.")
+
+
+class LstmSampling(SamplingParameters):
+    """How text is drawn."""
+
+    prompt: str | None = Field(
+        None, min_length=1, max_length=100_000, description="Seed text; null is a passage of the data."
+    )
+    length: int = Field(200, ge=1, le=100_000, description="Characters to write.")
+    temperature: float = Field(0.75, ge=0, le=100, description="0 always takes the likeliest character.")
+    top_k: int | None = Field(None, ge=1, le=100_000, description="Draw from the k likeliest characters only.")
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="Draw from the likeliest characters of this total probability."
+    )
+    n: int = Field(1, ge=1, le=1024, description="Texts to write.")
+    stop: list[StopString] = Field([], max_length=8, description="A text ends before the first of these strings.")
+
+
+def _parameters(hyperparameters: LstmHyperparameters, vocabulary: int) -> int:
+    inputs = hyperparameters.embedding or vocabulary
+    total = hyperparameters.embedding * vocabulary
+    for units in hyperparameters.layers:
+        total += 4 * units * (inputs + units + 2)
+        inputs = units
+    return total + vocabulary * (inputs + 1)
+
+
+def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> int:
+    """Weights with gradients and two optimizer moments, activations of one step (gates and states kept for the
+    backward pass, and the logits), the text as ids and as characters, and an evaluation of the held-out text."""
+    vocabulary = dataset.vocabulary or 256
+    characters = dataset.examples or 10_000_000
+    positions = hyperparameters.batch_size * hyperparameters.window
+    predicted = positions if hyperparameters.batching == "streams" else hyperparameters.batch_size
+    activations = positions * (12 * sum(hyperparameters.layers) + 2 * (hyperparameters.embedding or vocabulary))
+    evaluation = 64 * 256 * (6 * max(hyperparameters.layers) + 3 * vocabulary)
+    floats = 5 * _parameters(hyperparameters, vocabulary) + activations + 4 * predicted * vocabulary + evaluation
+    return 4 * floats + 12 * characters
+
+
+def sampling_bytes(hyperparameters: LstmHyperparameters, sampling: LstmSampling, dataset: DatasetShape) -> int:
+    """States, gates and logits of one step for n texts, the texts, and noise drawn a block at a time."""
+    vocabulary = dataset.vocabulary or 256
+    step = 12 * sum(hyperparameters.layers) + 6 * vocabulary
+    return (
+        4 * (sampling.n * step + _parameters(hyperparameters, vocabulary))
+        + 8 * sampling.n * sampling.length
+        + (16 << 20)
+    )
+
+
+def check_training(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> None:
+    """The text must be long enough for one window in its training part and one character in its held-out part."""
+    if dataset.examples is None:
+        return
+    training = dataset.examples - int(dataset.examples * HELD_OUT_FRACTION)
+    if training < 2 * (hyperparameters.window + 1):
+        longest = max(training // 2 - 1, 0)
+        detail = f"The text has {dataset.examples} characters; a window may be at most {longest}. Use a longer text."
+        raise SpecError.at("/hyperparameters/window", detail, "too_large")
+
+
+def check_sampling(hyperparameters: LstmHyperparameters, sampling: LstmSampling, dataset: DatasetShape) -> None:
+    """n × length is bounded."""
+    if sampling.n * sampling.length > MAX_CHARACTERS:
+        detail = f"n × length is {sampling.n * sampling.length}; at most {MAX_CHARACTERS} characters in one request."
+        raise SpecError.at("/sampling/length", detail, "too_large")
+
+
+BOOK = {
+    "epochs": 120,
+    "batch_size": 128,
+    "learning_rate": 1e-2,
+    "examples_per_epoch": 10_000,
+    "batching": "windows",
+    "window": 60,
+    "sample_step": 3,
+    "validation_split": 0.0625,
+    "layers": (128, 128),
+    "embedding": 0,
+    "dropout": 0.0,
+    "optimizer": "rmsprop",
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "warmup_steps": 0,
+    "clip_norm": 0.0,
+}
+
+LSTM = ModelType(
+    name="lstm",
+    title="Character-level LSTM",
+    summary="Writes text one character at a time in the manner of the text it was trained on.",
+    data_kind="text",
+    default_dataset="shakespeare",
+    fallback_dataset="python-source",
+    hyperparameters=LstmHyperparameters,
+    sampling=TypeAdapter(LstmSampling),
+    presets={"fast": {}, "book": BOOK},
+    formats=("txt",),
+    metrics=("loss", "val_loss", "bits_per_char", "learning_rate", "examples_per_s"),
+    quality=("val_loss", "bits_per_char", "perplexity"),
+    selection=("bits_per_char", "min"),
+    implementation="worker.models.lstm:Lstm",
+    training_bytes=training_bytes,
+    sampling_bytes=sampling_bytes,
+    check_training=check_training,
+    check_sampling=check_sampling,
+    demo={"epochs": 6, "layers": (192,), "examples_per_epoch": 500_000},
+    demo_sampling={"length": 400, "temperature": 0.5},
+)

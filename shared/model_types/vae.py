@@ -1,0 +1,231 @@
+"""Contract of the variational autoencoder."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, TypeAdapter
+
+from shared.errors import SpecError
+from shared.model_types.base import DatasetShape, Hyperparameters, ModelType, SamplingParameters
+
+LayerSize = Annotated[int, Field(ge=1, le=8192)]
+Coordinate = Annotated[float, Field(ge=-1000, le=1000)]
+Latent = Annotated[list[Coordinate], Field(min_length=1, max_length=512)]
+Index = Annotated[int, Field(ge=0, le=10_000_000)]
+
+
+class VaeHyperparameters(Hyperparameters):
+    """Hyperparameters of the VAE."""
+
+    epochs: int = Field(30, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
+    batch_size: int = Field(256, ge=1, le=16_384, description="Images per step.")
+    learning_rate: float = Field(2e-3, gt=0, le=10, description="Peak learning rate.")
+    examples_per_epoch: int | None = Field(
+        60_000, ge=1, le=1_000_000_000, description="Images one epoch draws; null is the whole dataset once."
+    )
+    latent_size: int = Field(2, ge=1, le=512, description="Latent dimensions.")
+    hidden: tuple[LayerSize, ...] = Field(
+        (512, 256), min_length=1, max_length=8, description="Units of the encoder's layers; the decoder mirrors them."
+    )
+    activation: Literal["relu", "silu"] = Field("silu", description="Activation of the hidden layers.")
+    kl_weight: float = Field(1.0, ge=0, le=1000, description="Weight of the KL term; 0 makes a plain autoencoder.")
+    weight_decay: float = Field(0.0, ge=0, le=10, description="Decoupled weight decay; 0 is plain Adam.")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="How the learning rate falls.")
+    warmup_steps: int = Field(100, ge=0, le=1_000_000, description="Steps over which the learning rate rises.")
+
+
+class RandomSampling(SamplingParameters):
+    """Images of latents drawn from the prior."""
+
+    mode: Literal["random"] = "random"
+    n: int = Field(64, ge=1, le=10_000, description="Images to draw.")
+
+
+class GridSampling(SamplingParameters):
+    """Images of a square of latent space: rows go down along the second of `dims`, from end to start."""
+
+    mode: Literal["grid"] = "grid"
+    points: int = Field(20, ge=1, le=100, description="Points along each side.")
+    start: Coordinate = Field(-4.0, description="Smallest coordinate.")
+    end: Coordinate = Field(4.0, description="Largest coordinate.")
+    dims: tuple[Index, Index] = Field((0, 1), description="The two latent dimensions shown.")
+    z: Latent | None = Field(None, description="The other dimensions' values; null is the origin.")
+
+
+class InterpolateSampling(SamplingParameters):
+    """Images along a straight line in latent space."""
+
+    mode: Literal["interpolate"] = "interpolate"
+    from_: Latent | Index = Field(alias="from", description="First latent, or the index of a test image.")
+    to: Latent | Index = Field(description="Last latent, or the index of a test image.")
+    steps: int = Field(10, ge=2, le=1000, description="Images, both ends included.")
+
+    @property
+    def reads_dataset(self) -> bool:
+        """Whether an end is given as a test image."""
+        return isinstance(self.from_, int) or isinstance(self.to, int)
+
+
+class LatentSampling(SamplingParameters):
+    """Images of given latents."""
+
+    mode: Literal["latent"] = "latent"
+    z: Annotated[list[Latent], Field(min_length=1, max_length=10_000)] | Latent = Field(
+        description="One latent or several."
+    )
+
+
+class _TestImages(SamplingParameters):
+    indices: list[Index] = Field(
+        list(range(10)), min_length=1, max_length=10_000, description="Which test images, counted from 0."
+    )
+
+    @property
+    def reads_dataset(self) -> bool:
+        """Always: the test images are the input."""
+        return True
+
+
+class ReconstructSampling(_TestImages):
+    """Test images through encoder and decoder: the originals in the first row, the reconstructions below."""
+
+    mode: Literal["reconstruct"] = "reconstruct"
+
+
+class EncodeSampling(_TestImages):
+    """Latents of test images: arrays `mean` and `log_var`, [N, latent_size]."""
+
+    mode: Literal["encode"] = "encode"
+
+
+def _default_mode(value: Any) -> Any:
+    return {"mode": "random", **value} if isinstance(value, dict) else value
+
+
+VaeSampling = Annotated[
+    Annotated[
+        RandomSampling | GridSampling | InterpolateSampling | LatentSampling | ReconstructSampling | EncodeSampling,
+        Field(discriminator="mode"),
+    ],
+    BeforeValidator(_default_mode),
+]
+
+
+def _pixels(dataset: DatasetShape) -> int:
+    return dataset.height * dataset.width * dataset.channels
+
+
+def _parameters(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -> int:
+    sizes = (_pixels(dataset), *hyperparameters.hidden, 2 * hyperparameters.latent_size)
+    return 2 * sum(inputs * units + units for inputs, units in zip(sizes, sizes[1:], strict=False))
+
+
+def training_bytes(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -> int:
+    """Weights with gradients and two optimizer moments, activations of one step, the images as uint8, and an
+    evaluation on 1,000 images at a time."""
+    examples = dataset.examples or 70_000
+    rows = max(hyperparameters.batch_size, 1000)
+    per_image = 6 * _pixels(dataset) + 8 * sum(hyperparameters.hidden) + 16 * hyperparameters.latent_size
+    return 4 * (5 * _parameters(hyperparameters, dataset) + rows * per_image) + 2 * examples * _pixels(dataset)
+
+
+def _images(sampling: Any) -> int:
+    match sampling:
+        case GridSampling():
+            return sampling.points**2
+        case InterpolateSampling():
+            return sampling.steps
+        case LatentSampling():
+            return len(sampling.z)
+        case ReconstructSampling() | EncodeSampling():
+            return 2 * len(sampling.indices)
+        case _:
+            return int(sampling.n)
+
+
+def sampling_bytes(hyperparameters: VaeHyperparameters, sampling: Any, dataset: DatasetShape) -> int:
+    """The images as float32 a few times over (decoded, gathered, encoded as PNG), hidden layers, the dataset if read."""
+    read = 2 * (dataset.examples or 70_000) * _pixels(dataset) if sampling.reads_dataset else 0
+    return 4 * _images(sampling) * (4 * _pixels(dataset) + 2 * sum(hyperparameters.hidden)) + read
+
+
+def check_training(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -> None:
+    """Every image dataset fits."""
+
+
+def check_sampling(hyperparameters: VaeHyperparameters, sampling: Any, dataset: DatasetShape) -> None:
+    """Latents have the model's size, and `dims` are two of its dimensions."""
+    size = hyperparameters.latent_size
+    for pointer, latent in _latents(sampling):
+        if len(latent) != size:
+            detail = f"A latent of this model has {size} numbers, not {len(latent)}."
+            raise SpecError.at(f"/sampling/{pointer}", detail, "wrong_length")
+    if isinstance(sampling, GridSampling) and size > 1:
+        for position, dim in enumerate(sampling.dims):
+            if dim >= size:
+                detail = f"This model's latent dimensions are 0 to {size - 1}."
+                raise SpecError.at(f"/sampling/dims/{position}", detail, "out_of_range")
+        if sampling.dims[0] == sampling.dims[1]:
+            raise SpecError.at("/sampling/dims", "Give two different dimensions.", "invalid")
+
+
+def _latents(sampling: Any) -> list[tuple[str, list[float]]]:
+    match sampling:
+        case GridSampling(z=list() as z):
+            return [("z", z)]
+        case InterpolateSampling():
+            ends = (("from", sampling.from_), ("to", sampling.to))
+            return [(name, end) for name, end in ends if isinstance(end, list)]
+        case LatentSampling():
+            return [
+                (f"z/{row}" if rows_given(sampling.z) else "z", latent) for row, latent in enumerate(rows(sampling.z))
+            ]
+        case _:
+            return []
+
+
+def rows_given(z: list[Any]) -> bool:
+    """Whether `z` is several latents rather than one."""
+    return isinstance(z[0], list)
+
+
+def rows(z: list[Any]) -> list[list[float]]:
+    """`z` as a list of latents, whichever way it was given."""
+    return z if rows_given(z) else [z]
+
+
+BOOK = {
+    "epochs": 100,
+    "batch_size": 256,
+    "learning_rate": 1e-3,
+    "examples_per_epoch": None,
+    "latent_size": 2,
+    "hidden": (512,),
+    "activation": "relu",
+    "kl_weight": 1.0,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "warmup_steps": 0,
+}
+
+VAE = ModelType(
+    name="vae",
+    title="Variational autoencoder",
+    summary="Learns a continuous latent space of images, to draw from, walk through and reconstruct with.",
+    data_kind="images",
+    default_dataset="fashion-mnist",
+    fallback_dataset="digits",
+    hyperparameters=VaeHyperparameters,
+    sampling=TypeAdapter(VaeSampling),
+    presets={"fast": {}, "book": BOOK},
+    formats=("png", "npy"),
+    metrics=("loss", "val_loss", "reconstruction", "kl", "learning_rate", "examples_per_s"),
+    quality=("val_loss", "reconstruction", "kl", "elbo"),
+    selection=("val_loss", "min"),
+    implementation="worker.models.vae:Vae",
+    training_bytes=training_bytes,
+    sampling_bytes=sampling_bytes,
+    check_training=check_training,
+    check_sampling=check_sampling,
+    demo={"epochs": 10},
+    demo_sampling={"mode": "grid", "points": 20, "start": -3, "end": 3},
+)
