@@ -1,0 +1,85 @@
+# Mimeo's commands. `make help` lists them; every target that needs the environment makes it first.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# Empty: the registry's own torch, which runs with and without a GPU (4.8 GB). `cpu`, `cu130` …: the build uv finds for it.
+TORCH ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup$(if $(TORCH),-$(TORCH))
+UV = $(BIN)/uv
+LOCKS := requirements/uv.txt $(if $(TORCH),requirements/no-torch.txt requirements/torch.in,requirements/all.txt)
+
+.PHONY: help setup demo up test test-unit test-acceptance test-fast lint format compose-test lock clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## The environment, in .venv (TORCH=cpu for a build without CUDA)
+
+$(STAMP): $(LOCKS) pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "mimeo: $(PYTHON) was not found; install Python 3.11 or newer, or name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mimeo: needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "mimeo: $(PYTHON) -m venv failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+ifeq ($(TORCH),)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/all.txt
+else
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/no-torch.txt
+	$(UV) pip install --quiet --python $(BIN)/python --torch-backend $(TORCH) -r requirements/torch.in -c requirements/no-torch.txt
+endif
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.setup*
+	@touch $@
+
+demo: setup ## One job of each model type, samples in ./demo
+	$(BIN)/python -m client.demo
+
+up: setup ## The stack in the foreground, until Ctrl-C
+	$(BIN)/mimeo up
+
+test: lint test-unit test-acceptance ## Everything: lint, types, unit tests, then the real stack
+
+test-unit: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/acceptance -m "not serial"
+
+# One at a time: these start whole stacks and measure times, which a neighbour would spoil.
+test-acceptance: setup
+	$(BIN)/python -m pytest -n 0 -m "serial or acceptance" tests
+
+test-fast: setup ## The tests that take seconds, in parallel
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --ignore=tests/acceptance -m "not serial and not slow"
+
+lint: setup ## ruff and mypy, changing nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## Put the code in its form
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+compose-test: setup ## Build the images and run docker-compose.yml on a real engine
+	$(BIN)/python -m tests.compose.run
+
+# --no-config: what this machine's uv is set to must not decide what everybody installs.
+COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) --no-config pip compile --quiet --universal --generate-hashes --python-version 3.11 $(LOCKFLAGS)
+RUNTIME := requirements/shared.in requirements/api.in requirements/torch.in requirements/worker.in requirements/client.in requirements/stack.in
+
+lock: setup ## Pin requirements/*.in anew (LOCKFLAGS=--upgrade for the newest)
+	$(COMPILE) requirements/uv.in -o requirements/uv.txt
+	$(COMPILE) $(RUNTIME) requirements/dev.in -o requirements/all.txt
+	$(COMPILE) requirements/shared.in requirements/api.in -c requirements/all.txt -o requirements/api.txt
+	$(COMPILE) requirements/shared.in requirements/torch.in requirements/worker.in -c requirements/all.txt -o requirements/worker.txt
+	without=$$(sed -nE 's/^((nvidia-|cuda-)[a-z0-9-]*|triton|torch|torchvision)(\[[^]]*\])?==.*/--no-emit-package \1/p' requirements/all.txt | sort -u); \
+	$(COMPILE) $(RUNTIME) requirements/dev.in -c requirements/all.txt $$without -o requirements/no-torch.txt; \
+	$(COMPILE) requirements/shared.in requirements/torch.in requirements/worker.in -c requirements/all.txt $$without -o requirements/worker-no-torch.txt
+	! grep -lE '^--|https?://' requirements/*.txt
+
+clean: ## What tests and builds left; .venv and .mimeo stay
+	rm -rf build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov demo
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
