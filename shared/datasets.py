@@ -1,4 +1,4 @@
-"""The datasets Mimeo knows by name, where their files belong and where they come from. Torch-free: the API lists them."""
+"""The datasets Mimeo knows by name: where their files belong and come from. Without torch, as the API lists them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ HIRAGANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 class DatasetFile:
     """One file of a dataset.
 
-    path: relative to the datasets folder, as it is used. urls: where to get it, tried in order; a URL that ends in `.gz`
+    path: relative to the datasets folder, as it is used. urls: where to get it, tried in order; one that ends in `.gz`
     gives the file compressed. sha256: of what the URLs give, checked after a download.
     """
 
@@ -159,24 +159,18 @@ REGISTRY: dict[str, DatasetInfo] = {info.name: info for info in _DATASETS}
 def locate(info: DatasetInfo, folders: tuple[Path | None, ...]) -> list[Path] | None:
     """The files of a dataset in the first of the folders that has them all, or None.
 
-    folders: in order of preference (`Settings.datasets_dir`, `Settings.downloads_path`); None entries are skipped. A
-    file counts as present when it, or its `.gz`, is there. A builtin dataset has no files and is always there: [].
+    folders: in order of preference (`Settings.datasets_dir`, `Settings.downloads_path`); None entries are skipped.
+    A builtin dataset has no files and is always there: [].
     """
     if info.builtin:
         return []
     for folder in folders:
         if folder is None:
             continue
-        paths = [_present(folder / file.path) for file in info.files]
-        found = [path for path in paths if path is not None]
-        if len(found) == len(paths):
-            return found
+        paths = [folder / file.path for file in info.files]
+        if all(path.is_file() for path in paths):
+            return paths
     return None
-
-
-def _present(path: Path) -> Path | None:
-    compressed = path.with_name(path.name + ".gz")
-    return next((candidate for candidate in (path, compressed) if candidate.is_file()), None)
 
 
 def availability(info: DatasetInfo, folders: tuple[Path | None, ...], *, offline: bool) -> str:

@@ -2,8 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +56,8 @@ class GenerativeModel(nn.Module, ABC):
     """
 
     hyperparameters: Hyperparameters
-    selection_metric: ClassVar[str]
+    autocast_dtype: torch.dtype | None = None  # set by the trainer before start_training; None computes in float32
+    cache_dir: Path | None = None  # set by the trainer: where networks that judge samples are kept between runs
 
     @classmethod
     @abstractmethod
@@ -70,11 +73,24 @@ class GenerativeModel(nn.Module, ABC):
     def config(self) -> dict[str, Any]:
         """JSON that rebuilds the model: hyperparameters, character set, image shape, classes."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Mixed precision of the training step's matrix products, where the trainer chose it."""
+        enabled = self.autocast_dtype is not None
+        return torch.autocast(self.device.type, dtype=self.autocast_dtype or torch.bfloat16, enabled=enabled)
+
     # --- training -----------------------------------------------------------------------------------------------
 
     @abstractmethod
     def start_training(self, dataset: Dataset, *, seed: int) -> None:
-        """Make optimizers and schedules and put the data where the steps need it. Called once, after .to(device)."""
+        """Make optimizers and schedules and put the data where the steps need it. Called once, after .to(device).
+
+        Raises JobFailure(INVALID_DATA) for a dataset the model cannot be trained on.
+        """
 
     @abstractmethod
     def steps_per_epoch(self) -> int:
