@@ -1,5 +1,7 @@
 """Every setting of Mimeo. Read once from `MIMEO_*` variables, then frozen and passed in; nothing else reads them."""
 
+import hashlib
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,6 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Bytes = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
+# Bytes of the longest path used for a socket: room for a neighbour's name (`supervisord.sock`) within the limit.
+MAX_SOCKET_PATH = 96
 
 
 class Settings(BaseSettings):
@@ -48,8 +52,13 @@ class Settings(BaseSettings):
 
     @property
     def redis_socket(self) -> Path:
-        """Unix socket of the embedded Redis."""
-        return self.home_path / "run" / "redis.sock"
+        """Unix socket of the embedded Redis: in the home's `run`, or where that path is too long for a socket
+        (108 bytes on Linux, 104 on macOS), in a short folder of /tmp that is named after the home and the user."""
+        socket = self.home_path / "run" / "redis.sock"
+        if len(os.fsencode(socket)) <= MAX_SOCKET_PATH:
+            return socket
+        key = hashlib.sha256(os.fsencode(self.home_path)).hexdigest()[:16]
+        return Path("/tmp") / f"mimeo-{os.getuid()}-{key}" / socket.name  # noqa: S108  its owner is checked at start
 
     @property
     def resolved_database_url(self) -> str:

@@ -1,0 +1,68 @@
+"""The `mimeo` command line.
+
+Exit status: 0 done, 1 the job or the server failed, 2 the request or its options are wrong or nobody answers.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from client.commands import catalogue, generation, jobs, training
+from client.errors import ApiError, ClientError
+from client.output import remark
+
+app = typer.Typer(
+    help="Train small generative models as jobs, and sample them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def options(
+    url: Annotated[
+        str | None, typer.Option(help="Server; default MIMEO_URL, else this machine at MIMEO_PORT (8000).")
+    ] = None,
+) -> None:
+    """Train small generative models as jobs, and sample them."""
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def up(context: typer.Context) -> None:
+    """Run the whole of Mimeo here until Ctrl-C (`mimeo up --help`)."""
+    # In place of this process, so that signals reach the stack itself.
+    os.execv(sys.executable, [sys.executable, "-m", "stack", *context.args])  # noqa: S606  no shell is wanted
+
+
+app.command()(training.train)
+app.command("jobs")(jobs.jobs)
+app.command()(jobs.show)
+app.command()(training.follow)
+app.command()(jobs.cancel)
+app.command()(generation.generate)
+app.command()(catalogue.models)
+app.add_typer(catalogue.datasets_app, name="datasets")
+app.command()(catalogue.workers)
+
+
+def main() -> None:
+    """Run the command line: errors become lines, never a stack trace."""
+    try:
+        app()
+    except ApiError as error:
+        for line in error.lines():
+            remark(f"mimeo: {line}")
+        sys.exit(2 if error.is_the_users else 1)
+    except ClientError as error:
+        remark(f"mimeo: {error}")
+        sys.exit(2)
+    except BrokenPipeError:  # `mimeo jobs | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""`mimeo models`, `mimeo datasets` and `mimeo workers`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.commands.context import JsonOption, LimitOption, connect
+from client.errors import BadInput
+from client.output import out, print_json, table
+from client.schema import Dataset
+from client.wording import ago, figure, rate, size
+
+datasets_app = typer.Typer(help="List what there is to train on, or add your own.", invoke_without_command=True)
+
+
+def models(
+    context: typer.Context,
+    model_type: Annotated[str | None, typer.Option(help="Only models of this type.")] = None,
+    limit: LimitOption = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """List the models that were trained, newest first."""
+    with connect(context) as client:
+        page = client.models(model_type=model_type, limit=limit)
+    if as_json:
+        for model in page["data"]:
+            print_json(model)
+        return
+    rows = [
+        (
+            model["id"],
+            model["name"] or "–",
+            model["model_type"],
+            model["dataset"],
+            "  ".join(f"{name} {figure(value)}" for name, value in model["quality"].items()),
+            ago(model["created_at"]),
+        )
+        for model in page["data"]
+    ]
+    table(("id", "name", "model type", "dataset", "quality", "created"), rows)
+
+
+@datasets_app.callback()
+def datasets(context: typer.Context) -> None:
+    """List what there is to train on, or add your own."""
+    if context.invoked_subcommand is None:
+        list_datasets(context)
+
+
+@datasets_app.command("list")
+def list_datasets(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List what there is to train on, and whether it is on the server already."""
+    with connect(context) as client:
+        found = client.datasets()
+    if as_json:
+        for dataset in found:
+            print_json(dataset)
+        return
+    rows = [
+        (item["name"], item["kind"], _amount(item), item["availability"], item["title"], item["detail"] or "")
+        for item in found
+    ]
+    table(("name", "kind", "size", "availability", "title", ""), rows)
+
+
+def _amount(dataset: Dataset) -> str:
+    unit = "characters" if dataset["kind"] == "text" else "images"
+    return f"{dataset['examples']:,} {unit}" if dataset["examples"] is not None else size(dataset["size"])
+
+
+@datasets_app.command("add")
+def add_dataset(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="What to call it.")],
+    file: Annotated[Path, typer.Argument(help="A UTF-8 text.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Upload a text to train on."""
+    if not file.is_file():
+        raise BadInput(f"{file}: there is no such file")
+    with connect(context) as client:
+        dataset = client.add_text(name, file)
+    if as_json:
+        print_json(dataset)
+    else:
+        out.print(f"{dataset['name']}  {_amount(dataset)}", markup=False)
+
+
+def workers(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the workers and what they are doing."""
+    with connect(context) as client:
+        found = client.workers()
+    if as_json:
+        for worker in found:
+            print_json(worker)
+        return
+    rows = [
+        (
+            worker["kind"],
+            worker["host"],
+            worker["pid"],
+            worker["device"],
+            worker["job"] or ("idle" if worker["is_alive"] else "gone"),
+            rate(worker["examples_per_s"]),
+            worker["jobs_done"],
+            ago(worker["heartbeat_at"]),
+        )
+        for worker in found
+    ]
+    table(("kind", "host", "pid", "device", "job", "speed", "done", "last heard"), rows)

@@ -1,0 +1,105 @@
+"""`mimeo train` and `mimeo follow`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from client.commands.context import JsonOption, connect
+from client.following import Follower, JsonPresenter, PlainPresenter, Presenter
+from client.http import Client
+from client.live import LivePresenter
+from client.output import out, print_json, remark
+from client.schema import Job
+from client.values import settings_of
+from client.wording import outcome
+
+INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Folder for the samples; default samples/JOB-ID.", file_okay=False)
+]
+
+
+def train(
+    context: typer.Context,
+    model_type: Annotated[str, typer.Argument(help="lstm, vae or acgan.")],
+    *,
+    dataset: Annotated[str | None, typer.Option(help="What to train on (`mimeo datasets`).")] = None,
+    preset: Annotated[str | None, typer.Option(help="fast (default) or book.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter; JSON values. Repeatable.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal models on one machine.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the job and its model.")] = None,
+    priority: Annotated[str | None, typer.Option(help="low, normal or high.")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Your own note on the job. Repeatable.")
+    ] = None,
+    max_attempts: Annotated[int | None, typer.Option(help="Tries before the job fails.")] = None,
+    timeout_s: Annotated[int | None, typer.Option(help="Seconds the job may run.")] = None,
+    init_from: Annotated[str | None, typer.Option(help="Model or checkpoint to train further.")] = None,
+    follow_: Annotated[bool, typer.Option("--follow", "-f", help="Watch the job until it ends.")] = False,
+    out_: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a model. Prints the job's id, or with --follow shows the job until it ends (exit 1 unless it succeeds)."""
+    given = {
+        "model_type": model_type,
+        "dataset": dataset,
+        "preset": preset,
+        "hyperparameters": settings_of(set_ or []) or None,
+        "seed": seed,
+        "name": name,
+        "priority": priority,
+        "metadata": {key: str(value) for key, value in settings_of(metadata or [], "--metadata").items()} or None,
+        "max_attempts": max_attempts,
+        "timeout_s": timeout_s,
+        "init_from": init_from,
+    }
+    request: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    with connect(context) as client:
+        job = client.train(request)
+        if follow_:
+            remark(f"{job['id']} is {job['status']}.")
+            _follow(client, job["id"], out_, as_json=as_json)
+        elif as_json:
+            print_json(job)
+        else:
+            out.print(job["id"])
+            remark(f"{job['status'].capitalize()}. Watch it with: mimeo follow {job['id']}")
+
+
+def follow(
+    context: typer.Context,
+    job_id: Annotated[str, typer.Argument(help="A training job (trn_…).")],
+    out_: OutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a training job until it ends; exit 1 unless it succeeds. Ctrl-C leaves the job running."""
+    with connect(context) as client:
+        _follow(client, job_id, out_, as_json=as_json)
+
+
+def _follow(client: Client, job_id: str, folder: Path | None, *, as_json: bool) -> None:
+    follower = Follower(client, job_id, _presenter(as_json=as_json), folder or Path("samples") / job_id)
+    try:
+        job = follower.run()
+    except KeyboardInterrupt:
+        remark(f"{job_id} runs on. Watch it again: mimeo follow {job_id}   Stop it: mimeo cancel {job_id}")
+        raise typer.Exit(INTERRUPTED) from None
+    finish(job)
+
+
+def _presenter(*, as_json: bool) -> Presenter:
+    if as_json:
+        return JsonPresenter()
+    return LivePresenter(out) if out.is_terminal else PlainPresenter(out)
+
+
+def finish(job: Job) -> None:
+    """Say how a training job ended; exit 1 unless it succeeded."""
+    remark(outcome(job))
+    if job["status"] != "succeeded":
+        raise typer.Exit(1)
+    remark(f"Sample it with: mimeo generate {job['model']}")

@@ -1,0 +1,112 @@
+"""Following a training job until it ends: its progress, and its samples as they come."""
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+
+from client.errors import ApiError
+from client.http import Client
+from client.output import print_json
+from client.schema import Artifact, Job
+from client.wording import progress_line, sample_title
+
+PLAIN_EVERY_S = 10.0
+
+
+class Presenter(Protocol):
+    """Shows a job that is followed. Used as: job, sample, job, …, close."""
+
+    def job(self, job: Job) -> None:
+        """The job has changed."""
+
+    def sample(self, sample: Artifact, content: bytes, path: Path) -> None:
+        """A sample was fetched and saved at `path`."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class PlainPresenter:
+    """Lines for pipes and logs: one for each status, each epoch, and every ten seconds between."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shown: tuple[object, ...] = ()
+        self._shown_at = 0.0
+
+    def job(self, job: Job) -> None:
+        """Print a line if there is news."""
+        progress = job.get("progress")
+        news = (job["status"], job["attempt"], job["queue_position"], progress["epoch"] if progress else None)
+        if news == self._shown and time.monotonic() - self._shown_at < PLAIN_EVERY_S:
+            return
+        self._shown, self._shown_at = news, time.monotonic()
+        self._print(f"{job['id']}  {progress_line(job)}")
+
+    def sample(self, sample: Artifact, content: bytes, path: Path) -> None:  # noqa: ARG002  a path is enough on a pipe
+        """Print where the sample is."""
+        self._print(f"sample  {sample_title(sample)}  {path}")
+
+    def close(self) -> None:
+        """Every line is out already."""
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class JsonPresenter:
+    """JSON lines: `{"type": "job", "job": …}` at each change, `{"type": "sample", "sample": …, "path": …}`."""
+
+    def job(self, job: Job) -> None:
+        """Print the whole job."""
+        print_json({"type": "job", "job": job})
+
+    def sample(self, sample: Artifact, content: bytes, path: Path) -> None:  # noqa: ARG002  the path leads to it
+        """Print the artifact and its path."""
+        print_json({"type": "sample", "sample": sample, "path": str(path)})
+
+    def close(self) -> None:
+        """Every line is out already."""
+
+
+class Follower:
+    """Follows one job for one presenter. folder: where its samples are saved."""
+
+    def __init__(self, client: Client, job_id: str, presenter: Presenter, folder: Path) -> None:
+        self._client = client
+        self._job_id = job_id
+        self._presenter = presenter
+        self._folder = folder
+        self._seen: set[str] = set()
+
+    def run(self) -> Job:
+        """Follow until the job is terminal and return it. Raises what the client raises."""
+        last: Job | None = None
+        try:
+            for job in self._client.watch(self._job_id):
+                last = job
+                self._fetch_samples()
+                self._presenter.job(job)
+        finally:
+            self._presenter.close()
+        assert last is not None, "a watched job is shown at least once"
+        return last
+
+    def _fetch_samples(self) -> None:
+        """Save and show the samples that are new."""
+        for sample in self._client.samples(self._job_id):
+            if sample["id"] in self._seen:
+                continue
+            self._seen.add(sample["id"])
+            try:
+                content = self._client.content(sample["id"])
+            except ApiError as error:
+                if error.status != 404:  # a restarted job may have replaced it since it was listed
+                    raise
+                continue
+            path = self._folder / Path(sample["name"]).name
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            self._presenter.sample(sample, content, path)

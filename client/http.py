@@ -1,0 +1,233 @@
+"""The Python client of the HTTP API: one method for each endpoint.
+
+with Client("http://127.0.0.1:8000") as mimeo:
+    job = mimeo.train({"model_type": "vae", "seed": 7})
+    job = mimeo.wait(job["id"])
+    images = mimeo.generate({"model": job["model"], "sampling": {"mode": "grid"}})
+    png = mimeo.content(images["artifacts"][0]["id"])
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from client.errors import ApiError
+from client.schema import (
+    Artifact,
+    Checkpoint,
+    Dataset,
+    Event,
+    Job,
+    JsonObject,
+    MetricSeries,
+    Model,
+    ModelType,
+    PageOf,
+    Worker,
+)
+from client.transport import Transport
+from client.watching import Change, changes
+
+MAX_WAIT_S = 60  # what `Prefer: wait` is allowed to ask for
+PAGE = 100
+
+
+def default_url() -> str:
+    """`MIMEO_URL`, or this machine at `MIMEO_PORT` (8000)."""
+    return os.environ.get("MIMEO_URL") or f"http://127.0.0.1:{os.environ.get('MIMEO_PORT') or 8000}"
+
+
+def job_path(job_id: str) -> str:
+    """Where a job lives, by its id's prefix."""
+    return f"/v1/{'generation' if job_id.startswith('gen_') else 'training'}-jobs/{job_id}"
+
+
+class Client(Transport):
+    """A client of one Mimeo server. Every method raises ServerUnreachable and ApiError.
+
+    base_url: the server's address; `default_url()` when None. timeout: seconds a request may take.
+    """
+
+    def __init__(self, base_url: str | None = None, timeout: float = 30.0) -> None:
+        super().__init__(base_url or default_url(), timeout)
+
+    # Jobs of both kinds ----------------------------------------------------------------------------------------------
+
+    def job(self, job_id: str) -> Job:
+        """A training or generation job."""
+        return cast("Job", self.get(job_path(job_id)))
+
+    def job_if_changed(self, job_id: str, etag: str | None) -> Change | None:
+        """The job and its new ETag, or None when it is as it was at `etag`."""
+        headers = {"If-None-Match": etag} if etag else {}
+        response = self.request("GET", job_path(job_id), headers=headers)
+        if response.status_code == 304:
+            return None
+        return Change(job=cast("Job", response.json()), etag=response.headers.get("ETag"))
+
+    def watch(self, job_id: str, *, poll_s: float = 0.5, patience_s: float = 60.0) -> Iterator[Job]:
+        """The job now and at each change, until it is terminal. Outages shorter than `patience_s` are sat out."""
+        return changes(lambda etag: self.job_if_changed(job_id, etag), poll_s=poll_s, patience_s=patience_s)
+
+    def wait(self, job_id: str, *, poll_s: float = 0.5, timeout_s: float | None = None) -> Job:
+        """The job once it is terminal. Raises TimeoutError after `timeout_s`."""
+        watched = changes(lambda etag: self.job_if_changed(job_id, etag), poll_s=poll_s, timeout_s=timeout_s)
+        *_, last = watched
+        return last
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask for a job's end. Raises ApiError 409 when it has ended already."""
+        return cast("Job", self.post(f"{job_path(job_id)}/cancel"))
+
+    # Training --------------------------------------------------------------------------------------------------------
+
+    def train(self, request: Mapping[str, Any]) -> Job:
+        """Submit a training job."""
+        return cast("Job", self.post("/v1/training-jobs", request))
+
+    def training_jobs(
+        self,
+        *,
+        status: str | None = None,
+        model_type: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> PageOf[Job]:
+        """A page of training jobs, newest first."""
+        filters = {"status": status, "model_type": model_type, "limit": limit, "after": after}
+        return cast("PageOf[Job]", self.get("/v1/training-jobs", **filters))
+
+    def metrics(self, job_id: str, *, name: str | None = None, max_points: int | None = None) -> list[MetricSeries]:
+        """The curves of a training job."""
+        body = self.get(f"{job_path(job_id)}/metrics", name=name, max_points=max_points)
+        return cast("list[MetricSeries]", body["data"])
+
+    def events(self, job_id: str, *, after: int | None = None) -> list[Event]:
+        """The history of a training job, oldest first; a page of it after event `after`."""
+        return cast("list[Event]", self.get(f"{job_path(job_id)}/events", after=after)["data"])
+
+    def checkpoints(self, job_id: str) -> list[Checkpoint]:
+        """The checkpoints that are kept."""
+        return cast("list[Checkpoint]", self._all(f"{job_path(job_id)}/checkpoints"))
+
+    def samples(self, job_id: str) -> list[Artifact]:
+        """Every sample written while training, oldest first."""
+        found = cast("list[Artifact]", self._all(f"{job_path(job_id)}/samples"))
+        return sorted(found, key=lambda artifact: artifact["id"])
+
+    def artifacts(self, job_id: str) -> list[Artifact]:
+        """Every file of a training job, oldest first."""
+        found = cast("list[Artifact]", self._all(f"{job_path(job_id)}/artifacts"))
+        return sorted(found, key=lambda artifact: artifact["id"])
+
+    # Generation ------------------------------------------------------------------------------------------------------
+
+    def submit_generation(self, request: Mapping[str, Any], *, wait_s: int = 0) -> Job:
+        """Submit a generation job; the server holds its answer up to `wait_s` (at most 60) for the job to end."""
+        wait_s = min(wait_s, MAX_WAIT_S)
+        response = self.request(
+            "POST",
+            "/v1/generation-jobs",
+            json=request,
+            headers={"Prefer": f"wait={wait_s}"} if wait_s else {},
+            timeout=self._timeout + wait_s,
+        )
+        return cast("Job", response.json())
+
+    def generate(self, request: Mapping[str, Any]) -> Job:
+        """Submit a generation job and return it once it is terminal."""
+        job = self.submit_generation(request, wait_s=MAX_WAIT_S)
+        return job if job["is_terminal"] else self.wait(job["id"], poll_s=0.2)
+
+    def generation_jobs(
+        self,
+        *,
+        status: str | None = None,
+        model_type: str | None = None,
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> PageOf[Job]:
+        """A page of generation jobs, newest first."""
+        filters = {"status": status, "model_type": model_type, "limit": limit, "after": after}
+        return cast("PageOf[Job]", self.get("/v1/generation-jobs", **filters))
+
+    # What there is ---------------------------------------------------------------------------------------------------
+
+    def models(
+        self, *, model_type: str | None = None, limit: int | None = None, after: str | None = None
+    ) -> PageOf[Model]:
+        """A page of models, newest first."""
+        return cast("PageOf[Model]", self.get("/v1/models", model_type=model_type, limit=limit, after=after))
+
+    def model(self, model_id: str) -> Model:
+        """One model."""
+        return cast("Model", self.get(f"/v1/models/{model_id}"))
+
+    def artifact(self, artifact_id: str) -> Artifact:
+        """What a file is."""
+        return cast("Artifact", self.get(f"/v1/artifacts/{artifact_id}"))
+
+    def content(self, artifact_id: str) -> bytes:
+        """The bytes of a file."""
+        return self.request("GET", f"/v1/artifacts/{artifact_id}/content").content
+
+    def model_types(self) -> list[ModelType]:
+        """The kinds of model that can be trained, with their schemas and presets."""
+        return cast("list[ModelType]", self.get("/v1/model-types")["data"])
+
+    def datasets(self) -> list[Dataset]:
+        """What there is to train on."""
+        return cast("list[Dataset]", self._all("/v1/datasets", key="name"))
+
+    def dataset(self, name: str) -> Dataset:
+        """One dataset."""
+        return cast("Dataset", self.get(f"/v1/datasets/{name}"))
+
+    def add_text(self, name: str, path: Path) -> Dataset:
+        """Upload a UTF-8 text as the dataset `name`."""
+        with path.open("rb") as file:
+            response = self.request(
+                "POST",
+                "/v1/datasets",
+                data={"name": name, "kind": "text"},
+                files={"file": (path.name, file, "text/plain")},
+                timeout=max(self._timeout, 300.0),
+            )
+        return cast("Dataset", response.json())
+
+    def workers(self) -> list[Worker]:
+        """The workers that are, or were lately, there."""
+        return cast("list[Worker]", self.get("/v1/workers")["data"])
+
+    # The server ------------------------------------------------------------------------------------------------------
+
+    def is_healthy(self) -> bool:
+        """True when the API process answers."""
+        return self.request("GET", "/healthz").status_code == 200
+
+    def is_ready(self) -> bool:
+        """True when everything that a request needs answers too."""
+        try:
+            return self.request("GET", "/readyz").status_code == 200
+        except ApiError:
+            return False
+
+    def server_metrics(self) -> str:
+        """The server's figures in Prometheus' text format."""
+        return self.request("GET", "/metrics").text
+
+    def openapi(self) -> JsonObject:
+        """The server's OpenAPI document."""
+        return cast("JsonObject", self.get("/openapi/openapi.json"))
+
+    def _all(self, path: str, *, key: str = "id") -> list[JsonObject]:
+        """Every item of a list, page after page."""
+        items: list[JsonObject] = []
+        after = None
+        while True:
+            page = self.get(path, limit=PAGE, after=after)
+            items += page["data"]
+            if not page.get("has_more"):
+                return items
+            after = items[-1][key]

@@ -1,0 +1,98 @@
+"""The live view of a job on a terminal: a progress bar below, samples scrolling by above it."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.rule import Rule
+from rich.text import Text
+
+from client.images import half_blocks
+from client.schema import Artifact, Job
+from client.wording import duration, metrics_line, rate, sample_title
+
+IMAGE_COLUMNS, IMAGE_ROWS = 64, 32
+TEXT_CHARACTERS = 600
+
+
+def job_progress(console: Console) -> Progress:
+    """A progress display whose tasks are jobs: name, bar, epoch, metrics, speed, time left."""
+    return Progress(
+        SpinnerColumn(finished_text=" "),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[state]}"),
+        console=console,
+        refresh_per_second=8,
+    )
+
+
+def state_text(job: Job) -> str:
+    """What stands behind the bar."""
+    progress = job.get("progress")
+    if job["status"] == "queued":
+        position = job["queue_position"]
+        retried = f", attempt {job['attempt'] + 1} of {job['max_attempts']}" if job["attempt"] else ""
+        return f"queued{f' at position {position}' if position else ''}{retried}"
+    if job["is_terminal"]:
+        figures = metrics_line(job.get("metrics"))
+        return "  ".join(part for part in (job["status"], figures, f"in {duration(job['duration_s'])}") if part)
+    if not progress or not progress["steps"]:
+        return f"{job['status']}: loading the data"
+    left = f"{duration(progress['eta_s'])} left" if progress["eta_s"] is not None else ""
+    epoch = f"epoch {progress['epoch']}/{progress['epochs']}"
+    status = "" if job["status"] == "running" else job["status"]
+    shown = (status, epoch, metrics_line(job.get("metrics")), rate(progress["examples_per_s"]), left)
+    return "  ".join(part for part in shown if part)
+
+
+def show_job(progress: Progress, task: TaskID, job: Job) -> None:
+    """Bring a job's bar up to date."""
+    done = job.get("progress")
+    fraction = done["fraction"] if done else 0.0
+    started = job["started_at"] is not None
+    progress.update(task, completed=100 * fraction, total=100 if started else None, state=state_text(job))
+
+
+def shows_pictures(console: Console) -> bool:
+    """True where a picture can be drawn in characters."""
+    return console.is_terminal and console.color_system is not None
+
+
+def show_content(console: Console, content: bytes, media_type: str) -> None:
+    """Draw a picture or print a text, as far as the terminal goes."""
+    if media_type == "image/png" and shows_pictures(console):
+        columns = min(IMAGE_COLUMNS, console.width - 2)
+        console.print(half_blocks(content, columns=columns, rows=min(IMAGE_ROWS, max(8, console.height - 6))))
+    elif media_type.startswith("text/"):
+        text = content.decode("utf-8", errors="replace")
+        shown = text if len(text) <= TEXT_CHARACTERS else f"{text[:TEXT_CHARACTERS]} …"
+        console.print(Padding(Text(shown), (0, 2)))
+
+
+class LivePresenter:
+    """A progress bar with samples above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = job_progress(console)
+        self._task: TaskID | None = None
+
+    def job(self, job: Job) -> None:
+        """Move the bar."""
+        if self._task is None:
+            self._progress.start()
+            self._task = self._progress.add_task(job["name"] or job["model_type"], total=None, state="")
+        show_job(self._progress, self._task, job)
+
+    def sample(self, sample: Artifact, content: bytes, path: Path) -> None:
+        """Print the sample above the bar."""
+        console = self._progress.console
+        console.print(Rule(f"{sample_title(sample)} · {path}", align="left", style="dim"))
+        show_content(console, content, sample["media_type"])
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self._progress.stop()

@@ -1,0 +1,212 @@
+"""What the API answers, as the client reads it. Fields that the client has no use for are left out."""
+
+from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar
+
+Item = TypeVar("Item")
+JsonObject = dict[str, Any]
+Figures = dict[str, float | None]
+JobKind = Literal["training", "generation"]
+
+
+class ProblemError(TypedDict):
+    """One thing wrong with one field."""
+
+    pointer: str
+    detail: str
+    code: str
+
+
+class Progress(TypedDict):
+    """Where a training run is. `fraction` is in [0, 1]; numbers are None until the run knows them."""
+
+    epoch: int
+    epochs: int | None
+    step: int
+    steps: int | None
+    fraction: float
+    eta_s: float | None
+    examples_per_s: float | None
+
+
+class JobError(TypedDict):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    hint: str | None
+
+
+class Job(TypedDict):
+    """What every kind of job has. Times are RFC 3339 strings in UTC."""
+
+    id: str
+    object: str
+    status: str
+    is_terminal: bool
+    model_type: str
+    name: str | None
+    priority: str
+    seed: int
+    device: str | None
+    attempt: int
+    max_attempts: int
+    queue_position: int | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    duration_s: float | None
+    error: JobError | None
+    # Of training jobs:
+    dataset: NotRequired[str]
+    preset: NotRequired[str]
+    hyperparameters: NotRequired[JsonObject]
+    progress: NotRequired[Progress]
+    metrics: NotRequired[Figures]
+    # The published model of a training job (None until then); what a generation job samples.
+    model: str | None
+    # Of generation jobs:
+    checkpoint: NotRequired[str]
+    sampling: NotRequired[JsonObject]
+    format: NotRequired[str]
+    output: NotRequired[JsonObject | None]
+    artifacts: NotRequired[list["Artifact"]]
+
+
+class Artifact(TypedDict):
+    """A file that can be fetched. kind: `sample` or `output`."""
+
+    id: str
+    job: str
+    kind: str
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    epoch: int | None
+    step: int | None
+    details: JsonObject
+    created_at: str
+    urls: dict[str, str]
+
+
+class Checkpoint(TypedDict):
+    """A durable state of a run."""
+
+    id: str
+    job: str
+    epoch: int
+    step: int
+    sha256: str
+    size: int
+    is_best: bool
+    metrics: Figures
+    created_at: str
+
+
+class MetricPoint(TypedDict):
+    """One point of one curve."""
+
+    step: int
+    epoch: int
+    value: float | None
+    at: str
+
+
+class MetricSeries(TypedDict):
+    """One curve."""
+
+    name: str
+    points: list[MetricPoint]
+
+
+class Event(TypedDict):
+    """One line of a job's history."""
+
+    id: int
+    type: str
+    attempt: int
+    message: str
+    data: JsonObject
+    at: str
+
+
+class Model(TypedDict):
+    """What a successful training job published."""
+
+    id: str
+    name: str | None
+    model_type: str
+    dataset: str
+    training_job: str
+    checkpoint: JsonObject
+    hyperparameters: JsonObject
+    quality: Figures
+    versions: dict[str, str]
+    device: str | None
+    created_at: str
+
+
+class Demo(TypedDict):
+    """How a model type introduces itself in a few minutes: what to train, on what, and what to draw."""
+
+    fallback_dataset: str
+    hyperparameters: JsonObject
+    sampling: JsonObject
+
+
+class ModelType(TypedDict):
+    """A kind of model that can be trained."""
+
+    name: str
+    title: str
+    summary: str
+    data_kind: Literal["images", "text"]
+    default_dataset: str
+    formats: list[str]
+    metrics: list[str]
+    quality: list[str]
+    presets: list[JsonObject]
+    hyperparameters_schema: JsonObject
+    sampling_schema: JsonObject
+    demo: Demo
+
+
+class Dataset(TypedDict):
+    """Something to train on. availability: `present`, `downloadable` or `missing`."""
+
+    name: str
+    kind: str
+    title: str
+    source: str
+    availability: str
+    detail: str | None
+    license: str | None
+    examples: int | None
+    classes: int | None
+    vocabulary: int | None
+    size: int | None
+    sha256: str | None
+    created_at: str | None
+
+
+class Worker(TypedDict):
+    """A worker process that is, or was lately, there."""
+
+    id: str
+    kind: str
+    host: str
+    pid: int
+    device: str
+    is_alive: bool
+    job: str | None
+    jobs_done: int
+    examples_per_s: float | None
+    started_at: str
+    heartbeat_at: str
+
+
+class PageOf(TypedDict, Generic[Item]):
+    """One page of a list, newest first."""
+
+    data: list[Item]
+    has_more: bool

@@ -1,0 +1,88 @@
+"""Requests with retries, and answers turned into values or errors."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from client.errors import ApiError, ServerUnreachable
+from client.schema import ProblemError
+
+RETRY_PAUSES_S = (0.1, 0.2, 0.4)  # a server that restarts is back within a second
+
+
+class Transport:
+    """A connection to one server. Close it, or use it in a `with` block."""
+
+    def __init__(self, base_url: str, timeout: float) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._timeout = timeout
+        # Environment proxies are for the world outside; a Mimeo server is a neighbour, and often on a loopback address.
+        self._http = httpx.Client(base_url=self.base_url, timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
+    def request(self, method: str, path: str, *, timeout: float | None = None, **options: Any) -> httpx.Response:
+        """Send a request. A GET that meets a connection error is sent again, up to three times.
+
+        timeout: seconds the server may take over this one, where the usual are not enough.
+        Raises ServerUnreachable, and ApiError for every status of 400 and above.
+        """
+        pauses = iter(RETRY_PAUSES_S if method == "GET" else ())
+        while True:
+            try:
+                response = self._http.request(method, path, timeout=timeout or self._timeout, **options)
+            except httpx.InvalidURL as error:
+                raise ServerUnreachable(self.base_url, str(error)) from error
+            except httpx.TransportError as error:
+                pause = next(pauses, None)
+                if pause is None or isinstance(error, httpx.UnsupportedProtocol):
+                    raise ServerUnreachable(self.base_url, _reason(error)) from error
+                time.sleep(pause)
+            else:
+                if response.is_error:
+                    raise problem(response)
+                return response
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """The JSON at `path`. Parameters that are None are left out."""
+        return self.request("GET", path, params=_given(parameters)).json()
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The JSON that answers a POST."""
+        return self.request("POST", path, json=body).json()
+
+
+def problem(response: httpx.Response) -> ApiError:
+    """The error that a response of 400 and above stands for, whoever wrote its body."""
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        body = {"detail": f"the server answered {response.status_code} {response.reason_phrase}"}
+    errors: list[ProblemError] = body.get("errors") or []
+    detail = body.get("detail") or body.get("title") or response.reason_phrase
+    return ApiError(response.status_code, str(body.get("code", "error")), str(detail), errors)
+
+
+def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _reason(error: httpx.TransportError) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "it did not answer in time"
+    return str(error).removeprefix("[Errno 111] ").lower() or type(error).__name__

@@ -1,0 +1,40 @@
+"""Values typed on the command line."""
+
+import json
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from client.errors import BadInput
+
+
+def settings_of(pairs: Iterable[str], option: str = "--set") -> dict[str, Any]:
+    """`key=value` pairs as a dictionary. A value is JSON where it parses as such, else the text itself.
+
+    Raises BadInput for a pair without `=` or a key given twice.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise BadInput(f"{option} {pair}: write it as key=value, as in {option} epochs=3")
+        if key.strip() in found:
+            raise BadInput(f"{option} {key.strip()} is given twice")
+        found[key.strip()] = _value(text)
+    return found
+
+
+def labels_of(text: str) -> list[int] | Literal["all"]:
+    """`3,7` as [3, 7]; `all` stays. Raises BadInput."""
+    if text.strip() == "all":
+        return "all"
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise BadInput(f"--labels {text}: write class numbers with commas between, as in 3,7, or all") from None
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

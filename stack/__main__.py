@@ -1,0 +1,76 @@
+"""`python -m stack`, which is what `mimeo up` runs: the whole of Mimeo in the foreground until Ctrl-C or SIGTERM.
+
+Exit status: 0 after an orderly stop, 1 when the stack failed, 2 when it cannot start as configured.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from shared.errors import SetupError
+from shared.settings import Settings
+from stack.checks import check_port, hold_lock, migrate, prepare_home
+from stack.programs import programs
+from stack.running import Stack
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the stack. Returns the exit status."""
+    try:
+        settings = _settings(_parse(arguments))
+        prepare_home(settings)
+        lock = hold_lock(settings)
+        check_port(settings.host, settings.port)
+        environment = _environment(settings)
+        migrate(environment)
+        return Stack(settings, programs(settings), environment).run(lock)
+    except SetupError as error:
+        print(f"mimeo: {error.detail}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # before the stack took over the signals: nothing runs yet
+        return 130
+
+
+def _parse(arguments: Sequence[str] | None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="mimeo up", description="Run the whole of Mimeo here until Ctrl-C.")
+    parser.add_argument("--home", help="folder of everything this stack keeps (MIMEO_HOME, default ./.mimeo)")
+    parser.add_argument("--host", help="address the API listens on (MIMEO_HOST, default 127.0.0.1)")
+    parser.add_argument("--port", help="port the API listens on (MIMEO_PORT, default 8000)")
+    return {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    try:
+        return Settings(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = "_".join(str(part) for part in first["loc"])
+        variable = f"--{field}" if field in options else f"MIMEO_{field.upper()}"
+        raise SetupError(f"{variable}={first['input']!r} is not valid: {first['msg'].lower()}") from error
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Environment of every process of the stack: what `mimeo up` was given, with its folders made absolute."""
+    search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {
+        **os.environ,
+        "MIMEO_HOME": str(settings.home_path),
+        "MIMEO_HOST": settings.host,
+        "MIMEO_PORT": str(settings.port),
+        "PYTHONPATH": os.pathsep.join(search_path),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if settings.datasets_dir is not None:
+        environment["MIMEO_DATASETS_DIR"] = str(settings.datasets_dir.expanduser().resolve())
+    return environment
+
+
+if __name__ == "__main__":
+    sys.exit(main())

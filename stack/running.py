@@ -1,0 +1,183 @@
+"""One run of the stack: start supervisord, wait until the API answers, keep watch, stop everything in order."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import xmlrpc.client
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from shared.settings import Settings
+from stack import configuration, tether
+from stack.descendants import become_subreaper, end_descendants, reap
+from stack.programs import Program
+
+READY_TIMEOUT_S = 60.0
+TAIL_LINES = 20
+API_STARTS = 3  # as many failed starts of the API mean that waiting longer is no use
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stack:
+    """The running processes below `mimeo up`."""
+
+    def __init__(self, settings: Settings, programs: list[Program], environment: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._programs = programs
+        self._environment = dict(environment)
+        self._wake = threading.Event()
+        self._stop_requests = 0
+        self._supervisor = 0
+        self._supervisor_status: int | None = None
+
+    def run(self, lock: int) -> int:
+        """Start, serve until a stop signal, stop. Returns the exit status of `mimeo up`.
+
+        lock: descriptor of the home's lock; supervisord keeps a copy, so that the home stays taken while anything runs.
+        """
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._on_stop_signal)
+        become_subreaper()
+        self._start(lock)
+        started = time.monotonic()
+        problem = self._wait_until_ready()
+        if problem:
+            print(f"mimeo: {problem}\n{self._log_tails()}", file=sys.stderr, flush=True)
+        elif not self._stop_requests:
+            self._announce(time.monotonic() - started)
+            problem = self._watch()
+        self._stop()
+        if not problem:
+            print("Mimeo has stopped.", flush=True)
+        return 1 if problem else 0
+
+    def _start(self, lock: int) -> None:
+        path = self._settings.home_path / "run" / "supervisord.conf"
+        path.write_text(configuration.render(self._settings, self._programs))
+        # Its own session: Ctrl-C in the terminal reaches `mimeo up` alone, which then stops everything in order.
+        self._supervisor = subprocess.Popen(
+            tether.command(sys.executable, "-m", "supervisor.supervisord", "--configuration", str(path)),
+            env={**self._environment, tether.PARENT_VARIABLE: str(os.getpid())},
+            stdin=subprocess.DEVNULL,
+            stdout=(configuration.log_path(self._settings, "supervisord-output")).open("wb"),
+            stderr=subprocess.STDOUT,
+            pass_fds=[lock],
+            start_new_session=True,
+        ).pid
+
+    def _on_stop_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop_requests += 1
+        self._wake.set()
+
+    def _supervisor_is_gone(self) -> bool:
+        ended = reap()
+        if self._supervisor in ended:
+            self._supervisor_status = ended[self._supervisor]
+        return self._supervisor_status is not None
+
+    def _pause(self, seconds: float) -> None:
+        self._wake.wait(seconds)
+        self._wake.clear()
+
+    def _wait_until_ready(self) -> str | None:
+        """Wait for /readyz. Returns what is wrong, or None when it is ready or a stop was asked for."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        api_pids: set[int] = set()
+        while not self._stop_requests:
+            if self._supervisor_is_gone():
+                return f"the process supervisor ended at once (status {self._supervisor_status})"
+            if is_ready(self.url):
+                return None
+            # Asking also wakes supervisord, which otherwise sleeps a second before it starts anything.
+            api_pids |= {process["pid"] for process in self._processes() if process["name"] == "api" and process["pid"]}
+            if len(api_pids) > API_STARTS:
+                return f"the API ended {API_STARTS} times while starting"
+            if time.monotonic() > deadline:
+                return f"not ready after {READY_TIMEOUT_S:.0f} s"
+            self._pause(0.05)
+        return None
+
+    @property
+    def url(self) -> str:
+        """Where the API of this stack answers on this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)  # noqa: S104  compared, not bound
+        return f"http://[{host}]:{self._settings.port}" if ":" in host else f"http://{host}:{self._settings.port}"
+
+    def _processes(self) -> list[dict[str, Any]]:
+        """What supervisord says of its processes; nothing while it is not listening yet."""
+        transport = SupervisorTransport(serverurl=f"unix://{configuration.control_socket(self._settings)}")
+        try:
+            with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
+                found: Any = proxy.supervisor.getAllProcessInfo()
+                return list(found)
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            return []
+
+    def _announce(self, seconds: float) -> None:
+        home = self._settings.home_path
+        where = f"home {home}, logs in {home / 'logs'}"
+        print(f"Mimeo is ready at {self.url} after {seconds:.1f} s ({where}); Ctrl-C stops it.", flush=True)
+
+    def _watch(self) -> str | None:
+        """Serve until a stop is asked for. Returns what went wrong, if anything did."""
+        while not self._stop_requests:
+            if self._supervisor_is_gone():
+                problem = (
+                    f"the process supervisor ended unexpectedly (status {self._supervisor_status}); stopping the rest"
+                )
+                print(f"mimeo: {problem}", file=sys.stderr, flush=True)
+                return problem
+            self._pause(0.5)
+        print("Stopping the workers, then the API, then Valkey …", flush=True)
+        return None
+
+    def _stop(self) -> None:
+        """Stop in order; a second stop signal, or a supervisor that does not come to an end, cuts it short."""
+        patience = sum({program.group: program.stop_s + 2 for program in self._programs}.values()) + 10
+        deadline = time.monotonic() + patience
+        requests = self._stop_requests
+        if not self._supervisor_is_gone():
+            os.kill(self._supervisor, signal.SIGTERM)
+        while (
+            not self._supervisor_is_gone() and time.monotonic() < deadline and self._stop_requests <= max(requests, 1)
+        ):
+            self._pause(0.1)
+        # After an orderly stop nothing is left; after a kill of supervisord this is what takes the rest down.
+        hurried = self._stop_requests > max(requests, 1)
+        end_descendants(grace_s=0.0 if hurried else self._settings.stop_grace_s)
+
+    def _log_tails(self) -> str:
+        """The last lines of the API's log and of supervisord's own output."""
+        tails = []
+        for name in ("api", "supervisord-output"):
+            path = configuration.log_path(self._settings, name)
+            lines = _tail(path)
+            if lines:
+                tails.append(f"Last lines of {path}:\n" + "\n".join(f"  {line}" for line in lines))
+        return "\n".join(tails) or f"See the logs in {self._settings.home_path / 'logs'}."
+
+
+def is_ready(url: str) -> bool:
+    """True when the API at `url` answers 200 to /readyz."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310  our own http address
+            return bool(answer.status == http.HTTPStatus.OK)
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _tail(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+    except FileNotFoundError:
+        return []
