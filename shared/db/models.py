@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Enum, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -11,9 +11,14 @@ from shared.db.clock import Timestamp, db_now
 from shared.job_status import JobStatus
 
 JsonObject = dict[str, Any]
-JSON_TYPE = JSON().with_variant(JSONB(), "postgresql")
+JSON_TYPE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 ROW_ID = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements INTEGER PRIMARY KEY alone
-STATUS = String(16)
+STATUS = Enum(
+    JobStatus,
+    native_enum=False,  # a string column: a new status needs no ALTER TYPE
+    length=16,
+    values_callable=lambda statuses: [status.value for status in statuses],
+)
 
 
 class Base(DeclarativeBase):

@@ -1,0 +1,88 @@
+"""A broker inside one process: it remembers. For tests, and for a stack that runs without Redis."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from shared.broker.protocol import Kind
+from shared.job_status import Priority
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hint:
+    """One wake-up that was sent."""
+
+    kind: Kind
+    job_id: str
+    priority: Priority
+
+
+class NullBroker:
+    """Keeps hints in a list, and ends of jobs in a set. is_up: set to False to behave as with Redis away."""
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self.sent: list[Hint] = []
+        self.done: set[str] = set()
+        self._waiting: list[Hint] = []
+        self._changed = threading.Condition()
+
+    def send(self, kind: Kind, job_id: str, priority: Priority) -> bool:
+        """Remember a hint."""
+        if not self.is_up:
+            return False
+        hint = Hint(kind=kind, job_id=job_id, priority=priority)
+        with self._changed:
+            self.sent.append(hint)
+            self._waiting.append(hint)
+        return True
+
+    def take(self, kind: Kind) -> Hint | None:
+        """What a worker would get next: by priority, then first come, first served."""
+        with self._changed:
+            of_kind = [hint for hint in self._waiting if hint.kind == kind]
+            if not of_kind:
+                return None
+            first = min(of_kind, key=lambda hint: hint.priority.rank)
+            self._waiting.remove(first)
+            return first
+
+    def flush(self) -> None:
+        """Lose every hint that waits, as an emptied Redis does."""
+        with self._changed:
+            self._waiting.clear()
+
+    def depth(self, kind: Kind) -> int | None:
+        """Hints that wait."""
+        with self._changed:
+            return sum(hint.kind == kind for hint in self._waiting) if self.is_up else None
+
+    def publish_done(self, job_id: str) -> bool:
+        """Remember that a job has ended and wake whoever waits."""
+        with self._changed:
+            if self.is_up:
+                self.done.add(job_id)
+                self._changed.notify_all()
+            return self.is_up
+
+    @contextmanager
+    def wait_done(self, job_id: str) -> Iterator["NullWaiter"]:
+        """Listen for a job's end."""
+        yield NullWaiter(self.done, self._changed, job_id)
+
+    def ping(self) -> bool:
+        """Whether it is up."""
+        return self.is_up
+
+
+class NullWaiter:
+    """Waits on the condition of its broker."""
+
+    def __init__(self, done: set[str], changed: threading.Condition, job_id: str) -> None:
+        self._done, self._changed, self._job_id = done, changed, job_id
+
+    def wait(self, timeout: float) -> bool:
+        """True as soon as the job's end is known; False after `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._job_id in self._done, timeout)

@@ -1,0 +1,108 @@
+"""Engines and transactions. Sessions are short: none stays open across network calls, generation or an epoch."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session, sessionmaker
+
+from shared.errors import SetupError
+from shared.settings import Settings
+
+SessionFactory = sessionmaker[Session]
+
+# WAL can corrupt a database when two connections checkpoint at once, in every SQLite from 3.7.0 to 3.51.2.
+_WAL_IS_SOUND = sqlite3.sqlite_version_info >= (3, 51, 3)
+_BUSY_TIMEOUT_MS = 10_000
+_READ = {"mimeo_read": True}
+
+# A half-open connection is noticed within seconds, and a stopped process does not keep row locks for ever.
+_POSTGRESQL_CONNECT = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "options": "-c statement_timeout=60s -c lock_timeout=15s -c idle_in_transaction_session_timeout=30s",
+}
+
+
+def make_engine(settings: Settings) -> Engine:
+    """The engine of `settings.resolved_database_url`. Connects to nothing yet; SQLite's folder is created.
+
+    Raises SetupError for a URL that is neither SQLite nor PostgreSQL, or a folder that cannot be made.
+    """
+    url = database_url(settings)
+    # Threads of the API at most, the heartbeat and the beat of a worker: none waits for a connection.
+    pool = {"pool_size": settings.api_threads + 2, "max_overflow": 8, "pool_timeout": 10}
+    if url.get_backend_name() == "postgresql":
+        return create_engine(url, pool_pre_ping=True, connect_args=dict(_POSTGRESQL_CONNECT), **pool)
+    _make_folder(url)
+    engine = create_engine(url, **pool)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def database_url(settings: Settings) -> URL:
+    """The parsed database URL, with psycopg 3 as PostgreSQL's driver."""
+    try:
+        url = make_url(settings.resolved_database_url)
+    except ArgumentError:
+        raise SetupError("MIMEO_DATABASE_URL is not a database URL; use sqlite:///PATH or postgresql://…") from None
+    backend = url.get_backend_name()
+    if backend in {"postgresql", "postgres"}:
+        return url.set(drivername="postgresql+psycopg")
+    if backend == "sqlite" and url.database and url.database != ":memory:":
+        return url
+    raise SetupError(f"MIMEO_DATABASE_URL names {backend}; use sqlite:///PATH (a file) or postgresql://…")
+
+
+def session_factory(engine: Engine) -> SessionFactory:
+    """Makes sessions whose objects stay readable after commit."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+@contextmanager
+def transaction(factory: SessionFactory) -> Iterator[Session]:
+    """One write transaction: commits at the end of the block, rolls back on an exception.
+
+    On SQLite the write lock is taken at once (`BEGIN IMMEDIATE`): a read that turns into a write later would fail
+    without waiting when another writer came between.
+    """
+    with factory() as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(factory: SessionFactory) -> Iterator[Session]:
+    """One read-only transaction; on SQLite it does not queue behind writers that have not committed."""
+    with factory() as session:
+        session.connection(execution_options=_READ)
+        yield session
+
+
+def _make_folder(url: URL) -> None:
+    folder = Path(str(url.database)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"The database's folder {folder} cannot be made: {error.strerror}.") from error
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions on its own
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(f"PRAGMA journal_mode={'WAL' if _WAL_IS_SOUND else 'TRUNCATE'}")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    is_read = connection.get_execution_options().get("mimeo_read", False)
+    connection.exec_driver_sql("BEGIN" if is_read else "BEGIN IMMEDIATE")

@@ -1,0 +1,131 @@
+"""What a request's shape alone cannot tell: names that must exist, kinds that must match, memory that must suffice."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from shared import model_types
+from shared.errors import SpecError
+from shared.model_types.base import DatasetShape, Hyperparameters, ModelType
+from shared.services import datasets, models
+from shared.settings import Settings
+from shared.spec_errors import nearest
+from shared.specs import GenerationRequest, TrainingRequest, spec_error
+
+_TORCH_BYTES = 1 << 30  # what the interpreter and torch take before a job starts
+_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdmittedGeneration:
+    """A generation request with everything looked up. spec: what the job row keeps."""
+
+    model_type: str
+    spec: dict[str, Any]
+
+
+def admit_training(session: Session, request: TrainingRequest, settings: Settings) -> dict[str, Any]:
+    """The resolved spec of a training job. Raises SpecError."""
+    model_type = model_types.get(request.model_type)
+    shape = _dataset_shape(session, request, model_type)
+    hyperparameters = _hyperparameters(request, model_type)
+    model_type.check_training(hyperparameters, shape)
+    _check_memory(model_type.training_bytes(hyperparameters, shape), settings, "/hyperparameters", "train")
+    return {
+        "dataset": request.dataset or model_type.default_dataset,
+        "preset": request.preset,
+        "hyperparameters": hyperparameters.model_dump(mode="json", by_alias=True),
+        "init_from": _init_from(session, request, model_type),
+    }
+
+
+def admit_generation(session: Session, request: GenerationRequest, settings: Settings) -> AdmittedGeneration:
+    """The resolved spec of a generation job. Raises SpecError."""
+    source = models.resolve(session, request.model)
+    model_type = model_types.get(source.model_type)
+    form = request.format or model_type.formats[0]
+    if form not in model_type.formats:
+        known = ", ".join(model_type.formats)
+        raise SpecError.at("/format", f"A {model_type.name} model gives {known}, not {form}.", "unknown")
+    try:
+        sampling = model_type.sampling.validate_python(dict(request.sampling))
+    except ValidationError as error:
+        raise spec_error(error, "/sampling", model=model_type.sampling) from None
+    shape = datasets.shape(session, source.dataset) or DatasetShape(kind=model_type.data_kind)
+    hyperparameters = model_type.hyperparameters.model_validate(source.hyperparameters)
+    model_type.check_sampling(hyperparameters, sampling, shape)
+    _check_memory(model_type.sampling_bytes(hyperparameters, sampling, shape), settings, "/sampling", "generate")
+    spec = {
+        "model": request.model,
+        "model_id": source.model_id,
+        "training_job_id": source.checkpoint.job_id,
+        "checkpoint_id": source.checkpoint.id,
+        "sampling": model_type.sampling.dump_python(sampling, mode="json", by_alias=True),
+        "format": form,
+    }
+    return AdmittedGeneration(model_type=model_type.name, spec=spec)
+
+
+def memory_limit(settings: Settings) -> int:
+    """Bytes a job may plan with: the setting, or what this machine (or its container) has beyond torch itself."""
+    if settings.worker_memory_bytes is not None:
+        return settings.worker_memory_bytes
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in _CGROUP_LIMITS:
+        if path.exists() and (text := path.read_text().strip()).isdigit():
+            total = min(total, int(text))
+    return max(total - _TORCH_BYTES, total // 2)
+
+
+def _dataset_shape(session: Session, request: TrainingRequest, model_type: ModelType) -> DatasetShape:
+    name = request.dataset or model_type.default_dataset
+    shape = datasets.shape(session, name)
+    if shape is None:
+        fitting = datasets.names(session, model_type.data_kind)
+        raise SpecError.at("/dataset", f'There is no dataset "{name}".{nearest(name, fitting)}', "unknown")
+    if shape.kind != model_type.data_kind:
+        detail = f"A {model_type.name} learns from {model_type.data_kind}; {name} is {shape.kind}."
+        fitting = datasets.names(session, model_type.data_kind)
+        raise SpecError.at("/dataset", f"{detail} Valid: {', '.join(sorted(fitting))}.", "wrong_kind")
+    if model_type.needs_labels and shape.classes is None:
+        raise SpecError.at("/dataset", f"A {model_type.name} needs labelled data; {name} has no labels.", "wrong_kind")
+    return shape
+
+
+def _hyperparameters(request: TrainingRequest, model_type: ModelType) -> Hyperparameters:
+    if request.preset not in model_type.presets:
+        detail = f'A {model_type.name} has no preset "{request.preset}".{nearest(request.preset, model_type.presets)}'
+        raise SpecError.at("/preset", detail, "unknown")
+    try:
+        return model_type.resolve(request.preset, request.hyperparameters)
+    except ValidationError as error:
+        raise spec_error(error, "/hyperparameters", model=model_type.hyperparameters) from None
+
+
+def _init_from(session: Session, request: TrainingRequest, model_type: ModelType) -> Mapping[str, Any] | None:
+    if request.init_from is None:
+        return None
+    source = models.resolve(session, request.init_from, pointer="/init_from")
+    if source.model_type != model_type.name:
+        detail = f"{request.init_from} is a {source.model_type}; this job trains a {model_type.name}."
+        raise SpecError.at("/init_from", detail, "wrong_kind")
+    return {"id": request.init_from, "checkpoint_id": source.checkpoint.id}
+
+
+def _check_memory(needed: int, settings: Settings, pointer: str, what: str) -> None:
+    limit = memory_limit(settings)
+    if needed > limit:
+        detail = (
+            f"To {what} with these values takes about {_gib(needed)} of memory and a worker has {_gib(limit)}. "
+            "Ask for less at once, or raise MIMEO_WORKER_MEMORY_BYTES where workers have more."
+        )
+        raise SpecError.at(pointer, detail, "too_much_memory")
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:,.2f} GiB"

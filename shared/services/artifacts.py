@@ -1,0 +1,32 @@
+"""Files that users can fetch: samples of a training, outputs of a generation."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shared.db.models import Artifact
+from shared.errors import NotFound, SpecError
+from shared.ids import is_id
+from shared.services.paging import MAX_LIMIT
+
+
+def get(session: Session, artifact_id: str) -> Artifact:
+    """An artifact. Raises NotFound."""
+    row = session.get(Artifact, artifact_id) if is_id(artifact_id, "art") else None
+    if row is None:
+        raise NotFound("There is no artifact with that id.")
+    return row
+
+
+def list_for_job(
+    session: Session, job_id: str, *, kind: str | None = None, limit: int = MAX_LIMIT, after: str | None = None
+) -> tuple[list[Artifact], bool]:
+    """A job's artifacts, oldest first, and whether there are more. Raises SpecError for a bad `after`."""
+    query = select(Artifact).where(Artifact.job_id == job_id)
+    if kind is not None:
+        query = query.where(Artifact.kind == kind)
+    if after is not None:
+        if not is_id(after, "art"):
+            raise SpecError.at("?after", "Give the last id of the previous page (art_…).", "invalid")
+        query = query.where(Artifact.id > after)
+    rows = list(session.scalars(query.order_by(Artifact.id).limit(limit + 1)))
+    return rows[:limit], len(rows) > limit

@@ -1,0 +1,37 @@
+"""Which waiting jobs need a wake-up sent (again)."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from shared.db.clock import db_now
+from shared.db.models import Job
+from shared.job_status import Priority
+from shared.services.job_queue import is_due
+
+KINDS = ("training", "generation")
+_RANKS = {priority.rank: priority for priority in Priority}
+
+
+def count_due(session: Session, kind: str) -> int:
+    """How many jobs of a kind a worker could take now."""
+    return session.execute(select(func.count()).select_from(Job).where(Job.kind == kind, is_due())).scalar_one()
+
+
+def due_for_hint(session: Session, kind: str, *, stale_s: float, limit: int) -> list[tuple[str, Priority]]:
+    """Due jobs never hinted, or hinted longer than `stale_s` ago; first in line first."""
+    is_stale = or_(Job.hinted_at.is_(None), Job.hinted_at < db_now() - round(stale_s * 1000))
+    query = select(Job.id, Job.priority).where(Job.kind == kind, is_due(), is_stale)
+    rows = session.execute(query.order_by(Job.priority, Job.created_at, Job.id).limit(limit))
+    return [(job_id, _RANKS[rank]) for job_id, rank in rows]
+
+
+def mark_hinted(session: Session, job_ids: Sequence[str]) -> None:
+    """Remember that wake-ups were sent just now. Not a visible change of the jobs."""
+    session.execute(
+        update(Job)
+        .where(Job.id.in_(job_ids))
+        .values(hinted_at=db_now())
+        .execution_options(synchronize_session=False)
+    )

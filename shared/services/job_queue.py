@@ -1,0 +1,233 @@
+"""Who holds which job: claim, hold, let go, finish. All of it is compare-and-set on one row.
+
+A worker that claims a job gets a Lease. Before anything it writes, it calls `hold` in the same transaction: that
+renews the lease and proves it, or raises LeaseLost. What follows in the transaction is thereby fenced.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, and_, func, literal, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from shared.db.clock import Timestamp, db_now
+from shared.db.models import Job
+from shared.errors import JobFailure, LeaseLost
+from shared.job_status import HELD, JobStatus
+from shared.services import events
+from shared.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """A worker's right to write about a job, good while the job still carries this token."""
+
+    job_id: str
+    token: int
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """Proof that, within this session's transaction, the lease is ours. status: running, pausing or cancelling."""
+
+    session: Session
+    lease: Lease
+    status: JobStatus
+
+
+def is_due() -> Any:
+    """Condition: the job waits for a worker, and its back-off is over."""
+    return and_(Job.status == JobStatus.QUEUED, or_(Job.not_before.is_(None), Job.not_before <= db_now()))
+
+
+def touched() -> dict[str, Any]:
+    """Values that every visible change of a job carries."""
+    return {"version": Job.version + 1, "updated_at": db_now()}
+
+
+# --- claiming ---------------------------------------------------------------------------------------------------
+
+
+def claim_next(session: Session, kind: str, worker: str) -> Job | None:
+    """Take the first due job of a kind: by priority, then first come, first served. None: nothing is waiting."""
+    while True:
+        candidate = session.execute(_first_due(kind)).one_or_none()
+        if candidate is None:
+            return None
+        job_id, token = candidate
+        if _claim(session, job_id, token, worker):
+            return session.get_one(Job, job_id, populate_existing=True)
+
+
+def _first_due(kind: str) -> Select[tuple[str, int]]:
+    # SKIP LOCKED: claimers that arrive together take different rows instead of waiting for the first one's commit.
+    return (
+        select(Job.id, Job.lease_token)
+        .where(Job.kind == kind, is_due())
+        .order_by(Job.priority, Job.created_at, Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _claim(session: Session, job_id: str, token: int, worker: str) -> bool:
+    claimed = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.status == JobStatus.QUEUED, Job.lease_token == token)
+        .values(
+            status=JobStatus.RUNNING,
+            attempt=Job.attempt + 1,
+            lease_token=Job.lease_token + 1,
+            worker=worker,
+            heartbeat_at=db_now(),
+            started_at=func.coalesce(Job.started_at, db_now()),
+            not_before=None,
+            error=None,
+            **touched(),
+        )
+        .returning(Job.attempt)
+        .execution_options(synchronize_session=False)
+    ).scalar_one_or_none()
+    if claimed is None:
+        return False
+    events.add(session, job_id, event="running", message=f"Claimed by {worker}.", attempt=claimed, data={"worker": worker})
+    return True
+
+
+def lease_of(job: Job) -> Lease:
+    """The lease that a claim just took."""
+    return Lease(job_id=job.id, token=job.lease_token, attempt=job.attempt)
+
+
+# --- holding ----------------------------------------------------------------------------------------------------
+
+
+def hold(session: Session, lease: Lease, *, visible: bool = False, **values: Any) -> Hold:
+    """Renew the lease and write `values` to the job. visible: readers should see a new version. Raises LeaseLost."""
+    changes = touched() if visible else {}
+    status = session.execute(
+        update(Job)
+        .where(*_held_by(lease))
+        .values(heartbeat_at=db_now(), **changes, **values)
+        .returning(Job.status)
+        .execution_options(synchronize_session=False)
+    ).scalar_one_or_none()
+    if status is None:
+        raise LeaseLost
+    return Hold(session=session, lease=lease, status=status)
+
+
+def control(session: Session, lease: Lease) -> JobStatus:
+    """What the user wants of a held job: running, pausing or cancelling. Reads only. Raises LeaseLost."""
+    status = session.execute(select(Job.status).where(*_held_by(lease))).scalar_one_or_none()
+    if status is None:
+        raise LeaseLost
+    return status
+
+
+def _held_by(lease: Lease) -> tuple[Any, ...]:
+    return (Job.id == lease.job_id, Job.lease_token == lease.token, Job.status.in_(HELD))
+
+
+# --- letting go -------------------------------------------------------------------------------------------------
+
+
+def finish_succeeded(hold: Hold, *, output: dict[str, Any] | None = None) -> JobStatus:
+    """End the job well. A cancel that came first wins: the job is then cancelled. Returns the final status."""
+    if hold.status is JobStatus.CANCELLING:
+        return finish_cancelled(hold)
+    _end(hold, JobStatus.SUCCEEDED, "Succeeded.", output=output)
+    return JobStatus.SUCCEEDED
+
+
+def finish_cancelled(hold: Hold) -> JobStatus:
+    """End the job as the user asked. Returns the final status."""
+    _end(hold, JobStatus.CANCELLED, "Cancelled on request.")
+    return JobStatus.CANCELLED
+
+
+def finish_failed(hold: Hold, failure: JobFailure, settings: Settings) -> JobStatus:
+    """End the attempt: another one after a back-off where that may help, else the job has failed.
+
+    A pause or a cancel that was asked for is honoured instead of another attempt. Returns the new status.
+    """
+    if hold.status is JobStatus.CANCELLING:
+        return finish_cancelled(hold)
+    max_attempts = hold.session.execute(select(Job.max_attempts).where(Job.id == hold.lease.job_id)).scalar_one()
+    if failure.error_code.is_retried and hold.lease.attempt < max_attempts:
+        if hold.status is JobStatus.PAUSING:
+            return finish_paused(hold)
+        wait_ms = backoff_ms(hold.lease.attempt, settings)
+        message = f"{failure.detail} Trying again in {wait_ms / 1000:.1f} s."
+        _let_go(
+            hold,
+            JobStatus.QUEUED,
+            "retrying",
+            message,
+            {"error": failure.as_dict(), "backoff_ms": wait_ms},
+            not_before=db_now() + wait_ms,
+            hinted_at=None,
+        )
+        return JobStatus.QUEUED
+    _end(hold, JobStatus.FAILED, failure.detail, error=failure.as_dict())
+    return JobStatus.FAILED
+
+
+def finish_paused(hold: Hold) -> JobStatus:
+    """Put the job aside until the user resumes it; the attempt does not count. Returns the new status."""
+    _let_go(hold, JobStatus.PAUSED, "paused", "Paused on request.", attempt=Job.attempt - 1)
+    return JobStatus.PAUSED
+
+
+def release(hold: Hold) -> JobStatus:
+    """Give the job back because this worker stops: queued again at once, the attempt does not count.
+
+    A pause or a cancel that was asked for is honoured. Returns the new status.
+    """
+    if hold.status is JobStatus.CANCELLING:
+        return finish_cancelled(hold)
+    if hold.status is JobStatus.PAUSING:
+        return finish_paused(hold)
+    message = "The worker stops; the job waits for another."
+    _let_go(hold, JobStatus.QUEUED, "released", message, attempt=Job.attempt - 1, hinted_at=None)
+    return JobStatus.QUEUED
+
+
+def _end(hold: Hold, status: JobStatus, message: str, **values: Any) -> None:
+    _let_go(hold, status, status.value, message, values.get("error"), finished_at=db_now(), **values)
+
+
+def _let_go(
+    hold: Hold, status: JobStatus, event: str, message: str, data: dict[str, Any] | None = None, **values: Any
+) -> None:
+    changed = hold.session.execute(
+        update(Job)
+        .where(*_held_by(hold.lease))
+        .values(status=status, worker=None, heartbeat_at=None, **touched(), **values)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).scalar_one_or_none()
+    if changed is None:
+        raise LeaseLost
+    lease = hold.lease
+    events.add(hold.session, lease.job_id, event=event, message=message, attempt=lease.attempt, data=data)
+
+
+def backoff_ms(attempt: int, settings: Settings) -> int:
+    """Wait before the next attempt: doubling, capped, and drawn from its upper half so that herds spread."""
+    longest = min(settings.backoff_max_s, settings.backoff_s * 2 ** min(attempt - 1, 30))
+    return round(1000 * longest * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, guards nothing
+
+
+# --- looking ----------------------------------------------------------------------------------------------------
+
+
+def queue_position(session: Session, job: Job) -> int | None:
+    """1 for the job that the next free worker takes; None where the job is not waiting for one."""
+    if job.status is not JobStatus.QUEUED:
+        return None
+    ahead = tuple_(Job.priority, Job.created_at, Job.id) < tuple_(job.priority, literal(job.created_at, Timestamp()), job.id)
+    count = select(func.count()).select_from(Job).where(Job.kind == job.kind, is_due(), ahead)
+    return session.execute(count).scalar_one() + 1

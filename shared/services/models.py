@@ -1,0 +1,104 @@
+"""Published models, and what `model` or `init_from` in a request may name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from shared.db.models import Checkpoint, Model, TrainingJob
+from shared.errors import NotFound, SpecError
+from shared.ids import is_id
+from shared.services import checkpoints
+from shared.services.paging import DEFAULT_LIMIT, newest_first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Weights that can be sampled or continued from. model_id: None where they are not a published model's."""
+
+    checkpoint: Checkpoint
+    model_type: str
+    dataset: str
+    hyperparameters: Mapping[str, Any]
+    model_id: str | None
+
+
+def get(session: Session, model_id: str) -> Model:
+    """A published model with its checkpoint. Raises NotFound."""
+    query = select(Model).where(Model.id == model_id).options(joinedload(Model.checkpoint))
+    model = session.scalars(query).one_or_none() if is_id(model_id, "mdl") else None
+    if model is None:
+        raise NotFound("There is no model with that id.")
+    return model
+
+
+def list_page(
+    session: Session, *, model_type: str | None = None, limit: int = DEFAULT_LIMIT, after: str | None = None
+) -> tuple[list[Model], bool]:
+    """Published models, newest first, and whether there are more. Raises SpecError for a bad page."""
+    query = select(Model).options(joinedload(Model.checkpoint))
+    if model_type is not None:
+        query = query.where(Model.model_type == model_type)
+    return newest_first(session, query, Model.id, prefix="mdl", limit=limit, after=after)
+
+
+def resolve(session: Session, reference: str, *, pointer: str = "/model") -> Source:
+    """The weights that a `mdl_…`, `ckp_…` or `trn_…` id names; a training job's are its model's, or its newest.
+
+    The checkpoint's row stays locked until the transaction ends, so that pruning sees the job that refers to it.
+    Raises SpecError at `pointer`.
+    """
+    prefix = reference[:3]
+    if prefix == "mdl":
+        return _of_model(session, session.get(Model, reference), reference, pointer)
+    if prefix == "trn":
+        return _of_job(session, reference, pointer)
+    checkpoint = checkpoints.locked(session, reference)
+    if checkpoint is None:
+        raise _unknown(reference, pointer)
+    published = session.scalars(select(Model).where(Model.checkpoint_id == reference)).one_or_none()
+    return _of_checkpoint(session, checkpoint, published)
+
+
+def _of_model(session: Session, model: Model | None, reference: str, pointer: str) -> Source:
+    checkpoint = checkpoints.locked(session, model.checkpoint_id) if model else None
+    if model is None or checkpoint is None:
+        raise _unknown(reference, pointer)
+    return Source(
+        checkpoint=checkpoint,
+        model_type=model.model_type,
+        dataset=model.dataset,
+        hyperparameters=model.hyperparameters,
+        model_id=model.id,
+    )
+
+
+def _of_job(session: Session, job_id: str, pointer: str) -> Source:
+    if session.get(TrainingJob, job_id) is None:
+        raise _unknown(job_id, pointer)
+    published = session.scalars(select(Model).where(Model.job_id == job_id)).one_or_none()
+    if published is not None:
+        return _of_model(session, published, job_id, pointer)
+    checkpoint = checkpoints.newest_locked(session, job_id)
+    if checkpoint is None:
+        detail = f"{job_id} has no checkpoint yet; try again when it has trained a little."
+        raise SpecError.at(pointer, detail, "no_checkpoint")
+    return _of_checkpoint(session, checkpoint, None)
+
+
+def _of_checkpoint(session: Session, checkpoint: Checkpoint, published: Model | None) -> Source:
+    job = session.get_one(TrainingJob, checkpoint.job_id)
+    return Source(
+        checkpoint=checkpoint,
+        model_type=job.model_type,
+        dataset=job.spec["dataset"],
+        hyperparameters=job.spec["hyperparameters"],
+        model_id=published.id if published else None,
+    )
+
+
+def _unknown(reference: str, pointer: str) -> SpecError:
+    kind = {"mdl": "model", "ckp": "checkpoint", "trn": "training job"}[reference[:3]]
+    return SpecError.at(pointer, f"There is no {kind} {reference}.", "unknown")

@@ -1,0 +1,63 @@
+"""Taking jobs back from workers that fell silent."""
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from shared.db.clock import db_now
+from shared.db.models import Job
+from shared.errors import JobFailure
+from shared.job_status import HELD, ErrorCode, JobStatus
+from shared.services import events
+from shared.services.job_queue import backoff_ms, touched
+from shared.settings import Settings
+
+_BATCH = 100
+
+
+def reap_expired(session: Session, settings: Settings) -> list[str]:
+    """Let go of every job whose lease ran out, up to a hundred at a time; returns their ids.
+
+    A cancel or a pause that was asked for takes effect. A running job is queued again after a back-off, or has failed
+    (`worker_lost`) where its attempts are used up.
+    """
+    silent = Job.heartbeat_at < db_now() - round(settings.lease_s * 1000)
+    expired = session.scalars(
+        select(Job).where(Job.status.in_(HELD), silent).limit(_BATCH).with_for_update(skip_locked=True)
+    )
+    return [job.id for job in list(expired) if _reap(session, job, settings)]
+
+
+def _reap(session: Session, job: Job, settings: Settings) -> bool:
+    status, values, message = _outcome(job, settings)
+    if status.is_terminal:
+        values["finished_at"] = db_now()
+    reaped = session.execute(
+        update(Job)
+        .where(Job.id == job.id, Job.status == job.status, Job.lease_token == job.lease_token)
+        .where(Job.heartbeat_at == job.heartbeat_at)
+        .values(status=status, worker=None, heartbeat_at=None, hinted_at=None, **touched(), **values)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).scalar_one_or_none()
+    if reaped is None:
+        return False
+    data = {"worker": job.worker, "status": status.value}
+    events.add(session, job.id, event="reaped", message=message, attempt=job.attempt, data=data)
+    return True
+
+
+def _outcome(job: Job, settings: Settings) -> tuple[JobStatus, dict[str, object], str]:
+    lost = f"Worker {job.worker} has not been heard of for {settings.lease_s:g} s."
+    if job.status is JobStatus.CANCELLING:
+        return JobStatus.CANCELLED, {}, f"{lost} Cancelled, as was asked for."
+    if job.attempt >= job.max_attempts:
+        failure = JobFailure(
+            ErrorCode.WORKER_LOST,
+            f"The worker was lost in each of {job.attempt} attempts." if job.attempt > 1 else "The worker was lost.",
+            "See the worker's log; retry the job when the cause is gone.",
+        )
+        return JobStatus.FAILED, {"error": failure.as_dict()}, f"{lost} No attempts are left."
+    if job.status is JobStatus.PAUSING:
+        return JobStatus.PAUSED, {}, f"{lost} Paused, as was asked for."
+    wait_ms = backoff_ms(job.attempt, settings)
+    return JobStatus.QUEUED, {"not_before": db_now() + wait_ms}, f"{lost} Trying again in {wait_ms / 1000:.1f} s."

@@ -1,0 +1,150 @@
+"""What a worker writes about a job it holds. Everything takes a Hold, so that nothing is written without a lease."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import update
+
+from shared.db.clock import db_now
+from shared.db.models import Artifact, Checkpoint, Metric, Model
+from shared.db.upsert import upsert
+from shared.ids import new_id
+from shared.services import events
+from shared.services.job_queue import Hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricPoint:
+    """One point of one curve."""
+
+    name: str
+    epoch: int
+    step: int
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFile:
+    """A file that lies in storage and is about to become an artifact. kind: `sample` or `output`."""
+
+    kind: str
+    name: str
+    media_type: str
+    storage_key: str
+    sha256: str
+    size: int
+    epoch: int | None = None
+    step: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredCheckpoint:
+    """A checkpoint that lies in storage, verified, and is about to get its row."""
+
+    epoch: int
+    step: int
+    storage_key: str
+    sha256: str
+    size: int
+    is_best: bool
+    metrics: Mapping[str, float]
+
+
+def add_metrics(hold: Hold, points: Sequence[MetricPoint]) -> None:
+    """Record points; one that a resumed run writes again replaces the first. Figures that are not finite are left out."""
+    latest = {(point.name, point.step): point for point in points if math.isfinite(point.value)}
+    rows = [
+        {
+            "job_id": hold.lease.job_id,
+            "name": point.name,
+            "epoch": point.epoch,
+            "step": point.step,
+            "value": point.value,
+            "created_at": db_now(),
+        }
+        for point in latest.values()
+    ]
+    upsert(hold.session, Metric, rows, key=("job_id", "name", "step"))
+
+
+def add_artifacts(hold: Hold, files: Sequence[StoredFile]) -> None:
+    """Record files; one of the same name, from before a resume, is replaced."""
+    latest = {file.name: file for file in files}
+    rows = [
+        {
+            "id": new_id("art"),
+            "job_id": hold.lease.job_id,
+            "kind": file.kind,
+            "name": file.name,
+            "media_type": file.media_type,
+            "storage_key": file.storage_key,
+            "sha256": file.sha256,
+            "size": file.size,
+            "epoch": file.epoch,
+            "step": file.step,
+            "details": storable(dict(file.details)),
+            "created_at": db_now(),
+        }
+        for file in latest.values()
+    ]
+    upsert(hold.session, Artifact, rows, key=("job_id", "name"))
+
+
+def add_checkpoint(hold: Hold, stored: StoredCheckpoint) -> None:
+    """Record a checkpoint; one of the same step, from before a resume, is replaced."""
+    job_id = hold.lease.job_id
+    if stored.is_best:
+        hold.session.execute(
+            update(Checkpoint)
+            .where(Checkpoint.job_id == job_id, Checkpoint.is_best, Checkpoint.step != stored.step)
+            .values(is_best=False)
+            .execution_options(synchronize_session=False)
+        )
+    row = {
+        "id": new_id("ckp"),
+        "job_id": job_id,
+        "epoch": stored.epoch,
+        "step": stored.step,
+        "storage_key": stored.storage_key,
+        "sha256": stored.sha256,
+        "size": stored.size,
+        "is_best": stored.is_best,
+        "metrics": storable(dict(stored.metrics)),
+        "created_at": db_now(),
+    }
+    upsert(hold.session, Checkpoint, [row], key=("job_id", "step"))
+
+
+def add_event(hold: Hold, *, event: str, message: str, data: Mapping[str, Any] | None = None) -> None:
+    """Record one line of the job's history."""
+    lease = hold.lease
+    events.add(
+        hold.session,
+        lease.job_id,
+        event=event,
+        message=str(storable(message)),
+        attempt=lease.attempt,
+        data=storable(dict(data or {})),
+    )
+
+
+def add_model(hold: Hold, model: Model) -> None:
+    """Publish a model: the database allows one a job."""
+    hold.session.add(model)
+    hold.session.flush()
+
+
+def storable(value: Any) -> Any:
+    """The value as both databases can hold it: no NUL, no unpaired surrogate, null for figures that are not finite."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(storable(key)): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value

@@ -1,0 +1,77 @@
+"""Training jobs, as the API sees them."""
+
+import secrets
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from shared.db.clock import db_now
+from shared.db.models import Model, TrainingJob
+from shared.errors import NotFound
+from shared.ids import is_id, new_id
+from shared.job_status import JobStatus
+from shared.services import control, events
+from shared.services.admission import admit_training
+from shared.services.paging import DEFAULT_LIMIT, newest_first
+from shared.settings import Settings
+from shared.specs import TrainingRequest
+
+
+def submit(session: Session, request: TrainingRequest, *, settings: Settings) -> TrainingJob:
+    """Accept a job: the row alone. Send its hint after the commit. Raises SpecError."""
+    job = TrainingJob(
+        id=new_id("trn"),
+        status=JobStatus.QUEUED,
+        model_type=request.model_type,
+        name=request.name,
+        spec=admit_training(session, request, settings),
+        labels=dict(request.metadata),
+        priority=request.priority.rank,
+        seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
+        max_attempts=request.max_attempts,
+        timeout_s=request.timeout_s,
+        hinted_at=db_now(),  # the caller sends the first hint right after the commit
+    )
+    session.add(job)
+    session.flush()
+    events.add(session, job.id, event="queued", message="Accepted.", attempt=0)
+    session.refresh(job)
+    return job
+
+
+def get(session: Session, job_id: str) -> TrainingJob:
+    """A training job with its model. Raises NotFound."""
+    query = select(TrainingJob).where(TrainingJob.id == job_id).options(_with_model())
+    job = session.scalars(query).one_or_none() if is_id(job_id, "trn") else None
+    if job is None:
+        raise NotFound("There is no training job with that id.")
+    return job
+
+
+def list_page(
+    session: Session,
+    *,
+    status: JobStatus | None = None,
+    model_type: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+    after: str | None = None,
+) -> tuple[list[TrainingJob], bool]:
+    """Training jobs, newest first, and whether there are more. Raises SpecError for a bad page."""
+    query = select(TrainingJob).options(_with_model())
+    if status is not None:
+        query = query.where(TrainingJob.status == status)
+    if model_type is not None:
+        query = query.where(TrainingJob.model_type == model_type)
+    return newest_first(session, query, TrainingJob.id, prefix="trn", limit=limit, after=after)
+
+
+def cancel(session: Session, job_id: str) -> TrainingJob:
+    """End a job: at once where no worker holds it, else soon. Raises NotFound, and Conflict where it has ended."""
+    get(session, job_id)
+    control.cancel(session, job_id)
+    session.expire_all()
+    return get(session, job_id)
+
+
+def _with_model() -> object:
+    return joinedload(TrainingJob.model).joinedload(Model.checkpoint)

@@ -1,0 +1,54 @@
+"""Which workers are there, and what each is doing."""
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from shared.db.clock import db_now
+from shared.db.models import Worker
+from shared.db.upsert import upsert
+from shared.settings import Settings
+
+_FORGET_MS = 24 * 3600 * 1000
+
+
+def list_alive(session: Session, settings: Settings) -> list[Worker]:
+    """Workers heard of within three leases, by id."""
+    recent = db_now() - round(3000 * settings.lease_s)
+    return list(session.scalars(select(Worker).where(Worker.heartbeat_at > recent).order_by(Worker.id)))
+
+
+def beat(
+    session: Session,
+    *,
+    worker_id: str,
+    kind: str,
+    host: str,
+    pid: int,
+    device: str,
+    job_id: str | None,
+    jobs_done: int,
+    examples_per_s: float | None,
+) -> None:
+    """Say that a worker is there and what it is doing."""
+    row = {
+        "id": worker_id,
+        "kind": kind,
+        "host": host,
+        "pid": pid,
+        "device": device,
+        "job_id": job_id,
+        "jobs_done": jobs_done,
+        "examples_per_s": examples_per_s,
+        "heartbeat_at": db_now(),
+    }
+    upsert(session, Worker, [row], key=("id",))
+
+
+def leave(session: Session, worker_id: str) -> None:
+    """Forget a worker that stops in good order."""
+    session.execute(delete(Worker).where(Worker.id == worker_id))
+
+
+def forget_silent(session: Session) -> None:
+    """Forget workers that have been silent for a day."""
+    session.execute(delete(Worker).where(Worker.heartbeat_at < db_now() - _FORGET_MS))

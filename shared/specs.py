@@ -1,0 +1,115 @@
+"""The requests that make jobs, as pydantic models: shape and numeric bounds. What needs the database is checked by
+`shared.services.admission`."""
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from shared.errors import SpecError
+from shared.job_status import Priority
+from shared.spec_errors import field_errors, nearest
+
+__all__ = ["MAX_SEED", "GenerationRequest", "TrainingRequest", "field_errors", "nearest", "parse_generation", "parse_training"]
+
+MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact
+MAX_TIMEOUT_S = 30 * 86_400
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Options = Annotated[dict[str, Any], Field(max_length=64)]
+
+
+class JobRequest(BaseModel):
+    """Fields that every kind of job has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    seed: Seed | None = Field(None, description="Same seed, same result on the same machine; drawn when absent.")
+    name: Name | None = Field(None, description="A name for people.")
+    metadata: Metadata = Field({}, description="Up to 16 strings of your own, by key.")
+    max_attempts: int = Field(3, ge=1, le=100, description="Times the job may start before a lost worker fails it.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, body: Any) -> Any:
+        pointer = unstorable(body)
+        if pointer is not None:
+            message = "The text at {pointer} holds a NUL or an unpaired surrogate; send it as valid Unicode without NUL."
+            raise PydanticCustomError("unstorable_text", message, {"pointer": pointer or "/"})
+        return body
+
+
+class TrainingRequest(JobRequest):
+    """A training job, as asked for."""
+
+    model_type: Identifier = Field(description="One of `GET /v1/model-types`.")
+    dataset: Identifier | None = Field(None, description="One of `GET /v1/datasets`; the model type's default when absent.")
+    preset: Identifier = Field("fast", description="A named set of hyperparameters.")
+    hyperparameters: Options = Field({}, description="Overrides of the preset's values.")
+    priority: Priority = Field(Priority.NORMAL, description="Who goes first among queued jobs.")
+    timeout_s: int = Field(86_400, ge=1, le=MAX_TIMEOUT_S, description="Longest time one attempt may run, in seconds.")
+    init_from: Annotated[str, StringConstraints(pattern=r"^(mdl|ckp)_[0-9a-z]{26}$")] | None = Field(
+        None, description="A model or checkpoint to continue from, as a new job."
+    )
+
+
+class GenerationRequest(JobRequest):
+    """A generation job, as asked for."""
+
+    model: Annotated[str, StringConstraints(pattern=r"^(mdl|ckp|trn)_[0-9a-z]{26}$")] = Field(
+        description="A model, a checkpoint, or a training job (its model, or its newest checkpoint while it runs)."
+    )
+    sampling: Options = Field({}, description="Sampling parameters of the model's type.")
+    format: Identifier | None = Field(None, description="`png`, `npy` or `txt`; the model type's default when absent.")
+    priority: Priority = Field(Priority.NORMAL, description="Who goes first among queued generations.")
+    timeout_s: int = Field(600, ge=1, le=86_400, description="Longest time one attempt may run, in seconds.")
+
+
+RequestT = TypeVar("RequestT", bound=JobRequest)
+
+
+def parse_training(body: Any) -> TrainingRequest:
+    """The request in a JSON body. Raises SpecError with a pointer to each wrong field."""
+    return _parse(TrainingRequest, body)
+
+
+def parse_generation(body: Any) -> GenerationRequest:
+    """The request in a JSON body. Raises SpecError with a pointer to each wrong field."""
+    return _parse(GenerationRequest, body)
+
+
+def _parse(model: type[RequestT], body: Any) -> RequestT:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise spec_error(error, model=model) from None
+
+
+def spec_error(error: ValidationError, prefix: str = "", *, model: Any = None) -> SpecError:
+    """A SpecError of everything pydantic found; its detail is the first thing."""
+    errors = field_errors(error, prefix, model=model)
+    more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+    return SpecError(f"{errors[0].pointer or '/'}: {errors[0].detail}{more}", errors)
+
+
+def unstorable(value: Any, pointer: str = "") -> str | None:
+    """Pointer of the first text that a database cannot hold (NUL, unpaired surrogates), or None."""
+    if isinstance(value, str):
+        is_bad = "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value)
+        return pointer if is_bad else None
+    if isinstance(value, dict):
+        for key, item in value.items():
+            found = "" if unstorable(key) is not None else unstorable(item, f"{pointer}/{key}")
+            if found is not None:
+                return found or pointer
+    if isinstance(value, list):
+        for position, item in enumerate(value):
+            found = unstorable(item, f"{pointer}/{position}")
+            if found is not None:
+                return found
+    return None

@@ -1,0 +1,194 @@
+"""Files that outlive a run: checkpoints, samples, outputs, uploads. A local folder by default, any fsspec URL else.
+
+A key is a relative path with forward slashes. A file is complete when it is there: locally it is written beside its
+place, synced, and renamed; object stores show an object only when its upload is complete. Trees are complete when
+their `last` file is there.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+from uuid import uuid4
+
+import fsspec
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from shared.errors import NotFound, SetupError
+
+
+class Storage:
+    """The store under one fsspec URL. Safe to share between threads."""
+
+    def __init__(self, filesystem: fsspec.AbstractFileSystem, root: str) -> None:
+        self._filesystem = filesystem
+        self._root = root.rstrip("/")
+        self._is_local = isinstance(filesystem, LocalFileSystem)
+
+    @classmethod
+    def open_url(cls, url: str) -> "Storage":
+        """The store at a URL (`file:///srv/mimeo`, `s3://bucket/prefix`). Raises SetupError for an unknown scheme."""
+        try:
+            filesystem, root = url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise SetupError(f"MIMEO_STORAGE_URL cannot be used: {error}") from error
+        storage = cls(filesystem, root)
+        if storage._is_local:
+            _make_folder(Path(root))
+        return storage
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    def put_file(self, local: Path, key: str) -> None:
+        """Store a finished file, durably. Locally it is a hard link where possible: never change the file afterwards."""
+        target = self._path(key)
+        if not self._is_local:
+            self._filesystem.put_file(str(local), target)
+            return
+        _sync(local)
+        self._place(Path(target), lambda temporary: _link_or_copy(local, temporary))
+
+    def put_bytes(self, data: bytes, key: str) -> None:
+        """Store bytes, durably."""
+        target = self._path(key)
+        if not self._is_local:
+            self._filesystem.pipe_file(target, data)
+            return
+        self._place(Path(target), lambda temporary: _write(temporary, data))
+
+    def put_tree(self, local_dir: Path, prefix: str, *, last: str = "manifest.json") -> None:
+        """Store every file under a folder; `last` goes last, so that its presence means that the tree is complete."""
+        names = sorted(str(path.relative_to(local_dir)) for path in local_dir.rglob("*") if path.is_file())
+        for name in [name for name in names if name != last] + [name for name in names if name == last]:
+            self.put_file(local_dir / name, f"{prefix}/{PurePosixPath(name)}")
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def exists(self, key: str) -> bool:
+        """Whether a file is stored under the key."""
+        return bool(self._filesystem.isfile(self._path(key)))
+
+    def open(self, key: str) -> IO[bytes]:
+        """A stored file, for reading. Raises NotFound."""
+        try:
+            stream: IO[bytes] = self._filesystem.open(self._path(key), "rb")
+        except FileNotFoundError:
+            raise NotFound(f"The stored file {key} is gone.") from None
+        return stream
+
+    def read_bytes(self, key: str) -> bytes:
+        """All of a stored file. Raises NotFound."""
+        with self.open(key) as stream:
+            return stream.read()
+
+    def local_path(self, key: str) -> Path | None:
+        """Path of a stored file on this machine, or None where the store is elsewhere."""
+        return Path(self._path(key)) if self._is_local else None
+
+    def get_file(self, key: str, local: Path) -> None:
+        """Bring a stored file here, as a hard link where possible: never change it. Raises NotFound."""
+        local.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if self._is_local:
+                _link_or_copy(Path(self._path(key)), local)
+            else:
+                self._filesystem.get_file(self._path(key), str(local))
+        except FileNotFoundError:
+            raise NotFound(f"The stored file {key} is gone.") from None
+
+    def get_tree(self, prefix: str, local_dir: Path) -> None:
+        """Bring every file under a prefix here. Raises NotFound where there is none."""
+        names = list(self.list_names(prefix))
+        if not names:
+            raise NotFound(f"The stored folder {prefix} is gone.")
+        for name in names:
+            self.get_file(f"{prefix}/{name}", local_dir / name)
+
+    def list_names(self, prefix: str) -> Iterator[str]:
+        """Names of the files under a prefix, relative to it, sorted. Files that are still being written are left out."""
+        base = self._path(prefix)
+        self._filesystem.invalidate_cache(base)
+        for path in sorted(self._filesystem.find(base)):
+            name = str(path)[len(base) :].lstrip("/")
+            if name and not PurePosixPath(name).name.startswith(".tmp-"):
+                yield name
+
+    # --- removing -----------------------------------------------------------------------------------------------
+
+    def delete_file(self, key: str) -> None:
+        """Remove a file; nothing happens where there is none."""
+        if self._is_local:
+            Path(self._path(key)).unlink(missing_ok=True)
+        elif self.exists(key):
+            self._filesystem.rm_file(self._path(key))
+
+    def delete_tree(self, prefix: str) -> None:
+        """Remove everything under a prefix; nothing happens where there is nothing."""
+        target = self._path(prefix)
+        if self._is_local:
+            shutil.rmtree(target, ignore_errors=True)
+        elif self._filesystem.exists(target):
+            self._filesystem.rm(target, recursive=True)
+
+    # --- the local folder ---------------------------------------------------------------------------------------
+
+    def _path(self, key: str) -> str:
+        parts = PurePosixPath(key).parts
+        if not parts or key.startswith("/") or ".." in parts:
+            raise ValueError(f"{key!r} is not a storage key")
+        return f"{self._root}/{'/'.join(parts)}"
+
+    def _place(self, target: Path, write: Callable[[Path], None]) -> None:
+        """Write a file beside its place, then rename it there and sync the folder."""
+        _make_synced(target.parent)
+        temporary = target.with_name(f".tmp-{uuid4().hex}")
+        try:
+            write(temporary)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)  # also there after a rename between two links of one file: a no-op
+        _sync(target.parent)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"The storage folder {path} cannot be made: {error.strerror}.") from error
+
+
+def _make_synced(folder: Path) -> None:
+    """Make a folder and its parents, each entry durable before anything is put in it."""
+    if folder.is_dir():
+        return
+    _make_synced(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync(folder.parent)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)
+        _sync(target)
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
