@@ -10,8 +10,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Bytes = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
-# Bytes of the longest path used for a socket: room for a neighbour's name (`supervisord.sock`) within the limit.
-MAX_SOCKET_PATH = 96
+# Bytes of the longest path of `redis.sock` that leaves its neighbour `supervisord.sock.PID` within macOS's 103.
+MAX_SOCKET_PATH = 88
 
 
 class Settings(BaseSettings):
@@ -23,11 +23,17 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the API listens on.")
     public_url: str | None = Field(None, description="Address users reach the API at, when a proxy changes it.")
-    datasets_dir: Path | None = Field(None, description="Folder searched first for datasets (torchvision layout, `text/NAME.txt`).")
+    datasets_dir: Path | None = Field(
+        None, description="Folder searched first for datasets (torchvision layout, `text/NAME.txt`)."
+    )
     offline: bool = Field(False, description="Never download a dataset.")
     database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; SQLite in `MIMEO_HOME` when unset.")
-    redis_url: SecretStr | None = Field(None, description="Redis URL; the embedded server's socket in `MIMEO_HOME` when unset.")
-    storage_url: str | None = Field(None, description="fsspec URL of checkpoints and samples; `MIMEO_HOME/storage` when unset.")
+    redis_url: SecretStr | None = Field(
+        None, description="Redis URL; the embedded server's socket in `MIMEO_HOME` when unset."
+    )
+    storage_url: str | None = Field(
+        None, description="fsspec URL of checkpoints and samples; `MIMEO_HOME/storage` when unset."
+    )
     lease_s: Seconds = Field(30.0, description="A worker silent for this long loses its job.")
     heartbeat_s: Seconds = Field(5.0, description="How often a worker renews its lease.")
     control_poll_s: Seconds = Field(0.5, description="How often a worker looks for a cancel or a pause.")
@@ -52,8 +58,11 @@ class Settings(BaseSettings):
 
     @property
     def redis_socket(self) -> Path:
-        """Unix socket of the embedded Redis: in the home's `run`, or where that path is too long for a socket
-        (108 bytes on Linux, 104 on macOS), in a short folder of /tmp that is named after the home and the user."""
+        """Unix socket of the embedded Redis, in the home's `run`.
+
+        Where that path is too long for a socket (108 bytes on Linux, 104 on macOS), it is in a short folder of /tmp that
+        is named after the home and the user.
+        """
         socket = self.home_path / "run" / "redis.sock"
         if len(os.fsencode(socket)) <= MAX_SOCKET_PATH:
             return socket
