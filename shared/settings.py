@@ -60,8 +60,8 @@ class Settings(BaseSettings):
     def redis_socket(self) -> Path:
         """Unix socket of the embedded Redis, in the home's `run`.
 
-        Where that path is too long for a socket (108 bytes on Linux, 104 on macOS), it is in a short folder of /tmp that
-        is named after the home and the user.
+        Where that path is too long for a socket (108 bytes on Linux, 104 on macOS), it is in a short folder of /tmp,
+        named after the home and the user.
         """
         socket = self.home_path / "run" / "redis.sock"
         if len(os.fsencode(socket)) <= MAX_SOCKET_PATH:
@@ -91,7 +91,7 @@ class Settings(BaseSettings):
 
     @property
     def resolved_storage_url(self) -> str:
-        """fsspec URL of the artifact store."""
+        """URL (fsspec) of the artifact store."""
         return self.storage_url or f"file://{self.home_path / 'storage'}"
 
     @property
