@@ -53,6 +53,10 @@ def _detail(details: Any, schema: Schema) -> str:
         return f'There is no field "{_short(name)}".{nearest(name, properties)}'
     if details["type"] == "missing":
         return "This field is required."
+    if details["type"] == "string_pattern_mismatch" and "_[0-9a-z]" in str(details["ctx"]["pattern"]):
+        return "This is not an id of the kind that is expected here."
+    if details["type"] == "model_type" and not details["loc"]:
+        return "The body must be a JSON object."
     message = str(details["msg"]).removeprefix("Value error, ")
     return message if message.endswith(".") else message + "."
 
@@ -88,8 +92,7 @@ def _node(loc: Loc, schema: Schema) -> Schema:
 def _step(node: Schema, part: int | str, root: Schema) -> tuple[Schema, bool] | None:
     """The schema one location part further in, and whether that part is a union's tag rather than a field."""
     node = _dereference(node, root)
-    for branch in (node, *node.get("anyOf", ())):
-        branch = _dereference(branch, root)
+    for branch in [node, *(_dereference(option, root) for option in node.get("anyOf", ()))]:
         mapping = branch.get("discriminator", {}).get("mapping", {})
         if part in mapping:
             return _dereference({"$ref": mapping[part]}, root), True

@@ -1,5 +1,7 @@
-"""The requests that make jobs, as pydantic models: shape and numeric bounds. What needs the database is checked by
-`shared.services.admission`."""
+"""The requests that make jobs, as pydantic models: shape and numeric bounds.
+
+What needs the database or the registries is checked by `shared.services.admission`.
+"""
 
 from typing import Annotated, Any, TypeVar
 
@@ -10,7 +12,15 @@ from shared.errors import SpecError
 from shared.job_status import Priority
 from shared.spec_errors import field_errors, nearest
 
-__all__ = ["MAX_SEED", "GenerationRequest", "TrainingRequest", "field_errors", "nearest", "parse_generation", "parse_training"]
+__all__ = [
+    "MAX_SEED",
+    "GenerationRequest",
+    "TrainingRequest",
+    "field_errors",
+    "nearest",
+    "parse_generation",
+    "parse_training",
+]
 
 MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact
 MAX_TIMEOUT_S = 30 * 86_400
@@ -39,7 +49,9 @@ class JobRequest(BaseModel):
     def _storable(cls, body: Any) -> Any:
         pointer = unstorable(body)
         if pointer is not None:
-            message = "The text at {pointer} holds a NUL or an unpaired surrogate; send it as valid Unicode without NUL."
+            message = (
+                "The text at {pointer} holds a NUL or an unpaired surrogate; send it as valid Unicode without NUL."
+            )
             raise PydanticCustomError("unstorable_text", message, {"pointer": pointer or "/"})
         return body
 
@@ -48,7 +60,9 @@ class TrainingRequest(JobRequest):
     """A training job, as asked for."""
 
     model_type: Identifier = Field(description="One of `GET /v1/model-types`.")
-    dataset: Identifier | None = Field(None, description="One of `GET /v1/datasets`; the model type's default when absent.")
+    dataset: Identifier | None = Field(
+        None, description="One of `GET /v1/datasets`; the model type's default when absent."
+    )
     preset: Identifier = Field("fast", description="A named set of hyperparameters.")
     hyperparameters: Options = Field({}, description="Overrides of the preset's values.")
     priority: Priority = Field(Priority.NORMAL, description="Who goes first among queued jobs.")

@@ -42,7 +42,7 @@ class Storage:
     # --- writing ------------------------------------------------------------------------------------------------
 
     def put_file(self, local: Path, key: str) -> None:
-        """Store a finished file, durably. Locally it is a hard link where possible: never change the file afterwards."""
+        """Store a finished file, durably. Locally it is a hard link where possible: never change it afterwards."""
         target = self._path(key)
         if not self._is_local:
             self._filesystem.put_file(str(local), target)
@@ -107,7 +107,7 @@ class Storage:
             self.get_file(f"{prefix}/{name}", local_dir / name)
 
     def list_names(self, prefix: str) -> Iterator[str]:
-        """Names of the files under a prefix, relative to it, sorted. Files that are still being written are left out."""
+        """Names of the files under a prefix, relative to it, sorted. Files still being written are left out."""
         base = self._path(prefix)
         self._filesystem.invalidate_cache(base)
         for path in sorted(self._filesystem.find(base)):
@@ -146,7 +146,7 @@ class Storage:
         temporary = target.with_name(f".tmp-{uuid4().hex}")
         try:
             write(temporary)
-            os.replace(temporary, target)
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)  # also there after a rename between two links of one file: a no-op
         _sync(target.parent)

@@ -1,5 +1,7 @@
-"""Wake-ups between processes. Nothing here is needed for correctness: the database is the truth, and the reconciler
-sends again what was lost."""
+"""Wake-ups between processes.
+
+Nothing here is needed for correctness: the database is the truth, and the reconciler sends again what was lost.
+"""
 
 from shared.broker.celery_broker import CeleryBroker
 from shared.broker.null_broker import NullBroker

@@ -56,7 +56,7 @@ class CeleryBroker:
             with self._redis.pipeline(transaction=False) as pipeline:
                 for suffix in suffixes:
                     pipeline.llen(f"{KEY_PREFIX}{kind}{suffix}")
-                return sum(pipeline.execute())
+                return sum(int(length) for length in pipeline.execute())
         except _FAILURES:
             return None
 
@@ -87,7 +87,7 @@ class RedisWaiter:
     """A subscription to one channel that degrades to sleeping where Redis is away."""
 
     def __init__(self, connection: "redis.Redis", channel: str) -> None:
-        self._pubsub: PubSub | None = connection.pubsub(ignore_subscribe_messages=True)
+        self._pubsub: PubSub | None = connection.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         self._channel = channel
 
     def __enter__(self) -> "RedisWaiter":
@@ -98,7 +98,9 @@ class RedisWaiter:
             self._give_up()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._give_up()
 
     def wait(self, timeout: float) -> bool:

@@ -22,8 +22,11 @@ def message_priority(priority: Priority) -> int:
 
 
 def make_celery(settings: Settings, *, worker_kind: str | None = None) -> Celery:
-    """The application. worker_kind: for a worker, which waits for ever for Redis; without it, for a sender, which gives
-    up within a second."""
+    """The application.
+
+    worker_kind: for a worker of that kind, which waits for ever for Redis; without it, for a sender, which gives up
+    within a second.
+    """
     app = Celery("mimeo", broker=settings.celery_broker_url, set_as_current=worker_kind is not None)
     app.conf.update(
         task_acks_late=False,
@@ -56,7 +59,7 @@ def _transport(*, is_worker: bool) -> dict[str, Any]:
         "global_keyprefix": KEY_PREFIX,
         "socket_keepalive": True,
         "socket_connect_timeout": 1.0,
-        # A worker's blocking pop lasts a second; a silent connection is then checked, so that a half-open one is noticed.
+        # A worker's blocking pop lasts a second: a connection silent for longer than this is half open.
         "socket_timeout": 10.0 if is_worker else 1.0,
         "health_check_interval": 10,
     }

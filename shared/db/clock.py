@@ -17,13 +17,13 @@ class Timestamp(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> int | None:
-        """datetime → milliseconds; integers (durations in SQL arithmetic) pass."""
+    def process_bind_param(self, value: datetime | int | None, _dialect: Dialect) -> int | None:
+        """Datetime → milliseconds; integers (durations in SQL arithmetic) pass."""
         if isinstance(value, datetime):
             return round(value.timestamp() * 1000)
         return value
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
         """Milliseconds → datetime in UTC."""
         return None if value is None else datetime.fromtimestamp(value / 1000, tz=UTC)
 
@@ -37,10 +37,10 @@ class db_now(GenericFunction[datetime]):  # noqa: N801 - it reads as the SQL fun
 
 
 @compiles(db_now, "sqlite")
-def _sqlite_now(element: ColumnElement[Any], compiler: SQLCompiler, **kw: Any) -> str:
+def _sqlite_now(_element: ColumnElement[Any], _compiler: SQLCompiler, **_options: Any) -> str:
     return "CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
 
 
 @compiles(db_now, "postgresql")
-def _postgresql_now(element: ColumnElement[Any], compiler: SQLCompiler, **kw: Any) -> str:
+def _postgresql_now(_element: ColumnElement[Any], _compiler: SQLCompiler, **_options: Any) -> str:
     return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"

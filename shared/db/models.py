@@ -24,7 +24,7 @@ STATUS = Enum(
 class Base(DeclarativeBase):
     """Base of every table."""
 
-    type_annotation_map = {datetime: Timestamp(), JsonObject: JSON_TYPE}
+    type_annotation_map = {datetime: Timestamp(), JsonObject: JSON_TYPE}  # noqa: RUF012 - SQLAlchemy reads it once
 
 
 class Job(Base):
@@ -37,7 +37,7 @@ class Job(Base):
     """
 
     __tablename__ = "jobs"
-    __mapper_args__ = {"polymorphic_on": "kind"}
+    __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012 - SQLAlchemy reads it once
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
@@ -82,7 +82,7 @@ class Job(Base):
 class TrainingJob(Job):
     """A training job. spec: dataset, preset, hyperparameters (all resolved), init_from."""
 
-    __mapper_args__ = {"polymorphic_identity": "training"}
+    __mapper_args__ = {"polymorphic_identity": "training"}  # noqa: RUF012 - SQLAlchemy reads it once
 
     model: Mapped["Model | None"] = relationship(back_populates="job", uselist=False, viewonly=True)
 
@@ -90,7 +90,7 @@ class TrainingJob(Job):
 class GenerationJob(Job):
     """A generation job. spec: model (as asked), sampling (resolved), format, checkpoint_id and model_id as resolved."""
 
-    __mapper_args__ = {"polymorphic_identity": "generation"}
+    __mapper_args__ = {"polymorphic_identity": "generation"}  # noqa: RUF012 - SQLAlchemy reads it once
 
 
 class Checkpoint(Base):

@@ -1,5 +1,7 @@
 """Files that users can fetch: samples of a training, outputs of a generation."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -30,3 +32,12 @@ def list_for_job(
         query = query.where(Artifact.id > after)
     rows = list(session.scalars(query.order_by(Artifact.id).limit(limit + 1)))
     return rows[:limit], len(rows) > limit
+
+
+def by_job(session: Session, job_ids: Sequence[str]) -> dict[str, list[Artifact]]:
+    """The artifacts of several jobs at once, oldest first, by job; jobs without any are left out."""
+    found: dict[str, list[Artifact]] = {}
+    query = select(Artifact).where(Artifact.job_id.in_(job_ids)).order_by(Artifact.id)
+    for row in session.scalars(query) if job_ids else ():
+        found.setdefault(row.job_id, []).append(row)
+    return found

@@ -19,9 +19,9 @@ def cancel(session: Session, job_id: str) -> JobStatus:
 
     Asking again changes nothing. Raises Conflict for a job that ended otherwise. Returns the new status.
     """
-    if _move(session, job_id, _WAITING, JobStatus.CANCELLED, "cancelled", "Cancelled on request."):
+    if _move(session, job_id, _WAITING, JobStatus.CANCELLED, message="Cancelled on request."):
         return JobStatus.CANCELLED
-    if _move(session, job_id, _WORKING, JobStatus.CANCELLING, "cancelling", "A cancel was asked for."):
+    if _move(session, job_id, _WORKING, JobStatus.CANCELLING, message="A cancel was asked for."):
         return JobStatus.CANCELLING
     job = session.get(Job, job_id, populate_existing=True)
     if job is None:
@@ -31,9 +31,7 @@ def cancel(session: Session, job_id: str) -> JobStatus:
     raise Conflict(f"The job has {job.status.value} already; it cannot be cancelled.")
 
 
-def _move(
-    session: Session, job_id: str, sources: tuple[JobStatus, ...], target: JobStatus, event: str, message: str
-) -> bool:
+def _move(session: Session, job_id: str, sources: tuple[JobStatus, ...], target: JobStatus, *, message: str) -> bool:
     """Compare-and-set of a job's status; True where it happened."""
     ends = {"finished_at": db_now()} if target.is_terminal else {}
     attempt = session.execute(
@@ -45,5 +43,5 @@ def _move(
     ).scalar_one_or_none()
     if attempt is None:
         return False
-    events.add(session, job_id, event=event, message=message, attempt=attempt)
+    events.add(session, job_id, event=target.value, message=message, attempt=attempt)
     return True

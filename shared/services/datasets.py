@@ -41,7 +41,9 @@ def get_upload(session: Session, name: str) -> UploadedDataset:
     """An uploaded dataset. Raises NotFound with the nearest name."""
     row = session.get(UploadedDataset, name) if _NAME.fullmatch(name) else None
     if row is None:
-        raise NotFound(f"There is no such dataset.{nearest(name, [*names(session, 'text'), *names(session, 'images')])}")
+        raise NotFound(
+            f"There is no such dataset.{nearest(name, [*names(session, 'text'), *names(session, 'images')])}"
+        )
     return row
 
 
@@ -58,9 +60,7 @@ def shape(session: Session, name: str) -> DatasetShape | None:
     row = session.get(UploadedDataset, name) if _NAME.fullmatch(name) else None
     if row is None:
         return None
-    return DatasetShape(
-        kind="text", examples=row.details.get("characters"), vocabulary=row.details.get("vocabulary")
-    )
+    return DatasetShape(kind="text", examples=row.details.get("characters"), vocabulary=row.details.get("vocabulary"))
 
 
 def store_text(storage: Storage, *, name: str, data: bytes, settings: Settings) -> StoredText:

@@ -30,8 +30,5 @@ def due_for_hint(session: Session, kind: str, *, stale_s: float, limit: int) -> 
 def mark_hinted(session: Session, job_ids: Sequence[str]) -> None:
     """Remember that wake-ups were sent just now. Not a visible change of the jobs."""
     session.execute(
-        update(Job)
-        .where(Job.id.in_(job_ids))
-        .values(hinted_at=db_now())
-        .execution_options(synchronize_session=False)
+        update(Job).where(Job.id.in_(job_ids)).values(hinted_at=db_now()).execution_options(synchronize_session=False)
     )

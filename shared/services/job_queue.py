@@ -61,7 +61,7 @@ def claim_next(session: Session, kind: str, worker: str) -> Job | None:
             return session.get_one(Job, job_id, populate_existing=True)
 
 
-def _first_due(kind: str) -> Select[tuple[str, int]]:
+def _first_due(kind: str) -> Select[str, int]:
     # SKIP LOCKED: claimers that arrive together take different rows instead of waiting for the first one's commit.
     return (
         select(Job.id, Job.lease_token)
@@ -92,7 +92,9 @@ def _claim(session: Session, job_id: str, token: int, worker: str) -> bool:
     ).scalar_one_or_none()
     if claimed is None:
         return False
-    events.add(session, job_id, event="running", message=f"Claimed by {worker}.", attempt=claimed, data={"worker": worker})
+    events.add(
+        session, job_id, event="running", message=f"Claimed by {worker}.", attempt=claimed, data={"worker": worker}
+    )
     return True
 
 
@@ -217,8 +219,8 @@ def _let_go(
 
 def backoff_ms(attempt: int, settings: Settings) -> int:
     """Wait before the next attempt: doubling, capped, and drawn from its upper half so that herds spread."""
-    longest = min(settings.backoff_max_s, settings.backoff_s * 2 ** min(attempt - 1, 30))
-    return round(1000 * longest * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, guards nothing
+    longest = min(settings.backoff_max_s, settings.backoff_s * 2.0 ** min(attempt - 1, 30))
+    return round(1000 * longest * random.uniform(0.5, 1.0))
 
 
 # --- looking ----------------------------------------------------------------------------------------------------
@@ -228,6 +230,8 @@ def queue_position(session: Session, job: Job) -> int | None:
     """1 for the job that the next free worker takes; None where the job is not waiting for one."""
     if job.status is not JobStatus.QUEUED:
         return None
-    ahead = tuple_(Job.priority, Job.created_at, Job.id) < tuple_(job.priority, literal(job.created_at, Timestamp()), job.id)
+    ahead = tuple_(Job.priority, Job.created_at, Job.id) < tuple_(
+        job.priority, literal(job.created_at, Timestamp()), job.id
+    )
     count = select(func.count()).select_from(Job).where(Job.kind == job.kind, is_due(), ahead)
     return session.execute(count).scalar_one() + 1

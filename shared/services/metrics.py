@@ -24,10 +24,8 @@ def names(session: Session, job_id: str) -> list[str]:
     return list(session.scalars(select(Metric.name).where(Metric.job_id == job_id).distinct().order_by(Metric.name)))
 
 
-def series(
-    session: Session, job_id: str, *, name: str | None = None, max_points: int = 1000
-) -> dict[str, list[Point]]:
-    """A job's curves by name, by rising step, each evenly thinned to about `max_points`; the last point always stays."""
+def series(session: Session, job_id: str, *, name: str | None = None, max_points: int = 1000) -> dict[str, list[Point]]:
+    """A job's curves by name, by rising step, each thinned evenly to about `max_points`; the last point stays."""
     wanted = [name] if name is not None else names(session, job_id)
     curves = {wanted_name: _curve(session, job_id, wanted_name, max_points) for wanted_name in wanted}
     return {curve_name: points for curve_name, points in curves.items() if points}

@@ -16,14 +16,14 @@ MAX_LIMIT = 100
 
 def newest_first(
     session: Session,
-    query: Select[tuple[RowT]],
+    query: Select[RowT],
     key: InstrumentedAttribute[str],
     *,
     prefix: Prefix,
     limit: int,
     after: str | None,
 ) -> tuple[list[RowT], bool]:
-    """One page of a query by descending id, and whether there is more. Raises SpecError for a bad `after` or `limit`."""
+    """One page of a query by descending id, and whether there is more. Raises SpecError for a bad page."""
     if not 1 <= limit <= MAX_LIMIT:
         raise SpecError.at("?limit", f"Give a limit from 1 to {MAX_LIMIT}.", "out_of_range")
     if after is not None:

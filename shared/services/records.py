@@ -54,7 +54,7 @@ class StoredCheckpoint:
 
 
 def add_metrics(hold: Hold, points: Sequence[MetricPoint]) -> None:
-    """Record points; one that a resumed run writes again replaces the first. Figures that are not finite are left out."""
+    """Record points; one that a resumed run writes again replaces the first. What is not finite is left out."""
     latest = {(point.name, point.step): point for point in points if math.isfinite(point.value)}
     rows = [
         {

@@ -4,6 +4,7 @@ import secrets
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.sql.base import ExecutableOption
 
 from shared.db.clock import db_now
 from shared.db.models import Model, TrainingJob
@@ -73,5 +74,5 @@ def cancel(session: Session, job_id: str) -> TrainingJob:
     return get(session, job_id)
 
 
-def _with_model() -> object:
+def _with_model() -> ExecutableOption:
     return joinedload(TrainingJob.model).joinedload(Model.checkpoint)
