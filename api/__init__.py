@@ -1,0 +1,1 @@
+"""The HTTP API: thin views over `shared.services`. It never imports torch."""

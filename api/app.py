@@ -1,0 +1,61 @@
+"""The application factory."""
+
+from typing import Any
+
+from flask_openapi.models.info import Info
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from api import errors, instrumentation
+from api import runtime as runtimes
+from api.documents import DocumentedApi
+from api.job_metrics import JobCollector
+from api.routes import BLUEPRINTS
+from api.runtime import Runtime
+from api.version import VERSION
+from shared.broker import Broker, CeleryBroker
+from shared.settings import Settings
+
+DESCRIPTION = """Trains small generative models as jobs and serves their samples.
+
+POST a training job, watch it, fetch what the model generates. Errors are RFC 9457 problems whose `errors` point at the
+fields; lists are paged by `limit` and `after`, with the next page in `Link`.
+"""
+MAX_FORM_FIELD_BYTES = 16 << 10
+
+
+def create_app(settings: Settings, *, broker: Broker | None = None) -> DocumentedApi:
+    """The API as a WSGI application.
+
+    broker: in place of Redis, for a stack or a test without it. Connects to nothing before the first request.
+    """
+    app = DocumentedApi(
+        "api",
+        info=Info(title="Mimeo", version=VERSION, description=DESCRIPTION),
+        validation_error_callback=errors.reject_query,
+        static_folder=None,
+    )
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        MAX_FORM_MEMORY_SIZE=MAX_FORM_FIELD_BYTES,
+        MAX_FORM_PARTS=32,
+        PROPAGATE_EXCEPTIONS=False,
+    )
+    runtime = Runtime(settings, lambda: broker or CeleryBroker(settings))
+    runtimes.install(app, runtime)
+    registry = _registry(runtime)
+    instrumentation.install(app, registry)
+    errors.install(app)
+    for blueprint in BLUEPRINTS:
+        app.register_api(blueprint)
+    app.generate_spec_json()
+    return app
+
+
+def _registry(runtime: Runtime) -> CollectorRegistry:
+    """Metrics of this application alone, so that two in one process do not share them."""
+    registry = CollectorRegistry()
+    collectors: tuple[Any, ...] = (ProcessCollector, PlatformCollector, GCCollector)
+    for collector in collectors:
+        collector(registry=registry)
+    registry.register(JobCollector(runtime))
+    return registry

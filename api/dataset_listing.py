@@ -1,0 +1,59 @@
+"""Datasets as the API shows them."""
+
+from typing import cast
+
+from api.schemas.resources import Dataset
+from shared import datasets
+from shared.datasets import DatasetInfo
+from shared.db.models import UploadedDataset
+from shared.settings import Settings
+
+
+def of_registry(info: DatasetInfo, settings: Settings) -> Dataset:
+    """A dataset that comes with Mimeo, and whether its files are on this machine."""
+    folders = (settings.datasets_dir, settings.downloads_path)
+    available = datasets.availability(info, folders, offline=settings.offline)
+    return Dataset.model_validate(
+        {
+            "name": info.name,
+            "kind": info.kind,
+            "title": info.title,
+            "source": "registry",
+            "availability": available,
+            "detail": _where_to_put(info) if available == "missing" else None,
+            "license": info.license,
+            "examples": info.shape.examples,
+            "classes": info.shape.classes,
+            "vocabulary": info.shape.vocabulary,
+            "size": None,
+            "sha256": None,
+            "created_at": None,
+        }
+    )
+
+
+def of_upload(row: UploadedDataset) -> Dataset:
+    """A user's own."""
+    characters = cast("int | None", row.details.get("characters"))
+    return Dataset.model_validate(
+        {
+            "name": row.name,
+            "kind": row.kind,
+            "title": f"Uploaded text, {characters:,} characters" if characters else "Uploaded text",
+            "source": "upload",
+            "availability": "present",
+            "detail": None,
+            "license": None,
+            "examples": characters,
+            "classes": None,
+            "vocabulary": row.details.get("vocabulary"),
+            "size": row.size,
+            "sha256": row.sha256,
+            "created_at": row.created_at,
+        }
+    )
+
+
+def _where_to_put(info: DatasetInfo) -> str:
+    names = ", ".join(file.path for file in info.files)
+    return f"Put {names} under MIMEO_DATASETS_DIR, where the workers and this server see it."

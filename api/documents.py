@@ -1,0 +1,94 @@
+"""The OpenAPI 3.1 document: exact JSON Schemas of what is answered, and of what each model type takes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask_openapi.openapi import OpenAPI
+from flask_openapi.types import ResponseDict
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api.request_schemas import request_schemas
+from api.schemas import ANSWERS
+from api.schemas.problem import Problem
+
+REF_TEMPLATE = "#/components/schemas/{model}"
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+JsonDict = dict[str, Any]
+
+PROBLEMS = {
+    400: "The body is not valid JSON, or not a valid form.",
+    404: "There is no such thing.",
+    409: "The current state does not allow it.",
+    413: "The body is larger than this server accepts.",
+    415: "The body is of a type that is not understood.",
+    416: "The range lies outside the file.",
+    422: "The request is understood and wrong; `errors` says where.",
+    503: "The database, or the file store, does not answer.",
+}
+HEADERS: dict[str, JsonDict] = {
+    "ETag": {"description": "Changes when the answer does.", "schema": {"type": "string"}},
+    "Link": {"description": 'RFC 8288 link to the next page, `rel="next"`.', "schema": {"type": "string"}},
+    "Location": {"description": "Where the new thing is.", "schema": {"type": "string", "format": "uri-reference"}},
+    "Retry-After": {"description": "Seconds after which to look again.", "schema": {"type": "string"}},
+    "Preference-Applied": {"description": "The `Prefer` that was honoured.", "schema": {"type": "string"}},
+}
+
+
+def reference(model: type[BaseModel] | str) -> JsonDict:
+    """`$ref` to a component schema."""
+    return {"$ref": REF_TEMPLATE.format(model=model if isinstance(model, str) else model.__name__)}
+
+
+def answers(
+    success: Mapping[int, type[BaseModel] | None], *problems: int, headers: tuple[str, ...] = ()
+) -> ResponseDict:
+    """The responses of a route: what it gives by status, then the problems it may answer. Each may answer 503 too."""
+    documented: ResponseDict = {}
+    for status, model in success.items():
+        response: JsonDict = {"headers": {name: HEADERS[name] for name in headers}} if headers else {}
+        if model is not None:
+            response["content"] = {JSON: {"schema": reference(model)}}
+        documented[str(status)] = response
+    for status in (*problems, 503):
+        content = {PROBLEM: {"schema": reference(Problem)}}
+        documented.setdefault(str(status), {"description": PROBLEMS[status], "content": content})
+    return documented
+
+
+def body(schema: type[BaseModel] | str, media_type: str = JSON) -> JsonDict:
+    """A required request body."""
+    return {"required": True, "content": {media_type: {"schema": reference(schema)}}}
+
+
+def operation_id(*, name: str, path: str, method: str) -> str:  # noqa: ARG001 - flask-openapi passes all three
+    """The view's name: readable in generated clients."""
+    return name
+
+
+class DocumentedApi(OpenAPI):
+    """flask-openapi's application, with component schemas as pydantic writes them.
+
+    Its own models keep the keywords of OpenAPI 3.0 only; 3.1 is JSON Schema 2020-12, which pydantic writes as it is.
+    """
+
+    def __init__(self, import_name: str, **kwargs: Any) -> None:
+        super().__init__(import_name, operation_id_callback=operation_id, **kwargs)
+        self.openapi_version = "3.1.0"
+
+    def generate_spec_json(self) -> None:
+        """Build the document; called once, before the first request."""
+        super().generate_spec_json()  # type: ignore[no-untyped-call]
+        for path in self.spec_json["paths"].values():
+            for operation in path.values():
+                invalid = operation["responses"].get("422", {})
+                if PROBLEM not in invalid.get("content", {}):
+                    operation["responses"].pop("422", None)
+        self.spec_json["components"]["schemas"] = _component_schemas()
+
+
+def _component_schemas() -> JsonDict:
+    models = [(model, "serialization") for model in ANSWERS]
+    _, document = models_json_schema(models, ref_template=REF_TEMPLATE)  # type: ignore[arg-type] # Literal in a list
+    return {**document["$defs"], **request_schemas(REF_TEMPLATE)}

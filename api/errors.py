@@ -1,0 +1,112 @@
+"""Every error, translated once into RFC 9457 `application/problem+json`."""
+
+from http import HTTPStatus
+from typing import NoReturn
+
+import structlog
+from flask import Flask, Response
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as WsgiResponse
+
+from api.instrumentation import request_id
+from api.schemas.problem import Problem, ProblemError
+from shared.errors import Conflict, FieldError, MimeoError, NotFound, SpecError, TooLarge, Unavailable
+
+PROBLEM_TYPE = "application/problem+json"
+RETRY_AFTER_S = "5"
+STATUS: dict[type[MimeoError], HTTPStatus] = {
+    SpecError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NotFound: HTTPStatus.NOT_FOUND,
+    Conflict: HTTPStatus.CONFLICT,
+    TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+HTTP_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+log = structlog.get_logger(__name__)
+
+
+def problem(
+    status: int, code: str, detail: str, *, title: str | None = None, errors: tuple[FieldError, ...] = ()
+) -> Response:
+    """A problem response. 503 carries `Retry-After`."""
+    body = Problem(
+        title=title or HTTPStatus(status).phrase,
+        status=status,
+        detail=_valid(detail),
+        code=code,
+        instance=f"urn:mimeo:request:{request_id()}",
+        errors=[ProblemError(pointer=_valid(e.pointer), detail=_valid(e.detail), code=e.code) for e in errors],
+    )
+    response = Response(body.model_dump_json(), status=status, mimetype=PROBLEM_TYPE)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = RETRY_AFTER_S
+    return response
+
+
+def _valid(text: str) -> str:
+    """The text without lone surrogates, which come in as JSON escapes and cannot go out as UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def reject_query(error: ValidationError) -> NoReturn:
+    """flask-openapi's validation callback; only query parameters are validated there.
+
+    Raises SpecError with a `?name` pointer for each parameter that is wrong.
+    """
+    errors = [
+        FieldError(pointer="?" + ".".join(str(part) for part in item["loc"]), detail=item["msg"], code=item["type"])
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    raise SpecError("; ".join(f"{e.pointer[1:]}: {e.detail}" for e in errors), errors)
+
+
+def install(app: Flask) -> None:
+    """Register the handlers."""
+    app.register_error_handler(MimeoError, _on_mimeo_error)
+    app.register_error_handler(HTTPException, _on_http_exception)
+    for error in (OperationalError, InterfaceError, PoolTimeout):
+        app.register_error_handler(error, _on_database_down)
+    app.register_error_handler(Exception, _on_unexpected)
+
+
+def _on_mimeo_error(error: MimeoError) -> Response:
+    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), None)
+    if status is None:
+        return _on_unexpected(error)
+    return problem(status, error.code, error.detail, errors=getattr(error, "errors", ()))
+
+
+def _on_http_exception(error: HTTPException) -> WsgiResponse:
+    """Werkzeug's own refusals (routing, body size, range), with the headers that belong to them (`Allow` …)."""
+    if error.response is not None or error.code is None or error.code < 400:
+        return WsgiResponse.force_type(error.get_response())
+    detail = error.description or HTTPStatus(error.code).phrase
+    code = HTTP_CODES.get(error.code, HTTPStatus(error.code).name.lower())
+    response = problem(error.code, code, detail, title=error.name)
+    response.headers.extend((name, value) for name, value in error.get_headers() if name.lower() != "content-type")
+    return response
+
+
+def _on_database_down(error: Exception) -> Response:
+    log.error("database_unavailable", error=str(error.__cause__ or error))
+    return problem(
+        503, "unavailable", "The database does not answer. Nothing was changed by this request; try again shortly."
+    )
+
+
+def _on_unexpected(error: Exception) -> Response:
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return _on_database_down(error)
+    log.error("unexpected_error", exc_info=error)
+    return problem(
+        500, "internal", "Something went wrong in Mimeo itself. Its log has the details under this request id."
+    )

@@ -1,0 +1,59 @@
+"""A request id, one log line and the latency metrics of every request."""
+
+import time
+
+import structlog
+from flask import Flask, Response, g, has_request_context, request
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from shared.ids import new_id
+
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+REGISTRY = "mimeo_registry"
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+log = structlog.get_logger(__name__)
+
+
+def request_id() -> str:
+    """Id of the request in hand; a fresh one where it failed before it had any."""
+    if has_request_context() and "request_id" in g:
+        return str(g.request_id)
+    return new_id("rqs")
+
+
+def install(app: Flask, registry: CollectorRegistry) -> None:
+    """Time every request of `app` into `registry`."""
+    app.extensions[REGISTRY] = registry
+    requests = Counter(
+        "mimeo_http_requests_total", "Requests answered.", ["method", "route", "status"], registry=registry
+    )
+    latency = Histogram(
+        "mimeo_http_request_seconds", "Time to answer.", ["method", "route"], buckets=BUCKETS_S, registry=registry
+    )
+
+    def begin() -> None:
+        g.request_id = new_id("rqs")
+        g.started = time.perf_counter()
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+    def end(response: Response) -> Response:
+        seconds = time.perf_counter() - g.started
+        # The rule, not the path: an id in a label would make one time series a job.
+        route = request.url_rule.rule if request.url_rule is not None else "unmatched"
+        method = request.method if request.method in {"GET", "HEAD", "POST", "DELETE", "OPTIONS"} else "other"
+        requests.labels(method, route, response.status_code).inc()
+        latency.labels(method, route).observe(seconds)
+        response.headers["X-Request-Id"] = g.request_id
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        write = log.debug if request.path in QUIET else log.info
+        write(
+            "request", method=request.method, path=request.path, status=response.status_code, ms=round(seconds * 1e3, 1)
+        )
+        return response
+
+    def clear(_error: BaseException | None) -> None:
+        structlog.contextvars.unbind_contextvars("request_id")
+
+    app.before_request(begin)
+    app.after_request(end)
+    app.teardown_request(clear)

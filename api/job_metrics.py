@@ -1,0 +1,61 @@
+"""Figures about jobs, read from the database and Redis when Prometheus asks."""
+
+from collections.abc import Iterator
+
+import structlog
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.runtime import Runtime
+from shared.broker import Kind
+from shared.job_status import JobStatus
+from shared.services import figures
+
+KINDS: tuple[Kind, ...] = ("training", "generation")
+log = structlog.get_logger(__name__)
+
+
+class JobCollector(Collector):
+    """Jobs by kind and status, the wait of the oldest queued one, and hints in Redis.
+
+    What cannot be read is left out, and `mimeo_database_up` or `mimeo_redis_up` says why.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Prometheus' hook."""
+        yield from self._jobs()
+        yield from self._hints()
+
+    def _jobs(self) -> Iterator[GaugeMetricFamily]:
+        is_up = GaugeMetricFamily("mimeo_database_up", "1 where the database answers.")
+        jobs = GaugeMetricFamily("mimeo_jobs", "Jobs.", labels=["kind", "status"])
+        oldest = GaugeMetricFamily("mimeo_oldest_queued_seconds", "Wait of the longest waiting job.", labels=["kind"])
+        try:
+            with self._runtime.reading() as session:
+                counts = figures.count_by_status(session)
+                waits = figures.oldest_queued_s(session)
+        except SQLAlchemyError as error:
+            log.warning("metrics_without_database", error=str(error.__cause__ or error))
+            is_up.add_metric([], 0)
+            yield is_up
+            return
+        is_up.add_metric([], 1)
+        for kind in KINDS:
+            for status in JobStatus:
+                jobs.add_metric([kind, status.value], counts.get((kind, status), 0))
+            oldest.add_metric([kind], waits.get(kind, 0.0))
+        yield from (is_up, jobs, oldest)
+
+    def _hints(self) -> Iterator[GaugeMetricFamily]:
+        is_up = GaugeMetricFamily("mimeo_redis_up", "1 where Redis answers.")
+        hints = GaugeMetricFamily("mimeo_queue_hints", "Wake-ups waiting in Redis.", labels=["kind"])
+        depths = {kind: self._runtime.broker.depth(kind) for kind in KINDS}
+        is_up.add_metric([], float(all(depth is not None for depth in depths.values())))
+        for kind, depth in depths.items():
+            if depth is not None:
+                hints.add_metric([kind], depth)
+        yield from (is_up, hints)

@@ -1,0 +1,212 @@
+"""Parameters of routes: ids in paths, queries of lists, preferences in headers."""
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from shared import model_types
+from shared.errors import FieldError, NotFound, SpecError
+from shared.job_status import JobStatus
+
+LONGEST_WAIT_S = 60
+AFTER = "Id of the last item you have; the page starts after it."
+_ULID = "[0-9a-hjkmnp-tv-z]{26}"
+_WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
+
+
+def _exists(pattern: str, what: str) -> AfterValidator:
+    """Refuse, as unknown, an id that cannot be one: it never reaches the database."""
+    shape = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not shape.fullmatch(value):
+            raise NotFound(f"There is no {what} {value[:64]!r}.")
+        return value
+
+    return AfterValidator(check)
+
+
+def _documented(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+def _one_of(names: Iterable[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(names)})
+
+
+TRAINING_JOB = f"^trn_{_ULID}$"
+GENERATION_JOB = f"^gen_{_ULID}$"
+MODEL = f"^mdl_{_ULID}$"
+ARTIFACT = f"^art_{_ULID}$"
+NAME = "^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+class _Documented(BaseModel):
+    """flask-openapi asks a model of query parameters or headers for its schema at every request: keep it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Pydantic's, computed once."""
+        return _kept_schema(cls, args, tuple(sorted(kwargs.items())))
+
+
+@cache
+def _kept_schema(
+    model: type[_Documented], arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]
+) -> dict[str, Any]:
+    return super(_Documented, model).model_json_schema(*arguments, **dict(options))
+
+
+class _Path(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class TrainingJobPath(_Path):
+    """Path of a training job."""
+
+    id: Annotated[str, _exists(TRAINING_JOB, "training job"), _documented(TRAINING_JOB)]
+
+
+class GenerationJobPath(_Path):
+    """Path of a generation job."""
+
+    id: Annotated[str, _exists(GENERATION_JOB, "generation job"), _documented(GENERATION_JOB)]
+
+
+class ModelPath(_Path):
+    """Path of a model."""
+
+    id: Annotated[str, _exists(MODEL, "model"), _documented(MODEL)]
+
+
+class ArtifactPath(_Path):
+    """Path of an artifact."""
+
+    id: Annotated[str, _exists(ARTIFACT, "artifact"), _documented(ARTIFACT)]
+
+
+class DatasetPath(_Path):
+    """Path of a dataset."""
+
+    name: Annotated[str, _exists(NAME, "dataset"), _documented(NAME)]
+
+
+class ModelTypePath(_Path):
+    """Path of a model type."""
+
+    name: Annotated[str, _exists(NAME, "model type"), _documented(NAME)]
+
+
+class Query(_Documented):
+    """Base of the query parameters of a route. A parameter that does not exist is refused, not ignored."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, values: dict[str, Any]) -> dict[str, Any]:
+        known = [field.alias or name for name, field in cls.model_fields.items()]
+        errors = [_unknown(name, known) for name in values if name not in known]
+        if errors:
+            raise SpecError(" ".join(error.detail for error in errors), errors)
+        return values
+
+
+def _unknown(name: str, known: Sequence[str]) -> FieldError:
+    close = get_close_matches(name, known, n=1)
+    advice = f"Did you mean `{close[0]}`?" if close else f"Known are {', '.join(f'`{one}`' for one in known)}."
+    return FieldError(
+        pointer=f"?{name}", detail=f"There is no query parameter `{name}`. {advice}", code="unknown_field"
+    )
+
+
+# A query string has no null, so the schema of an optional parameter does not offer one.
+Absent = SkipJsonSchema[None]
+ModelTypeName = Annotated[str, AfterValidator(lambda name: model_types.get(name).name), _one_of(model_types.REGISTRY)]
+
+
+class PageQuery(Query):
+    """How much of a list."""
+
+    limit: int = Field(20, ge=1, le=100, description="Items in the page.")
+
+
+class _JobsQuery(PageQuery):
+    status: JobStatus | Absent = Field(None, description="Only jobs of this status.")
+    model_type: ModelTypeName | Absent = Field(None, description="Only jobs of this model type.")
+
+
+class TrainingJobsQuery(_JobsQuery):
+    """Which training jobs."""
+
+    after: Annotated[str, Field(pattern=TRAINING_JOB)] | Absent = Field(None, description=AFTER)
+
+
+class GenerationJobsQuery(_JobsQuery):
+    """Which generation jobs."""
+
+    after: Annotated[str, Field(pattern=GENERATION_JOB)] | Absent = Field(None, description=AFTER)
+
+
+class ModelsQuery(PageQuery):
+    """Which models."""
+
+    model_type: ModelTypeName | Absent = Field(None, description="Only models of this type.")
+    after: Annotated[str, Field(pattern=MODEL)] | Absent = Field(None, description=AFTER)
+
+
+class ArtifactsQuery(Query):
+    """Which artifacts of a job."""
+
+    limit: int = Field(100, ge=1, le=1000, description="Items in the page.")
+    after: Annotated[str, Field(pattern=ARTIFACT)] | Absent = Field(None, description=AFTER)
+
+
+class EventsQuery(Query):
+    """Which events of a job."""
+
+    limit: int = Field(100, ge=1, le=1000, description="Items in the page.")
+    after: int = Field(0, ge=0, le=2**53, description="Id of the last event you have.")
+
+
+class MetricsQuery(Query):
+    """Which curves of a job, how finely."""
+
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")] | Absent = Field(
+        None, description="Only this metric."
+    )
+    max_points: int = Field(1000, ge=2, le=10_000, description="Most points of one curve.")
+
+
+class _Headers(_Documented):
+    """Base of the request headers of a route; others are ignored."""
+
+
+class ConditionalHeaders(_Headers):
+    """Headers of a conditional GET."""
+
+    if_none_match: str | Absent = Field(
+        None, alias="If-None-Match", description="The `ETag` you have; 304 where it still holds."
+    )
+
+
+class PreferHeaders(_Headers):
+    """Headers of a POST that may wait for its result."""
+
+    prefer: str | Absent = Field(
+        None,
+        alias="Prefer",
+        description="`wait=N` holds the answer until the job has ended, N seconds at most (60 at most). RFC 7240.",
+        examples=["wait=10"],
+    )
+
+    @property
+    def wait_s(self) -> int:
+        """N of `wait=N`, at most 60; 0 where there is none. RFC 7240: what is malformed is ignored."""
+        match = _WAIT.search(self.prefer or "")
+        return min(int(match[1]), LONGEST_WAIT_S) if match else 0

@@ -1,0 +1,42 @@
+"""Answers as responses: plain, conditional (ETag), and keyset pages with their `Link`."""
+
+from urllib.parse import urlencode
+
+from flask import Response, request
+from werkzeug.http import parse_etags
+
+from api.schemas.base import Answer
+from api.schemas.jobs import Job
+from api.urls import url
+
+
+def json_response(answer: Answer, status: int = 200) -> Response:
+    """The answer as a JSON response."""
+    return Response(answer.model_dump_json(), status=status, mimetype="application/json")
+
+
+def conditional_response(job: Job, version: int, if_none_match: str | None) -> Response:
+    """The job with a weak ETag of what it shows, or an empty 304 where the client has that already.
+
+    version: of the row. The queue position is part of the tag: it changes when other jobs do.
+    """
+    tag = f"{version}-{job.queue_position or 0}"
+    if if_none_match is not None and parse_etags(if_none_match).contains_weak(tag):
+        response = Response(status=304)
+    else:
+        response = json_response(job)
+    response.set_etag(tag, weak=True)
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def page_response(page: Answer, *, next_after: str | int | None) -> Response:
+    """The page as JSON, with an RFC 8288 `Link` to the next one.
+
+    next_after: what `after` has to be to go on; None on the last page.
+    """
+    response = json_response(page)
+    if next_after is not None:
+        arguments = {**request.args.to_dict(), "after": str(next_after)}
+        response.headers["Link"] = f'<{url(request.path)}?{urlencode(arguments)}>; rel="next"'
+    return response

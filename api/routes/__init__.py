@@ -1,0 +1,27 @@
+"""One file per resource; `BLUEPRINTS` is what the application registers."""
+
+from api.routes import (
+    artifacts,
+    datasets,
+    generation_jobs,
+    health,
+    model_types,
+    models,
+    root,
+    training_job_records,
+    training_jobs,
+    workers,
+)
+
+BLUEPRINTS = (
+    training_jobs.routes,
+    training_job_records.routes,
+    generation_jobs.routes,
+    models.routes,
+    artifacts.routes,
+    datasets.routes,
+    model_types.routes,
+    workers.routes,
+    health.routes,
+    root.routes,
+)

@@ -1,0 +1,87 @@
+"""Datasets: the registry's, and the texts that users upload."""
+
+from flask import Response, request
+from flask_openapi.blueprint import APIBlueprint
+from werkzeug.exceptions import UnsupportedMediaType
+
+from api.dataset_listing import of_registry, of_upload
+from api.documents import answers, body
+from api.parameters import DatasetPath
+from api.responses import json_response, page_response
+from api.runtime import runtime
+from api.schemas.pages import DatasetPage
+from api.schemas.resources import Dataset
+from api.tags import DATASETS
+from api.urls import url
+from shared.datasets import REGISTRY
+from shared.errors import FieldError, SpecError
+from shared.services import datasets
+from shared.spec_errors import nearest
+
+routes = APIBlueprint("datasets", __name__, url_prefix="/v1/datasets", abp_tags=[DATASETS])
+FORM = "multipart/form-data"
+FORM_OVERHEAD_BYTES = 64 << 10
+FIELDS = ("name", "kind")
+
+
+@routes.get("", responses=answers({200: DatasetPage}))
+def list_datasets() -> Response:
+    """List everything there is to train on, and whether it is here already."""
+    current = runtime()
+    with current.reading() as session:
+        uploads = [of_upload(row) for row in datasets.list_uploads(session)]
+    known = [of_registry(info, current.settings) for info in REGISTRY.values()]
+    page = DatasetPage(data=sorted([*known, *uploads], key=lambda shown: shown.name), has_more=False)
+    return page_response(page, next_after=None)
+
+
+@routes.get("/<name>", responses=answers({200: Dataset}, 404))
+def get_dataset(path: DatasetPath) -> Response:
+    """Look at one dataset."""
+    current = runtime()
+    if path.name in REGISTRY:
+        return json_response(of_registry(REGISTRY[path.name], current.settings))
+    with current.reading() as session:
+        return json_response(of_upload(datasets.get_upload(session, path.name)))
+
+
+@routes.post(
+    "",
+    request_body=body("DatasetUpload", FORM),
+    responses=answers({201: Dataset}, 400, 409, 413, 415, 422, headers=("Location",)),
+)
+def create_dataset() -> Response:
+    """Upload a text of your own: UTF-8, as a multipart form."""
+    current = runtime()
+    request.max_content_length = current.settings.max_upload_bytes + FORM_OVERHEAD_BYTES
+    if request.mimetype != FORM:
+        raise UnsupportedMediaType(f"Send a form, with the header 'Content-Type: {FORM}' and its boundary.")
+    name, data = _read_form()
+    stored = datasets.store_text(current.storage, name=name, data=data, settings=current.settings)
+    with current.writing() as session:
+        answer = of_upload(datasets.add_upload(session, stored))
+    response = json_response(answer, 201)
+    response.headers["Location"] = url(f"/v1/datasets/{answer.name}")
+    return response
+
+
+def _read_form() -> tuple[str, bytes]:
+    """Name and file of the form. Raises SpecError with every field that is missing, unknown or wrong."""
+    form, files = request.form, request.files
+    errors = [_error(field, "This field is required.", "missing") for field in FIELDS if field not in form]
+    if "file" not in files:
+        errors.append(_error("file", "This field is required, as a file.", "missing"))
+    errors += [
+        _error(field, f"There is no such field.{nearest(field, (*FIELDS, 'file'))}", "unknown_field")
+        for field in sorted({*form, *files} - {*FIELDS, "file"})
+    ]
+    if form.get("kind", "text") != "text":
+        errors.append(_error("kind", "Only `text` can be uploaded.", "invalid"))
+    if errors:
+        raise SpecError(" ".join(f"{error.pointer}: {error.detail}" for error in errors), errors)
+    return form["name"], files["file"].read()
+
+
+def _error(field: str, detail: str, code: str) -> FieldError:
+    pointer = "/" + field[:100].replace("~", "~0").replace("/", "~1")
+    return FieldError(pointer=pointer, detail=detail, code=code)

@@ -1,0 +1,104 @@
+"""Generation jobs: submit (and wait), list, look, cancel."""
+
+from collections.abc import Sequence
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+from sqlalchemy.orm import Session
+
+from api import serializers
+from api.bodies import read_json
+from api.documents import answers, body
+from api.parameters import ConditionalHeaders, GenerationJobPath, GenerationJobsQuery, PreferHeaders
+from api.responses import conditional_response, json_response, page_response
+from api.runtime import Runtime, runtime
+from api.schemas.jobs import GenerationJob
+from api.schemas.pages import GenerationJobPage
+from api.submission import announce, announce_and_wait
+from api.tags import GENERATION_JOBS
+from shared.db import models as rows
+from shared.services import artifacts, generation_jobs, job_queue
+from shared.specs import parse_generation
+
+routes = APIBlueprint("generation_jobs", __name__, url_prefix="/v1/generation-jobs", abp_tags=[GENERATION_JOBS])
+
+
+@routes.post(
+    "",
+    request_body=body("GenerationRequest"),
+    responses=answers(
+        {200: GenerationJob, 202: GenerationJob},
+        400,
+        404,
+        413,
+        415,
+        422,
+        headers=("Location", "Preference-Applied"),
+    ),
+)
+def create_generation_job(header: PreferHeaders) -> Response:
+    """Submit a generation job.
+
+    With `Prefer: wait=N` the answer comes when the job has ended (200) or N seconds have passed (202).
+    """
+    current = runtime()
+    accepted = parse_generation(read_json())
+    with current.writing() as session:
+        job = generation_jobs.submit(session, accepted, settings=current.settings)
+    waited = _announce(current, job, header.wait_s)
+    with current.reading() as session:
+        answer = _shown(session, [generation_jobs.get(session, job.id)])[0]
+    response = json_response(answer, 200 if answer.is_terminal else 202)
+    response.headers["Location"] = answer.urls.self
+    if waited:
+        response.headers["Preference-Applied"] = f"wait={header.wait_s}"
+    return response
+
+
+@routes.get("", responses=answers({200: GenerationJobPage}, 422, headers=("Link",)))
+def list_generation_jobs(query: GenerationJobsQuery) -> Response:
+    """List generation jobs, newest first."""
+    with runtime().reading() as session:
+        found, has_more = generation_jobs.list_page(
+            session, status=query.status, model_type=query.model_type, limit=query.limit, after=query.after
+        )
+        data = _shown(session, found)
+    page = GenerationJobPage(data=data, has_more=has_more)
+    return page_response(page, next_after=data[-1].id if has_more else None)
+
+
+@routes.get("/<id>", responses=answers({200: GenerationJob, 304: None}, 404, headers=("ETag",)))
+def get_generation_job(path: GenerationJobPath, header: ConditionalHeaders) -> Response:
+    """Look at a generation job. Its ETag changes when it does: poll with `If-None-Match`."""
+    with runtime().reading() as session:
+        job = generation_jobs.get(session, path.id)
+        answer = _shown(session, [job])[0]
+    return conditional_response(answer, job.version, header.if_none_match)
+
+
+@routes.post("/<id>/cancel", responses=answers({200: GenerationJob, 202: GenerationJob}, 404, 409))
+def cancel_generation_job(path: GenerationJobPath) -> Response:
+    """Cancel a generation job. 200: it is cancelled; 202: its worker is letting go. Asking again changes nothing."""
+    with runtime().writing() as session:
+        answer = _shown(session, [generation_jobs.cancel(session, path.id)])[0]
+    return json_response(answer, 200 if answer.is_terminal else 202)
+
+
+def _announce(current: Runtime, job: rows.GenerationJob, wait_s: int) -> bool:
+    """Send the wake-up, and wait where that is asked for and a thread can be spared. True where it waited."""
+    if wait_s:
+        with current.may_wait() as granted:
+            if granted:
+                announce_and_wait(current, job, wait_s)
+                return True
+    announce(current, job)
+    return False
+
+
+def _shown(session: Session, jobs: Sequence[rows.GenerationJob]) -> list[GenerationJob]:
+    """The jobs with their artifacts, which are read at once."""
+    files = artifacts.by_job(session, [job.id for job in jobs])
+    return [
+        serializers.generation_job(job, files.get(job.id, ()), queue_position=job_queue.queue_position(session, job))
+        for job in jobs
+    ]

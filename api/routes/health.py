@@ -1,0 +1,43 @@
+"""Health, readiness and metrics, for whoever runs the service."""
+
+from typing import cast
+
+from flask import Response, current_app
+from flask_openapi.blueprint import APIBlueprint
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from api.checks import check_database, check_redis, check_storage
+from api.documents import JSON, reference
+from api.instrumentation import REGISTRY
+from api.responses import json_response
+from api.runtime import runtime
+from api.schemas.resources import Health, Readiness
+from api.tags import OPERATIONS
+
+routes = APIBlueprint("health", __name__, abp_tags=[OPERATIONS])
+_HEALTH = {"content": {JSON: {"schema": reference(Health)}}}
+_READINESS = {"content": {JSON: {"schema": reference(Readiness)}}}
+
+
+@routes.get("/healthz", responses={"200": _HEALTH})
+def get_health() -> Response:
+    """Whether the process answers. It looks at nothing else."""
+    return json_response(Health())
+
+
+@routes.get("/readyz", responses={"200": dict(_READINESS), "503": dict(_READINESS)})
+def get_readiness() -> Response:
+    """Whether the database, Redis and the file store answer. 503 where one does not; `checks` says which."""
+    current = runtime()
+    checks = [check_database(current), check_redis(current), check_storage(current)]
+    is_ready = all(check.ok for check in checks)
+    return json_response(
+        Readiness(status="ready" if is_ready else "unavailable", checks=checks), 200 if is_ready else 503
+    )
+
+
+@routes.get("/metrics", responses={"200": {"content": {"text/plain": {"schema": {"type": "string"}}}}})
+def get_metrics() -> Response:
+    """Figures for Prometheus."""
+    registry = cast(CollectorRegistry, current_app.extensions[REGISTRY])
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

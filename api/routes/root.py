@@ -1,0 +1,24 @@
+"""Where somebody who opens the address lands."""
+
+from flask import Response, redirect
+from flask_openapi.blueprint import APIBlueprint
+from werkzeug.wrappers import Response as WsgiResponse
+
+from api.responses import json_response
+from api.schemas.resources import Root
+from api.urls import url
+from api.version import VERSION
+
+routes = APIBlueprint("root", __name__, doc_ui=False)
+
+
+@routes.get("/")
+def get_root() -> Response:
+    """Say what this is and where its documentation is."""
+    return json_response(Root(version=VERSION, documentation=url("/openapi/"), openapi=url("/openapi/openapi.json")))
+
+
+@routes.get("/openapi/")
+def get_documentation() -> WsgiResponse:
+    """Swagger UI, which works offline."""
+    return redirect(url("/openapi/swagger"))

@@ -1,0 +1,72 @@
+"""What a training job has left behind so far: curves, history, checkpoints, samples."""
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+
+from api import serializers
+from api.documents import answers
+from api.parameters import ArtifactsQuery, EventsQuery, MetricsQuery, TrainingJobPath
+from api.responses import json_response, page_response
+from api.runtime import runtime
+from api.schemas.jobs import MetricPoint, MetricSeries, MetricsOfJob
+from api.schemas.pages import ArtifactPage, CheckpointPage, EventPage
+from api.tags import TRAINING_JOBS
+from shared.services import artifacts, checkpoints, events, metrics, training_jobs
+
+routes = APIBlueprint("training_job_records", __name__, url_prefix="/v1/training-jobs/<id>", abp_tags=[TRAINING_JOBS])
+
+
+@routes.get("/metrics", responses=answers({200: MetricsOfJob}, 404, 422))
+def get_training_job_metrics(path: TrainingJobPath, query: MetricsQuery) -> Response:
+    """Curves of a training job, thinned to at most `max_points` each."""
+    with runtime().reading() as session:
+        training_jobs.get(session, path.id)
+        curves = metrics.series(session, path.id, name=query.name, max_points=query.max_points)
+    data = [
+        MetricSeries(
+            name=name,
+            points=[MetricPoint(step=at.step, epoch=at.epoch, value=at.value, at=at.at) for at in points],
+        )
+        for name, points in curves.items()
+    ]
+    return json_response(MetricsOfJob(data=data))
+
+
+@routes.get("/events", responses=answers({200: EventPage}, 404, 422, headers=("Link",)))
+def list_training_job_events(path: TrainingJobPath, query: EventsQuery) -> Response:
+    """History of a training job, oldest first: every transition, retry and warning."""
+    with runtime().reading() as session:
+        training_jobs.get(session, path.id)
+        rows, has_more = events.list_for_job(session, path.id, after=query.after, limit=query.limit)
+    page = EventPage(data=[serializers.event(row) for row in rows], has_more=has_more)
+    return page_response(page, next_after=rows[-1].id if has_more else None)
+
+
+@routes.get("/checkpoints", responses=answers({200: CheckpointPage}, 404))
+def list_training_job_checkpoints(path: TrainingJobPath) -> Response:
+    """Checkpoints that are kept, newest first; each can be sampled from and trained further."""
+    with runtime().reading() as session:
+        training_jobs.get(session, path.id)
+        rows = checkpoints.list_for_job(session, path.id)
+    page = CheckpointPage(data=[serializers.checkpoint(row) for row in rows], has_more=False)
+    return page_response(page, next_after=None)
+
+
+@routes.get("/samples", responses=answers({200: ArtifactPage}, 404, 422, headers=("Link",)))
+def list_training_job_samples(path: TrainingJobPath, query: ArtifactsQuery) -> Response:
+    """Samples written while training, oldest first."""
+    return _artifact_page(path.id, query, kind="sample")
+
+
+@routes.get("/artifacts", responses=answers({200: ArtifactPage}, 404, 422, headers=("Link",)))
+def list_training_job_artifacts(path: TrainingJobPath, query: ArtifactsQuery) -> Response:
+    """Every file of a training job, oldest first."""
+    return _artifact_page(path.id, query, kind=None)
+
+
+def _artifact_page(job_id: str, query: ArtifactsQuery, *, kind: str | None) -> Response:
+    with runtime().reading() as session:
+        training_jobs.get(session, job_id)
+        rows, has_more = artifacts.list_for_job(session, job_id, kind=kind, after=query.after, limit=query.limit)
+    page = ArtifactPage(data=[serializers.artifact(row) for row in rows], has_more=has_more)
+    return page_response(page, next_after=rows[-1].id if has_more else None)

@@ -1,0 +1,90 @@
+"""What the views need beside the request: settings, database, broker and file store, made once per process."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import cast
+
+from flask import Flask, current_app
+from sqlalchemy.orm import Session
+
+from shared.broker import Broker
+from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
+from shared.settings import Settings
+from shared.storage import Storage
+
+EXTENSION = "mimeo"
+SPARE_THREADS = 4
+
+
+class Runtime:
+    """Connections of this process.
+
+    A server that forks after loading the application must not share sockets with its parent, so everything that holds
+    one is made on first use and made anew where the process id has changed.
+    """
+
+    def __init__(self, settings: Settings, make_broker: Callable[[], Broker]) -> None:
+        self.settings = settings
+        self._make_broker = make_broker
+        self._lock = threading.Lock()
+        self._pid: int | None = None
+        self._sessions: SessionFactory
+        self._broker: Broker
+        self._storage: Storage
+        # Requests that wait hold a thread: leave some for those that do not.
+        self._waiters = threading.BoundedSemaphore(max(1, settings.api_threads - SPARE_THREADS))
+
+    def writing(self) -> AbstractContextManager[Session]:
+        """One transaction that may write; commits at its end."""
+        self._connect()
+        return transaction(self._sessions)
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """One transaction that only reads."""
+        self._connect()
+        return reading(self._sessions)
+
+    @property
+    def broker(self) -> Broker:
+        """The broker of this process."""
+        self._connect()
+        return self._broker
+
+    @property
+    def storage(self) -> Storage:
+        """The file store of this process."""
+        self._connect()
+        return self._storage
+
+    @contextmanager
+    def may_wait(self) -> Iterator[bool]:
+        """Whether this request may hold its thread for a while; at most `api_threads` - 4 do at a time."""
+        granted = self._waiters.acquire(blocking=False)
+        try:
+            yield granted
+        finally:
+            if granted:
+                self._waiters.release()
+
+    def _connect(self) -> None:
+        if self._pid == os.getpid():
+            return
+        with self._lock:
+            if self._pid == os.getpid():
+                return
+            self._sessions = session_factory(make_engine(self.settings))
+            self._broker = self._make_broker()
+            self._storage = Storage.open_url(self.settings.resolved_storage_url)
+            self._pid = os.getpid()
+
+
+def install(app: Flask, runtime: Runtime) -> None:
+    """Attach the runtime to the application."""
+    app.extensions[EXTENSION] = runtime
+
+
+def runtime() -> Runtime:
+    """The runtime of the application in hand."""
+    return cast(Runtime, current_app.extensions[EXTENSION])

@@ -1,0 +1,39 @@
+"""Pieces that several answers share."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+
+def rfc3339(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds: `2026-11-23T04:05:06.789Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Time = Annotated[
+    datetime,
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T04:05:06.789Z"]}),
+]
+Url = Annotated[str, WithJsonSchema({"type": "string", "format": "uri-reference"})]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+# A figure that was not finite is null: JSON has no NaN.
+Figures = dict[str, float | None]
+JsonObject = dict[str, Any]
+
+
+class Answer(BaseModel):
+    """Base of every answer. Every field is always there, so every field is documented as required."""
+
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
+
+
+ItemT = TypeVar("ItemT", bound=Answer)
+
+
+class PageOf(Answer, Generic[ItemT]):
+    """One page of a list. `has_more`: follow `Link: rel="next"`, or ask again with `after` = the last id."""
+
+    data: list[ItemT]
+    has_more: bool

@@ -1,0 +1,174 @@
+"""Training and generation jobs, as answered."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from api.schemas.base import Answer, Figures, JsonObject, Sha256, Time, Url
+from shared.job_status import ErrorCode, JobStatus, Priority
+
+
+class Progress(Answer):
+    """Where a training run is. Numbers are null until the run has started and knows them."""
+
+    epoch: int = Field(description="Epoch in progress, from 1; 0 before the first.")
+    epochs: int | None
+    step: int = Field(description="Optimizer steps done.")
+    steps: int | None = Field(description="Optimizer steps of the whole run.")
+    fraction: float = Field(ge=0, le=1)
+    eta_s: float | None = Field(description="Seconds left, at the present pace.")
+    examples_per_s: float | None
+
+
+class JobError(Answer):
+    """Why a job failed."""
+
+    code: ErrorCode
+    message: str
+    hint: str | None = Field(description="What you can do about it.")
+
+
+class TrainingJobUrls(Answer):
+    """Where to go from a training job."""
+
+    self: Url
+    cancel: Url
+    metrics: Url
+    events: Url
+    checkpoints: Url
+    samples: Url
+    artifacts: Url
+
+
+class Job(Answer):
+    """What every kind of job has."""
+
+    id: str
+    status: JobStatus
+    is_terminal: bool = Field(description="True once nothing more can happen to it.")
+    model_type: str
+    name: str | None
+    priority: Priority
+    metadata: dict[str, str]
+    seed: int
+    device: str | None
+    attempt: int = Field(description="Attempts started so far.")
+    max_attempts: int
+    queue_position: int | None = Field(description="1 is next; null unless queued.")
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    duration_s: float | None = Field(description="From first start to finish; null until finished.")
+    error: JobError | None
+
+
+class TrainingJob(Job):
+    """A training job."""
+
+    object: Literal["training_job"] = "training_job"
+    dataset: str
+    preset: str
+    hyperparameters: JsonObject = Field(description="Every hyperparameter, with defaults and preset filled in.")
+    init_from: str | None = Field(description="Model or checkpoint whose weights it started from.")
+    timeout_s: int
+    progress: Progress
+    metrics: Figures = Field(description="Latest value of each metric.")
+    estimated_finish_at: Time | None
+    model: str | None = Field(description="The model (`mdl_…`) it published.")
+    urls: TrainingJobUrls
+
+
+class ArtifactUrls(Answer):
+    """Where to go from an artifact."""
+
+    self: Url
+    content: Url
+    job: Url
+
+
+class Artifact(Answer):
+    """A file you can fetch: a sample written while training, or the output of a generation."""
+
+    id: str
+    object: Literal["artifact"] = "artifact"
+    job: str
+    kind: Literal["sample", "output"]
+    name: str
+    media_type: str
+    size: int = Field(description="Bytes.")
+    sha256: Sha256
+    epoch: int | None
+    step: int | None
+    details: JsonObject = Field(description="What it shows: width, height, rows, columns, temperature …")
+    created_at: Time
+    urls: ArtifactUrls
+
+
+class GenerationJobUrls(Answer):
+    """Where to go from a generation job."""
+
+    self: Url
+    cancel: Url
+
+
+class GenerationJob(Job):
+    """A generation job."""
+
+    object: Literal["generation_job"] = "generation_job"
+    model: str = Field(description="The model (`mdl_…`) or checkpoint (`ckp_…`) it samples.")
+    checkpoint: str
+    sampling: JsonObject = Field(description="Every sampling parameter, with defaults filled in.")
+    format: str
+    output: JsonObject | None = Field(
+        description="`text` and `texts` of text; `width`, `height`, `rows`, `columns` of images."
+    )
+    artifacts: list[Artifact]
+    urls: GenerationJobUrls
+
+
+class MetricPoint(Answer):
+    """One point of one curve."""
+
+    step: int
+    epoch: int
+    value: float | None
+    at: Time
+
+
+class MetricSeries(Answer):
+    """One curve, thinned evenly to at most `max_points`; the last point is always kept."""
+
+    name: str
+    points: list[MetricPoint]
+
+
+class MetricsOfJob(Answer):
+    """The curves of a training job."""
+
+    data: list[MetricSeries]
+
+
+class Event(Answer):
+    """One line of a job's history."""
+
+    id: int
+    type: str
+    attempt: int
+    message: str
+    data: JsonObject
+    at: Time
+
+
+class Checkpoint(Answer):
+    """A durable state of a run; its id can be sampled from and trained further."""
+
+    id: str
+    object: Literal["checkpoint"] = "checkpoint"
+    job: str
+    epoch: int
+    step: int
+    sha256: Sha256 = Field(description="Of the weights: equal weights, equal value.")
+    size: int = Field(description="Bytes of the weights.")
+    is_best: bool
+    metrics: Figures
+    created_at: Time

@@ -1,0 +1,27 @@
+"""RFC 9457 problem details."""
+
+from pydantic import Field
+
+from api.schemas.base import Answer
+
+
+class ProblemError(Answer):
+    """One thing wrong with one field."""
+
+    pointer: str = Field(
+        description="RFC 6901 pointer into the body (`/hyperparameters/epochs`), or `?name` of a query parameter."
+    )
+    detail: str
+    code: str
+
+
+class Problem(Answer):
+    """Why a request was not carried out (RFC 9457)."""
+
+    type: str = Field("about:blank", description="Always `about:blank`: `code` names the problem.")
+    title: str = Field(description="The status in words.")
+    status: int = Field(ge=400, le=599)
+    detail: str = Field(description="What is wrong and what to change.")
+    code: str = Field(description="Name of the problem, for programs.")
+    instance: str = Field(description="Id of the request; the server's log has it too.")
+    errors: list[ProblemError] = Field([], description="The fields that are wrong, if it is about fields.")

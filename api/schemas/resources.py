@@ -1,0 +1,141 @@
+"""Models, datasets, model types and workers, as answered."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from api.schemas.base import Answer, Figures, JsonObject, Sha256, Time, Url
+
+
+class CheckpointOfModel(Answer):
+    """The weights of a model."""
+
+    id: str
+    sha256: Sha256
+    step: int
+
+
+class ModelUrls(Answer):
+    """Where to go from a model."""
+
+    self: Url
+    training_job: Url
+
+
+class Model(Answer):
+    """What a successful training job published."""
+
+    id: str
+    object: Literal["model"] = "model"
+    name: str | None
+    model_type: str
+    dataset: str
+    training_job: str
+    checkpoint: CheckpointOfModel
+    hyperparameters: JsonObject
+    quality: Figures = Field(description="Figures of the final evaluation.")
+    versions: dict[str, str] = Field(description="Versions of the code and of torch that trained it.")
+    device: str | None
+    created_at: Time
+    urls: ModelUrls
+
+
+class Preset(Answer):
+    """A named set of hyperparameters."""
+
+    name: str
+    hyperparameters: JsonObject = Field(description="Every hyperparameter under this preset.")
+
+
+class Demo(Answer):
+    """How a model type introduces itself in a few minutes: what to train, on what, and what to draw."""
+
+    fallback_dataset: str = Field(description="A dataset of its kind that is always there.")
+    hyperparameters: JsonObject
+    sampling: JsonObject
+
+
+class ModelType(Answer):
+    """A kind of model that can be trained: what it takes and what it gives."""
+
+    name: str
+    object: Literal["model_type"] = "model_type"
+    title: str
+    summary: str
+    data_kind: Literal["images", "text"]
+    default_dataset: str
+    formats: list[str] = Field(description="Output formats of generation, the default first.")
+    metrics: list[str]
+    quality: list[str]
+    presets: list[Preset]
+    hyperparameters_schema: JsonObject = Field(description="JSON Schema of `hyperparameters`.")
+    sampling_schema: JsonObject = Field(description="JSON Schema of `sampling`.")
+    demo: Demo
+
+
+class Dataset(Answer):
+    """Something to train on."""
+
+    name: str
+    object: Literal["dataset"] = "dataset"
+    kind: Literal["images", "text"]
+    title: str
+    source: Literal["registry", "upload"]
+    availability: Literal["builtin", "present", "downloadable", "missing"] = Field(
+        description="`missing`: offline and not on disk; put it where `detail` says."
+    )
+    detail: str | None
+    license: str | None
+    examples: int | None = Field(description="Images, or characters of text.")
+    classes: int | None
+    vocabulary: int | None = Field(description="Distinct characters of text.")
+    size: int | None = Field(description="Bytes, of an upload.")
+    sha256: Sha256 | None = Field(description="Of an upload.")
+    created_at: Time | None = Field(description="When it was uploaded.")
+
+
+class Worker(Answer):
+    """A worker process that is, or was lately, there."""
+
+    id: str
+    object: Literal["worker"] = "worker"
+    kind: Literal["training", "generation"]
+    host: str
+    pid: int
+    device: str
+    is_alive: bool = Field(description="Heard of within a lease.")
+    job: str | None
+    jobs_done: int
+    examples_per_s: float | None
+    started_at: Time
+    heartbeat_at: Time
+
+
+class Health(Answer):
+    """The process is there."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Check(Answer):
+    """One server that Mimeo needs."""
+
+    name: Literal["database", "redis", "storage"]
+    ok: bool
+    detail: str | None = Field(description="What is wrong, when something is.")
+
+
+class Readiness(Answer):
+    """Whether everything that a request needs answers."""
+
+    status: Literal["ready", "unavailable"]
+    checks: list[Check]
+
+
+class Root(Answer):
+    """Where to start."""
+
+    name: Literal["mimeo"] = "mimeo"
+    version: str
+    documentation: Url
+    openapi: Url

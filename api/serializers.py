@@ -1,0 +1,186 @@
+"""Rows of the database as the API shows them."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from api.schemas import jobs as shown
+from api.schemas import resources
+from api.urls import url
+from shared.db import models as rows
+from shared.job_status import JobStatus, Priority
+
+PRIORITIES = {priority.rank: priority for priority in Priority}
+
+
+def training_job(job: rows.TrainingJob, *, queue_position: int | None) -> shown.TrainingJob:
+    """A training job. queue_position: 1 is next; None unless queued."""
+    path = url(f"/v1/training-jobs/{job.id}")
+    init_from = job.spec.get("init_from")
+    return shown.TrainingJob(
+        **_common(job, queue_position),
+        dataset=job.spec["dataset"],
+        preset=job.spec["preset"],
+        hyperparameters=job.spec["hyperparameters"],
+        init_from=init_from["id"] if init_from else None,
+        timeout_s=job.timeout_s,
+        progress=_progress(job),
+        metrics=job.metrics,
+        estimated_finish_at=_estimated_finish(job),
+        model=job.model.id if job.model else None,
+        urls=shown.TrainingJobUrls(
+            self=path,
+            cancel=f"{path}/cancel",
+            metrics=f"{path}/metrics",
+            events=f"{path}/events",
+            checkpoints=f"{path}/checkpoints",
+            samples=f"{path}/samples",
+            artifacts=f"{path}/artifacts",
+        ),
+    )
+
+
+def generation_job(
+    job: rows.GenerationJob, artifacts: Iterable[rows.Artifact], *, queue_position: int | None
+) -> shown.GenerationJob:
+    """A generation job with its artifacts."""
+    path = url(f"/v1/generation-jobs/{job.id}")
+    return shown.GenerationJob(
+        **_common(job, queue_position),
+        model=job.spec.get("model_id") or job.spec["checkpoint_id"],
+        checkpoint=job.spec["checkpoint_id"],
+        sampling=job.spec["sampling"],
+        format=job.spec["format"],
+        output=job.output,
+        artifacts=[artifact(row) for row in artifacts],
+        urls=shown.GenerationJobUrls(self=path, cancel=f"{path}/cancel"),
+    )
+
+
+def _common(job: rows.Job, queue_position: int | None) -> dict[str, Any]:
+    finished = job.finished_at
+    return {
+        "id": job.id,
+        "status": job.status,
+        "is_terminal": job.status.is_terminal,
+        "model_type": job.model_type,
+        "name": job.name,
+        "priority": PRIORITIES[job.priority],
+        "metadata": job.labels,
+        "seed": job.seed,
+        "device": job.device,
+        "attempt": job.attempt,
+        "max_attempts": job.max_attempts,
+        "queue_position": queue_position,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": finished,
+        "duration_s": (finished - job.started_at).total_seconds() if finished and job.started_at else None,
+        "error": shown.JobError(**job.error) if job.error else None,
+    }
+
+
+def _progress(job: rows.TrainingJob) -> shown.Progress:
+    """What the worker last reported, filled in with what the request already says."""
+    known = job.progress
+    done = job.status is JobStatus.SUCCEEDED
+    return shown.Progress(
+        epoch=known.get("epoch", 0),
+        epochs=known.get("epochs", job.spec["hyperparameters"].get("epochs")),
+        step=known.get("step", 0),
+        steps=known.get("steps"),
+        fraction=1.0 if done else known.get("fraction", 0.0),
+        eta_s=known.get("eta_s") if job.status is JobStatus.RUNNING else None,
+        examples_per_s=known.get("examples_per_s"),
+    )
+
+
+def _estimated_finish(job: rows.TrainingJob) -> datetime | None:
+    """When the worker's last estimate runs out; it was made when the row was last changed."""
+    eta_s = job.progress.get("eta_s")
+    if job.status is not JobStatus.RUNNING or eta_s is None:
+        return None
+    return job.updated_at + timedelta(seconds=eta_s)
+
+
+def artifact(row: rows.Artifact) -> shown.Artifact:
+    """A file."""
+    path = url(f"/v1/artifacts/{row.id}")
+    return shown.Artifact(
+        id=row.id,
+        job=row.job_id,
+        kind="output" if row.kind == "output" else "sample",
+        name=row.name,
+        media_type=row.media_type,
+        size=row.size,
+        sha256=row.sha256,
+        epoch=row.epoch,
+        step=row.step,
+        details=row.details,
+        created_at=row.created_at,
+        urls=shown.ArtifactUrls(self=path, content=f"{path}/content", job=url(job_path(row.job_id))),
+    )
+
+
+def job_path(job_id: str) -> str:
+    """Path of a job of either kind."""
+    return f"/v1/{'generation' if job_id.startswith('gen_') else 'training'}-jobs/{job_id}"
+
+
+def checkpoint(row: rows.Checkpoint) -> shown.Checkpoint:
+    """A durable state of a run."""
+    return shown.Checkpoint(
+        id=row.id,
+        job=row.job_id,
+        epoch=row.epoch,
+        step=row.step,
+        sha256=row.sha256,
+        size=row.size,
+        is_best=row.is_best,
+        metrics=row.metrics,
+        created_at=row.created_at,
+    )
+
+
+def event(row: rows.JobEvent) -> shown.Event:
+    """A line of a job's history."""
+    return shown.Event(
+        id=row.id, type=row.type, attempt=row.attempt, message=row.message, data=row.data, at=row.created_at
+    )
+
+
+def model(row: rows.Model) -> resources.Model:
+    """A published model."""
+    return resources.Model(
+        id=row.id,
+        name=row.name,
+        model_type=row.model_type,
+        dataset=row.dataset,
+        training_job=row.job_id,
+        checkpoint=resources.CheckpointOfModel(
+            id=row.checkpoint.id, sha256=row.checkpoint.sha256, step=row.checkpoint.step
+        ),
+        hyperparameters=row.hyperparameters,
+        quality=row.quality,
+        versions=row.versions,
+        device=row.device,
+        created_at=row.created_at,
+        urls=resources.ModelUrls(self=url(f"/v1/models/{row.id}"), training_job=url(job_path(row.job_id))),
+    )
+
+
+def worker(row: rows.Worker, *, now: datetime, lease_s: float) -> resources.Worker:
+    """A worker process. now: by the database's clock."""
+    return resources.Worker(
+        id=row.id,
+        kind="generation" if row.kind == "generation" else "training",
+        host=row.host,
+        pid=row.pid,
+        device=row.device,
+        is_alive=now - row.heartbeat_at < timedelta(seconds=lease_s),
+        job=row.job_id,
+        jobs_done=row.jobs_done,
+        examples_per_s=row.examples_per_s,
+        started_at=row.started_at,
+        heartbeat_at=row.heartbeat_at,
+    )
