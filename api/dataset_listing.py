@@ -28,6 +28,7 @@ def of_registry(info: DatasetInfo, settings: Settings) -> Dataset:
             "size": None,
             "sha256": None,
             "created_at": None,
+            "sources": [url for file in info.files for url in file.urls[:1]],
         }
     )
 
@@ -50,6 +51,7 @@ def of_upload(row: UploadedDataset) -> Dataset:
             "size": row.size,
             "sha256": row.sha256,
             "created_at": row.created_at,
+            "sources": [],
         }
     )
 

@@ -92,6 +92,7 @@ class Dataset(Answer):
     size: int | None = Field(description="Bytes, of an upload.")
     sha256: Sha256 | None = Field(description="Of an upload.")
     created_at: Time | None = Field(description="When it was uploaded.")
+    sources: list[Url] = Field(description="Where its files are downloaded from; empty when they never are.")
 
 
 class Worker(Answer):
