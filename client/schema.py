@@ -172,7 +172,10 @@ class ModelType(TypedDict):
 
 
 class Dataset(TypedDict):
-    """Something to train on. availability: `present`, `downloadable` or `missing`."""
+    """Something to train on. availability: `builtin`, `present`, `downloadable` or `missing`.
+
+    sources: addresses of its files, the largest first; empty when it is never downloaded.
+    """
 
     name: str
     kind: str
@@ -187,6 +190,7 @@ class Dataset(TypedDict):
     size: int | None
     sha256: str | None
     created_at: str | None
+    sources: NotRequired[list[str]]
 
 
 class Worker(TypedDict):

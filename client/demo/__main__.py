@@ -1,0 +1,82 @@
+"""The demonstration, step by step. Exit status: 0 when every job succeeded, 1 when one did not, 2 without a server."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from client.demo.choice import choose
+from client.demo.server import demo_server
+from client.demo.showing import draw, write_sheet
+from client.demo.training import train_all
+from client.errors import ClientError
+from client.http import Client
+from client.live import show_content
+from client.wording import duration, outcome
+
+
+def main() -> int:
+    """Run the demonstration. Returns the exit status."""
+    arguments = _parse()
+    console = Console(highlight=False)
+    started = time.monotonic()
+    home = Path(os.environ.get("MIMEO_HOME") or ".mimeo") / "demo"
+    console.print(f"Starting Mimeo in {home} …" if arguments.url is None else f"Using the server at {arguments.url}.")
+    try:
+        with demo_server(arguments.url, home.absolute()) as client:
+            console.print(f"The API answers at {client.base_url} after {duration(time.monotonic() - started)}.\n")
+            status = run(client, console, arguments.out)
+    except ClientError as error:
+        console.print(f"mimeo: {error}", markup=False)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    console.print(f"\nDone in {duration(time.monotonic() - started)}.")
+    return status
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m client.demo", description="One job of each model type, then samples."
+    )
+    parser.add_argument("--url", help="use this server instead of starting one")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder of the samples (default ./demo)")
+    return parser.parse_args()
+
+
+def run(client: Client, console: Console, folder: Path) -> int:
+    """Choose data, train, sample, show. Returns the exit status."""
+    model_types = {item["name"]: item for item in client.model_types()}
+    datasets = {item["name"]: item for item in client.datasets()}
+    choices = {name: choose(model_type, datasets) for name, model_type in model_types.items()}
+    for name, choice in choices.items():
+        console.print(f"{model_types[name]['title']} ({name}): {choice.dataset}: {choice.reason}", markup=False)
+    console.print()
+    jobs = train_all(client, console, model_types, choices)
+    failed = [job for job in jobs.values() if job["status"] != "succeeded"]
+    for job in failed:
+        console.print(outcome(job), markup=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    written, panels = [], []
+    for name, job in jobs.items():
+        if job["model"] is None:
+            continue
+        path, content, media_type = draw(client, model_types[name], job["model"], folder)
+        title = f"{model_types[name]['title']} on {job.get('dataset')}"
+        console.print(f"\n[bold]{title}[/bold]")
+        show_content(console, content, media_type)
+        written.append(path)
+        panels.append((title, content, media_type))
+    if panels:
+        written.append(write_sheet(panels, folder / "samples.png"))
+    console.print("\nSamples:")
+    for path in written:
+        console.print(f"  {path}", markup=False)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Which dataset the demonstration trains a model type on, and why."""
+
+import time
+from dataclasses import dataclass
+
+import httpx
+
+from client.schema import Dataset, ModelType
+
+PROBE_S = 4.0  # how long a download is tried out
+PROBE_BYTES = 1 << 20
+PATIENCE_S = 45.0  # a download that would take longer is not worth waiting for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A dataset, and the reason for it in words."""
+
+    dataset: str
+    reason: str
+
+
+def choose(model_type: ModelType, datasets: dict[str, Dataset]) -> Choice:
+    """The model type's usual dataset where it is at hand or quickly downloaded, else the one that is always there."""
+    usual, fallback = model_type["default_dataset"], model_type["demo"]["fallback_dataset"]
+    availability = datasets[usual]["availability"]
+    if availability in {"present", "builtin"}:
+        return Choice(dataset=usual, reason="it is here")
+    if availability == "missing":
+        return Choice(dataset=fallback, reason=f"built in; {usual} is not here and the server is offline")
+    problem = download_problem(datasets[usual].get("sources") or [])
+    if problem is None:
+        return Choice(dataset=usual, reason="it can be downloaded")
+    return Choice(dataset=fallback, reason=f"built in; {usual} is not here and {problem}")
+
+
+def download_problem(sources: list[str]) -> str | None:
+    """Try a download for a few seconds. Returns why it is not worth waiting for, or None.
+
+    sources: addresses of the dataset's files; the first is taken for the largest.
+    """
+    started = time.monotonic()
+    received = 0
+    try:
+        with httpx.stream("GET", sources[0], timeout=PROBE_S, follow_redirects=True) as response:
+            if response.is_error:
+                return f"its source answers {response.status_code}"
+            total = int(response.headers.get("Content-Length", 0))
+            for chunk in response.iter_raw():
+                received += len(chunk)
+                if received >= min(PROBE_BYTES, total or PROBE_BYTES) or time.monotonic() - started > PROBE_S:
+                    break
+    except (httpx.HTTPError, IndexError):
+        return "it cannot be downloaded from here"
+    expected_s = (time.monotonic() - started) * total / max(received, 1)
+    return f"its download would take about {expected_s:.0f} s" if expected_s > PATIENCE_S else None

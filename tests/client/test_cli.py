@@ -1,0 +1,137 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.client.server import Reply, Request, serving, training_job
+
+ROOT = Path(__file__).parents[2]
+
+
+def mimeo(*arguments: str, url: str = "http://127.0.0.1:9", cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
+    env = {**os.environ, "MIMEO_URL": url, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "client.cli", *arguments]
+    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_no_server_is_one_clear_line_and_status_2() -> None:
+    done = mimeo("jobs")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("mimeo: no Mimeo server answers at http://127.0.0.1:9")
+    assert "mimeo up" in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train",),
+        ("train", "vae", "--set", "epochs"),
+        ("nonsense",),
+        ("generate", "mdl_1", "--labels", "x"),
+        ("jobs", "--kind", "x"),
+    ],
+)
+def test_bad_usage_is_status_2_without_a_trace(arguments: tuple[str, ...]) -> None:
+    done = mimeo(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_refused_request_names_the_field_and_is_status_2() -> None:
+    error = {"pointer": "/hyperparameters/epocs", "detail": "unknown; did you mean `epochs`?", "code": "unknown"}
+    with serving(lambda _: Reply(422, {"code": "invalid", "detail": "no", "errors": [error]})) as server:
+        done = mimeo("train", "vae", "--set", "epocs=3", url=server.url)
+    assert done.returncode == 2
+    assert done.stderr == "mimeo: hyperparameters.epocs: unknown; did you mean `epochs`?\n"
+
+
+def test_fault_of_the_server_is_status_1() -> None:
+    with serving(lambda _: Reply(500, {"code": "internal", "detail": "it broke"})) as server:
+        done = mimeo("train", "vae", url=server.url)
+    assert (done.returncode, done.stderr) == (1, "mimeo: it broke\n")
+
+
+def test_train_sends_what_was_given_and_prints_the_id_alone() -> None:
+    with serving(lambda _: Reply(202, training_job(status="queued"))) as server:
+        done = mimeo(
+            *("train", "vae", "--dataset", "digits", "--preset", "fast", "--set", "epochs=3", "--set", "layers=[8]"),
+            *("--seed", "7", "--name", "x", "--priority", "high", "--metadata", "who=me"),
+            url=server.url,
+        )
+    assert (done.returncode, done.stdout) == (0, "trn_1\n")
+    assert json.loads(server.requests[0].body) == {
+        "model_type": "vae",
+        "dataset": "digits",
+        "preset": "fast",
+        "hyperparameters": {"epochs": 3, "layers": [8]},
+        "seed": 7,
+        "name": "x",
+        "priority": "high",
+        "metadata": {"who": "me"},
+    }
+
+
+@pytest.mark.parametrize(("status", "expected"), [("succeeded", 0), ("failed", 1), ("cancelled", 1)])
+def test_followed_job_decides_the_exit_status(tmp_path: Path, status: str, expected: int) -> None:
+    def answer(request: Request) -> Reply:
+        if "/samples" in request.path:
+            return Reply(body={"data": [], "has_more": False})
+        return Reply(body=training_job(status=status, is_terminal=True))
+
+    with serving(answer) as server:
+        done = mimeo("follow", "trn_1", url=server.url, cwd=tmp_path)
+    assert done.returncode == expected
+    assert status in done.stderr
+
+
+def generation(**changes: Any) -> dict[str, Any]:
+    return training_job(id="gen_1", object="generation_job", status="succeeded", is_terminal=True, **changes)
+
+
+def test_generated_text_goes_to_standard_output() -> None:
+    job = generation(output={"text": "To be", "texts": ["To be"]}, artifacts=[])
+    with serving(lambda _: Reply(202, job)) as server:
+        done = mimeo("generate", "mdl_1", "--prompt", "To", "--length", "3", "--temperature", "0", url=server.url)
+    assert (done.returncode, done.stdout) == (0, "To be\n")
+    assert json.loads(server.requests[0].body)["sampling"] == {"prompt": "To", "length": 3, "temperature": 0.0}
+
+
+def test_generated_image_goes_to_the_file_that_was_named(tmp_path: Path) -> None:
+    artifact = {"id": "art_1", "name": "samples.png", "media_type": "image/png"}
+
+    def answer(request: Request) -> Reply:
+        if request.method == "GET":
+            return Reply(body=b"png bytes")
+        return Reply(202, generation(output={"width": 56}, artifacts=[artifact]))
+
+    with serving(answer) as server:
+        done = mimeo("generate", "mdl_1", "--labels", "3,7", "--out", "digits.png", url=server.url, cwd=tmp_path)
+        unnamed = mimeo("generate", "mdl_1", "--labels", "all", url=server.url, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "digits.png\n")
+    assert (tmp_path / "digits.png").read_bytes() == b"png bytes"
+    assert (unnamed.returncode, unnamed.stdout) == (0, "gen_1.png\n")
+    assert json.loads(server.requests[0].body)["sampling"] == {"labels": [3, 7]}
+
+
+def test_list_on_a_pipe_is_tab_separated_with_a_header() -> None:
+    with serving(lambda _: Reply(body={"data": [training_job()], "has_more": False})) as server:
+        done = mimeo("jobs", "--status", "running", url=server.url)
+    header, row = done.stdout.splitlines()
+    assert header.split("\t")[:3] == ["id", "model type", "dataset"]
+    assert row.split("\t")[:3] == ["trn_1", "vae", "digits"]
+    assert "status=running" in server.requests[0].path
+
+
+def test_client_imports_nothing_of_the_server() -> None:
+    program = (
+        "import sys, client.cli, client.demo\n"
+        "print(sorted({m.split('.')[0] for m in sys.modules} & {'api', 'shared', 'worker', 'stack', 'torch'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

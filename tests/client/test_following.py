@@ -1,0 +1,79 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from client.following import Follower, JsonPresenter, PlainPresenter
+from client.http import Client
+from client.live import LivePresenter
+from tests.client.server import Reply, Request, serving, training_job
+from tests.client.test_images import png
+
+TEXT = {"id": "art_1", "name": "epoch-0001-t0.25.txt", "media_type": "text/plain", "epoch": 1}
+GRID = {"id": "art_2", "name": "epoch-0001-grid.png", "media_type": "image/png", "epoch": 1}
+CONTENT = {"art_1": b"to be or not", "art_2": png(8, 8)}
+
+
+def answers() -> "list[dict[str, object]]":
+    queued = training_job(status="queued", queue_position=1, progress=None, started_at=None)
+    done = training_job(status="succeeded", is_terminal=True, duration_s=3.0, model="mdl_1")
+    return [queued, training_job(), done]
+
+
+def follow(tmp_path: Path, presenter: PlainPresenter | JsonPresenter | LivePresenter) -> str:
+    jobs = answers()
+    samples = [{**sample, "details": {}} for sample in (GRID, TEXT)]
+
+    def answer(request: Request) -> Reply:
+        if "/samples" in request.path:
+            return Reply(body={"data": samples if len(jobs) < 2 else [], "has_more": False})
+        if "/artifacts/" in request.path:
+            return Reply(body=CONTENT[request.path.split("/")[3]])
+        return Reply(body=jobs.pop(0))
+
+    with serving(answer) as server, Client(server.url) as client:
+        return Follower(client, "trn_1", presenter, tmp_path / "samples").run()["status"]
+
+
+def test_samples_are_saved_as_files_once(tmp_path: Path) -> None:
+    assert follow(tmp_path, PlainPresenter(Console(file=io.StringIO()))) == "succeeded"
+    saved = {path.name: path.read_bytes() for path in (tmp_path / "samples").iterdir()}
+    assert saved == {TEXT["name"]: CONTENT["art_1"], GRID["name"]: CONTENT["art_2"]}
+
+
+def test_pipe_gets_plain_lines(tmp_path: Path) -> None:
+    buffer = io.StringIO()
+    follow(tmp_path, PlainPresenter(Console(file=buffer)))
+    lines = buffer.getvalue().splitlines()
+    assert "\x1b" not in buffer.getvalue()
+    assert lines[0] == "trn_1  queued  position 1"
+    assert any("epoch 3/10" in line and "loss 28.41" in line for line in lines)
+    assert sum(line.startswith("sample") for line in lines) == 2
+
+
+def test_json_lines_parse_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    follow(tmp_path, JsonPresenter())
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["job"]["status"] for line in lines if line["type"] == "job"] == ["queued", "running", "succeeded"]
+    paths = [Path(line["path"]) for line in lines if line["type"] == "sample"]
+    assert len(paths) == 2
+    assert all(path.exists() for path in paths)
+
+
+def test_terminal_shows_a_bar_the_text_and_the_picture(tmp_path: Path) -> None:
+    buffer = io.StringIO()
+    console = Console(file=buffer, force_terminal=True, color_system="truecolor", width=160, height=40)
+    follow(tmp_path, LivePresenter(console))
+    shown = buffer.getvalue()
+    assert "to be or not" in shown
+    assert "▀" in shown
+    assert "succeeded" in shown
+
+
+def test_terminal_without_colour_gets_no_blocks(tmp_path: Path) -> None:
+    buffer = io.StringIO()
+    follow(tmp_path, LivePresenter(Console(file=buffer, force_terminal=True, color_system=None, width=160)))
+    assert "▀" not in buffer.getvalue()
+    assert GRID["name"] in buffer.getvalue()

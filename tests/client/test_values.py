@@ -1,0 +1,37 @@
+import pytest
+
+from client.errors import BadInput
+from client.values import labels_of, settings_of
+
+
+@pytest.mark.parametrize(
+    ("pair", "expected"),
+    [
+        ("epochs=3", {"epochs": 3}),
+        ("layers=[128,64]", {"layers": [128, 64]}),
+        ("optimizer=rmsprop", {"optimizer": "rmsprop"}),
+        ("label_map=null", {"label_map": None}),
+        ("stop=a=b", {"stop": "a=b"}),
+        ('name="3"', {"name": "3"}),
+    ],
+)
+def test_value_is_json_where_it_parses_and_text_otherwise(pair: str, expected: dict[str, object]) -> None:
+    assert settings_of([pair]) == expected
+
+
+@pytest.mark.parametrize("pair", ["epochs", "=3", " =3"])
+def test_pair_without_key_or_equals_sign_says_how_to_write_it(pair: str) -> None:
+    with pytest.raises(BadInput, match="key=value"):
+        settings_of([pair])
+
+
+def test_key_given_twice_is_refused_rather_than_one_of_them_dropped() -> None:
+    with pytest.raises(BadInput, match="epochs is given twice"):
+        settings_of(["epochs=3", "epochs=4"])
+
+
+def test_labels_are_numbers_between_commas_or_all() -> None:
+    assert labels_of("3,7") == [3, 7]
+    assert labels_of("all") == "all"
+    with pytest.raises(BadInput, match="as in 3,7"):
+        labels_of("3;7")
