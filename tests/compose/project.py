@@ -1,0 +1,67 @@
+"""The stack of docker-compose.yml under a project name of its own, brought up and taken down."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.compose.engine import EngineError, docker
+
+ROOT = Path(__file__).parents[2]
+NAME = "mimeo-compose-test"
+UP_TIMEOUT_S = 300
+
+
+class Project:
+    """One deployment: its address and the commands a user would type."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+
+    def compose(self, *arguments: str, check: bool = True) -> str:
+        """What `docker compose ARGUMENTS` prints."""
+        file = str(ROOT / "docker-compose.yml")
+        return docker("compose", "--project-name", NAME, "--file", file, "--progress", "plain", *arguments, check=check)
+
+    def up(self, *arguments: str) -> None:
+        """Start what is not running and wait until all of it is healthy."""
+        self.compose("up", "--detach", "--wait", "--wait-timeout", str(UP_TIMEOUT_S), *arguments)
+
+    def containers(self, service: str | None = None) -> list[str]:
+        """Ids of this project's containers, stopped ones included."""
+        filters = ["--filter", f"label=com.docker.compose.project={NAME}"]
+        if service:
+            filters += ["--filter", f"label=com.docker.compose.service={service}"]
+        return docker("ps", "--all", "--quiet", *filters).split()
+
+    def volumes(self) -> list[str]:
+        """Names of this project's volumes."""
+        return docker("volume", "ls", "--quiet", "--filter", f"label=com.docker.compose.project={NAME}").split()
+
+    def down(self) -> None:
+        """Stop and remove containers, networks and volumes."""
+        self.compose("down", "--volumes", "--remove-orphans")
+
+
+@contextmanager
+def deployed() -> Iterator[Project]:
+    """The project on a free port, up and healthy. Down at the end, its last words printed when the block failed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    os.environ["MIMEO_PORT"] = str(port)
+    project = Project(port)
+    project.down()
+    try:
+        project.up()
+        yield project
+    except BaseException:
+        print(project.compose("ps", "--all", check=False), flush=True)
+        print(project.compose("logs", "--no-color", "--tail", "40", check=False), flush=True)
+        raise
+    finally:
+        try:
+            project.down()
+        except EngineError as error:
+            print(error, flush=True)

@@ -1,0 +1,140 @@
+"""Builds the images, runs docker-compose.yml on a real engine, trains through it, scales it, and takes it down.
+
+`make compose-test`. Exit 1, saying why, where no engine can be started or a step fails.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.compose import jobs
+from tests.compose.engine import EngineError, docker, running_engine
+from tests.compose.project import Project, deployed
+from tests.compose.standins import provide_images
+
+IMAGES = ("mimeo-api:0.1.0", "mimeo-worker:0.1.0")
+API_IMAGE_LIMIT_MB = 700
+JOB_TIMEOUT_S = 400.0
+POLL_WORKERS_S = 1.0
+CACHE = Path(tempfile.gettempdir()) / "mimeo-compose"
+
+# Only the datasets that are always there: the containers need no network.
+FIRST = {
+    "model_type": "vae",
+    "dataset": "digits",
+    "hyperparameters": {"epochs": 3, "examples_per_epoch": 5000},
+    "seed": 7,
+}
+TOGETHER = (
+    {"model_type": "lstm", "dataset": "python-source", "hyperparameters": {"epochs": 3, "layers": [64]}, "seed": 7},
+    {
+        "model_type": "vae",
+        "dataset": "digits",
+        "hyperparameters": {"epochs": 20, "examples_per_epoch": 20000},
+        "seed": 7,
+    },
+    {"model_type": "acgan", "dataset": "digits", "hyperparameters": {"epochs": 2, "width": 8}, "seed": 7},
+)
+
+
+def main() -> int:
+    """Run every step. Returns the exit code."""
+    started = time.monotonic()
+    CACHE.mkdir(mode=0o700, exist_ok=True)
+    try:
+        with running_engine(CACHE / "dockerd.log"):
+            step(f"base images: {provide_images(CACHE)}")
+            build()
+            with deployed() as project:
+                exercise(project)
+            assert not project.containers(), "containers are left after down"
+            assert not project.volumes(), "volumes are left after down --volumes"
+            step("taken down: no container and no volume left")
+    except (EngineError, AssertionError, httpx.HTTPError, subprocess.TimeoutExpired) as error:
+        print(f"\ncompose-test: FAILED: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+    print(f"\ncompose-test: passed in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+def step(message: str) -> None:
+    """Tell what was just seen to hold."""
+    print(f"• {message}", flush=True)
+
+
+def build() -> None:
+    """Build both images and look at what is in them."""
+    started = time.monotonic()
+    Project(0).compose("build")
+    step(f"images built in {time.monotonic() - started:.0f} s")
+    megabytes = {image: int(docker("image", "inspect", "--format", "{{.Size}}", image)) / 1e6 for image in IMAGES}
+    for image, size in megabytes.items():
+        step(f"{image}: {size:,.0f} MB")
+    assert megabytes[IMAGES[0]] < API_IMAGE_LIMIT_MB, "the API image has grown: is torch in it?"
+    look = "import importlib.util as u, os; print(os.getuid(), u.find_spec('torch') is not None)"
+    seen = {image: docker("run", "--rm", image, "python", "-c", look).split() for image in IMAGES}
+    assert seen == {IMAGES[0]: ["10001", "False"], IMAGES[1]: ["10001", "True"]}, seen
+    step("both run as user 10001; torch is in the worker image alone")
+
+
+def exercise(project: Project) -> None:
+    """Train, generate, scale out, train three at once, scale back."""
+    step(f"stack up and healthy at {project.url}")
+    with httpx.Client(base_url=project.url, timeout=70) as http:
+        assert http.get("/readyz").status_code == 200
+        train_and_generate(http)
+        project.up("--no-recreate", "--scale", "training-worker=3")
+        wait_for_workers(http, 3)
+        step("training-worker scaled to 3")
+        train_together(http)
+        project.up("--no-recreate", "--scale", "training-worker=1")
+        wait_for_workers(http, 1)
+        assert len(project.containers("training-worker")) == 1
+        step("training-worker scaled back to 1")
+
+
+def pixels(png: bytes) -> str:
+    """A picture's size, for people."""
+    return "×".join(map(str, jobs.image_size(png))) + " px"
+
+
+def train_and_generate(http: httpx.Client) -> None:
+    """The main job, through the published port."""
+    job = jobs.wait_for(http, jobs.submit(http, FIRST), timeout_s=JOB_TIMEOUT_S)
+    pictures = jobs.samples(http, job)
+    assert pictures, "the job left no samples"
+    step(f"{job['id']} succeeded; {len(pictures)} samples, the last {pixels(pictures[-1])}")
+    grid = {"model": job["model"], "sampling": {"mode": "grid", "points": 10}, "seed": 1}
+    first, again = jobs.generate(http, grid), jobs.generate(http, grid)
+    assert first == again, "the same seed gave other bytes"
+    step(f"generated a grid of {pixels(first[0])}, twice the same bytes")
+
+
+def train_together(http: httpx.Client) -> None:
+    """One job of each model type; all three must have been running at one time."""
+    ids = [jobs.submit(http, request) for request in TOGETHER]
+    runs = [jobs.Run.of(jobs.wait_for(http, job_id, timeout_s=JOB_TIMEOUT_S)) for job_id in ids]
+    overlap = jobs.all_at_once(runs)
+    print(jobs.table(runs), flush=True)
+    assert overlap > 0, "the three jobs did not run at once"
+    step(f"three jobs ran at once for {overlap:.1f} s")
+
+
+def wait_for_workers(http: httpx.Client, count: int, *, timeout_s: float = 60.0) -> None:
+    """Wait until exactly `count` training workers are known."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        workers = [worker for worker in http.get("/v1/workers").json()["data"] if worker["kind"] == "training"]
+        if len(workers) == count:
+            assert len({worker["host"] for worker in workers}) == count, workers
+            return
+        assert time.monotonic() < deadline, f"{len(workers)} training workers after {timeout_s} s instead of {count}"
+        time.sleep(POLL_WORKERS_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
