@@ -1,0 +1,154 @@
+"""Sampling as a service: a checkpoint and sampling parameters in, files and a description out."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from shared import model_types
+from shared.datasets import REGISTRY as DATASETS
+from shared.errors import SpecError
+from shared.model_types import DatasetShape, ModelType
+from shared.settings import Settings
+from shared.specs import nearest, spec_error
+from shared.storage import Storage
+from worker import data
+from worker.data import Dataset, ImageDataset
+from worker.generation import encode
+from worker.generation.cache import WarmCache
+from worker.generation.loading import CheckpointRef, LoadedModel, load_model
+from worker.models.protocol import Generated
+from worker.training import device
+from worker.training.seeding import Seeder, Stream
+
+__all__ = ["CheckpointRef", "GenerationOutput", "Generator", "OutputFile"]
+
+_TEXT_BREAK = f"\n\n{'-' * 40}\n\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFile:
+    """One file of a generation, complete in the work folder."""
+
+    name: str
+    path: Path
+    media_type: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationOutput:
+    """What one request gave. output: what the job shows inline; files: what becomes its artifacts."""
+
+    output: dict[str, Any]
+    files: list[OutputFile]
+
+
+class Generator:
+    """Samples from stored checkpoints and keeps the models it used last in memory.
+
+    Same checkpoint, sampling, seed and format: same bytes, on one machine.
+    """
+
+    def __init__(self, settings: Settings, storage: Storage | None = None) -> None:
+        self._settings = settings
+        self._storage = storage or Storage.open_url(settings.resolved_storage_url)
+        self._device = device.choose_device("auto")
+        torch.set_num_threads(device.choose_threads(None))
+        capacity = settings.generation_cache_bytes
+        self._models: WarmCache[LoadedModel] = WarmCache(capacity, lambda loaded: loaded.size)
+        self._datasets: WarmCache[Dataset] = WarmCache(capacity // 4, _dataset_bytes)
+
+    def generate(
+        self,
+        checkpoint: CheckpointRef,
+        sampling: dict[str, Any],
+        seed: int,
+        format: str | None,  # noqa: A002 - the request's own name for it
+        workdir: Path,
+    ) -> GenerationOutput:
+        """Sample into `workdir`, which exists. format: the model type's default when None.
+
+        Raises SpecError for sampling parameters or a format the model does not have, NotFound for a checkpoint that is
+        gone, JobFailure for a damaged one or for data that is not there, and whatever the model raises.
+        """
+        contract = model_types.get(checkpoint.model_type)
+        parameters = _checked_sampling(contract, sampling)
+        chosen = _checked_format(contract, format)
+        loaded = self._models.get(checkpoint.sha256, lambda: load_model(self._storage, checkpoint, self._device))
+        shape = DATASETS[loaded.manifest.dataset].shape if loaded.manifest.dataset in DATASETS else None
+        contract.check_sampling(
+            loaded.model.hyperparameters, parameters, shape or DatasetShape(kind=contract.data_kind)
+        )
+        dataset = self._dataset(loaded) if parameters.reads_dataset else None
+        Seeder(seed, self._device).set(Stream.LOOK)
+        with torch.no_grad():
+            generated = loaded.model.generate(parameters, seed=seed, dataset=dataset)
+        return _written(generated, chosen, workdir)
+
+    def _dataset(self, loaded: LoadedModel) -> Dataset:
+        """The data the model was trained on: real images to encode. Uploaded texts are never read back."""
+        name = loaded.manifest.dataset
+        return self._datasets.get(
+            name,
+            lambda: data.load(
+                name,
+                datasets_dir=self._settings.datasets_dir,
+                home=self._settings.home_path,
+                offline=self._settings.offline,
+            ),
+        )
+
+
+def _checked_sampling(contract: ModelType, sampling: dict[str, Any]) -> Any:
+    try:
+        return contract.sampling.validate_python(sampling)
+    except ValidationError as error:
+        raise spec_error(error, "/sampling", model=contract.sampling) from None
+
+
+def _checked_format(contract: ModelType, wanted: str | None) -> str:
+    chosen = wanted or contract.formats[0]
+    if chosen not in contract.formats:
+        known = nearest(chosen, contract.formats)
+        raise SpecError.at("/format", f"{contract.name} does not write `{chosen}`.{known}", "unknown")
+    return chosen
+
+
+def _written(generated: Generated, chosen: str, workdir: Path) -> GenerationOutput:
+    """The generated things as files, and how the job describes them."""
+    output = dict(generated.meta)
+    files: list[OutputFile] = []
+
+    def write(name: str, content: bytes, media_type: str, **details: Any) -> None:
+        (workdir / name).write_bytes(content)
+        files.append(OutputFile(name=name, path=workdir / name, media_type=media_type, details=details))
+
+    if generated.texts is not None:
+        output |= {"text": generated.texts[0], "texts": generated.texts}
+        write(
+            "text.txt", _TEXT_BREAK.join(generated.texts).encode(), "text/plain; charset=utf-8", n=len(generated.texts)
+        )
+    if generated.images is not None:
+        place = {"rows": generated.rows, "columns": generated.columns, "n": len(generated.images)}
+        if chosen == "npy":
+            height, width = generated.images.shape[2:]
+            write("images.npy", encode.npy(generated.images), "application/x-npy", shape=list(generated.images.shape))
+        else:
+            picture = encode.grid(generated.images, generated.rows, generated.columns)
+            height, width = picture.shape[:2]
+            write("image.png", encode.png(picture), "image/png", width=width, height=height, **place)
+        output |= place | {"width": width, "height": height}
+    for name, array in generated.arrays.items():
+        write(f"{name}.npy", encode.npy(array), "application/x-npy", shape=list(array.shape))
+    if generated.arrays:
+        output["arrays"] = {name: list(array.shape) for name, array in generated.arrays.items()}
+    return GenerationOutput(output=output, files=files)
+
+
+def _dataset_bytes(dataset: Dataset) -> int:
+    if isinstance(dataset, ImageDataset):
+        return dataset.train_images.nbytes + dataset.test_images.nbytes
+    return 4 * len(dataset.text)

@@ -1,0 +1,129 @@
+"""The trainer program: `python -m worker.train SPEC.json RUN_DIR [--supervised]`.
+
+Trains one model from a JSON specification into a folder, with no database and no Redis. Run again on the same folder,
+it continues from the newest checkpoint. On a terminal it shows a progress bar; on a pipe it writes one JSON object a
+line (shared/events.py), and nothing else, to standard output.
+
+Exit status: 0 finished, 2 the specification is wrong, 3 stopped with a checkpoint written, 4 failed, 130 interrupted
+twice, 5 the supervisor is gone.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TextIO
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from shared import events
+from shared.errors import SpecError
+from shared.events import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED
+from shared.job_status import ErrorCode
+from shared.settings import Settings
+from worker.training import spec as specs
+from worker.training.control import Control
+from worker.training.report import Display, JsonLines, Reporter, Terminal
+from worker.training.spec import TrainerSpec
+
+EXIT_USAGE = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program. Returns the exit status."""
+    options = _parser().parse_args(arguments)
+    control = Control()
+    if options.supervised:
+        control.obey_supervisor()
+    else:
+        control.obey_signals()
+    protocol = _claim_stdout()
+    run_dir: Path = options.run_dir
+    try:
+        spec = specs.read(options.spec)
+        settings = Settings()
+        run_dir.mkdir(parents=True, exist_ok=True)
+        reporter = Reporter(run_dir, _display(run_dir, protocol, supervised=options.supervised))
+    except (SpecError, ValidationError, OSError) as error:
+        return _refuse(options, error, protocol)
+    try:
+        return _run(spec, run_dir, settings, control, reporter)
+    except SpecError as error:
+        return _refuse(options, error, protocol)
+    except BrokenPipeError:
+        os._exit(EXIT_FAILED)  # nobody reads any more, and flushing at exit would complain about it
+    finally:
+        reporter.close()
+
+
+def _run(spec: TrainerSpec, run_dir: Path, settings: Settings, control: Control, reporter: Reporter) -> int:
+    # Set before torch is imported, and read when CUDA starts: without it cuBLAS may give other last digits each time.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # Torch takes seconds to import: a wrong specification should not have to wait for it.
+    from worker.training.failures import as_failure  # noqa: PLC0415
+    from worker.training.program import train  # noqa: PLC0415
+
+    try:
+        finished = train(spec, run_dir, settings, control, reporter)
+    except (SpecError, BrokenPipeError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever ends a run is reported as its failure
+        failure = as_failure(error)
+        if failure.error_code is ErrorCode.INTERNAL:
+            traceback.print_exc()
+        reporter.emit(events.Failed(code=failure.error_code, message=failure.detail, hint=failure.hint))
+        return EXIT_FAILED
+    if finished:
+        return EXIT_FINISHED
+    if sys.stderr.isatty():
+        print(f"stopped; the same command continues from {run_dir / 'checkpoints'}", file=sys.stderr)
+    return EXIT_STOPPED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m worker.train", description="Train one model into a folder.")
+    parser.add_argument("spec", type=Path, metavar="SPEC.json", help="what to train; only `model_type` is required")
+    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="where checkpoints, samples and events go")
+    parser.add_argument(
+        "--supervised", action="store_true", help="obey `stop` on standard input, and end when it closes"
+    )
+    return parser
+
+
+def _claim_stdout() -> TextIO:
+    """Standard output for the protocol alone: whatever else a library prints goes to standard error."""
+    sys.stdout.flush()
+    protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return protocol
+
+
+def _display(run_dir: Path, protocol: TextIO, *, supervised: bool) -> Display:
+    if supervised or not protocol.isatty():
+        return JsonLines(protocol)
+    return Terminal(run_dir, Console(file=protocol))
+
+
+def _refuse(options: argparse.Namespace, error: SpecError | ValidationError | OSError, protocol: TextIO) -> int:
+    """Say in one line what is wrong. A supervisor also gets an event, as it does for every end it can report."""
+    match error:
+        case SpecError(errors=(first, *_)) if first.pointer not in error.detail:
+            message = f"{first.pointer}: {error.detail}"
+        case SpecError():
+            message = error.detail
+        case ValidationError():
+            message = f"MIMEO_{str(error.errors()[0]['loc'][0]).upper()}: {error.errors()[0]['msg']}"
+        case _:
+            message = f"{error.filename}: {error.strerror}"
+    print(f"{options.spec}: {message}" if isinstance(error, SpecError) else message, file=sys.stderr)
+    if not options.supervised:
+        return EXIT_USAGE
+    code = ErrorCode.INTERNAL if isinstance(error, OSError) else ErrorCode.INVALID_DATA
+    JsonLines(protocol).show(events.Failed(code=code, message=message))
+    return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The trainer program, from specification to published checkpoint."""

@@ -1,0 +1,58 @@
+"""What an exception means to the user whose run it ended."""
+
+import errno
+
+import torch
+
+from shared.errors import JobFailure
+from shared.job_status import ErrorCode
+
+# Torch's CPU allocator raises a plain RuntimeError; these are its words.
+_CPU_ALLOCATOR = ("can't allocate memory", "not enough memory")
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True where the machine, or its GPU, had too little memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_ALLOCATOR)
+
+
+def as_failure(error: Exception) -> JobFailure:
+    """The failure to report. Anything unforeseen is `internal`; its traceback belongs on standard error."""
+    if isinstance(error, JobFailure):
+        return error
+    if is_out_of_memory(error):
+        return JobFailure(
+            ErrorCode.OUT_OF_MEMORY,
+            "The run needs more memory than there is.",
+            "Use a smaller batch_size or a smaller model.",
+        )
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return JobFailure(
+            ErrorCode.INTERNAL,
+            f"The disk is full{_at(error)}.",
+            "Free some space and run again: it continues from its last checkpoint.",
+        )
+    if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
+        return JobFailure(
+            ErrorCode.INTERNAL,
+            f"The run folder cannot be written{_at(error)}: {error.strerror}.",
+            "Make it writable and run again: it continues from its last checkpoint.",
+        )
+    return JobFailure(ErrorCode.INTERNAL, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+
+
+def diverged(name: str, value: float, step: int) -> JobFailure:
+    """A training figure is no finite number any more."""
+    return JobFailure(
+        ErrorCode.DIVERGED,
+        f"{name} became {value} at step {step}.",
+        "Use a smaller learning_rate, or continue a healthy checkpoint with init_from.",
+    )
+
+
+def _at(error: OSError) -> str:
+    return f" ({error.filename})" if error.filename else ""
