@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flask import redirect
 from flask_openapi.models.info import Info
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -47,6 +48,8 @@ def create_app(settings: Settings, *, broker: Broker | None = None) -> Documente
     errors.install(app)
     for blueprint in BLUEPRINTS:
         app.register_api(blueprint)
+    # Straight to Swagger UI, in place of flask-openapi's page to choose a viewer on.
+    app.view_functions["openapi.openapi"] = lambda: redirect("swagger")
     app.generate_spec_json()
     return app
 

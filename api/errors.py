@@ -4,11 +4,12 @@ from http import HTTPStatus
 from typing import NoReturn
 
 import structlog
-from flask import Flask, Response
+import werkzeug.exceptions
+from flask import Flask, Response, request
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.wrappers import Response as WsgiResponse
 
 from api.instrumentation import request_id
@@ -62,9 +63,11 @@ def reject_query(error: ValidationError) -> NoReturn:
 
     Raises SpecError with a `?name` pointer for each parameter that is wrong.
     """
+    # The second branch of an optional parameter says "should be None", which a query string cannot.
     errors = [
-        FieldError(pointer="?" + ".".join(str(part) for part in item["loc"]), detail=item["msg"], code=item["type"])
+        FieldError(pointer=f"?{item['loc'][0]}", detail=item["msg"], code=item["type"])
         for item in error.errors(include_url=False, include_context=False, include_input=False)
+        if item["type"] != "none_required"
     ]
     raise SpecError("; ".join(f"{e.pointer[1:]}: {e.detail}" for e in errors), errors)
 
@@ -89,11 +92,24 @@ def _on_http_exception(error: HTTPException) -> WsgiResponse:
     """Werkzeug's own refusals (routing, body size, range), with the headers that belong to them (`Allow` …)."""
     if error.response is not None or error.code is None or error.code < 400:
         return WsgiResponse.force_type(error.get_response())
-    detail = error.description or HTTPStatus(error.code).phrase
+    detail = _details(error)
     code = HTTP_CODES.get(error.code, HTTPStatus(error.code).name.lower())
     response = problem(error.code, code, detail, title=error.name)
     response.headers.extend((name, value) for name, value in error.get_headers() if name.lower() != "content-type")
     return response
+
+
+def _details(error: HTTPException) -> str:
+    """What to do about it, where werkzeug speaks to people at a browser."""
+    match error:
+        case werkzeug.exceptions.NotFound():
+            return f"There is nothing at {request.path[:200]}; /openapi/ shows what there is."
+        case MethodNotAllowed():
+            allowed = ", ".join(sorted(error.valid_methods or ()))
+            return f"{request.method[:20]} is not possible at {request.path[:200]}; {allowed} is."
+        case RequestEntityTooLarge():
+            return f"The body is larger than the {request.max_content_length or 0:,} bytes that are accepted here."
+    return error.description or HTTPStatus(error.code or 500).phrase
 
 
 def _on_database_down(error: Exception) -> Response:

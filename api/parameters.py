@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from shared import model_types
 from shared.errors import FieldError, NotFound, SpecError
 from shared.job_status import JobStatus
+from shared.spec_errors import nearest
 
 LONGEST_WAIT_S = 60
 AFTER = "Id of the last item you have; the page starts after it."
@@ -118,16 +118,21 @@ class Query(_Documented):
 
 
 def _unknown(name: str, known: Sequence[str]) -> FieldError:
-    close = get_close_matches(name, known, n=1)
-    advice = f"Did you mean `{close[0]}`?" if close else f"Known are {', '.join(f'`{one}`' for one in known)}."
-    return FieldError(
-        pointer=f"?{name}", detail=f"There is no query parameter `{name}`. {advice}", code="unknown_field"
-    )
+    detail = f'There is no query parameter "{name[:64]}".{nearest(name, known)}'
+    return FieldError(pointer=f"?{name[:64]}", detail=detail, code="unknown_field")
 
 
+def _known_model_type(name: str) -> str:
+    if name not in model_types.REGISTRY:
+        detail = f"There is no model type `{name[:64]}`.{nearest(name, model_types.REGISTRY)}"
+        raise SpecError.at("?model_type", detail, "unknown")
+    return name
+
+
+# What `after` has to look like is checked where pages are made.
 # A query string has no null, so the schema of an optional parameter does not offer one.
 Absent = SkipJsonSchema[None]
-ModelTypeName = Annotated[str, AfterValidator(lambda name: model_types.get(name).name), _one_of(model_types.REGISTRY)]
+ModelTypeName = Annotated[str, AfterValidator(_known_model_type), _one_of(model_types.REGISTRY)]
 
 
 class PageQuery(Query):
@@ -144,27 +149,27 @@ class _JobsQuery(PageQuery):
 class TrainingJobsQuery(_JobsQuery):
     """Which training jobs."""
 
-    after: Annotated[str, Field(pattern=TRAINING_JOB)] | Absent = Field(None, description=AFTER)
+    after: Annotated[str, _documented(TRAINING_JOB)] | Absent = Field(None, description=AFTER)
 
 
 class GenerationJobsQuery(_JobsQuery):
     """Which generation jobs."""
 
-    after: Annotated[str, Field(pattern=GENERATION_JOB)] | Absent = Field(None, description=AFTER)
+    after: Annotated[str, _documented(GENERATION_JOB)] | Absent = Field(None, description=AFTER)
 
 
 class ModelsQuery(PageQuery):
     """Which models."""
 
     model_type: ModelTypeName | Absent = Field(None, description="Only models of this type.")
-    after: Annotated[str, Field(pattern=MODEL)] | Absent = Field(None, description=AFTER)
+    after: Annotated[str, _documented(MODEL)] | Absent = Field(None, description=AFTER)
 
 
 class ArtifactsQuery(Query):
     """Which artifacts of a job."""
 
     limit: int = Field(100, ge=1, le=1000, description="Items in the page.")
-    after: Annotated[str, Field(pattern=ARTIFACT)] | Absent = Field(None, description=AFTER)
+    after: Annotated[str, _documented(ARTIFACT)] | Absent = Field(None, description=AFTER)
 
 
 class EventsQuery(Query):
@@ -177,7 +182,7 @@ class EventsQuery(Query):
 class MetricsQuery(Query):
     """Which curves of a job, how finely."""
 
-    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")] | Absent = Field(
+    name: Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,63}$")] | Absent = Field(
         None, description="Only this metric."
     )
     max_points: int = Field(1000, ge=2, le=10_000, description="Most points of one curve.")

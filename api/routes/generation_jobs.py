@@ -45,9 +45,11 @@ def create_generation_job(header: PreferHeaders) -> Response:
     accepted = parse_generation(read_json())
     with current.writing() as session:
         job = generation_jobs.submit(session, accepted, settings=current.settings)
+        answer = _shown(session, [job])[0]
     waited = _announce(current, job, header.wait_s)
-    with current.reading() as session:
-        answer = _shown(session, [generation_jobs.get(session, job.id)])[0]
+    if waited:
+        with current.reading() as session:
+            answer = _shown(session, [generation_jobs.get(session, job.id)])[0]
     response = json_response(answer, 200 if answer.is_terminal else 202)
     response.headers["Location"] = answer.urls.self
     if waited:

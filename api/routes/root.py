@@ -1,8 +1,7 @@
 """Where somebody who opens the address lands."""
 
-from flask import Response, redirect
+from flask import Response
 from flask_openapi.blueprint import APIBlueprint
-from werkzeug.wrappers import Response as WsgiResponse
 
 from api.responses import json_response
 from api.schemas.resources import Root
@@ -16,9 +15,3 @@ routes = APIBlueprint("root", __name__, doc_ui=False)
 def get_root() -> Response:
     """Say what this is and where its documentation is."""
     return json_response(Root(version=VERSION, documentation=url("/openapi/"), openapi=url("/openapi/openapi.json")))
-
-
-@routes.get("/openapi/")
-def get_documentation() -> WsgiResponse:
-    """Swagger UI, which works offline."""
-    return redirect(url("/openapi/swagger"))

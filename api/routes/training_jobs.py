@@ -33,9 +33,8 @@ def create_training_job() -> Response:
     accepted = parse_training(read_json())
     with current.writing() as session:
         job = training_jobs.submit(session, accepted, settings=current.settings)
-    announce(current, job)
-    with current.reading() as session:
         answer = serializers.training_job(job, queue_position=job_queue.queue_position(session, job))
+    announce(current, job)
     response = json_response(answer, 202)
     response.headers["Location"] = answer.urls.self
     return response
