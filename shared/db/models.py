@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Enum, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Enum, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -22,8 +22,15 @@ STATUS = Enum(
 
 
 class Base(DeclarativeBase):
-    """Base of every table."""
+    """Base of every table. Constraints have names, so that a later migration can say which it changes."""
 
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+        }
+    )
     type_annotation_map = {datetime: Timestamp(), JsonObject: JSON_TYPE}  # noqa: RUF012 - SQLAlchemy reads it once
 
 
@@ -132,7 +139,7 @@ class Model(Base):
     job: Mapped[TrainingJob] = relationship(back_populates="model", viewonly=True)
     checkpoint: Mapped[Checkpoint] = relationship()
 
-    __table_args__ = (Index("ix_models_model_type_id", "model_type", "id"),)
+    __table_args__ = (Index("ix_models_model_type_id", "model_type", "id"), Index("ix_models_checkpoint", "checkpoint_id"))
 
 
 class Artifact(Base):

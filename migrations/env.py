@@ -1,0 +1,15 @@
+"""Alembic's hook: runs the migrations on the connection that `migrations.runner` opened, inside its transaction."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from shared.db.models import Base
+
+connection: Connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=Base.metadata,
+    transactional_ddl=True,  # SQLite rolls back DDL too, though Alembic does not expect it to
+    render_as_batch=True,  # SQLite alters columns by copying the table
+)
+context.run_migrations()

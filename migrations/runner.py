@@ -1,0 +1,75 @@
+"""Moving a database between revisions. Each move is one transaction: it happens as a whole or not at all."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from shared.db.session import make_engine
+from shared.errors import SetupError
+from shared.settings import Settings
+
+_LOCK = 0x6D696D656F  # "mimeo", as PostgreSQL's advisory lock number
+
+
+def upgrade(settings: Settings, revision: str = "head") -> None:
+    """Bring the database to a revision. Raises SetupError where it is at one that this version does not know."""
+    _move(settings, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(settings: Settings, revision: str) -> None:
+    """Take the database back to a revision (`base`: to nothing). Raises SetupError as `upgrade` does."""
+    _move(settings, lambda config: command.downgrade(config, revision))
+
+
+def current(settings: Settings) -> tuple[str | None, str]:
+    """The database's revision (None: empty) and the newest one. Raises SetupError as `upgrade` does."""
+    with _engine(settings) as engine, engine.connect() as connection:
+        return _known_revision(connection), str(_scripts().get_current_head())
+
+
+def _move(settings: Settings, run: Callable[[Config], None]) -> None:
+    with _engine(settings) as engine, engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            # Held to the end of the transaction: two upgrades take turns. SQLite's BEGIN IMMEDIATE does the same.
+            connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        _known_revision(connection)
+        config = _config()
+        config.attributes["connection"] = connection
+        run(config)
+
+
+def _known_revision(connection: Connection) -> str | None:
+    revision = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if revision is not None and revision not in known:
+        raise SetupError(
+            f"The database is at revision {revision}, which this version of Mimeo does not know. "
+            "Start the version that made it, or point MIMEO_DATABASE_URL or MIMEO_HOME at another database."
+        )
+    return revision
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+@contextmanager
+def _engine(settings: Settings) -> Iterator[Engine]:
+    engine = make_engine(settings)
+    try:
+        yield engine
+    finally:
+        engine.dispose()

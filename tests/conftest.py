@@ -1,0 +1,161 @@
+"""Fixtures that every part's tests share. Servers are real and started once; databases are fresh for each test."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy.orm import Session
+
+from shared.broker import NullBroker
+from shared.db.models import Base
+from shared.db.session import SessionFactory, make_engine, session_factory, transaction
+from shared.settings import Settings
+from shared.storage import Storage
+from tests import servers
+
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """URL of a PostgreSQL server's maintenance database."""
+    with servers.postgresql() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: str) -> Iterator[str]:
+    """Name of a database with all tables and no rows, to copy."""
+    name = f"template_{uuid4().hex}"
+    with _maintenance(postgresql_server) as maintenance:
+        _execute(maintenance, f"CREATE DATABASE {name}")
+        engine = create_engine(_url_of(postgresql_server, name))
+        Base.metadata.create_all(engine)
+        engine.dispose()
+        yield name
+        _execute(maintenance, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[servers.Valkey]:
+    """A Valkey server; tests that stop it start it again."""
+    with servers.valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(valkey_server: servers.Valkey) -> servers.Valkey:
+    """A Valkey server with nothing in it."""
+    valkey_server.flush()
+    return valkey_server
+
+
+@pytest.fixture
+def empty_database_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> Iterator[str]:
+    """URL of a database without tables."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path / 'home' / 'empty.db'}"
+        return
+    with _new_database(request.getfixturevalue("postgresql_server"), template="template1") as url:
+        yield url
+
+
+@pytest.fixture(params=DATABASES)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """`sqlite`, then `postgresql`: a test that uses a database runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> Iterator[str]:
+    """URL of a database with all tables and no rows."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path / 'home' / 'mimeo.db'}"
+        return
+    server = request.getfixturevalue("postgresql_server")
+    with _new_database(server, template=request.getfixturevalue("postgresql_template")) as url:
+        yield url
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings of a stack of its own: short leases, and nothing that is shared with other tests."""
+    return Settings(
+        home=tmp_path / "home",
+        database_url=SecretStr(database_url),
+        redis_url=SecretStr(f"unix://{tmp_path / 'nobody.sock'}"),
+        lease_s=2.0,
+        heartbeat_s=0.3,
+        control_poll_s=0.05,
+        reconcile_s=0.05,
+        hint_stale_s=1.0,
+        backoff_s=0.05,
+        backoff_max_s=0.2,
+        stop_grace_s=5.0,
+    )
+
+
+@pytest.fixture
+def engine(settings: Settings, database_kind: str) -> Iterator[Engine]:
+    """An engine on a fresh database with all tables."""
+    made = make_engine(settings)
+    if database_kind == "sqlite":
+        Base.metadata.create_all(made)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def database(engine: Engine) -> SessionFactory:
+    """Makes sessions on a fresh database."""
+    return session_factory(engine)
+
+
+@pytest.fixture
+def session(database: SessionFactory) -> Iterator[Session]:
+    """One transaction on a fresh database, committed at the end of the test."""
+    with transaction(database) as open_session:
+        yield open_session
+
+
+@pytest.fixture
+def storage(settings: Settings) -> Storage:
+    """A store of its own in a local folder."""
+    return Storage.open_url(settings.resolved_storage_url)
+
+
+@pytest.fixture
+def broker() -> NullBroker:
+    """A broker that remembers."""
+    return NullBroker()
+
+
+@contextmanager
+def _new_database(server: str, *, template: str) -> Iterator[str]:
+    """A PostgreSQL database that is there within the block; gives its URL."""
+    name = f"test_{uuid4().hex}"
+    with _maintenance(server) as maintenance:
+        _execute(maintenance, f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield _url_of(server, name)
+        _execute(maintenance, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def _maintenance(server: str) -> Iterator[Engine]:
+    engine = create_engine(_url_of(server, None), isolation_level="AUTOCOMMIT")
+    yield engine
+    engine.dispose()
+
+
+def _execute(engine: Engine, statement: str) -> None:
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+
+
+def _url_of(server: str, name: str | None) -> str:
+    url = make_url(server).set(drivername="postgresql+psycopg")
+    return (url.set(database=name) if name else url).render_as_string(hide_password=False)

