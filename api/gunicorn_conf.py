@@ -20,6 +20,8 @@ timeout = 120
 graceful_timeout = 10
 # The heartbeat file must not wait for a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - gunicorn names it unguessably
+# Its control socket would lie in the user's home folder, shared by all stacks of the user.
+control_socket_disable = True
 limit_request_line = 8190
 limit_request_fields = 100
 accesslog = None  # the application writes one structured line per request
