@@ -48,9 +48,14 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def end_descendants(grace_s: float) -> list[int]:
-    """Ask every descendant of this process to stop, then kill what remains after `grace_s`. Returns the killed pids."""
-    _signal_all(descendants(os.getpid()), signal.SIGTERM)
+def end_descendants(grace_s: float, *, ask: bool) -> list[int]:
+    """Wait until every descendant of this process has ended, and kill what remains after `grace_s`.
+
+    ask: send SIGTERM first; not to be done twice, since a second one makes some programs drop what they are doing.
+    Returns the killed pids.
+    """
+    if ask:
+        _signal_all(descendants(os.getpid()), signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     while time.monotonic() < deadline:
         reap()

@@ -148,13 +148,12 @@ class Stack:
         requests = self._stop_requests
         if not self._supervisor_is_gone():
             os.kill(self._supervisor, signal.SIGTERM)
-        while (
-            not self._supervisor_is_gone() and time.monotonic() < deadline and self._stop_requests <= max(requests, 1)
-        ):
+        hurried = False
+        while not self._supervisor_is_gone() and time.monotonic() < deadline and not hurried:
             self._pause(0.1)
-        # After an orderly stop nothing is left; after a kill of supervisord this is what takes the rest down.
-        hurried = self._stop_requests > max(requests, 1)
-        end_descendants(grace_s=0.0 if hurried else self._settings.stop_grace_s)
+            hurried = self._stop_requests > max(requests, 1)
+        # An orderly stop leaves nothing. When supervisord died, the tethers have asked everybody to stop.
+        end_descendants(0.0 if hurried else self._settings.stop_grace_s, ask=self._supervisor_status == 0)
 
     def _log_tails(self) -> str:
         """The last lines of the API's log and of supervisord's own output."""
