@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import cast
 
 from flask import Flask, current_app
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from shared.broker import Broker
@@ -30,6 +31,7 @@ class Runtime:
         self._make_broker = make_broker
         self._lock = threading.Lock()
         self._pid: int | None = None
+        self._engine: Engine
         self._sessions: SessionFactory
         self._broker: Broker
         self._storage: Storage
@@ -68,13 +70,20 @@ class Runtime:
             if granted:
                 self._waiters.release()
 
+    def close(self) -> None:
+        """Give back the connections to the database; the next use makes new ones."""
+        if self._pid == os.getpid():
+            self._engine.dispose()
+            self._pid = None
+
     def _connect(self) -> None:
         if self._pid == os.getpid():
             return
         with self._lock:
             if self._pid == os.getpid():
                 return
-            self._sessions = session_factory(make_engine(self.settings))
+            self._engine = make_engine(self.settings)
+            self._sessions = session_factory(self._engine)
             self._broker = self._make_broker()
             self._storage = Storage.open_url(self.settings.resolved_storage_url)
             self._pid = os.getpid()

@@ -15,7 +15,6 @@ from api.tags import ARTIFACTS
 from shared.services import artifacts
 
 routes = APIBlueprint("artifacts", __name__, url_prefix="/v1/artifacts", abp_tags=[ARTIFACTS])
-A_YEAR_S = 365 * 86_400
 
 
 @routes.get("/<id>", responses=answers({200: Artifact}, 404))
@@ -33,7 +32,7 @@ _FILE = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
     responses={"200": dict(_FILE), "206": dict(_FILE), **answers({304: None}, 404, 416)},
 )
 def get_artifact_content(path: ArtifactPath) -> Response:
-    """The file. Its ETag is its sha256, and it never changes; `Range` and `If-None-Match` are understood."""
+    """The file. Its ETag is its sha256; `Range` and `If-None-Match` are understood."""
     current = runtime()
     with current.reading() as session:
         row = artifacts.get(session, path.id)
@@ -43,8 +42,7 @@ def get_artifact_content(path: ArtifactPath) -> Response:
     response.content_length = row.size
     response.set_etag(row.sha256)
     response.last_modified = row.created_at
-    response.cache_control.max_age = A_YEAR_S
-    response.cache_control.immutable = True
+    response.cache_control.no_cache = True  # ask again with the ETag: a run that resumes may write a sample anew
     response.headers["Content-Disposition"] = dump_options_header("inline", {"filename": row.name.rsplit("/", 1)[-1]})
     response.make_conditional(request, accept_ranges=True, complete_length=row.size)
     return response

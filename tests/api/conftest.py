@@ -1,0 +1,33 @@
+"""An application on a fresh database, and a worker's hands to fill it with."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask.testing import FlaskClient
+
+from api.app import create_app
+from api.documents import DocumentedApi
+from api.runtime import EXTENSION
+from shared.broker import NullBroker
+from shared.db.session import SessionFactory
+from shared.settings import Settings
+from shared.storage import Storage
+from tests.api.worker_hands import WorkerHands
+
+
+@pytest.fixture
+def app(settings: Settings, database: SessionFactory, broker: NullBroker) -> Iterator[DocumentedApi]:
+    """The API on a database with tables and no rows, and on a broker that remembers."""
+    made = create_app(settings, broker=broker)
+    yield made
+    made.extensions[EXTENSION].close()
+
+
+@pytest.fixture
+def client(app: DocumentedApi) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def worker(settings: Settings, database: SessionFactory, storage: Storage, broker: NullBroker) -> WorkerHands:
+    return WorkerHands(settings, database, storage, broker)

@@ -1,0 +1,235 @@
+import pytest
+from flask.testing import FlaskClient
+
+from shared.broker import NullBroker
+from shared.errors import JobFailure
+from shared.job_status import ErrorCode, Priority
+from tests.api.worker_hands import WorkerHands
+
+REQUEST = {"model_type": "vae", "dataset": "digits", "seed": 7}
+
+
+def submit(client: FlaskClient, **fields: object) -> dict[str, object]:
+    response = client.post("/v1/training-jobs", json={**REQUEST, **fields})
+    assert response.status_code == 202, response.text
+    return dict(response.get_json())
+
+
+def test_accepted_job_is_queued_with_everything_resolved_and_one_hint_is_sent(
+    client: FlaskClient, broker: NullBroker
+) -> None:
+    response = client.post("/v1/training-jobs", json={**REQUEST, "hyperparameters": {"epochs": 3}, "priority": "high"})
+
+    job = response.get_json()
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"/v1/training-jobs/{job['id']}"
+    assert (job["object"], job["status"], job["is_terminal"]) == ("training_job", "queued", False)
+    assert job["queue_position"] == 1
+    assert (job["hyperparameters"]["epochs"], job["hyperparameters"]["latent_size"]) == (3, 2)
+    assert job["progress"] == {
+        "epoch": 0,
+        "epochs": 3,
+        "step": 0,
+        "steps": None,
+        "fraction": 0.0,
+        "eta_s": None,
+        "examples_per_s": None,
+    }
+    assert job["created_at"].endswith("Z")
+    assert [(hint.kind, hint.job_id, hint.priority) for hint in broker.sent] == [("training", job["id"], Priority.HIGH)]
+
+
+def test_submit_is_accepted_while_redis_is_away(client: FlaskClient, broker: NullBroker) -> None:
+    broker.is_up = False
+
+    job = submit(client)
+
+    assert client.get(f"/v1/training-jobs/{job['id']}").get_json()["status"] == "queued"
+
+
+def test_queue_positions_follow_priority_then_arrival(client: FlaskClient) -> None:
+    first, second, urgent = submit(client), submit(client), submit(client, priority="high")
+
+    positions = {job["id"]: job["queue_position"] for job in client.get("/v1/training-jobs").get_json()["data"]}
+
+    assert positions == {urgent["id"]: 1, first["id"]: 2, second["id"]: 3}
+
+
+def test_misspelt_hyperparameter_is_refused_with_the_nearest_name(client: FlaskClient, broker: NullBroker) -> None:
+    response = client.post("/v1/training-jobs", json={**REQUEST, "hyperparameters": {"epocs": 3}})
+
+    problem = response.get_json()
+    assert response.status_code == 422
+    assert problem["errors"][0]["pointer"] == "/hyperparameters/epocs"
+    assert 'Did you mean "epochs"?' in problem["detail"]
+    assert broker.sent == []
+
+
+def test_job_that_needs_more_memory_than_a_worker_has_is_refused_with_the_estimate(client: FlaskClient) -> None:
+    hyperparameters = {"hidden": [8192] * 8, "batch_size": 16_384}
+
+    response = client.post("/v1/training-jobs", json={**REQUEST, "hyperparameters": hyperparameters})
+
+    if response.status_code == 202:
+        pytest.skip("this machine has the memory")
+    assert response.status_code == 422
+    assert response.get_json()["errors"][0]["code"] == "too_much_memory"
+    assert "GiB" in response.get_json()["detail"]
+
+
+def test_running_job_shows_progress_metrics_and_when_it_will_end(client: FlaskClient, worker: WorkerHands) -> None:
+    job_id = submit(client)["id"]
+    lease = worker.claim("training")
+    progress = {
+        "epoch": 3,
+        "epochs": 10,
+        "step": 705,
+        "steps": 2350,
+        "fraction": 0.3,
+        "eta_s": 42.0,
+        "examples_per_s": 22000.0,
+    }
+    worker.report(lease, progress=progress, metrics={"loss": 28.4}, device="cpu")
+
+    job = client.get(f"/v1/training-jobs/{job_id}").get_json()
+
+    assert (job["status"], job["attempt"], job["queue_position"]) == ("running", 1, None)
+    assert job["progress"] == progress
+    assert job["metrics"] == {"loss": 28.4}
+    assert job["device"] == "cpu"
+    assert job["estimated_finish_at"] > job["started_at"]
+
+
+def test_job_that_has_not_changed_is_answered_304_without_a_body(client: FlaskClient, worker: WorkerHands) -> None:
+    job_id = submit(client)["id"]
+    first = client.get(f"/v1/training-jobs/{job_id}")
+
+    again = client.get(f"/v1/training-jobs/{job_id}", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    assert again.headers["ETag"] == first.headers["ETag"]
+
+    worker.claim("training")
+    changed = client.get(f"/v1/training-jobs/{job_id}", headers={"If-None-Match": first.headers["ETag"]})
+    assert changed.status_code == 200
+    assert changed.get_json()["status"] == "running"
+
+
+def test_etag_changes_when_only_the_queue_position_does(client: FlaskClient, worker: WorkerHands) -> None:
+    submit(client)
+    waiting = submit(client)["id"]
+    second_in_line = client.get(f"/v1/training-jobs/{waiting}")
+    worker.claim("training")
+
+    response = client.get(f"/v1/training-jobs/{waiting}", headers={"If-None-Match": second_in_line.headers["ETag"]})
+
+    assert response.status_code == 200
+    assert response.get_json()["queue_position"] == 1
+
+
+def test_succeeded_job_names_its_model(client: FlaskClient, worker: WorkerHands) -> None:
+    job_id = submit(client)["id"]
+    model_id = worker.publish(worker.claim("training"))
+
+    job = client.get(f"/v1/training-jobs/{job_id}").get_json()
+
+    assert (job["status"], job["is_terminal"], job["model"]) == ("succeeded", True, model_id)
+    assert job["progress"]["fraction"] == 1.0
+    assert job["duration_s"] >= 0
+
+
+def test_failed_job_says_why_and_what_to_do(client: FlaskClient, worker: WorkerHands) -> None:
+    job_id = submit(client)["id"]
+    worker.fail(
+        worker.claim("training"), JobFailure(ErrorCode.DIVERGED, "The loss is NaN.", "Lower the learning rate.")
+    )
+
+    job = client.get(f"/v1/training-jobs/{job_id}").get_json()
+
+    assert job["status"] == "failed"
+    assert job["error"] == {"code": "diverged", "message": "The loss is NaN.", "hint": "Lower the learning rate."}
+
+
+def test_continued_job_shows_where_its_weights_come_from(client: FlaskClient, worker: WorkerHands) -> None:
+    submit(client)
+    model_id = worker.publish(worker.claim("training"))
+
+    assert submit(client, init_from=model_id)["init_from"] == model_id
+
+
+def test_cancel_ends_a_queued_job_at_once_and_asks_the_worker_of_a_running_one(
+    client: FlaskClient, worker: WorkerHands
+) -> None:
+    running, queued = submit(client)["id"], submit(client)["id"]
+    worker.claim("training")
+
+    at_once = client.post(f"/v1/training-jobs/{queued}/cancel")
+    soon = client.post(f"/v1/training-jobs/{running}/cancel")
+
+    assert (at_once.status_code, at_once.get_json()["status"]) == (200, "cancelled")
+    assert (soon.status_code, soon.get_json()["status"]) == (202, "cancelling")
+    assert client.post(f"/v1/training-jobs/{running}/cancel").status_code == 202
+
+
+def test_cancel_of_a_job_that_has_ended_is_a_conflict(client: FlaskClient, worker: WorkerHands) -> None:
+    job_id = submit(client)["id"]
+    worker.publish(worker.claim("training"))
+
+    response = client.post(f"/v1/training-jobs/{job_id}/cancel")
+
+    assert response.status_code == 409
+    assert "succeeded" in response.get_json()["detail"]
+
+
+def test_list_is_newest_first_and_its_links_lead_through_every_page_once(client: FlaskClient) -> None:
+    submitted = {submit(client)["id"] for _ in range(5)}
+    seen: list[str] = []
+    url = "/v1/training-jobs?limit=2&status=queued"
+    while url:
+        response = client.get(url)
+        seen += [job["id"] for job in response.get_json()["data"]]
+        link = response.headers.get("Link")
+        assert bool(link) == response.get_json()["has_more"]
+        url = link.partition(">")[0].removeprefix("<") if link else ""
+
+    assert seen == sorted(submitted, reverse=True)
+
+
+def test_list_is_filtered_by_status_and_model_type(client: FlaskClient, worker: WorkerHands) -> None:
+    vae = submit(client)["id"]
+    lstm = submit(client, model_type="lstm", dataset="python-source")["id"]
+    worker.claim("training")
+
+    def ids(query: str) -> list[str]:
+        return [job["id"] for job in client.get(f"/v1/training-jobs?{query}").get_json()["data"]]
+
+    assert ids("status=running") == [vae]
+    assert ids("model_type=lstm") == [lstm]
+    assert ids("status=running&model_type=lstm") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("limt=3", "?limt"),
+        ("limit=0", "?limit"),
+        ("limit=101", "?limit"),
+        ("limit=many", "?limit"),
+        ("after=trn_1", "?after"),
+        ("after=%00", "?after"),
+        ("status=lost", "?status"),
+        ("model_type=vea", "?model_type"),
+    ],
+)
+def test_query_that_means_nothing_is_refused_and_named(client: FlaskClient, query: str, pointer: str) -> None:
+    response = client.get(f"/v1/training-jobs?{query}")
+
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.get_json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("job_id", ["trn_1", "gen_01m838k0749cnxvppr0c0g85z6", "trn_01m838k0749cnxvppr0c0g85z6", "%00"])
+def test_unknown_job_is_404(client: FlaskClient, job_id: str) -> None:
+    response = client.get(f"/v1/training-jobs/{job_id}")
+
+    assert response.status_code == 404
+    assert response.get_json()["code"] == "not_found"

@@ -1,0 +1,117 @@
+"""Does to the database and the store what a worker does, through the services that a worker uses."""
+
+import hashlib
+from typing import Any
+
+from shared.broker import Kind, NullBroker
+from shared.db.models import Checkpoint, Model
+from shared.db.session import SessionFactory, transaction
+from shared.errors import JobFailure
+from shared.ids import new_id
+from shared.services import job_queue, records
+from shared.services.job_queue import Lease
+from shared.settings import Settings
+from shared.storage import Storage
+
+WEIGHTS = hashlib.sha256(b"weights").hexdigest()
+
+
+class WorkerHands:
+    """Claims jobs and reports about them; trains and draws nothing."""
+
+    def __init__(self, settings: Settings, sessions: SessionFactory, storage: Storage, broker: NullBroker) -> None:
+        self._settings, self._sessions, self._storage, self._broker = settings, sessions, storage, broker
+
+    def claim(self, kind: Kind) -> Lease:
+        """Take the next job."""
+        with transaction(self._sessions) as session:
+            job = job_queue.claim_next(session, kind, "test-worker")
+            assert job is not None
+            return job_queue.lease_of(job)
+
+    def report(self, lease: Lease, **values: Any) -> None:
+        """Write visible values (`progress`, `metrics`, `device`) to the job."""
+        with transaction(self._sessions) as session:
+            job_queue.hold(session, lease, visible=True, **values)
+
+    def points(self, lease: Lease, name: str, values: list[float]) -> None:
+        """Record a curve, one point a step."""
+        with transaction(self._sessions) as session:
+            hold = job_queue.hold(session, lease)
+            records.add_metrics(
+                hold,
+                [
+                    records.MetricPoint(name=name, epoch=1, step=step, value=value)
+                    for step, value in enumerate(values, start=1)
+                ],
+            )
+
+    def checkpoint(self, lease: Lease, step: int = 235) -> str:
+        """Record a checkpoint; returns its id."""
+        with transaction(self._sessions) as session:
+            hold = job_queue.hold(session, lease)
+            stored = records.StoredCheckpoint(
+                epoch=1,
+                step=step,
+                storage_key=f"jobs/{lease.job_id}/checkpoints/{step:08d}",
+                sha256=WEIGHTS,
+                size=7,
+                is_best=True,
+                metrics={"val_loss": 28.5},
+            )
+            records.add_checkpoint(hold, stored)
+            return session.query(Checkpoint).filter_by(job_id=lease.job_id, step=step).one().id
+
+    def file(
+        self, lease: Lease, name: str, data: bytes, *, kind: str = "sample", media_type: str = "image/png"
+    ) -> None:
+        """Store a file and record it."""
+        key = f"jobs/{lease.job_id}/{kind}/{name}"
+        self._storage.put_bytes(data, key)
+        with transaction(self._sessions) as session:
+            hold = job_queue.hold(session, lease)
+            stored = records.StoredFile(
+                kind=kind,
+                name=name,
+                media_type=media_type,
+                storage_key=key,
+                sha256=hashlib.sha256(data).hexdigest(),
+                size=len(data),
+                epoch=1,
+                step=235,
+                details={"rows": 1, "columns": 1},
+            )
+            records.add_artifacts(hold, [stored])
+
+    def publish(self, lease: Lease) -> str:
+        """End a training job well, with a model; returns the model's id."""
+        checkpoint_id = self.checkpoint(lease)
+        with transaction(self._sessions) as session:
+            hold = job_queue.hold(session, lease)
+            job = session.get_one(job_queue.Job, lease.job_id)
+            model = Model(
+                id=new_id("mdl"),
+                job_id=job.id,
+                checkpoint_id=checkpoint_id,
+                model_type=job.model_type,
+                dataset=job.spec["dataset"],
+                name=job.name,
+                hyperparameters=job.spec["hyperparameters"],
+                quality={"val_loss": 28.5},
+                versions={"torch": "2.13.0"},
+                device="cpu",
+            )
+            records.add_model(hold, model)
+            job_queue.finish_succeeded(hold)
+            return model.id
+
+    def finish(self, lease: Lease, output: dict[str, Any] | None = None) -> None:
+        """End a job well, and say so to whoever waits."""
+        with transaction(self._sessions) as session:
+            job_queue.finish_succeeded(job_queue.hold(session, lease), output=output)
+        self._broker.publish_done(lease.job_id)
+
+    def fail(self, lease: Lease, failure: JobFailure) -> None:
+        """End a job badly."""
+        with transaction(self._sessions) as session:
+            job_queue.finish_failed(job_queue.hold(session, lease), failure, self._settings)
