@@ -1,0 +1,16 @@
+"""The models themselves. `implementation` finds the class of a model type, importing it only then."""
+
+from importlib import import_module
+
+from shared.model_types.base import ModelType
+from worker.models.protocol import GenerativeModel
+
+__all__ = ["GenerativeModel", "implementation"]
+
+
+def implementation(model_type: ModelType) -> type[GenerativeModel]:
+    """The torch class of a model type."""
+    module, _, name = model_type.implementation.partition(":")
+    found = getattr(import_module(module), name)
+    assert issubclass(found, GenerativeModel), model_type.implementation
+    return found

@@ -1,0 +1,278 @@
+"""Auxiliary-classifier GAN (Odena, Olah & Shlens 2017, arXiv:1610.09585).
+
+The discriminator says of an image how real it is and which class it shows; the generator, told a class, learns to be
+called real and of that class. Shapes: B images, Z latent dimensions, K classes.
+"""
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from shared.model_types.acgan import AcganHyperparameters, AcganSampling, check_sampling, merged_classes
+from shared.model_types.base import DatasetShape
+from worker.data import Dataset, ImageDataset
+from worker.models.acgan_networks import NETWORKS
+from worker.models.images import CHUNK, tiled, unit
+from worker.models.judge import Judge, judged
+from worker.models.optimization import epoch_order, generator, load_optimizer_tensors, optimizer_tensors
+from worker.models.protocol import Generated, GenerativeModel, Sample, StepMetrics
+
+SAMPLE_COLUMNS = 10  # generated images of each class in the epoch's sample
+REAL_COLUMNS = 3  # real ones beside them
+CHEAP_IMAGES = 2_000  # that every checkpoint is judged by
+FINAL_IMAGES = 10_000
+
+
+class Acgan(GenerativeModel):
+    """A generator, a discriminator, and the generator's moving average, which is what draws."""
+
+    hyperparameters: AcganHyperparameters
+
+    def __init__(
+        self, hyperparameters: AcganHyperparameters, image_shape: tuple[int, int, int], class_names: list[str]
+    ) -> None:
+        super().__init__()
+        self.hyperparameters = hyperparameters
+        self.image_shape = image_shape
+        self.class_names = class_names
+        make_generator, make_discriminator = NETWORKS[hyperparameters.network]
+        self.generator = make_generator(hyperparameters, image_shape, len(class_names))
+        self.discriminator = make_discriminator(hyperparameters, image_shape, len(class_names))
+        self.average = deepcopy(self.generator).requires_grad_(False) if hyperparameters.ema else None
+        self.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def for_data(cls, hyperparameters: AcganHyperparameters, dataset: Dataset) -> "Acgan":
+        """A fresh model for images of this size and these classes, merged as `label_map` says."""
+        assert isinstance(dataset, ImageDataset)
+        label_map = hyperparameters.label_map or tuple(range(len(dataset.class_names)))
+        classes = merged_classes(hyperparameters, len(dataset.class_names))
+        names = [
+            " / ".join(name for name, new in zip(dataset.class_names, label_map, strict=True) if new == label)
+            for label in range(classes)
+        ]
+        return cls(hyperparameters, dataset.image_shape, names)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Acgan":
+        """A model of the right shape."""
+        hyperparameters = AcganHyperparameters.model_validate(config["hyperparameters"])
+        channels, height, width = config["image_shape"]
+        return cls(hyperparameters, (channels, height, width), list(config["class_names"]))
+
+    def config(self) -> dict[str, Any]:
+        """Hyperparameters, image shape and classes."""
+        return {
+            "hyperparameters": self.hyperparameters.model_dump(mode="json"),
+            "image_shape": list(self.image_shape),
+            "class_names": self.class_names,
+        }
+
+    # --- training -----------------------------------------------------------------------------------------------
+
+    def start_training(self, dataset: Dataset, *, seed: int) -> None:
+        """Put images and labels on the device and make both optimizers."""
+        assert isinstance(dataset, ImageDataset)
+        hyperparameters = self.hyperparameters
+        self._seed = seed
+        self._dataset = self._relabelled(dataset)
+        self._images = dataset.train_images.to(self.device)
+        self._labels = self._dataset.train_labels.to(self.device)
+        self._drawn = hyperparameters.examples_per_epoch or len(self._images)
+        betas = (hyperparameters.beta1, hyperparameters.beta2)
+        self._optimizers = {
+            name: torch.optim.Adam(network.parameters(), hyperparameters.learning_rate, betas, eps=1e-7, fused=True)
+            for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
+        }
+        self._step = 0
+        self._judge: Judge | None = None
+
+    def _relabelled(self, dataset: ImageDataset) -> ImageDataset:
+        label_map = self.hyperparameters.label_map
+        if label_map is None:
+            return dataset
+        new = torch.tensor(label_map)
+        train_labels, test_labels = new[dataset.train_labels], new[dataset.test_labels]
+        names = tuple(self.class_names)
+        return ImageDataset(
+            dataset.name, dataset.train_images, train_labels, dataset.test_images, test_labels, names
+        )
+
+    def steps_per_epoch(self) -> int:
+        """Steps in one epoch, of one update of each network; only whole batches."""
+        return max(1, self._drawn // self.hyperparameters.batch_size)
+
+    def examples_per_step(self) -> int:
+        """Real images in one step."""
+        return min(self.hyperparameters.batch_size, self._drawn)
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images uint8 [B, C, H, W] and labels int64 [B]."""
+        order = epoch_order(len(self._images), self._drawn, seed=self._seed, epoch=epoch)
+        for chosen_B in order.split(self.hyperparameters.batch_size)[first_step : self.steps_per_epoch()]:
+            chosen = chosen_B.to(self.device)
+            yield self._images[chosen], self._labels[chosen]
+
+    def training_step(self, batch: tuple[Tensor, Tensor]) -> StepMetrics:
+        """One update of the discriminator, then one of the generator."""
+        images, labels_B = batch
+        d_loss, right = self.discriminator_step(unit(images) * 2 - 1, labels_B)
+        # The published generator step sees as many images as the discriminator's: real and generated together.
+        g_loss = self.generator_step(len(labels_B) * (2 if self._is_book else 1))
+        self._step += 1
+        self._follow()
+        return {"loss": d_loss + g_loss, "d_loss": d_loss, "g_loss": g_loss, "class_accuracy": right}
+
+    @property
+    def _is_book(self) -> bool:
+        return self.hyperparameters.network == "book"
+
+    def discriminator_step(self, images: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Tell real images from generated ones, and classes apart. Returns loss and share of real ones classed right."""
+        batch = len(labels_B)
+        self.generator.train(not self._is_book)  # the published discriminator meets images drawn with running statistics
+        z_BZ, drawn_B = self._noise(batch)
+        with self.autocast():
+            with torch.no_grad():
+                generated = self.generator(z_BZ, drawn_B)
+            every_label = torch.cat([labels_B, drawn_B])
+            realness, classes = self.discriminator(torch.cat([images, generated]), every_label)
+        loss = self._realness_loss(realness[:batch], realness[batch:])
+        # Odena's classifier learns from generated images as well; where the label reaches the discriminator anyway,
+        # learning from real ones alone keeps it from agreeing with the generator's mistakes.
+        judged_on = slice(None) if self._is_book else slice(0, batch)
+        loss = loss + self.hyperparameters.class_weight * cross_entropy(classes[judged_on], every_label[judged_on])
+        self._descend("discriminator", loss)
+        return loss.detach(), (classes[:batch].argmax(dim=1) == labels_B).float().mean().detach()
+
+    def generator_step(self, batch: int) -> Tensor:
+        """Be called real, and of the class asked for. The discriminator stays as it is, its gradients too."""
+        self.generator.train()
+        self.discriminator.requires_grad_(False)
+        z_BZ, labels_B = self._noise(batch)
+        with self.autocast():
+            realness_B, classes_BK = self.discriminator(self.generator(z_BZ, labels_B), labels_B)
+        wanted = -realness_B.mean() if not self._is_book else _called(realness_B, self.hyperparameters.soft_label)
+        weight = self.hyperparameters.class_weight if self._is_book else 0.1 * self.hyperparameters.class_weight
+        loss = wanted + weight * cross_entropy(classes_BK, labels_B)
+        self._descend("generator", loss)
+        self.discriminator.requires_grad_(True)
+        return loss.detach()
+
+    def _realness_loss(self, real_B: Tensor, generated_B: Tensor) -> Tensor:
+        """Binary cross-entropy with a softened `real` (book), or the hinge (Lim & Ye 2017, arXiv:1705.02894)."""
+        if self._is_book:
+            return (_called(real_B, self.hyperparameters.soft_label) + _called(generated_B, 0.0)) / 2
+        return torch.relu(1 - real_B).mean() + torch.relu(1 + generated_B).mean()
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        optimizer = self._optimizers[name]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    def _noise(self, batch: int) -> tuple[Tensor, Tensor]:
+        """Latents [B, Z] and classes [B] to draw images from."""
+        shape = (batch, self.hyperparameters.latent_size)
+        z_BZ = torch.rand(shape, device=self.device) * 2 - 1 if self._is_book else torch.randn(shape, device=self.device)
+        return z_BZ, torch.randint(len(self.class_names), (batch,), device=self.device)
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average towards the generator; faster at first, when the generator changes fast."""
+        if self.average is None:
+            return
+        weight = 1 - min(self.hyperparameters.ema, self._step / (self._step + 50))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), weight)
+        for kept, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            kept.copy_(new if not kept.is_floating_point() else torch.lerp(kept, new, weight))
+
+    def training_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Both optimizers; the average is among the weights."""
+        tensors = {}
+        for name, optimizer in self._optimizers.items():
+            tensors |= optimizer_tensors(name, optimizer)
+        return tensors, {"step": self._step}
+
+    def load_training_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Undo `training_state`."""
+        for name, optimizer in self._optimizers.items():
+            load_optimizer_tensors(name, optimizer, tensors)
+        self._step = values["step"]
+
+    # --- looking at it ------------------------------------------------------------------------------------------
+
+    def evaluate(self) -> dict[str, float]:
+        """What an independent judge says of a few generated images; see `judge.judged`."""
+        return self._judged(CHEAP_IMAGES, neighbours=False)
+
+    def final_quality(self) -> dict[str, float]:
+        """The same on more images, with precision and recall."""
+        return self._judged(FINAL_IMAGES, neighbours=True)
+
+    def _judged(self, count: int, *, neighbours: bool) -> dict[str, float]:
+        self._judge = self._judge or Judge.for_dataset(self._dataset, self.cache_dir)
+        classes = len(self.class_names)
+        labels_N = torch.arange(classes).repeat(max(1, count // classes))
+        images = self._draw(self._fixed_latents(len(labels_N)), labels_N)
+        return judged(self._judge, images, labels_N, self._dataset, neighbours=neighbours)
+
+    def _fixed_latents(self, count: int, seed: int = 0) -> Tensor:
+        """Latents from the prior, [count, Z]."""
+        shape = (count, self.hyperparameters.latent_size)
+        draws = generator(seed)
+        return torch.rand(shape, generator=draws) * 2 - 1 if self._is_book else torch.randn(shape, generator=draws)
+
+    @torch.no_grad()
+    def _draw(self, z_NZ: Tensor, labels_N: Tensor) -> Tensor:
+        """Images in [0, 1] on the CPU, float [N, C, H, W]."""
+        network: nn.Module = self.average or self.generator
+        was_training = network.training
+        network.eval()
+        pairs = zip(z_NZ.split(CHUNK), labels_N.split(CHUNK), strict=True)
+        images = torch.cat([network(z.to(self.device), labels.to(self.device)).cpu() for z, labels in pairs])
+        network.train(was_training)
+        return ((images + 1) / 2).contiguous()
+
+    def epoch_samples(self, epoch: int) -> list[Sample]:
+        """One row per class from the same latents every time, and real images of the class beside it."""
+        classes = len(self.class_names)
+        z_NZ = self._fixed_latents(SAMPLE_COLUMNS).repeat(classes, 1)
+        labels_N = torch.arange(classes).repeat_interleave(SAMPLE_COLUMNS)
+        drawn = self._draw(z_NZ, labels_N).view(classes, SAMPLE_COLUMNS, *self.image_shape)
+        real = torch.stack([self._real(label) for label in range(classes)])
+        gap = torch.ones(classes, 1, *self.image_shape)
+        columns = SAMPLE_COLUMNS + 1 + REAL_COLUMNS
+        sheet = tiled(torch.cat([drawn, gap, real], dim=1).flatten(0, 1), columns)
+        meta = {"epoch": epoch, "rows": classes, "columns": columns, "generated": SAMPLE_COLUMNS, "real": REAL_COLUMNS}
+        return [Sample(name="classes", content=sheet, meta=meta | {"labels": self.class_names})]
+
+    def _real(self, label: int) -> Tensor:
+        """The first test images of a class, [REAL_COLUMNS, C, H, W]; blank where there are too few."""
+        found = unit(self._dataset.test_images[self._dataset.test_labels == label][:REAL_COLUMNS])
+        blank = torch.ones(REAL_COLUMNS - len(found), *self.image_shape)
+        return torch.cat([found, blank])
+
+    def generate(self, sampling: AcganSampling, *, seed: int, dataset: Dataset | None = None) -> Generated:
+        """Images ordered by label, then draw."""
+        shape = DatasetShape(kind="images", classes=len(self.class_names))
+        unmapped = self.hyperparameters.model_copy(update={"label_map": None})
+        check_sampling(unmapped, sampling, shape)
+        labels = list(range(len(self.class_names))) if sampling.labels == "all" else sampling.labels
+        labels_N = torch.tensor(labels).repeat_interleave(sampling.draws)
+        if sampling.latents:
+            z_NZ = torch.tensor(sampling.latents).repeat(len(labels), 1)
+        else:
+            z_NZ = self._fixed_latents(len(labels_N), seed)
+        images = self._draw(z_NZ, labels_N).numpy()
+        meta = {"labels": labels, "n_per_label": sampling.draws, "class_names": self.class_names}
+        return Generated(images=images, rows=len(labels), columns=sampling.draws, meta=meta)
+
+
+def _called(realness_B: Tensor, label: float) -> Tensor:
+    """Binary cross-entropy of the realness against one label for all."""
+    return binary_cross_entropy_with_logits(realness_B, torch.full_like(realness_B, label))

@@ -1,0 +1,254 @@
+"""A character-level LSTM language model (Hochreiter & Schmidhuber 1997; Graves 2013, arXiv:1308.0850).
+
+It reads characters and says how likely each character is to come next. Shapes: T time, B streams or windows, V distinct
+characters, H units of a layer.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, dropout, one_hot
+
+from shared.errors import SpecError
+from shared.model_types.base import DatasetShape
+from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_sampling
+from worker.data import Dataset, TextCorpus
+from worker.models.lstm_data import CharacterBatch, Streams, Windows, windows_at
+from worker.models.lstm_sampling import CharacterSampler
+from worker.models.optimization import learning_rate, load_optimizer_tensors, optimizer_tensors, set_learning_rate
+from worker.models.protocol import Generated, GenerativeModel, Sample, StepMetrics
+
+State = list[tuple[Tensor, Tensor]]
+"""Hidden and cell state of each layer, [1, B, H] each."""
+
+SAMPLE_TEMPERATURES = (0.0, 0.25, 0.5, 0.75)
+SAMPLE_CHARACTERS = 200
+CHEAP_CHARACTERS = 32_768  # of the held-out text that every checkpoint is measured on
+WARM_UP_CHARACTERS = 64  # read before measuring, so that no character is judged without context
+EVALUATION_STREAMS = 64
+
+
+class Lstm(GenerativeModel):
+    """Embedding (or one-hot), LSTM layers, softmax over the characters."""
+
+    hyperparameters: LstmHyperparameters
+
+    def __init__(self, hyperparameters: LstmHyperparameters, vocabulary: str, seed_text: str) -> None:
+        super().__init__()
+        self.hyperparameters = hyperparameters
+        self.vocabulary = vocabulary
+        self.seed_text = seed_text
+        self.embedding = nn.Embedding(len(vocabulary), hyperparameters.embedding) if hyperparameters.embedding else None
+        sizes = (hyperparameters.embedding or len(vocabulary), *hyperparameters.layers)
+        self.layers = nn.ModuleList(nn.LSTM(inputs, units) for inputs, units in zip(sizes, sizes[1:], strict=False))
+        self.head = nn.Linear(sizes[-1], len(vocabulary))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Glorot input weights, orthogonal recurrent ones, and forget gates that start open (Jozefowicz et al. 2015)."""
+        for layer in self.layers:
+            for name, parameter in layer.named_parameters():
+                if name.startswith("weight_ih"):
+                    nn.init.xavier_uniform_(parameter)
+                elif name.startswith("weight_hh"):
+                    nn.init.orthogonal_(parameter)
+                else:
+                    nn.init.zeros_(parameter)
+            units = layer.hidden_size
+            nn.init.ones_(layer.bias_ih_l0[units : 2 * units])
+        nn.init.xavier_uniform_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    @classmethod
+    def for_data(cls, hyperparameters: LstmHyperparameters, dataset: Dataset) -> "Lstm":
+        """A fresh model with the text's character set."""
+        assert isinstance(dataset, TextCorpus)
+        held_out = dataset.text[dataset.split :]
+        seed_text = held_out[held_out.find("\n") + 1 :][: max(hyperparameters.window, 40)] or held_out or dataset.text
+        return cls(hyperparameters, "".join(dataset.vocabulary), seed_text)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Lstm":
+        """A model of the right shape."""
+        hyperparameters = LstmHyperparameters.model_validate(config["hyperparameters"])
+        return cls(hyperparameters, config["vocabulary"], config["seed_text"])
+
+    def config(self) -> dict[str, Any]:
+        """Hyperparameters, character set, and the passage that samples go on from."""
+        return {
+            "hyperparameters": self.hyperparameters.model_dump(mode="json"),
+            "vocabulary": self.vocabulary,
+            "seed_text": self.seed_text,
+        }
+
+    def forward(self, ids_TB: Tensor, state: State | None = None, *, last: bool = False) -> tuple[Tensor, State]:
+        """Logits of the next character, [T, B, V] (or [B, V] after the last one only), and the state to go on from."""
+        x_TBH = self.embedding(ids_TB) if self.embedding else one_hot(ids_TB, len(self.vocabulary)).float()
+        after: State = []
+        for index, layer in enumerate(self.layers):
+            x_TBH, layer_state = layer(x_TBH, state[index] if state else None)
+            x_TBH = dropout(x_TBH, self.hyperparameters.dropout, self.training)
+            after.append(layer_state)
+        return self.head(x_TBH[-1] if last else x_TBH), after
+
+    # --- training -----------------------------------------------------------------------------------------------
+
+    def start_training(self, dataset: Dataset, *, seed: int) -> None:
+        """Put the ids on the device and make the optimizer."""
+        assert isinstance(dataset, TextCorpus)
+        hyperparameters = self.hyperparameters
+        training_N = dataset.training_ids.to(self.device)
+        self._held_out_N = dataset.ids[dataset.split - WARM_UP_CHARACTERS :].to(self.device)
+        reader = Streams if hyperparameters.batching == "streams" else Windows
+        self._reader: Streams | Windows = reader(training_N, hyperparameters, seed)
+        self._training_N = training_N
+        if hyperparameters.optimizer == "adamw":
+            self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+                self.parameters(), hyperparameters.learning_rate, weight_decay=hyperparameters.weight_decay, fused=True
+            )
+        else:  # Keras's constants
+            self._optimizer = torch.optim.RMSprop(self.parameters(), hyperparameters.learning_rate, alpha=0.9, eps=1e-7)
+        self._carried: State | None = None
+        self._step = 0
+        self._epoch = 1
+
+    def steps_per_epoch(self) -> int:
+        """Steps in one epoch."""
+        return self._reader.steps_per_epoch
+
+    def examples_per_step(self) -> int:
+        """Characters predicted in one step."""
+        return self._reader.examples_per_step
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[CharacterBatch]:
+        """Batches of an epoch."""
+        self._epoch = epoch
+        return self._reader.batches(epoch, first_step)
+
+    def training_step(self, batch: CharacterBatch) -> StepMetrics:
+        """One step of truncated back-propagation through time."""
+        rate = self._rate()
+        set_learning_rate(self._optimizer, rate)
+        last = batch.targets.dim() == 1
+        with self.autocast():
+            logits, state = self(batch.inputs, None if batch.fresh else self._carried, last=last)
+        loss = cross_entropy(logits.flatten(0, -2).float(), batch.targets.flatten())
+        self._optimizer.zero_grad()
+        loss.backward()
+        if self.hyperparameters.clip_norm:
+            nn.utils.clip_grad_norm_(self.parameters(), self.hyperparameters.clip_norm)
+        self._optimizer.step()
+        self._carried = None if last else [(h.detach(), c.detach()) for h, c in state]
+        self._step += 1
+        return {"loss": loss.detach(), "learning_rate": torch.tensor(rate)}
+
+    def _rate(self) -> float:
+        hyperparameters = self.hyperparameters
+        return learning_rate(
+            hyperparameters.learning_rate,
+            self._step,
+            hyperparameters.epochs * self.steps_per_epoch(),
+            warmup_steps=hyperparameters.warmup_steps,
+            schedule=hyperparameters.schedule,
+        )
+
+    def training_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Optimizer, carried state, and the step that the learning rate follows."""
+        tensors = optimizer_tensors("optimizer", self._optimizer)
+        for index, (h, c) in enumerate(self._carried or []):
+            tensors |= {f"carried.{index}.h": h, f"carried.{index}.c": c}
+        return tensors, {"step": self._step, "epoch": self._epoch}
+
+    def load_training_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Undo `training_state`."""
+        load_optimizer_tensors("optimizer", self._optimizer, tensors)
+        self._carried = None
+        if "carried.0.h" in tensors:
+            names = [(f"carried.{index}.h", f"carried.{index}.c") for index in range(len(self.layers))]
+            self._carried = [(tensors[h].to(self.device), tensors[c].to(self.device)) for h, c in names]
+        self._step, self._epoch = values["step"], values["epoch"]
+
+    # --- looking at it ------------------------------------------------------------------------------------------
+
+    def evaluate(self) -> dict[str, float]:
+        """`bits_per_char` on held-out text; `val_loss` in nats, on the validation windows where there are some."""
+        nats = self._held_out_nats(CHEAP_CHARACTERS)
+        figures = {"val_loss": nats, "bits_per_char": nats / math.log(2)}
+        if isinstance(self._reader, Windows):
+            starts = self._reader.validation_starts(self._epoch)
+            if len(starts):
+                figures["val_loss"] = self._window_nats(self._training_N, starts)
+        return figures
+
+    def final_quality(self) -> dict[str, float]:
+        """Figures on the whole held-out text."""
+        nats = self._held_out_nats(len(self._held_out_N))
+        return {"val_loss": nats, "bits_per_char": nats / math.log(2), "perplexity": math.exp(nats)}
+
+    @torch.inference_mode()
+    def _held_out_nats(self, characters: int) -> float:
+        """Mean nats per character of the held-out text's beginning, read the way the model was trained to."""
+        self.eval()
+        ids_N = self._held_out_N[: WARM_UP_CHARACTERS + characters]
+        if isinstance(self._reader, Windows):
+            places = len(ids_N) - self._reader.window
+            nats = self._window_nats(ids_N, torch.arange(0, places, max(1, places // 8192)))
+        else:
+            nats = self._stream_nats(ids_N)
+        self.train()
+        return nats
+
+    def _stream_nats(self, ids_N: Tensor) -> float:
+        """Each of the streams is read in one go, from a little before its first measured character."""
+        measured = len(ids_N) - WARM_UP_CHARACTERS - 1
+        streams = max(1, min(EVALUATION_STREAMS, measured // WARM_UP_CHARACTERS))
+        length = measured // streams
+        starts_B = torch.arange(streams, device=ids_N.device) * length
+        total = torch.zeros((), device=ids_N.device)
+        state: State | None = None
+        for start in range(0, WARM_UP_CHARACTERS + length, 256):
+            size = min(256, WARM_UP_CHARACTERS + length - start)
+            positions = start + torch.arange(size + 1, device=ids_N.device)[:, None]
+            characters_TB = ids_N[positions + starts_B].long()
+            with self.autocast():
+                logits_TBV, state = self(characters_TB[:-1], state)
+            counted = slice(max(0, WARM_UP_CHARACTERS - start), None)
+            targets = characters_TB[1:][counted].flatten()
+            total += cross_entropy(logits_TBV[counted].flatten(0, 1).float(), targets, reduction="sum")
+        return float(total) / (streams * length)
+
+    @torch.inference_mode()
+    def _window_nats(self, ids_N: Tensor, starts: Tensor) -> float:
+        """Mean nats of the character after each window."""
+        total = torch.zeros((), device=ids_N.device)
+        for starts_B in starts.split(512):
+            batch = windows_at(ids_N, starts_B, self.hyperparameters.window)
+            with self.autocast():
+                logits_BV, _ = self(batch.inputs, last=True)
+            total += cross_entropy(logits_BV.float(), batch.targets, reduction="sum")
+        return float(total) / len(starts)
+
+    def epoch_samples(self, epoch: int) -> list[Sample]:
+        """Text at several temperatures after one passage."""
+        samples = []
+        for temperature in SAMPLE_TEMPERATURES:
+            sampling = LstmSampling(temperature=temperature, length=SAMPLE_CHARACTERS)
+            text = (self.generate(sampling, seed=0).texts or [""])[0]
+            meta = {"epoch": epoch, "temperature": temperature, "prompt": self.seed_text}
+            samples.append(Sample(name=f"t{temperature:g}", content=text, meta=meta))
+        return samples
+
+    def generate(self, sampling: LstmSampling, *, seed: int, dataset: Dataset | None = None) -> Generated:
+        """`n` texts that go on from the prompt, without the prompt itself."""
+        check_sampling(self.hyperparameters, sampling, DatasetShape(kind="text"))
+        prompt = sampling.prompt if sampling.prompt is not None else self.seed_text
+        unknown = sorted(set(prompt) - set(self.vocabulary))
+        if unknown:
+            shown = " ".join(repr(character) for character in unknown[:20])
+            detail = f"This model has never seen {shown}: remove such characters from the prompt."
+            raise SpecError.at("/sampling/prompt", detail, "unknown_character")
+        texts = CharacterSampler(self).texts(prompt, sampling, seed=seed)
+        return Generated(texts=texts, meta={"prompt": prompt, "temperature": sampling.temperature})

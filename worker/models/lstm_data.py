@@ -1,0 +1,95 @@
+"""The two ways in which the LSTM reads a text."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from shared.model_types.lstm import LstmHyperparameters
+from worker.models.optimization import epoch_order, generator
+
+
+@dataclass(frozen=True)
+class CharacterBatch:
+    """inputs: ids, int64 [T, B]. targets: int64 [T, B], or [B] for the one character after each window.
+
+    fresh: whether the state carried from the step before does not belong to these inputs.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    fresh: bool
+
+
+class Streams:
+    """B contiguous parts of the text read side by side, T characters a step, again and again.
+
+    Each pass over the text starts at another offset, so that the cuts fall elsewhere. A pass may span epochs: where a
+    step reads follows from its number alone.
+    """
+
+    def __init__(self, ids_N: Tensor, hyperparameters: LstmHyperparameters, seed: int) -> None:
+        self.window = hyperparameters.window
+        usable = len(ids_N) - 1 - self.window  # an offset takes up to one window
+        self.streams = max(1, min(hyperparameters.batch_size, usable // self.window))
+        self.length = usable // self.streams
+        self.steps_per_pass = self.length // self.window
+        self.steps_per_epoch = max(
+            1, (hyperparameters.examples_per_epoch or len(ids_N)) // (self.streams * self.window)
+        )
+        self.examples_per_step = self.streams * self.window
+        self._ids_N = ids_N
+        self._seed = seed
+        self._positions_TB = torch.arange(self.window + 1)[:, None] + self.length * torch.arange(self.streams)
+        self._positions_TB = self._positions_TB.to(ids_N.device)
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[CharacterBatch]:
+        """Batches of an epoch (1-based) from a step (0-based) on."""
+        start = (epoch - 1) * self.steps_per_epoch
+        for step in range(start + first_step, start + self.steps_per_epoch):
+            which_pass, place = divmod(step, self.steps_per_pass)
+            offset = int(torch.randint(self.window, (), generator=generator(self._seed, which_pass)))
+            characters_TB = self._ids_N[self._positions_TB + (offset + place * self.window)].long()
+            yield CharacterBatch(characters_TB[:-1], characters_TB[1:], fresh=place == 0)
+
+
+class Windows:
+    """Windows of T characters from random places, `sample_step` apart, each with the character after it.
+
+    Of an epoch's windows the last `validation_split` are kept out of training.
+    """
+
+    def __init__(self, ids_N: Tensor, hyperparameters: LstmHyperparameters, seed: int) -> None:
+        self._ids_N = ids_N
+        self._seed = seed
+        self.window = hyperparameters.window
+        self.stride = hyperparameters.sample_step
+        self._places = (len(ids_N) - self.window - 1) // self.stride + 1
+        drawn = hyperparameters.examples_per_epoch or self._places
+        self._drawn = drawn
+        self._training = max(1, drawn - int(drawn * hyperparameters.validation_split))
+        self._batch_size = min(hyperparameters.batch_size, self._training)
+        self.steps_per_epoch = math.ceil(self._training / self._batch_size)
+        self.examples_per_step = self._batch_size
+
+    def _starts(self, epoch: int) -> Tensor:
+        return epoch_order(self._places, self._drawn, seed=self._seed, epoch=epoch) * self.stride
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[CharacterBatch]:
+        """Batches of an epoch (1-based) from a step (0-based) on."""
+        starts = self._starts(epoch)[: self._training]
+        for starts_B in starts.split(self._batch_size)[first_step:]:
+            yield windows_at(self._ids_N, starts_B, self.window)
+
+    def validation_starts(self, epoch: int) -> Tensor:
+        """Where the epoch's windows begin that training leaves out."""
+        return self._starts(epoch)[self._training :]
+
+
+def windows_at(ids_N: Tensor, starts_B: Tensor, window: int) -> CharacterBatch:
+    """The windows that begin at these places."""
+    positions_TB = (torch.arange(window + 1)[:, None] + starts_B).to(ids_N.device)
+    characters_TB = ids_N[positions_TB].long()
+    return CharacterBatch(characters_TB[:-1], characters_TB[-1], fresh=True)

@@ -1,0 +1,269 @@
+"""Variational autoencoder (Kingma & Welling 2013, arXiv:1312.6114) with dense encoder and decoder.
+
+Shapes: B images, D pixels of an image (channels × height × width), Z latent dimensions.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shared.errors import SpecError
+from shared.model_types.base import DatasetShape
+from shared.model_types.vae import (
+    EncodeSampling,
+    GridSampling,
+    InterpolateSampling,
+    LatentSampling,
+    RandomSampling,
+    ReconstructSampling,
+    VaeHyperparameters,
+    check_sampling,
+    rows,
+)
+from worker.data import Dataset, ImageDataset
+from worker.models.images import CHUNK, near_square, tiled, unit
+from worker.models.optimization import (
+    epoch_order,
+    generator,
+    learning_rate,
+    load_optimizer_tensors,
+    optimizer_tensors,
+    set_learning_rate,
+)
+from worker.models.protocol import Generated, GenerativeModel, Sample, StepMetrics
+
+ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
+SAMPLE_GRID = GridSampling(points=15)
+
+
+def kl_to_standard_normal(mean_BZ: Tensor, log_var_BZ: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_var)) || N(0, 1)) summed over the dimensions, [B]; in nats."""
+    return 0.5 * (mean_BZ.square() + log_var_BZ.exp() - 1 - log_var_BZ).sum(dim=1)
+
+
+def dense(sizes: Sequence[int], activation: str) -> nn.Sequential:
+    """Linear layers of these sizes with the activation between them, Glorot weights and zero biases."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        linear = nn.Linear(inputs, outputs)
+        nn.init.xavier_uniform_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        layers += [linear, ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers[:-1])
+
+
+class Vae(GenerativeModel):
+    """Encoder D → hidden → mean and log variance; decoder Z → hidden reversed → D pixels."""
+
+    hyperparameters: VaeHyperparameters
+
+    def __init__(self, hyperparameters: VaeHyperparameters, image_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.hyperparameters = hyperparameters
+        self.image_shape = image_shape
+        channels, height, width = image_shape
+        self.pixels = channels * height * width
+        hidden, latent = hyperparameters.hidden, hyperparameters.latent_size
+        self.encoder = dense((self.pixels, *hidden, 2 * latent), hyperparameters.activation)
+        self.decoder = dense((latent, *reversed(hidden), self.pixels), hyperparameters.activation)
+
+    @classmethod
+    def for_data(cls, hyperparameters: VaeHyperparameters, dataset: Dataset) -> "Vae":
+        """A fresh model for images of this size."""
+        assert isinstance(dataset, ImageDataset)
+        return cls(hyperparameters, dataset.image_shape)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Vae":
+        """A model of the right shape."""
+        channels, height, width = config["image_shape"]
+        return cls(VaeHyperparameters.model_validate(config["hyperparameters"]), (channels, height, width))
+
+    def config(self) -> dict[str, Any]:
+        """Hyperparameters and image shape."""
+        return {
+            "hyperparameters": self.hyperparameters.model_dump(mode="json"),
+            "image_shape": list(self.image_shape),
+        }
+
+    def encode(self, images_BD: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of the latents, [B, Z] each, from pixels in [0, 1]."""
+        mean_BZ, log_var_BZ = self.encoder(images_BD).float().chunk(2, dim=1)
+        return mean_BZ, log_var_BZ
+
+    def decode(self, z_BZ: Tensor) -> Tensor:
+        """Pixels in [0, 1], [B, D]."""
+        return torch.sigmoid(self.decoder(z_BZ).float())
+
+    def forward(self, images_BD: Tensor, noise_BZ: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared error summed over the pixels (D × the mean squared error) and KL in nats, both averaged over B."""
+        mean_BZ, log_var_BZ = self.encode(images_BD)
+        pixels_BD = self.decode(mean_BZ + torch.exp(log_var_BZ / 2) * noise_BZ)
+        reconstruction = (pixels_BD - images_BD).square().sum(dim=1).mean()
+        return reconstruction, kl_to_standard_normal(mean_BZ, log_var_BZ).mean()
+
+    # --- training -----------------------------------------------------------------------------------------------
+
+    def start_training(self, dataset: Dataset, *, seed: int) -> None:
+        """Put the images on the device and make the optimizer."""
+        assert isinstance(dataset, ImageDataset)
+        self._seed = seed
+        self._images_ND = dataset.train_images.flatten(1).to(self.device)
+        self._test_ND = dataset.test_images.flatten(1).to(self.device)
+        hyperparameters = self.hyperparameters
+        self._drawn = hyperparameters.examples_per_epoch or len(self._images_ND)
+        self._optimizer = torch.optim.AdamW(
+            self.parameters(), hyperparameters.learning_rate, weight_decay=hyperparameters.weight_decay, fused=True
+        )
+        self._step = 0
+
+    def steps_per_epoch(self) -> int:
+        """Steps in one epoch; the last may be smaller."""
+        return -(-self._drawn // self.hyperparameters.batch_size)
+
+    def examples_per_step(self) -> int:
+        """Images in one step."""
+        return min(self.hyperparameters.batch_size, self._drawn)
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[Tensor]:
+        """uint8 [B, D]."""
+        order = epoch_order(len(self._images_ND), self._drawn, seed=self._seed, epoch=epoch)
+        for chosen_B in order.split(self.hyperparameters.batch_size)[first_step:]:
+            yield self._images_ND[chosen_B.to(self.device)]
+
+    def training_step(self, batch: Tensor) -> StepMetrics:
+        """One step down the negative evidence lower bound."""
+        rate = self._rate()
+        set_learning_rate(self._optimizer, rate)
+        noise_BZ = torch.randn(len(batch), self.hyperparameters.latent_size, device=batch.device)
+        with self.autocast():
+            reconstruction, kl = self(unit(batch), noise_BZ)
+        loss = reconstruction + self.hyperparameters.kl_weight * kl
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        self._step += 1
+        return {
+            "loss": loss.detach(),
+            "reconstruction": reconstruction.detach(),
+            "kl": kl.detach(),
+            "learning_rate": torch.tensor(rate),
+        }
+
+    def _rate(self) -> float:
+        hyperparameters = self.hyperparameters
+        return learning_rate(
+            hyperparameters.learning_rate,
+            self._step,
+            hyperparameters.epochs * self.steps_per_epoch(),
+            warmup_steps=hyperparameters.warmup_steps,
+            schedule=hyperparameters.schedule,
+        )
+
+    def training_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Optimizer, and the step that the learning rate follows."""
+        return optimizer_tensors("optimizer", self._optimizer), {"step": self._step}
+
+    def load_training_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Undo `training_state`."""
+        load_optimizer_tensors("optimizer", self._optimizer, tensors)
+        self._step = values["step"]
+
+    # --- looking at it ------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def evaluate(self) -> dict[str, float]:
+        """Losses on the test images, with the same noise every time."""
+        draws = generator(0)
+        totals = torch.zeros(2)
+        for images_BD in self._test_ND.split(1000):
+            noise_BZ = torch.randn(len(images_BD), self.hyperparameters.latent_size, generator=draws)
+            losses = self(unit(images_BD), noise_BZ.to(images_BD.device))
+            totals += torch.stack(losses).cpu() * len(images_BD)
+        reconstruction, kl = (totals / len(self._test_ND)).tolist()
+        return {
+            "val_loss": reconstruction + self.hyperparameters.kl_weight * kl,
+            "reconstruction": reconstruction,
+            "kl": kl,
+        }
+
+    def final_quality(self) -> dict[str, float]:
+        """Figures on the test images; `elbo` is minus (reconstruction + KL), whatever the KL's weight in training."""
+        figures = self.evaluate()
+        return figures | {"elbo": -figures["reconstruction"] - figures["kl"]}
+
+    def epoch_samples(self, epoch: int) -> list[Sample]:
+        """The latent grid."""
+        grid = self.generate(SAMPLE_GRID, seed=0)
+        assert grid.images is not None
+        meta = {"epoch": epoch, "rows": grid.rows, "columns": grid.columns, **grid.meta}
+        return [Sample(name="grid", content=tiled(torch.from_numpy(grid.images), grid.columns), meta=meta)]
+
+    @torch.inference_mode()
+    def generate(self, sampling: Any, *, seed: int, dataset: Dataset | None = None) -> Generated:
+        """Images of latents, or latents of images."""
+        channels, height, width = self.image_shape
+        check_sampling(self.hyperparameters, sampling, DatasetShape(kind="images"))
+        meta: dict[str, Any] = {"mode": sampling.mode}
+        if isinstance(sampling, EncodeSampling):
+            mean_NZ, log_var_NZ = self.encode(self._test_images(dataset, sampling.indices, "indices"))
+            arrays = {"mean": mean_NZ.cpu().numpy(), "log_var": log_var_NZ.cpu().numpy()}
+            return Generated(arrays=arrays, meta=meta | {"indices": sampling.indices})
+        if isinstance(sampling, ReconstructSampling):
+            images_ND = self._test_images(dataset, sampling.indices, "indices")
+            pixels_ND = torch.cat([images_ND, self.decode(self.encode(images_ND)[0])])
+            shape = (2, len(images_ND))
+            meta |= {"indices": sampling.indices}
+        else:
+            z_NZ, shape = self._latents(sampling, seed, dataset)
+            pixels_ND = torch.cat([self.decode(z) for z in z_NZ.to(self.device).split(CHUNK)])
+        images = pixels_ND.view(-1, channels, height, width).cpu().numpy()
+        return Generated(images=images, rows=shape[0], columns=shape[1], meta=meta)
+
+    def _latents(self, sampling: Any, seed: int, dataset: Dataset | None) -> tuple[Tensor, tuple[int, int]]:
+        """Latents to decode, [N, Z], and the rows and columns they are shown in."""
+        size = self.hyperparameters.latent_size
+        match sampling:
+            case RandomSampling():
+                return torch.randn(sampling.n, size, generator=generator(seed)), near_square(sampling.n)
+            case GridSampling():
+                return self._grid(sampling)
+            case InterpolateSampling():
+                ends = [self._end(sampling.from_, dataset, "from"), self._end(sampling.to, dataset, "to")]
+                share_N1 = torch.linspace(0, 1, sampling.steps)[:, None]
+                return torch.lerp(ends[0].expand(sampling.steps, -1), ends[1], share_N1), (1, sampling.steps)
+            case LatentSampling():
+                z_NZ = torch.tensor(rows(sampling.z))
+                return z_NZ, near_square(len(z_NZ))
+        raise AssertionError(sampling)
+
+    def _grid(self, sampling: GridSampling) -> tuple[Tensor, tuple[int, int]]:
+        """A square of latents, the first of `dims` growing to the right and the second upwards."""
+        size, points = self.hyperparameters.latent_size, sampling.points
+        axis = torch.linspace(sampling.start, sampling.end, points)
+        across, up = sampling.dims
+        height = points if size > 1 else 1
+        z_YXZ = torch.tensor(sampling.z or [0.0] * size).repeat(height, points, 1)
+        if size > 1:
+            z_YXZ[:, :, up] = axis.flip(0)[:, None]
+        z_YXZ[:, :, across if size > 1 else 0] = axis
+        return z_YXZ.flatten(0, 1), (height, points)
+
+    def _end(self, end: list[float] | int, dataset: Dataset | None, field: str) -> Tensor:
+        """A latent as given, or the mean that a test image is encoded to, [Z]."""
+        if isinstance(end, list):
+            return torch.tensor(end)
+        return self.encode(self._test_images(dataset, [end], field))[0][0].cpu()
+
+    def _test_images(self, dataset: Dataset | None, indices: list[int], field: str) -> Tensor:
+        """Test images, float [N, D]. Raises SpecError for one that is not there."""
+        assert isinstance(dataset, ImageDataset), "this sampling reads the dataset"
+        last = len(dataset.test_images) - 1
+        for place, index in enumerate(indices):
+            if index > last:
+                pointer = f"/sampling/{field}/{place}" if field == "indices" else f"/sampling/{field}"
+                raise SpecError.at(pointer, f"The test images of `{dataset.name}` are 0 to {last}.", "out_of_range")
+        return unit(dataset.test_images[indices].flatten(1).to(self.device))
