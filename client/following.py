@@ -80,6 +80,7 @@ class Follower:
         self._presenter = presenter
         self._folder = folder
         self._seen: set[str] = set()
+        self._newest: str | None = None
 
     def run(self) -> Job:
         """Follow until the job is terminal and return it. Raises what the client raises."""
@@ -87,19 +88,24 @@ class Follower:
         try:
             for job in self._client.watch(self._job_id):
                 last = job
-                self._fetch_samples()
+                self._fetch_samples(all_of_them=job["is_terminal"])
                 self._presenter.job(job)
         finally:
             self._presenter.close()
         assert last is not None, "a watched job is shown at least once"
         return last
 
-    def _fetch_samples(self) -> None:
-        """Save and show the samples that are new."""
-        for sample in self._client.samples(self._job_id):
+    def _fetch_samples(self, *, all_of_them: bool) -> None:
+        """Save and show the samples that are new.
+
+        all_of_them: look at the whole list, at the end: ids made within one millisecond are in no order, so one of them
+        may have been passed over.
+        """
+        for sample in self._client.samples(self._job_id, after=None if all_of_them else self._newest):
             if sample["id"] in self._seen:
                 continue
             self._seen.add(sample["id"])
+            self._newest = max(sample["id"], self._newest or "")
             try:
                 content = self._client.content(sample["id"])
             except ApiError as error:

@@ -103,23 +103,21 @@ class Client(Transport):
         body = self.get(f"{job_path(job_id)}/metrics", name=name, max_points=max_points)
         return cast("list[MetricSeries]", body["data"])
 
-    def events(self, job_id: str, *, after: int | None = None) -> list[Event]:
-        """The history of a training job, oldest first; a page of it after event `after`."""
-        return cast("list[Event]", self.get(f"{job_path(job_id)}/events", after=after)["data"])
+    def events(self, job_id: str) -> list[Event]:
+        """The history of a training job, oldest first."""
+        return cast("list[Event]", self._all(f"{job_path(job_id)}/events"))
 
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
-        """The checkpoints that are kept."""
-        return cast("list[Checkpoint]", self._all(f"{job_path(job_id)}/checkpoints"))
+        """The checkpoints that are kept, newest first."""
+        return cast("list[Checkpoint]", self.get(f"{job_path(job_id)}/checkpoints")["data"])
 
-    def samples(self, job_id: str) -> list[Artifact]:
-        """Every sample written while training, oldest first."""
-        found = cast("list[Artifact]", self._all(f"{job_path(job_id)}/samples"))
-        return sorted(found, key=lambda artifact: artifact["id"])
+    def samples(self, job_id: str, *, after: str | None = None) -> list[Artifact]:
+        """The samples written while training, oldest first; only those after the id `after`."""
+        return cast("list[Artifact]", self._all(f"{job_path(job_id)}/samples", after=after))
 
     def artifacts(self, job_id: str) -> list[Artifact]:
         """Every file of a training job, oldest first."""
-        found = cast("list[Artifact]", self._all(f"{job_path(job_id)}/artifacts"))
-        return sorted(found, key=lambda artifact: artifact["id"])
+        return cast("list[Artifact]", self._all(f"{job_path(job_id)}/artifacts"))
 
     # Generation ------------------------------------------------------------------------------------------------------
 
@@ -178,7 +176,7 @@ class Client(Transport):
 
     def datasets(self) -> list[Dataset]:
         """What there is to train on."""
-        return cast("list[Dataset]", self._all("/v1/datasets", key="name"))
+        return cast("list[Dataset]", self.get("/v1/datasets")["data"])
 
     def dataset(self, name: str) -> Dataset:
         """One dataset."""
@@ -221,13 +219,12 @@ class Client(Transport):
         """The server's OpenAPI document."""
         return cast("JsonObject", self.get("/openapi/openapi.json"))
 
-    def _all(self, path: str, *, key: str = "id") -> list[JsonObject]:
-        """Every item of a list, page after page."""
+    def _all(self, path: str, *, after: str | int | None = None) -> list[JsonObject]:
+        """Every item of a list from `after` on, page after page."""
         items: list[JsonObject] = []
-        after = None
         while True:
             page = self.get(path, limit=PAGE, after=after)
             items += page["data"]
-            if not page.get("has_more"):
+            if not page["has_more"]:
                 return items
-            after = items[-1][key]
+            after = items[-1]["id"]

@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,23 @@ def test_followed_job_decides_the_exit_status(tmp_path: Path, status: str, expec
         done = mimeo("follow", "trn_1", url=server.url, cwd=tmp_path)
     assert done.returncode == expected
     assert status in done.stderr
+
+
+def test_interrupted_follow_leaves_the_job_running_and_says_how_to_go_on() -> None:
+    def answer(request: Request) -> Reply:
+        return Reply(body={"data": [], "has_more": False} if "/samples" in request.path else training_job())
+
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with serving(answer) as server:
+        command = [sys.executable, "-m", "client.cli", "--url", server.url, "follow", "trn_1"]
+        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            _, remarks = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert remarks.splitlines() == ["trn_1 runs on. Watch it again: mimeo follow trn_1   Stop it: mimeo cancel trn_1"]
+    assert {request.method for request in server.requests} == {"GET"}
 
 
 def generation(**changes: Any) -> dict[str, Any]:

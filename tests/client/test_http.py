@@ -26,9 +26,12 @@ def test_get_is_sent_again_after_a_lost_connection() -> None:
 
 
 def test_post_is_never_sent_twice() -> None:
-    with serving(lambda _: Reply(dropped=True)) as server, Client(server.url) as client:
-        with pytest.raises(ServerUnreachable):
-            client.train({"model_type": "vae"})
+    with (
+        serving(lambda _: Reply(dropped=True)) as server,
+        Client(server.url) as client,
+        pytest.raises(ServerUnreachable),
+    ):
+        client.train({"model_type": "vae"})
     assert len(server.requests) == 1
 
 
@@ -46,18 +49,24 @@ def test_problem_document_becomes_an_error_that_names_the_fields() -> None:
         "detail": "The request is not valid.",
         "errors": [{"pointer": "/hyperparameters/epochs", "detail": "must be at least 1", "code": "too_small"}],
     }
-    with serving(lambda _: Reply(422, problem)) as server, Client(server.url) as client:
-        with pytest.raises(ApiError) as caught:
-            client.train({"model_type": "vae", "hyperparameters": {"epochs": 0}})
+    with (
+        serving(lambda _: Reply(422, problem)) as server,
+        Client(server.url) as client,
+        pytest.raises(ApiError) as caught,
+    ):
+        client.train({"model_type": "vae", "hyperparameters": {"epochs": 0}})
     assert caught.value.status == 422
     assert caught.value.lines() == ["hyperparameters.epochs: must be at least 1"]
     assert caught.value.is_the_users
 
 
 def test_answer_that_is_no_problem_document_still_becomes_an_error() -> None:
-    with serving(lambda _: Reply(502, b"<html>bad gateway</html>")) as server, Client(server.url) as client:
-        with pytest.raises(ApiError, match="502") as caught:
-            client.workers()
+    with (
+        serving(lambda _: Reply(502, b"<html>bad gateway</html>")) as server,
+        Client(server.url) as client,
+        pytest.raises(ApiError, match="502") as caught,
+    ):
+        client.workers()
     assert not caught.value.is_the_users
 
 
@@ -75,9 +84,12 @@ def test_waiting_asks_with_the_last_tag_and_returns_the_terminal_job() -> None:
 
 
 def test_waiting_ends_when_its_time_is_over() -> None:
-    with serving(lambda _: Reply(body=training_job())) as server, Client(server.url) as client:
-        with pytest.raises(TimeoutError):
-            client.wait("trn_1", poll_s=0.01, timeout_s=0.1)
+    with (
+        serving(lambda _: Reply(body=training_job())) as server,
+        Client(server.url) as client,
+        pytest.raises(TimeoutError),
+    ):
+        client.wait("trn_1", poll_s=0.01, timeout_s=0.1)
 
 
 def test_generation_asks_the_server_to_hold_its_answer() -> None:
@@ -91,9 +103,9 @@ def test_generation_asks_the_server_to_hold_its_answer() -> None:
 
 def test_list_that_has_more_is_read_to_its_end() -> None:
     def answer(request: Request) -> Reply:
-        if "after=ckp_2" in request.path:
-            return Reply(body={"data": [{"id": "ckp_1"}], "has_more": False})
-        return Reply(body={"data": [{"id": "ckp_3"}, {"id": "ckp_2"}], "has_more": True})
+        if "after=art_2" in request.path:
+            return Reply(body={"data": [{"id": "art_3"}], "has_more": False})
+        return Reply(body={"data": [{"id": "art_1"}, {"id": "art_2"}], "has_more": True})
 
     with serving(answer) as server, Client(server.url) as client:
-        assert [checkpoint["id"] for checkpoint in client.checkpoints("trn_1")] == ["ckp_3", "ckp_2", "ckp_1"]
+        assert [sample["id"] for sample in client.samples("trn_1")] == ["art_1", "art_2", "art_3"]
