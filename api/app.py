@@ -12,6 +12,7 @@ from api.documents import DocumentedApi
 from api.job_metrics import JobCollector
 from api.routes import BLUEPRINTS
 from api.runtime import Runtime
+from api.urls import url
 from api.version import VERSION
 from shared.broker import Broker, CeleryBroker
 from shared.settings import Settings
@@ -49,7 +50,7 @@ def create_app(settings: Settings, *, broker: Broker | None = None) -> Documente
     for blueprint in BLUEPRINTS:
         app.register_api(blueprint)
     # Straight to Swagger UI, in place of flask-openapi's page to choose a viewer on.
-    app.view_functions["openapi.openapi"] = lambda: redirect("swagger")
+    app.view_functions["openapi.openapi"] = lambda: redirect(url("/openapi/swagger"))
     app.generate_spec_json()
     return app
 

@@ -1,0 +1,119 @@
+import hashlib
+import io
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from api.app import create_app
+from shared.broker import NullBroker
+from shared.datasets import REGISTRY
+from shared.settings import Settings
+from shared.storage import Storage
+
+TEXT = "It was the best of times, it was the worst of times. " * 40
+
+
+def upload(client: FlaskClient, data: bytes = TEXT.encode(), **fields: str) -> TestResponse:
+    form = {"name": "dickens", "kind": "text", **fields, "file": (io.BytesIO(data), "dickens.txt")}
+    return client.post("/v1/datasets", data=form, content_type="multipart/form-data")
+
+
+def test_registry_is_listed_with_whether_each_dataset_is_here(client: FlaskClient) -> None:
+    listed = {dataset["name"]: dataset for dataset in client.get("/v1/datasets").get_json()["data"]}
+
+    assert set(REGISTRY) <= set(listed)
+    assert listed["digits"]["availability"] == "builtin"
+    assert listed["mnist"]["availability"] == "downloadable"
+    assert (listed["mnist"]["examples"], listed["mnist"]["classes"]) == (70_000, 10)
+
+
+def test_dataset_that_cannot_be_had_says_where_its_files_belong(settings: Settings) -> None:
+    offline = Settings(home=settings.home, offline=True, datasets_dir=Path("/nonexistent"))
+    client = create_app(offline, broker=NullBroker()).test_client()
+
+    mnist = client.get("/v1/datasets/mnist").get_json()
+
+    assert mnist["availability"] == "missing"
+    assert "MNIST/raw/train-images-idx3-ubyte" in mnist["detail"]
+
+
+def test_uploaded_text_can_be_listed_and_trained_on(client: FlaskClient, storage: Storage) -> None:
+    response = upload(client)
+
+    dataset = response.get_json()
+    assert response.status_code == 201
+    assert response.headers["Location"] == "/v1/datasets/dickens"
+    assert (dataset["source"], dataset["availability"], dataset["examples"]) == ("upload", "present", len(TEXT))
+    assert dataset["vocabulary"] == len(set(TEXT))
+    assert dataset["sha256"] == hashlib.sha256(TEXT.encode()).hexdigest()
+    assert client.get("/v1/datasets/dickens").get_json() == dataset
+    assert "dickens" in [shown["name"] for shown in client.get("/v1/datasets").get_json()["data"]]
+    training = client.post("/v1/training-jobs", json={"model_type": "lstm", "dataset": "dickens"})
+    assert training.status_code == 202
+
+
+@pytest.mark.parametrize("name", ["dickens", "shakespeare"])
+def test_name_that_is_taken_is_a_conflict(client: FlaskClient, name: str) -> None:
+    upload(client)
+
+    assert upload(client, name=name).status_code == 409
+
+
+def test_text_that_is_not_utf8_is_refused_with_the_place(client: FlaskClient) -> None:
+    response = upload(client, TEXT.encode() + b"\xff\xfe")
+
+    assert response.status_code == 422
+    assert response.get_json()["errors"][0]["pointer"] == "/file"
+    assert f"{len(TEXT)}" in response.get_json()["detail"].replace(",", "")
+
+
+@pytest.mark.parametrize("data", [b"", b"short", b"a" * 5000])
+def test_text_with_nothing_to_learn_is_refused(client: FlaskClient, data: bytes) -> None:
+    response = upload(client, data)
+
+    assert response.status_code == 422
+    assert client.get("/v1/datasets/dickens").status_code == 404
+
+
+def test_file_over_the_limit_is_413(settings: Settings, client: FlaskClient) -> None:
+    small = create_app(settings.model_copy(update={"max_upload_bytes": 1000}), broker=NullBroker())
+
+    slightly = upload(small.test_client(), TEXT.encode())
+    vastly = upload(small.test_client(), TEXT.encode() * 100)
+
+    small.extensions["mimeo"].close()
+    assert (slightly.status_code, vastly.status_code) == (413, 413)
+    assert slightly.mimetype == vastly.mimetype == "application/problem+json"
+
+
+def test_form_that_lacks_or_invents_fields_is_refused_with_each(client: FlaskClient) -> None:
+    form = {"nmae": "x", "kind": "images"}
+
+    response = client.post("/v1/datasets", data=form, content_type="multipart/form-data")
+
+    assert response.status_code == 422
+    pointers = {error["pointer"] for error in response.get_json()["errors"]}
+    assert pointers == {"/name", "/file", "/nmae", "/kind"}
+    assert 'Did you mean "name"?' in response.get_json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["", "Has Capitals", "../escape", "a" * 65, "nul\x00"])
+def test_name_that_cannot_be_one_is_refused(client: FlaskClient, name: str) -> None:
+    response = upload(client, name=name)
+
+    assert response.status_code == 422
+    assert response.get_json()["errors"][0]["pointer"] == "/name"
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data-not", ""])
+def test_upload_that_is_no_form_is_415(client: FlaskClient, content_type: str) -> None:
+    assert client.post("/v1/datasets", data=b"{}", content_type=content_type).status_code == 415
+
+
+def test_unknown_dataset_is_404_with_the_nearest_name(client: FlaskClient) -> None:
+    response = client.get("/v1/datasets/mnits")
+
+    assert response.status_code == 404
+    assert "mnist" in response.get_json()["detail"]

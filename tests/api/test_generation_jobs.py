@@ -1,0 +1,156 @@
+import threading
+import time
+
+import pytest
+from flask.testing import FlaskClient
+
+from shared.broker import NullBroker
+from shared.ids import new_id
+from shared.settings import Settings
+from tests.api.worker_hands import WorkerHands
+
+
+@pytest.fixture
+def model(client: FlaskClient, worker: WorkerHands) -> str:
+    """Id of a published model."""
+    assert client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).status_code == 202
+    return worker.publish(worker.claim("training"))
+
+
+def test_accepted_job_shows_what_it_will_draw(client: FlaskClient, model: str, broker: NullBroker) -> None:
+    response = client.post("/v1/generation-jobs", json={"model": model, "seed": 1})
+
+    job = response.get_json()
+    assert response.status_code == 202
+    assert response.headers["Location"] == job["urls"]["self"] == f"/v1/generation-jobs/{job['id']}"
+    assert (job["object"], job["status"], job["model"], job["model_type"]) == ("generation_job", "queued", model, "vae")
+    assert job["sampling"] == {"mode": "random", "n": 64}
+    assert (job["format"], job["seed"], job["artifacts"], job["output"]) == ("png", 1, [], None)
+    assert broker.sent[-1].kind == "generation"
+
+
+def test_training_job_that_still_runs_is_sampled_from_its_newest_checkpoint(
+    client: FlaskClient, worker: WorkerHands
+) -> None:
+    job_id = client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).get_json()["id"]
+    lease = worker.claim("training")
+    early = client.post("/v1/generation-jobs", json={"model": job_id})
+    worker.checkpoint(lease, step=100)
+    newest = worker.checkpoint(lease, step=200)
+
+    job = client.post("/v1/generation-jobs", json={"model": job_id}).get_json()
+
+    assert (early.status_code, early.get_json()["errors"][0]["code"]) == (422, "no_checkpoint")
+    assert (job["model"], job["checkpoint"]) == (newest, newest)
+
+
+def test_preferring_to_wait_answers_as_soon_as_the_job_has_ended(
+    client: FlaskClient, model: str, worker: WorkerHands, broker: NullBroker
+) -> None:
+    finished_at: list[float] = []
+
+    def draw() -> None:
+        while broker.take("generation") is None:
+            time.sleep(0.001)
+        lease = worker.claim("generation")
+        worker.file(lease, "images.png", b"\x89PNG", kind="output")
+        worker.finish(lease, {"width": 224, "height": 224, "rows": 8, "columns": 8})
+        finished_at.append(time.monotonic())
+
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    response = client.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "wait=30"})
+    answered_at = time.monotonic()
+    drawing.join()
+
+    job = response.get_json()
+    assert response.status_code == 200
+    assert response.headers["Preference-Applied"] == "wait=30"
+    assert (job["status"], job["output"]["rows"]) == ("succeeded", 8)
+    assert [artifact["name"] for artifact in job["artifacts"]] == ["images.png"]
+    assert answered_at - finished_at[0] < 0.25
+
+
+def test_waiting_ends_by_looking_at_the_database_when_redis_is_away(
+    client: FlaskClient, model: str, worker: WorkerHands, broker: NullBroker
+) -> None:
+    broker.is_up = False
+
+    def draw() -> None:
+        time.sleep(0.2)
+        worker.finish(worker.claim("generation"))
+
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    response = client.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "wait=30"})
+    drawing.join()
+
+    assert (response.status_code, response.get_json()["status"]) == (200, "succeeded")
+
+
+def test_job_that_is_not_done_in_time_is_answered_202_with_where_to_look(client: FlaskClient, model: str) -> None:
+    started = time.monotonic()
+    response = client.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "respond-async, wait=1"})
+
+    assert 0.9 < time.monotonic() - started < 5
+    assert (response.status_code, response.get_json()["status"]) == (202, "queued")
+    assert response.headers["Location"].startswith("/v1/generation-jobs/gen_")
+
+
+@pytest.mark.parametrize("prefer", ["wait", "wait=soon", "wait=-1", "wait=0", "waiting=9", "handling=strict"])
+def test_preference_that_means_nothing_is_ignored(client: FlaskClient, model: str, prefer: str) -> None:
+    response = client.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": prefer})
+
+    assert response.status_code == 202
+    assert "Preference-Applied" not in response.headers
+
+
+def test_waiting_requests_leave_threads_for_others(settings: Settings, app: object) -> None:
+    runtime = app.extensions["mimeo"]  # type: ignore[attr-defined]
+    waiting = [runtime.may_wait() for _ in range(settings.api_threads)]
+
+    granted = [permit.__enter__() for permit in waiting]
+    for permit in waiting:
+        permit.__exit__(None, None, None)
+
+    assert granted.count(False) == 4
+    with runtime.may_wait() as again:
+        assert again
+
+
+def test_model_that_does_not_exist_is_refused_at_its_field(client: FlaskClient) -> None:
+    response = client.post("/v1/generation-jobs", json={"model": new_id("mdl")})
+
+    assert response.status_code == 422
+    assert response.get_json()["errors"][0]["pointer"] == "/model"
+
+
+def test_sampling_that_the_model_cannot_do_is_refused_with_a_pointer(client: FlaskClient, model: str) -> None:
+    body = {"model": model, "sampling": {"mode": "latent", "z": [0.0, 1.0, 2.0]}}
+
+    response = client.post("/v1/generation-jobs", json=body)
+
+    assert response.status_code == 422
+    assert response.get_json()["errors"][0]["pointer"] == "/sampling/z"
+
+
+def test_unchanged_job_is_304_and_a_cancelled_one_is_not(client: FlaskClient, model: str) -> None:
+    url = client.post("/v1/generation-jobs", json={"model": model}).headers["Location"]
+    headers = {"If-None-Match": client.get(url).headers["ETag"]}
+
+    assert client.get(url, headers=headers).status_code == 304
+    assert client.post(f"{url}/cancel").get_json()["status"] == "cancelled"
+    assert client.get(url, headers=headers).status_code == 200
+
+
+def test_list_shows_each_job_with_its_own_files(client: FlaskClient, model: str, worker: WorkerHands) -> None:
+    ids = [client.post("/v1/generation-jobs", json={"model": model}).get_json()["id"] for _ in range(2)]
+    for name in ("first.png", "second.png"):
+        lease = worker.claim("generation")
+        worker.file(lease, name, name.encode(), kind="output")
+        worker.finish(lease)
+
+    listed = client.get("/v1/generation-jobs").get_json()["data"]
+
+    assert [job["id"] for job in listed] == sorted(ids, reverse=True)
+    assert sorted(artifact["name"] for job in listed for artifact in job["artifacts"]) == ["first.png", "second.png"]

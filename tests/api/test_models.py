@@ -1,0 +1,40 @@
+from flask.testing import FlaskClient
+
+from shared.ids import new_id
+from tests.api.worker_hands import WEIGHTS, WorkerHands
+
+
+def train(client: FlaskClient, worker: WorkerHands, **fields: object) -> str:
+    response = client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits", **fields})
+    assert response.status_code == 202
+    return worker.publish(worker.claim("training"))
+
+
+def test_model_says_where_it_comes_from_and_how_good_it_is(client: FlaskClient, worker: WorkerHands) -> None:
+    model_id = train(client, worker, name="digits of mine")
+
+    model = client.get(f"/v1/models/{model_id}").get_json()
+
+    assert (model["object"], model["model_type"], model["dataset"]) == ("model", "vae", "digits")
+    assert model["name"] == "digits of mine"
+    assert (model["checkpoint"]["sha256"], model["checkpoint"]["step"]) == (WEIGHTS, 235)
+    assert model["quality"] == {"val_loss": 28.5}
+    assert model["hyperparameters"]["latent_size"] == 2
+    assert model["urls"]["training_job"] == f"/v1/training-jobs/{model['training_job']}"
+
+
+def test_models_are_listed_newest_first_by_type_and_page(client: FlaskClient, worker: WorkerHands) -> None:
+    vaes = [train(client, worker) for _ in range(3)]
+    lstm = train(client, worker, model_type="lstm", dataset="python-source")
+
+    first = client.get("/v1/models?limit=2")
+    rest = client.get(first.headers["Link"].partition(">")[0].removeprefix("<"))
+
+    listed = [model["id"] for page in (first, rest) for model in page.get_json()["data"]]
+    assert listed == sorted([*vaes, lstm], reverse=True)
+    assert [model["id"] for model in client.get("/v1/models?model_type=lstm").get_json()["data"]] == [lstm]
+
+
+def test_unknown_model_is_404(client: FlaskClient) -> None:
+    for model_id in (new_id("mdl"), "mdl_1", "nothing"):
+        assert client.get(f"/v1/models/{model_id}").status_code == 404

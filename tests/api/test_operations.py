@@ -1,0 +1,137 @@
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+
+from api.app import create_app
+from shared import model_types
+from shared.broker import NullBroker
+from shared.db.session import SessionFactory, transaction
+from shared.services import workers
+from shared.settings import Settings
+from tests.api.worker_hands import WorkerHands
+
+
+def samples(client: FlaskClient) -> dict[tuple[str, ...], float]:
+    """Every figure of /metrics, by name and sorted label values."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {
+        (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_model_types_show_schemas_and_every_value_of_their_presets(client: FlaskClient) -> None:
+    listed = {shown["name"]: shown for shown in client.get("/v1/model-types").get_json()["data"]}
+
+    assert set(listed) == set(model_types.REGISTRY)
+    for name, shown in listed.items():
+        schema = shown["hyperparameters_schema"]
+        assert schema["properties"]["epochs"]["minimum"] == 1
+        assert shown["sampling_schema"]
+        presets = {preset["name"]: preset["hyperparameters"] for preset in shown["presets"]}
+        assert {"fast", "book"} <= set(presets)
+        assert all(set(values) == set(schema["properties"]) for values in presets.values())
+        assert client.get(f"/v1/model-types/{name}").get_json() == shown
+    assert client.get("/v1/model-types/vea").status_code == 404
+
+
+def test_worker_is_listed_with_what_it_does(client: FlaskClient, database: SessionFactory) -> None:
+    with transaction(database) as session:
+        workers.beat(
+            session,
+            worker_id="training@host-1",
+            kind="training",
+            host="host",
+            pid=1,
+            device="cpu",
+            job_id=None,
+            jobs_done=3,
+            examples_per_s=22000.0,
+        )
+
+    listed = client.get("/v1/workers").get_json()["data"]
+
+    assert [(row["id"], row["is_alive"], row["jobs_done"]) for row in listed] == [("training@host-1", True, 3)]
+
+
+def test_health_needs_nothing_else(settings: Settings) -> None:
+    away = Settings(home=settings.home, database_url=SecretStr("postgresql://nobody@127.0.0.1:1/mimeo"))
+    client = create_app(away, broker=NullBroker()).test_client()
+
+    assert client.get("/healthz").get_json() == {"status": "ok"}
+
+
+def test_readiness_says_which_server_is_missing(
+    client: FlaskClient, broker: NullBroker, settings: Settings, database: SessionFactory
+) -> None:
+    assert client.get("/readyz").get_json()["status"] == "ready"
+
+    broker.is_up = False
+    without_redis = client.get("/readyz")
+    away = Settings(home=settings.home, database_url=SecretStr("postgresql://nobody@127.0.0.1:1/mimeo"))
+    without_database = create_app(away, broker=NullBroker()).test_client().get("/readyz")
+
+    for response, missing in ((without_redis, "redis"), (without_database, "database")):
+        body = response.get_json()
+        assert (response.status_code, body["status"]) == (503, "unavailable")
+        assert [check["name"] for check in body["checks"] if not check["ok"]] == [missing]
+
+
+def test_database_without_tables_is_not_ready(settings: Settings) -> None:
+    empty = Settings(home=settings.home / "other")
+    app = create_app(empty, broker=NullBroker())
+
+    response = app.test_client().get("/readyz")
+    app.extensions["mimeo"].close()
+
+    assert response.status_code == 503
+    assert "jobs" in response.get_json()["checks"][0]["detail"]
+
+
+def test_metrics_count_requests_jobs_and_hints(client: FlaskClient, worker: WorkerHands) -> None:
+    for _ in range(3):
+        client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"})
+    worker.publish(worker.claim("training"))
+
+    figures = samples(client)
+
+    assert figures["mimeo_http_requests_total", "POST", "/v1/training-jobs", "202"] == 3
+    assert figures["mimeo_http_request_seconds_count", "POST", "/v1/training-jobs"] == 3
+    assert figures["mimeo_jobs", "training", "queued"] == 2
+    assert figures["mimeo_jobs", "training", "succeeded"] == 1
+    assert figures["mimeo_queue_hints", "training"] == 3
+    assert figures["mimeo_oldest_queued_seconds", "training"] >= 0
+    assert figures[("mimeo_database_up",)] == figures[("mimeo_redis_up",)] == 1
+
+
+def test_metrics_are_there_while_the_database_and_redis_are_not(settings: Settings) -> None:
+    away = Settings(home=settings.home, database_url=SecretStr("postgresql://nobody@127.0.0.1:1/mimeo"))
+    broker = NullBroker()
+    broker.is_up = False
+
+    figures = samples(create_app(away, broker=broker).test_client())
+
+    assert figures[("mimeo_database_up",)] == figures[("mimeo_redis_up",)] == 0
+
+
+def test_root_leads_to_the_documentation_which_works_offline(client: FlaskClient) -> None:
+    root = client.get("/").get_json()
+
+    page = client.get(root["documentation"], follow_redirects=True)
+
+    assert page.status_code == 200
+    assert "swagger-ui" in page.text
+    assert "https://" not in page.text
+    assert client.get(root["openapi"]).get_json()["openapi"] == "3.1.0"
+
+
+def test_links_carry_the_public_address_where_there_is_one(settings: Settings, database: SessionFactory) -> None:
+    public = settings.model_copy(update={"public_url": "https://models.example.org/mimeo/"})
+    app = create_app(public, broker=NullBroker())
+
+    response = app.test_client().post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"})
+    app.extensions["mimeo"].close()
+
+    assert response.headers["Location"].startswith("https://models.example.org/mimeo/v1/training-jobs/trn_")
+    assert response.get_json()["urls"]["self"] == response.headers["Location"]
