@@ -139,7 +139,10 @@ class Model(Base):
     job: Mapped[TrainingJob] = relationship(back_populates="model", viewonly=True)
     checkpoint: Mapped[Checkpoint] = relationship()
 
-    __table_args__ = (Index("ix_models_model_type_id", "model_type", "id"), Index("ix_models_checkpoint", "checkpoint_id"))
+    __table_args__ = (
+        Index("ix_models_model_type_id", "model_type", "id"),
+        Index("ix_models_checkpoint", "checkpoint_id"),
+    )
 
 
 class Artifact(Base):

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from shared.errors import SetupError
@@ -85,6 +86,13 @@ def reading(factory: SessionFactory) -> Iterator[Session]:
     with factory() as session:
         session.connection(execution_options=_READ)
         yield session
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether a database error may go away by itself (no connection, a lock, a restart) rather than be a mistake."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    return isinstance(error, PoolTimeout)
 
 
 def _make_folder(url: URL) -> None:

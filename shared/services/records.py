@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from shared.db.clock import db_now
 from shared.db.models import Artifact, Checkpoint, Metric, Model
@@ -116,6 +116,15 @@ def add_checkpoint(hold: Hold, stored: StoredCheckpoint) -> None:
         "created_at": db_now(),
     }
     upsert(hold.session, Checkpoint, [row], key=("job_id", "step"))
+
+
+def drop_checkpoint(hold: Hold, checkpoint_id: str) -> None:
+    """Forget a checkpoint that cannot be used; delete its files after the commit."""
+    hold.session.execute(
+        delete(Checkpoint)
+        .where(Checkpoint.id == checkpoint_id, Checkpoint.job_id == hold.lease.job_id)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def add_event(hold: Hold, *, event: str, message: str, data: Mapping[str, Any] | None = None) -> None:

@@ -1,0 +1,33 @@
+"""`python -m worker training|generation`: one worker process. Exit code 2 and one line for unusable settings."""
+
+import argparse
+import sys
+
+from pydantic import ValidationError
+
+from shared import logs
+from shared.broker import CeleryBroker
+from shared.errors import SetupError
+from shared.settings import Settings
+from worker import app
+from worker.context import make_context
+
+
+def main(arguments: list[str]) -> int:
+    """Run a worker until it is told to stop; returns the process's exit status."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Take jobs of one kind and run them.")
+    parser.add_argument("kind", choices=("training", "generation"))
+    kind = parser.parse_args(arguments).kind
+    try:
+        settings = Settings()
+        logs.configure(settings)
+        context = make_context(settings, kind, CeleryBroker(settings))
+    except (SetupError, ValidationError) as error:
+        print(f"mimeo: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    app.run(context)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,54 @@
+"""A worker process: Celery takes hints from Redis, one thread runs one job at a time."""
+
+import importlib
+from typing import Any
+
+import structlog
+from celery import Celery
+from celery.signals import setup_logging, worker_shutting_down
+
+from shared.broker.celery_settings import make_celery, task_name
+from worker.beat import Beat
+from worker.context import WorkerContext
+
+log = structlog.get_logger(__name__)
+
+
+def run(context: WorkerContext) -> None:
+    """Work until the process is told to stop. Returns when the job at hand has been finished or let go."""
+    setup_logging.connect(_keep_logging, weak=False)
+    with Beat(context) as beat:
+        app = make_app(context, beat)
+        log.info("worker ready", kind=context.kind, worker=context.id)
+        app.worker_main([
+            "worker",
+            "--pool=threads",
+            "--concurrency=1",
+            f"--queues={context.kind}",
+            f"--hostname={context.kind}-{context.id}@%h",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            f"--loglevel={context.settings.log_level}",
+        ])  # fmt: skip
+
+
+def make_app(context: WorkerContext, beat: Beat) -> Celery:
+    """The Celery application with the one task of this worker's kind. Importing the task warms it up."""
+    app = make_celery(context.settings, worker_kind=context.kind)
+    run_next = importlib.import_module(f"worker.tasks.{context.kind}").prepare(context, beat)
+
+    @app.task(name=task_name(context.kind), ignore_result=True)
+    def take(job_id: str) -> None:
+        log.debug("hint taken", job_id=job_id)
+        run_next()
+
+    def on_shutting_down(**_: Any) -> None:
+        context.stopping.set()
+
+    worker_shutting_down.connect(on_shutting_down, weak=False)
+    return app
+
+
+def _keep_logging(**_: Any) -> None:
+    """Celery leaves logging alone when somebody answers its signal."""

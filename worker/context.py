@@ -1,0 +1,43 @@
+"""What every part of a worker process shares."""
+
+import os
+import socket
+import threading
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+
+from shared.broker import Broker, Kind
+from shared.db.session import SessionFactory, make_engine, session_factory
+from shared.ids import new_id
+from shared.settings import Settings
+from shared.storage import Storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerContext:
+    """One worker process. stopping: set when the process was asked to end; no job is begun after that."""
+
+    settings: Settings
+    kind: Kind
+    engine: Engine
+    sessions: SessionFactory
+    storage: Storage
+    broker: Broker
+    id: str = field(default_factory=lambda: new_id("wrk"))
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+def make_context(settings: Settings, kind: Kind, broker: Broker) -> WorkerContext:
+    """The parts of a worker. Connects to nothing yet. Raises SetupError for settings that cannot work."""
+    engine = make_engine(settings)
+    return WorkerContext(
+        settings=settings,
+        kind=kind,
+        engine=engine,
+        sessions=session_factory(engine),
+        storage=Storage.open_url(settings.resolved_storage_url),
+        broker=broker,
+    )

@@ -1,0 +1,137 @@
+"""`python -m worker.reconciler`: makes the queue true again, whatever was lost. Any number may run.
+
+Each round it takes jobs back from workers that fell silent, and sends wake-ups for waiting jobs whose own may be lost.
+"""
+
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared import logs
+from shared.broker import Broker, CeleryBroker, Kind
+from shared.db.models import Job
+from shared.db.session import SessionFactory, is_away, make_engine, reading, session_factory, transaction
+from shared.errors import SetupError
+from shared.services import hints, reaping, workers
+from shared.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_KINDS: tuple[Kind, ...] = ("training", "generation")
+_HINTS_AT_ONCE = 200
+_EMPTY_QUEUE_STALE_S = 2.0
+_FORGET_EVERY_S = 3600.0
+
+
+class Reconciler:
+    """One round at a time; `run` repeats them.
+
+    It reaps nobody until it has seen the database for one lease without a break: after its own start, after an outage,
+    and after a sleep of the machine, heartbeats may be missing for reasons that are not the workers'.
+    """
+
+    def __init__(self, settings: Settings, sessions: SessionFactory, broker: Broker) -> None:
+        self._settings, self._sessions, self._broker = settings, sessions, broker
+        self._is_away = False
+        self._last_round = time.monotonic()
+        self._reap_from = self._last_round + settings.lease_s
+        self._forget_at = self._last_round
+
+    def run(self, stopping: threading.Event) -> None:
+        """Repeat rounds until told to stop. Outages are waited out."""
+        while not stopping.is_set():
+            self.round()
+            stopping.wait(self._settings.reconcile_s)
+
+    def round(self) -> None:
+        """Reap, then hint. An outage of the database is logged once and survived."""
+        now = time.monotonic()
+        if now - self._last_round > self._settings.lease_s / 2:
+            self._wait_a_lease("this process was stopped for a while")
+        self._last_round = now
+        try:
+            if now >= self._reap_from:
+                self._reap()
+            for kind in _KINDS:
+                self._hint(kind)
+            self._forget(now)
+        except SQLAlchemyError as error:
+            if not is_away(error):
+                raise
+            if not self._is_away:
+                log.warning("database away", reason=str(error))
+            self._is_away = True
+        else:
+            if self._is_away:
+                self._is_away = False
+                self._wait_a_lease("the database was away")
+            self._last_round = time.monotonic()
+
+    def _wait_a_lease(self, reason: str) -> None:
+        log.info("reaping nobody for one lease", reason=reason)
+        self._reap_from = time.monotonic() + self._settings.lease_s
+
+    def _reap(self) -> None:
+        with transaction(self._sessions) as session:
+            reaped = reaping.reap_expired(session, self._settings)
+        for job_id in reaped:
+            with reading(self._sessions) as session:
+                job = session.get(Job, job_id)
+            if job is not None:
+                log.warning("job reaped", job_id=job_id, attempt=job.attempt, status=job.status.value)
+                if job.status.is_terminal:
+                    self._broker.publish_done(job_id)
+
+    def _hint(self, kind: Kind) -> None:
+        """Send wake-ups for due jobs whose own is missing or stale, never more than there are jobs without one."""
+        depth = self._broker.depth(kind)
+        if depth is None:
+            return
+        stale_s = self._settings.hint_stale_s if depth else min(_EMPTY_QUEUE_STALE_S, self._settings.hint_stale_s)
+        with reading(self._sessions) as session:
+            missing = hints.count_due(session, kind) - depth
+            if missing <= 0:
+                return
+            due = hints.due_for_hint(session, kind, stale_s=stale_s, limit=min(missing, _HINTS_AT_ONCE))
+        sent = [job_id for job_id, priority in due if self._broker.send(kind, job_id, priority)]
+        if sent:
+            log.info("wake-ups sent again", kind=kind, count=len(sent))
+            with transaction(self._sessions) as session:
+                hints.mark_hinted(session, sent)
+
+    def _forget(self, now: float) -> None:
+        if now >= self._forget_at:
+            self._forget_at = now + _FORGET_EVERY_S
+            with transaction(self._sessions) as session:
+                workers.forget_silent(session)
+
+
+def main() -> int:
+    """Run until SIGTERM or Ctrl-C; returns the process's exit status."""
+    try:
+        settings = Settings()
+        logs.configure(settings)
+        engine = make_engine(settings)
+    except (SetupError, ValidationError) as error:
+        print(f"mimeo: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    stopping = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    log.info("reconciler ready")
+    Reconciler(settings, session_factory(engine), CeleryBroker(settings)).run(stopping)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

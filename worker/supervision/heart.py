@@ -1,0 +1,81 @@
+"""Keeps a lease alive and hears what the user wants, in a thread of its own, so that slow storage cannot stop it."""
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.db.session import SessionFactory, reading, transaction
+from shared.errors import LeaseLost
+from shared.job_status import JobStatus
+from shared.services import job_queue
+from shared.services.job_queue import Lease
+from shared.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class Heart:
+    """The heartbeat of one lease. status: what the job's row says; lost: the lease is gone.
+
+    on_change is called from the heart's thread after either changed. A database that is away is no reason to stop:
+    nobody can take the lease either, and every write is fenced. What counts is what the row says when it is back.
+    """
+
+    def __init__(
+        self, sessions: SessionFactory, lease: Lease, settings: Settings, on_change: Callable[["Heart"], None]
+    ) -> None:
+        self._sessions, self._lease, self._settings, self._on_change = sessions, lease, settings, on_change
+        self.status = JobStatus.RUNNING
+        self.lost = False
+        self._renewed_at = time.monotonic()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+
+    def __enter__(self) -> "Heart":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join(timeout=30)
+
+    def renewed(self, status: JobStatus) -> None:
+        """Another write has just renewed the lease and seen this status: the next heartbeat can wait."""
+        self._renewed_at = time.monotonic()
+        self._see(status)
+
+    def _run(self) -> None:
+        is_away = False
+        while not self._ending.wait(self._settings.control_poll_s):
+            try:
+                self._see(self._look())
+            except LeaseLost:
+                self.lost = True
+                self._on_change(self)
+                return
+            except SQLAlchemyError as failure:
+                if not is_away:
+                    log.warning("heartbeat not written", job_id=self._lease.job_id, reason=str(failure))
+                is_away = True
+            else:
+                is_away = False
+
+    def _look(self) -> JobStatus:
+        if time.monotonic() - self._renewed_at < self._settings.heartbeat_s:
+            with reading(self._sessions) as session:
+                return job_queue.control(session, self._lease)
+        with transaction(self._sessions) as session:
+            status = job_queue.hold(session, self._lease).status
+        self._renewed_at = time.monotonic()
+        return status
+
+    def _see(self, status: JobStatus) -> None:
+        if status is not self.status:
+            self.status = status
+            self._on_change(self)

@@ -1,0 +1,61 @@
+"""From the run folder into storage: what a trainer wrote becomes durable before any row speaks of it."""
+
+from pathlib import Path
+
+from shared.errors import JobFailure
+from shared.events import CheckpointWritten, SampleWritten
+from shared.job_status import ErrorCode
+from shared.services.job_queue import Lease
+from shared.services.records import StoredCheckpoint, StoredFile
+from shared.storage import Storage
+from worker.supervision.manifest import WEIGHTS, sha256_of, verified
+
+
+class Intake:
+    """Takes in the files of one attempt.
+
+    Keys carry the lease's token: a worker that lost its lease without knowing cannot touch its successor's files.
+    """
+
+    def __init__(self, storage: Storage, lease: Lease, run_dir: Path) -> None:
+        self._storage, self._lease, self._run_dir = storage, lease, run_dir
+
+    def checkpoint(self, event: CheckpointWritten) -> StoredCheckpoint:
+        """Verify a checkpoint and store it, its manifest last. Raises DamagedCheckpoint, OSError, JobFailure."""
+        folder = self._inside(event.path)
+        manifest = verified(folder)
+        key = f"jobs/{self._lease.job_id}/checkpoints/{event.step:08d}-{self._lease.token}"
+        self._storage.put_tree(folder, key)
+        return StoredCheckpoint(
+            epoch=event.epoch,
+            step=event.step,
+            storage_key=key,
+            sha256=manifest.files[WEIGHTS].sha256,
+            size=manifest.size,
+            is_best=event.is_best,
+            metrics=event.metrics,
+        )
+
+    def sample(self, event: SampleWritten) -> StoredFile:
+        """Store a sample. Raises OSError, JobFailure."""
+        file = self._inside(event.path)
+        key = f"jobs/{self._lease.job_id}/samples/{self._lease.token}/{file.name}"
+        stored = StoredFile(
+            kind="sample",
+            name=file.name,
+            media_type=event.media_type,
+            storage_key=key,
+            sha256=sha256_of(file),
+            size=file.stat().st_size,
+            epoch=event.epoch,
+            step=event.step,
+            details=event.meta,
+        )
+        self._storage.put_file(file, key)
+        return stored
+
+    def _inside(self, path: str) -> Path:
+        full = (self._run_dir / path).resolve()
+        if not full.is_relative_to(self._run_dir.resolve()):
+            raise JobFailure(ErrorCode.INTERNAL, f"The trainer reported a file outside its folder: {path}")
+        return full

@@ -1,0 +1,140 @@
+"""What the trainer reported and the database does not know yet: gathered, then written in one fenced transaction."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from shared import events
+from shared.services import checkpoints, job_queue, records
+from shared.services.job_queue import Hold, Lease
+from shared.services.records import MetricPoint, StoredCheckpoint, StoredFile
+
+
+@dataclass(kw_only=True)
+class Pending:
+    """What waits to be written."""
+
+    points: list[MetricPoint] = field(default_factory=list)
+    files: list[StoredFile] = field(default_factory=list)
+    checkpoints: list[StoredCheckpoint] = field(default_factory=list)
+    events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    is_changed: bool = False
+
+
+class Recorder:
+    """Gathers one attempt's reports. Nothing is lost when a write fails: it is written with the next."""
+
+    def __init__(self, lease: Lease, metrics: dict[str, float]) -> None:
+        self._lease = lease
+        self._pending = Pending()
+        self._metrics = dict(metrics)
+        self._progress: dict[str, Any] = {}
+        self._device: str | None = None
+        self._started: events.Started | None = None
+        self._started_at = 0.0
+        self.examples_per_s: float | None = None
+        self.obsolete: list[str] = []
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to write."""
+        return self._pending.is_changed
+
+    @property
+    def device(self) -> str | None:
+        """What the trainer computes on, once it has said so."""
+        return self._device
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the code that trains, once the trainer has said so."""
+        return self._started.versions if self._started else {}
+
+    # --- gathering ----------------------------------------------------------------------------------------------
+
+    def started(self, event: events.Started) -> None:
+        """The run begins, or goes on."""
+        self._started, self._started_at, self._device = event, time.monotonic(), event.device
+        self._move(event.epoch, event.step)
+        verb = f"Resumes at step {event.step:,} of {event.steps:,}" if event.step else "Starts"
+        data = event.model_dump(exclude={"type"})
+        self._add_event("started", f"{verb} on {event.device} in {event.precision}.", data)
+
+    def progress(self, event: events.Progress) -> None:
+        """The run has moved on."""
+        self.examples_per_s = event.examples_per_s
+        self._metrics |= _finite(event.metrics)
+        self._move(event.epoch, event.step)
+
+    def metrics(self, event: events.Metrics) -> None:
+        """Points of the curves."""
+        self._metrics |= _finite(event.values)
+        for name, value in event.values.items():
+            self._pending.points.append(MetricPoint(name=name, epoch=event.epoch, step=event.step, value=value))
+        self._pending.is_changed = True
+
+    def health(self, event: events.Health) -> None:
+        """Something a user should know."""
+        message = f"{event.message} {event.hint}" if event.hint else event.message
+        self._add_event(event.code, message, event.data)
+
+    def sample(self, stored: StoredFile) -> None:
+        """A sample lies in storage."""
+        self._pending.files.append(stored)
+        self._pending.is_changed = True
+
+    def checkpoint(self, stored: StoredCheckpoint) -> None:
+        """A checkpoint lies in storage."""
+        self._pending.checkpoints.append(stored)
+        self._pending.is_changed = True
+
+    def _add_event(self, name: str, message: str, data: dict[str, Any]) -> None:
+        self._pending.events.append((name, message, data))
+        self._pending.is_changed = True
+
+    def _move(self, epoch: int, step: int) -> None:
+        started = self._started
+        if started is None:
+            return
+        elapsed = time.monotonic() - self._started_at
+        done = step - started.step
+        self._progress = {
+            "epoch": epoch,
+            "epochs": started.epochs,
+            "step": step,
+            "steps": started.steps,
+            "fraction": step / started.steps if started.steps else 0.0,
+            "eta_s": round(elapsed / done * (started.steps - step), 1) if done > 0 else None,
+            "examples_per_s": self.examples_per_s,
+        }
+        self._pending.is_changed = True
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    def write(self, session: Session) -> Hold:
+        """Renew the lease and write everything gathered. After the commit, call `written`. Raises LeaseLost."""
+        values: dict[str, Any] = {"metrics": self._metrics}
+        if self._started is not None:
+            values |= {"progress": self._progress, "device": self._device}
+        hold = job_queue.hold(session, self._lease, visible=True, **values)
+        records.add_metrics(hold, self._pending.points)
+        records.add_artifacts(hold, self._pending.files)
+        for stored in self._pending.checkpoints:
+            records.add_checkpoint(hold, stored)
+        for name, message, data in self._pending.events:
+            records.add_event(hold, event=name, message=message, data=data)
+        self.obsolete = checkpoints.prune(session, self._lease.job_id) if self._pending.checkpoints else []
+        return hold
+
+    def written(self) -> list[str]:
+        """The transaction is committed: forget what it wrote; returns storage folders that no row needs any more."""
+        obsolete, self.obsolete = self.obsolete, []
+        self._pending = Pending()
+        return obsolete
+
+
+def _finite(values: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if math.isfinite(value)}

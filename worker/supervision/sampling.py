@@ -1,0 +1,157 @@
+"""One attempt at a generation job, inside this process, where the models are warm."""
+
+import os
+import threading
+from pathlib import Path
+
+import structlog
+from sqlalchemy.orm import Session
+
+from shared.db.models import Checkpoint, GenerationJob
+from shared.db.session import reading
+from shared.errors import JobFailure, LeaseLost, MimeoError, NotFound, SpecError
+from shared.job_status import ErrorCode, JobStatus
+from shared.services import job_queue, records
+from shared.services.job_queue import Lease
+from shared.services.records import StoredFile
+from worker.context import WorkerContext
+from worker.generation.engine import CheckpointRef, GenerationOutput, Generator
+from worker.supervision.finishing import finish
+from worker.supervision.heart import Heart
+from worker.supervision.manifest import sha256_of
+from worker.supervision.run_folder import scratch
+from worker.training.failures import as_failure
+
+log = structlog.get_logger(__name__)
+
+_CANCEL_GRACE_S = 2.0
+_EXIT_OVERRUN = 75
+
+
+def sample(context: WorkerContext, job: GenerationJob, generator: Generator) -> None:
+    """See a claimed job through to the end of this attempt. Never raises for anything that happens to the job."""
+    lease = job_queue.lease_of(job)
+    limit = _Limit(context, job, lease)
+    try:
+        with (
+            scratch(context, lease) as folder,
+            limit,
+            Heart(context.sessions, lease, context.settings, limit.on_change),
+        ):
+            output = _generate(context, job, generator, folder)
+            files = [
+                _store(context, lease, file.path, file.name, file.media_type, file.details) for file in output.files
+            ]
+        limit.disarm()
+        finish(context, job.id, lambda session: _succeed(session, lease, output, files))
+    except LeaseLost:
+        log.warning("lease lost; the job is another worker's, or ended", job_id=job.id, attempt=lease.attempt)
+    except Exception as error:
+        failure = _failure_of(error)
+        if failure.error_code is ErrorCode.INTERNAL:
+            log.exception("generation failed", job_id=job.id, attempt=lease.attempt)
+        _fail(context, lease, failure)
+
+
+class _Limit:
+    """Ends a generation that takes too long, or was cancelled and goes on: by ending this process.
+
+    Nothing else stops a computation inside a process. The job's row is settled first; the worker is started again by
+    whatever keeps it running.
+    """
+
+    def __init__(self, context: WorkerContext, job: GenerationJob, lease: Lease) -> None:
+        self._context, self._job, self._lease = context, job, lease
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._timers: list[threading.Timer] = []
+
+    def __enter__(self) -> "_Limit":
+        self._start(self._job.timeout_s)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.disarm()
+
+    def disarm(self) -> None:
+        """The generation has ended in time."""
+        with self._lock:
+            self._is_over = True
+            for timer in self._timers:
+                timer.cancel()
+
+    def on_change(self, heart: Heart) -> None:
+        """The heart has news: what nobody wants any more gets a moment to end by itself."""
+        if heart.lost or heart.status is JobStatus.CANCELLING:
+            self._start(_CANCEL_GRACE_S)
+
+    def _start(self, seconds: float) -> None:
+        timer = threading.Timer(seconds, self._end)
+        timer.daemon = True
+        with self._lock:
+            if not self._is_over:
+                self._timers.append(timer)
+                timer.start()
+
+    def _end(self) -> None:
+        with self._lock:
+            if self._is_over:
+                return
+            message = f"The generation took longer than timeout_s = {self._job.timeout_s} s."
+            failure = JobFailure(ErrorCode.TIMEOUT, message, "Raise timeout_s, or ask for less at once.")
+            _fail(self._context, self._lease, failure)
+            log.warning("ending this worker to end its generation", job_id=self._job.id)
+            os._exit(_EXIT_OVERRUN)
+
+
+def _generate(context: WorkerContext, job: GenerationJob, generator: Generator, folder: Path) -> GenerationOutput:
+    with reading(context.sessions) as session:
+        checkpoint = session.get(Checkpoint, job.spec["checkpoint_id"])
+    if checkpoint is None:
+        raise NotFound("The checkpoint is gone.")
+    reference = CheckpointRef(
+        id=checkpoint.id,
+        storage_key=checkpoint.storage_key,
+        sha256=checkpoint.sha256,
+        model_type=job.model_type,
+    )
+    return generator.generate(reference, job.spec["sampling"], job.seed, job.spec["format"], folder)
+
+
+def _store(
+    context: WorkerContext, lease: Lease, file: Path, name: str, media_type: str, details: dict[str, object]
+) -> StoredFile:
+    key = f"jobs/{lease.job_id}/output/{lease.token}/{name}"
+    stored = StoredFile(
+        kind="output",
+        name=name,
+        media_type=media_type,
+        storage_key=key,
+        sha256=sha256_of(file),
+        size=file.stat().st_size,
+        details=details,
+    )
+    context.storage.put_file(file, key)
+    return stored
+
+
+def _succeed(session: Session, lease: Lease, output: GenerationOutput, files: list[StoredFile]) -> JobStatus:
+    hold = job_queue.hold(session, lease)
+    records.add_artifacts(hold, files)
+    return job_queue.finish_succeeded(hold, output=records.storable(output.output))
+
+
+def _fail(context: WorkerContext, lease: Lease, failure: JobFailure) -> None:
+    def end(session: Session) -> JobStatus:
+        return job_queue.finish_failed(job_queue.hold(session, lease), failure, context.settings)
+
+    try:
+        finish(context, lease.job_id, end)
+    except MimeoError as error:
+        log.warning("the job is not ours to end", job_id=lease.job_id, reason=error.detail)
+
+
+def _failure_of(error: Exception) -> JobFailure:
+    if isinstance(error, SpecError | NotFound):
+        return JobFailure(ErrorCode.INVALID_DATA, error.detail)
+    return as_failure(error)
