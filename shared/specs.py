@@ -37,7 +37,7 @@ Options = Annotated[dict[str, Any], Field(max_length=64)]
 class JobRequest(BaseModel):
     """Fields that every kind of job has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
     seed: Seed | None = Field(None, description="Same seed, same result on the same machine; drawn when absent.")
     name: Name | None = Field(None, description="A name for people.")
@@ -65,7 +65,7 @@ class TrainingRequest(JobRequest):
     )
     preset: Identifier = Field("fast", description="A named set of hyperparameters.")
     hyperparameters: Options = Field({}, description="Overrides of the preset's values.")
-    priority: Priority = Field(Priority.NORMAL, description="Who goes first among queued jobs.")
+    priority: Priority = Field(Priority.NORMAL, strict=False, description="Who goes first among queued jobs.")
     timeout_s: int = Field(86_400, ge=1, le=MAX_TIMEOUT_S, description="Longest time one attempt may run, in seconds.")
     init_from: Annotated[str, StringConstraints(pattern=r"^(mdl|ckp)_[0-9a-z]{26}$")] | None = Field(
         None, description="A model or checkpoint to continue from, as a new job."
@@ -80,7 +80,7 @@ class GenerationRequest(JobRequest):
     )
     sampling: Options = Field({}, description="Sampling parameters of the model's type.")
     format: Identifier | None = Field(None, description="`png`, `npy` or `txt`; the model type's default when absent.")
-    priority: Priority = Field(Priority.NORMAL, description="Who goes first among queued generations.")
+    priority: Priority = Field(Priority.NORMAL, strict=False, description="Who goes first among queued generations.")
     timeout_s: int = Field(600, ge=1, le=86_400, description="Longest time one attempt may run, in seconds.")
 
 

@@ -38,7 +38,11 @@ class AcganHyperparameters(Hyperparameters):
         0.995, ge=0, lt=1, description="Decay of the averaged generator that samples are drawn from; 0 is none."
     )
     label_map: tuple[Label, ...] | None = Field(
-        None, min_length=1, max_length=10_000, description="New class of each class, from 0 up: merges classes."
+        None,
+        strict=False,
+        min_length=1,
+        max_length=10_000,
+        description="New class of each class, from 0 up: merges classes.",
     )
 
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 class Hyperparameters(BaseModel):
     """Fields that every model type has. Subclasses add their own; defaults are the `fast` preset's."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # Strict: `true` and "5" are not numbers. Sequences that JSON has as arrays say `Field(strict=False)`.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
     epochs: int = Field(ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
     batch_size: int = Field(ge=1, le=65_536, description="Examples per optimizer step.")
@@ -23,7 +24,7 @@ class Hyperparameters(BaseModel):
 class SamplingParameters(BaseModel):
     """Base of a model type's sampling parameters."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True, strict=True)
 
     @property
     def reads_dataset(self) -> bool:

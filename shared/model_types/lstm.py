@@ -37,7 +37,7 @@ class LstmHyperparameters(Hyperparameters):
         0.0, ge=0, le=0.5, description="Share of an epoch's windows kept out of training and used for `val_loss`."
     )
     layers: tuple[LayerSize, ...] = Field(
-        (256, 256), min_length=1, max_length=8, description="Units of each LSTM layer."
+        (256, 256), strict=False, min_length=1, max_length=8, description="Units of each LSTM layer."
     )
     embedding: int = Field(64, ge=0, le=4096, description="Size of the character embedding; 0 is one-hot.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout between layers and before the output.")

@@ -24,7 +24,11 @@ class VaeHyperparameters(Hyperparameters):
     )
     latent_size: int = Field(2, ge=1, le=512, description="Latent dimensions.")
     hidden: tuple[LayerSize, ...] = Field(
-        (512, 256), min_length=1, max_length=8, description="Units of the encoder's layers; the decoder mirrors them."
+        (512, 256),
+        strict=False,
+        min_length=1,
+        max_length=8,
+        description="Units of the encoder's layers; the decoder mirrors them.",
     )
     activation: Literal["relu", "silu"] = Field("silu", description="Activation of the hidden layers.")
     kl_weight: float = Field(1.0, ge=0, le=1000, description="Weight of the KL term; 0 makes a plain autoencoder.")
@@ -47,7 +51,7 @@ class GridSampling(SamplingParameters):
     points: int = Field(20, ge=1, le=100, description="Points along each side.")
     start: Coordinate = Field(-4.0, description="Smallest coordinate.")
     end: Coordinate = Field(4.0, description="Largest coordinate.")
-    dims: tuple[Index, Index] = Field((0, 1), description="The two latent dimensions shown.")
+    dims: tuple[Index, Index] = Field((0, 1), strict=False, description="The two latent dimensions shown.")
     z: Latent | None = Field(None, description="The other dimensions' values; null is the origin.")
 
 
