@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (SpecError, ValidationError, OSError) as error:
         return _refuse(options, error, protocol)
     try:
-        return _run(spec, run_dir, settings, control, reporter)
+        return run(spec, run_dir, settings, control, reporter)
     except SpecError as error:
         return _refuse(options, error, protocol)
     except BrokenPipeError:
@@ -58,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
         reporter.close()
 
 
-def _run(spec: TrainerSpec, run_dir: Path, settings: Settings, control: Control, reporter: Reporter) -> int:
+def run(spec: TrainerSpec, run_dir: Path, settings: Settings, control: Control, reporter: Reporter) -> int:
+    """Train, report how it ended, and give the exit status. Raises SpecError for a run that cannot be what it asks."""
     # Set before torch is imported, and read when CUDA starts: without it cuBLAS may give other last digits each time.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Torch takes seconds to import: a wrong specification should not have to wait for it.
@@ -71,7 +72,7 @@ def _run(spec: TrainerSpec, run_dir: Path, settings: Settings, control: Control,
         raise
     except Exception as error:  # noqa: BLE001 - whatever ends a run is reported as its failure
         failure = as_failure(error)
-        if failure.error_code is ErrorCode.INTERNAL:
+        if failure.error_code is ErrorCode.INTERNAL and failure.hint is None:  # nobody foresaw it
             traceback.print_exc()
         reporter.emit(events.Failed(code=failure.error_code, message=failure.detail, hint=failure.hint))
         return EXIT_FAILED
@@ -109,10 +110,8 @@ def _display(run_dir: Path, protocol: TextIO, *, supervised: bool) -> Display:
 def _refuse(options: argparse.Namespace, error: SpecError | ValidationError | OSError, protocol: TextIO) -> int:
     """Say in one line what is wrong. A supervisor also gets an event, as it does for every end it can report."""
     match error:
-        case SpecError(errors=(first, *_)) if first.pointer not in error.detail:
-            message = f"{first.pointer}: {error.detail}"
         case SpecError():
-            message = error.detail
+            message = "; ".join(f"{each.pointer or '/'}: {each.detail}" for each in error.errors) or error.detail
         case ValidationError():
             message = f"MIMEO_{str(error.errors()[0]['loc'][0]).upper()}: {error.errors()[0]['msg']}"
         case _:

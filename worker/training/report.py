@@ -1,7 +1,9 @@
 """Where a run's events go: RUN_DIR/events.jsonl always, and JSON lines on a pipe or a progress bar on a terminal."""
 
+import os
 import sys
 import threading
+from io import RawIOBase
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -130,8 +132,7 @@ class Reporter:
         with self._lock:
             self._display.show(event)
             try:
-                self._log.write(event.model_dump_json() + "\n")
-                self._log.flush()
+                self._log.write(event.model_dump_json().encode() + b"\n")
             except OSError:
                 if not isinstance(event, events.Failed):
                     raise
@@ -148,12 +149,14 @@ class Reporter:
         self._log.close()
 
 
-def _open_log(path: Path) -> TextIO:
+def _open_log(path: Path) -> RawIOBase:
     """Append to the log, on a line of its own if a killed run left half a line."""
-    torn = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
-    log = path.open("a", encoding="utf-8")
-    if torn:
-        log.write("\n")
+    log = path.open("ab", buffering=0)  # nothing is held back, so a full disk cannot spoil the end as well
+    with path.open("rb") as written:
+        if written.seek(0, os.SEEK_END) > 0:
+            written.seek(-1, os.SEEK_END)
+            if written.read() != b"\n":
+                log.write(b"\n")
     return log
 
 

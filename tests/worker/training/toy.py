@@ -4,6 +4,8 @@ Run as a program it is the trainer with this model in its registry:
 `python -m tests.worker.training.toy SPEC.json RUN_DIR [--supervised]`.
 """
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -34,10 +36,16 @@ class ToyHyperparameters(Hyperparameters):
 
 class ToySampling(SamplingParameters):
     n: int = Field(4, ge=1, le=1000)
+    real: bool = False
+
+    @property
+    def reads_dataset(self) -> bool:
+        return self.real
 
 
 class Toy(GenerativeModel):
     selection_metric: ClassVar[str] = "val_loss"
+    kill_at: ClassVar[int | None] = None
 
     def __init__(self, hyperparameters: ToyHyperparameters, pixels: int) -> None:
         super().__init__()
@@ -92,6 +100,8 @@ class Toy(GenerativeModel):
         loss.backward()
         self.optimizer.step()
         self.steps += 1
+        if self.steps == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
         return {"loss": loss.detach(), "learning_rate": torch.tensor(self.hyperparameters.learning_rate)}
 
     def _stumble(self) -> None:
@@ -103,6 +113,9 @@ class Toy(GenerativeModel):
                 case "nan":
                     with torch.no_grad():
                         self.decoder.weight.fill_(torch.nan)
+                case "spoil":
+                    with torch.no_grad():
+                        self.decoder.weight.fill_(5.0)
                 case message:
                     raise RuntimeError(message)
 
