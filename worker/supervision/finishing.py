@@ -1,5 +1,6 @@
 """The last write about a job, which has to happen however often the database goes away meanwhile."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -22,23 +23,26 @@ def finish(context: WorkerContext, job_id: str, end: Callable[[Session], JobStat
     Raises LeaseLost: somebody else decides now, or an earlier try was committed though its answer got lost. A worker
     that is asked to stop gives up after one lease: by then the reaper may decide.
     """
-    give_up_at: float | None = None
-    while True:
-        try:
-            with transaction(context.sessions) as session:
-                status = end(session)
-        except SQLAlchemyError as error:
-            if not is_away(error):
-                raise
-            if context.stopping.is_set() and give_up_at is None:
-                give_up_at = time.monotonic() + context.settings.lease_s
-            if give_up_at is not None and time.monotonic() > give_up_at:
-                raise
-            log.warning("end of job not written; trying again", job_id=job_id, reason=str(error))
-            time.sleep(_RETRY_S)
-        else:
-            break
+    give_up_at = math.inf
+    while (status := _try(context, job_id, end, is_last=time.monotonic() > give_up_at)) is None:
+        if context.stopping.is_set() and give_up_at == math.inf:
+            give_up_at = time.monotonic() + context.settings.lease_s
+        time.sleep(_RETRY_S)
     log.info("job ended" if status.is_terminal else "job let go", job_id=job_id, status=status.value)
     if status.is_terminal:
         context.broker.publish_done(job_id)
     return status
+
+
+def _try(
+    context: WorkerContext, job_id: str, end: Callable[[Session], JobStatus], *, is_last: bool
+) -> JobStatus | None:
+    """One transaction; None where the database is away and there will be another try."""
+    try:
+        with transaction(context.sessions) as session:
+            return end(session)
+    except SQLAlchemyError as error:
+        if is_last or not is_away(error):
+            raise
+        log.warning("end of job not written; trying again", job_id=job_id, reason=str(error))
+    return None

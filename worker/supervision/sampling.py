@@ -15,7 +15,7 @@ from shared.services import job_queue, records
 from shared.services.job_queue import Lease
 from shared.services.records import StoredFile
 from worker.context import WorkerContext
-from worker.generation.engine import CheckpointRef, GenerationOutput, Generator
+from worker.generation.engine import CheckpointRef, GenerationOutput, Generator, OutputFile
 from worker.supervision.finishing import finish
 from worker.supervision.heart import Heart
 from worker.supervision.manifest import sha256_of
@@ -39,9 +39,7 @@ def sample(context: WorkerContext, job: GenerationJob, generator: Generator) -> 
             Heart(context.sessions, lease, context.settings, limit.on_change),
         ):
             output = _generate(context, job, generator, folder)
-            files = [
-                _store(context, lease, file.path, file.name, file.media_type, file.details) for file in output.files
-            ]
+            files = [_store(context, lease, file) for file in output.files]
         limit.disarm()
         finish(context, job.id, lambda session: _succeed(session, lease, output, files))
     except LeaseLost:
@@ -118,20 +116,18 @@ def _generate(context: WorkerContext, job: GenerationJob, generator: Generator, 
     return generator.generate(reference, job.spec["sampling"], job.seed, job.spec["format"], folder)
 
 
-def _store(
-    context: WorkerContext, lease: Lease, file: Path, name: str, media_type: str, details: dict[str, object]
-) -> StoredFile:
-    key = f"jobs/{lease.job_id}/output/{lease.token}/{name}"
+def _store(context: WorkerContext, lease: Lease, file: OutputFile) -> StoredFile:
+    key = f"jobs/{lease.job_id}/output/{lease.token}/{file.name}"
     stored = StoredFile(
         kind="output",
-        name=name,
-        media_type=media_type,
+        name=file.name,
+        media_type=file.media_type,
         storage_key=key,
-        sha256=sha256_of(file),
-        size=file.stat().st_size,
-        details=details,
+        sha256=sha256_of(file.path),
+        size=file.path.stat().st_size,
+        details=file.details,
     )
-    context.storage.put_file(file, key)
+    context.storage.put_file(file.path, key)
     return stored
 
 
