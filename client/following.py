@@ -101,7 +101,8 @@ class Follower:
         all_of_them: look at the whole list, at the end: ids made within one millisecond are in no order, so one of them
         may have been passed over.
         """
-        for sample in self._client.samples(self._job_id, after=None if all_of_them else self._newest):
+        found = self._client.samples(self._job_id, after=None if all_of_them else self._newest)
+        for sample in sorted(found, key=_reading_order):
             if sample["id"] in self._seen:
                 continue
             self._seen.add(sample["id"])
@@ -116,3 +117,8 @@ class Follower:
             self._folder.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             self._presenter.sample(sample, content, path)
+
+
+def _reading_order(sample: Artifact) -> tuple[int, float, str]:
+    """Epoch by epoch, and within an epoch from the coolest text to the hottest."""
+    return sample["epoch"] or 0, sample["details"].get("temperature", 0.0), sample["name"]

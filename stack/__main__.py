@@ -6,6 +6,7 @@ Exit status: 0 after an orderly stop, 1 when the stack failed, 2 when it cannot 
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stack. Returns the exit status."""
+    started = time.monotonic()
     try:
         settings = _settings(_parse(arguments))
         prepare_home(settings)
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_port(settings.host, settings.port)
         environment = _environment(settings)
         migrate(environment)
-        return Stack(settings, programs(settings), environment).run(lock)
+        return Stack(settings, programs(settings), environment, started=started).run(lock)
     except SetupError as error:
         print(f"mimeo: {error.detail}", file=sys.stderr)
         return 2

@@ -70,6 +70,7 @@ def _program(settings: Settings, program: Program) -> list[str]:
         f"[program:{program.name}]",
         f"command={_value(shlex.join(tether.command(*program.command)))}",
         *([f"environment={environment}"] if environment else []),
+        f"autostart={'false' if program.waits else 'true'}",
         "autorestart=true",
         "startsecs=1",
         "startretries=1000000",

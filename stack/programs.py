@@ -16,7 +16,8 @@ class Program:
     """One process that supervisord keeps.
 
     group: programs of one group stop together. rank: groups stop from the highest rank down.
-    stop_s: how long it may take over a SIGTERM before it is killed.
+    stop_s: how long it may take over a SIGTERM before it is killed. waits: starts only when the API answers, so that
+    its imports (torch takes seconds) do not hold the API up.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Program:
     rank: int
     command: list[str]
     stop_s: int
+    waits: bool = False
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -47,12 +49,20 @@ def programs(settings: Settings) -> list[Program]:
                 rank=30,
                 command=[python, "-m", "worker", kind],
                 stop_s=worker_stop_s,
+                waits=True,
                 # Idle OpenMP threads sleep instead of spinning on the cores that training needs.
                 environment={"OMP_WAIT_POLICY": "PASSIVE"},
             )
             for kind in ("training", "generation")
         ),
-        Program(name="reconciler", group="engine", rank=30, command=[python, "-m", "worker.reconciler"], stop_s=10),
+        Program(
+            name="reconciler",
+            group="engine",
+            rank=30,
+            command=[python, "-m", "worker.reconciler"],
+            stop_s=10,
+            waits=True,
+        ),
     ]
     if settings.redis_url is None:
         kept.insert(0, _valkey(settings))

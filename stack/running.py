@@ -29,9 +29,12 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stack:
-    """The running processes below `mimeo up`."""
+    """The running processes below `mimeo up`. started: when that began (time.monotonic)."""
 
-    def __init__(self, settings: Settings, programs: list[Program], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: Settings, programs: list[Program], environment: Mapping[str, str], *, started: float
+    ) -> None:
+        self._started = started
         self._settings = settings
         self._programs = programs
         self._environment = dict(environment)
@@ -49,12 +52,12 @@ class Stack:
             signal.signal(number, self._on_stop_signal)
         become_subreaper()
         self._start(lock)
-        started = time.monotonic()
         problem = self._wait_until_ready()
         if problem:
             print(f"mimeo: {problem}\n{self._log_tails()}", file=sys.stderr, flush=True)
         elif not self._stop_requests:
-            self._announce(time.monotonic() - started)
+            self._start_waiting()
+            self._announce(time.monotonic() - self._started)
             problem = self._watch()
         self._stop()
         if not problem:
@@ -115,13 +118,22 @@ class Stack:
 
     def _processes(self) -> list[dict[str, Any]]:
         """What supervisord says of its processes; nothing while it is not listening yet."""
-        transport = SupervisorTransport(serverurl=f"unix://{configuration.control_socket(self._settings)}")
         try:
-            with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
+            with self._control() as proxy:
                 found: Any = proxy.supervisor.getAllProcessInfo()
                 return list(found)
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             return []
+
+    def _start_waiting(self) -> None:
+        """Start the programs that wait for the API."""
+        with self._control() as proxy:
+            for group in sorted({program.group for program in self._programs if program.waits}):
+                proxy.supervisor.startProcessGroup(group, False)
+
+    def _control(self) -> xmlrpc.client.ServerProxy:
+        transport = SupervisorTransport(serverurl=f"unix://{configuration.control_socket(self._settings)}")
+        return xmlrpc.client.ServerProxy("http://localhost", transport=transport)
 
     def _announce(self, seconds: float) -> None:
         home = self._settings.home_path
