@@ -17,7 +17,7 @@ MAX_IMAGES = 10_000  # of one generation request
 class AcganHyperparameters(Hyperparameters):
     """Hyperparameters of the ACGAN."""
 
-    epochs: int = Field(50, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
+    epochs: int = Field(20, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
     batch_size: int = Field(64, ge=2, le=4096, description="Real images per step.")
     learning_rate: float = Field(5e-4, gt=0, le=10, description="Learning rate of both networks.")
     examples_per_epoch: int | None = Field(
@@ -31,9 +31,7 @@ class AcganHyperparameters(Hyperparameters):
     soft_label: float = Field(0.95, gt=0.5, le=1, description="What the discriminator is asked to say of real images.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the discriminator.")
     class_weight: float = Field(1.0, ge=0, le=100, description="Weight of the auxiliary classifier's loss.")
-    gradient_penalty: float = Field(
-        0.0, ge=0, le=1000, description="Weight of the discriminator's squared gradient at real images (R1); 0 is none."
-    )
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="How the learning rate falls.")
     ema: float = Field(
         0.995, ge=0, lt=1, description="Decay of the averaged generator that samples are drawn from; 0 is none."
     )
@@ -107,7 +105,13 @@ def sampling_bytes(hyperparameters: AcganHyperparameters, sampling: AcganSamplin
 
 
 def check_training(hyperparameters: AcganHyperparameters, dataset: DatasetShape) -> None:
-    """`label_map` names every class of the dataset and leaves no gap."""
+    """The networks can draw images of that size; `label_map` names every class of the dataset and leaves no gap."""
+    if hyperparameters.network == "book" and (dataset.height, dataset.width) != (28, 28):
+        detail = f"The book's networks draw 28×28 images, not {dataset.height}×{dataset.width}; use `compact`."
+        raise SpecError.at("/hyperparameters/network", detail, "wrong_size")
+    if dataset.height % 4 or dataset.width % 4:
+        detail = f"Image height and width have to be multiples of 4, not {dataset.height}×{dataset.width}."
+        raise SpecError.at("/dataset", detail, "wrong_size")
     label_map = hyperparameters.label_map
     if label_map is None:
         return
@@ -160,7 +164,7 @@ BOOK = {
     "soft_label": 0.95,
     "dropout": 0.3,
     "class_weight": 1.0,
-    "gradient_penalty": 0.0,
+    "schedule": "constant",
     "ema": 0.0,
 }
 
@@ -175,17 +179,8 @@ ACGAN = ModelType(
     sampling=TypeAdapter(AcganSampling),
     presets={"fast": {}, "book": BOOK},
     formats=("png", "npy"),
-    metrics=(
-        "loss",
-        "d_loss",
-        "g_loss",
-        "class_accuracy",
-        "frechet_distance",
-        "diversity",
-        "learning_rate",
-        "examples_per_s",
-    ),
-    quality=("class_accuracy", "frechet_distance", "diversity"),
+    metrics=("d_loss", "g_loss", "class_accuracy", "frechet_distance", "diversity", "learning_rate", "examples_per_s"),
+    quality=("class_accuracy", "frechet_distance", "diversity", "precision", "recall"),
     selection=("frechet_distance", "min"),
     implementation="worker.models.acgan:Acgan",
     training_bytes=training_bytes,

@@ -36,7 +36,8 @@ class SamplingParameters(BaseModel):
 class DatasetShape:
     """What a memory estimate or a bound needs to know of a dataset; unknown numbers are None.
 
-    examples: images, or characters of text. height, width, channels, classes: of images. vocabulary: distinct characters.
+    examples: images, or characters of text. height, width, channels, classes: of images. vocabulary: distinct
+    characters.
     """
 
     kind: Literal["images", "text"]
@@ -51,25 +52,33 @@ class DatasetShape:
 class TrainingCheck(Protocol):
     """Raises SpecError (pointers under `/hyperparameters`) for hyperparameters that cannot fit the dataset."""
 
-    def __call__(self, hyperparameters: Any, dataset: DatasetShape) -> None: ...
+    def __call__(self, hyperparameters: Any, dataset: DatasetShape) -> None:
+        """See the class."""
+        ...
 
 
 class SamplingCheck(Protocol):
     """Raises SpecError (pointers under `/sampling`) for sampling parameters that cannot fit the model."""
 
-    def __call__(self, hyperparameters: Any, sampling: Any, dataset: DatasetShape) -> None: ...
+    def __call__(self, hyperparameters: Any, sampling: Any, dataset: DatasetShape) -> None:
+        """See the class."""
+        ...
 
 
 class MemoryEstimate(Protocol):
     """Upper estimate, in bytes, of what one training run needs beside the interpreter and torch themselves."""
 
-    def __call__(self, hyperparameters: Any, dataset: DatasetShape) -> int: ...
+    def __call__(self, hyperparameters: Any, dataset: DatasetShape) -> int:
+        """See the class."""
+        ...
 
 
 class SamplingMemoryEstimate(Protocol):
     """Upper estimate, in bytes, of what one generation needs beside the loaded model."""
 
-    def __call__(self, hyperparameters: Any, sampling: Any, dataset: DatasetShape) -> int: ...
+    def __call__(self, hyperparameters: Any, sampling: Any, dataset: DatasetShape) -> int:
+        """See the class."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

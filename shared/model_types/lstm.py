@@ -12,6 +12,7 @@ StopString = Annotated[str, Field(min_length=1, max_length=100)]
 
 MAX_CHARACTERS = 1_000_000  # of one generation request, over all its texts
 HELD_OUT_FRACTION = 0.1
+MIN_CHARACTERS = 100
 
 
 class LstmHyperparameters(Hyperparameters):
@@ -74,8 +75,10 @@ def _parameters(hyperparameters: LstmHyperparameters, vocabulary: int) -> int:
 
 
 def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> int:
-    """Weights with gradients and two optimizer moments, activations of one step (gates and states kept for the
-    backward pass, and the logits), the text as ids and as characters, and an evaluation of the held-out text."""
+    """Weights with gradients and two moments, activations of one step, the text, and an evaluation.
+
+    Of the activations, gates and states are kept for the backward pass, and the logits a few times over.
+    """
     vocabulary = dataset.vocabulary or 256
     characters = dataset.examples or 10_000_000
     positions = hyperparameters.batch_size * hyperparameters.window
@@ -98,9 +101,12 @@ def sampling_bytes(hyperparameters: LstmHyperparameters, sampling: LstmSampling,
 
 
 def check_training(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> None:
-    """The text must be long enough for one window in its training part and one character in its held-out part."""
+    """The text must be long enough for two windows in its training part and a few characters in its held-out part."""
     if dataset.examples is None:
         return
+    if dataset.examples < MIN_CHARACTERS:
+        detail = f"The text has {dataset.examples} characters; use one of at least {MIN_CHARACTERS}."
+        raise SpecError.at("/dataset", detail, "too_short")
     training = dataset.examples - int(dataset.examples * HELD_OUT_FRACTION)
     if training < 2 * (hyperparameters.window + 1):
         longest = max(training // 2 - 1, 0)
@@ -108,8 +114,12 @@ def check_training(hyperparameters: LstmHyperparameters, dataset: DatasetShape) 
         raise SpecError.at("/hyperparameters/window", detail, "too_large")
 
 
-def check_sampling(hyperparameters: LstmHyperparameters, sampling: LstmSampling, dataset: DatasetShape) -> None:
-    """n × length is bounded."""
+def check_sampling(  # every contract has this shape, whatever it looks at
+    hyperparameters: LstmHyperparameters,  # noqa: ARG001
+    sampling: LstmSampling,
+    dataset: DatasetShape,  # noqa: ARG001
+) -> None:
+    """N × length is bounded."""
     if sampling.n * sampling.length > MAX_CHARACTERS:
         detail = f"n × length is {sampling.n * sampling.length}; at most {MAX_CHARACTERS} characters in one request."
         raise SpecError.at("/sampling/length", detail, "too_large")

@@ -1,5 +1,6 @@
 """Contract of the variational autoencoder."""
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter
@@ -120,12 +121,11 @@ def _pixels(dataset: DatasetShape) -> int:
 
 def _parameters(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -> int:
     sizes = (_pixels(dataset), *hyperparameters.hidden, 2 * hyperparameters.latent_size)
-    return 2 * sum(inputs * units + units for inputs, units in zip(sizes, sizes[1:], strict=False))
+    return 2 * sum(inputs * units + units for inputs, units in pairwise(sizes))
 
 
 def training_bytes(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -> int:
-    """Weights with gradients and two optimizer moments, activations of one step, the images as uint8, and an
-    evaluation on 1,000 images at a time."""
+    """Weights with gradients and two moments, activations of a step or of 1,000 test images, the images as uint8."""
     examples = dataset.examples or 70_000
     rows = max(hyperparameters.batch_size, 1000)
     per_image = 6 * _pixels(dataset) + 8 * sum(hyperparameters.hidden) + 16 * hyperparameters.latent_size
@@ -147,16 +147,23 @@ def _images(sampling: Any) -> int:
 
 
 def sampling_bytes(hyperparameters: VaeHyperparameters, sampling: Any, dataset: DatasetShape) -> int:
-    """The images as float32 a few times over (decoded, gathered, encoded as PNG), hidden layers, the dataset if read."""
+    """The images as float32 a few times over (decoded, gathered, as PNG), hidden layers, the dataset if read."""
     read = 2 * (dataset.examples or 70_000) * _pixels(dataset) if sampling.reads_dataset else 0
     return 4 * _images(sampling) * (4 * _pixels(dataset) + 2 * sum(hyperparameters.hidden)) + read
 
 
-def check_training(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -> None:
+def check_training(
+    hyperparameters: VaeHyperparameters,  # noqa: ARG001 - every contract has this shape
+    dataset: DatasetShape,  # noqa: ARG001
+) -> None:
     """Every image dataset fits."""
 
 
-def check_sampling(hyperparameters: VaeHyperparameters, sampling: Any, dataset: DatasetShape) -> None:
+def check_sampling(
+    hyperparameters: VaeHyperparameters,
+    sampling: Any,
+    dataset: DatasetShape,  # noqa: ARG001 - every contract has this shape
+) -> None:
     """Latents have the model's size, and `dims` are two of its dimensions."""
     size = hyperparameters.latent_size
     for pointer, latent in _latents(sampling):

@@ -71,9 +71,10 @@ def read_idx(name: str, paths: Sequence[Path], class_names: tuple[str, ...]) -> 
 
 def _read(path: Path, *, images: bool) -> Tensor:
     try:
-        return read_image_file(str(path)) if images else read_label_file(str(path))
+        tensor: Tensor = read_image_file(str(path)) if images else read_label_file(str(path))
     except (AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise _damaged(path, str(error) or "not an IDX file") from error
+    return tensor
 
 
 def _damaged(path: Path, reason: str) -> JobFailure:

@@ -36,7 +36,7 @@ def load(
     return dataset
 
 
-def _load(
+def _load(  # noqa: PLR0917 - the public function beside it takes them by name
     name: str, datasets_dir: Path | None, home: Path, offline: bool, path: Path | None, on_progress: OnProgress | None
 ) -> Dataset:
     if path is not None:

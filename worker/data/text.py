@@ -73,7 +73,7 @@ class TextCorpus:
 
 
 def read_text(name: str, path: Path) -> TextCorpus:
-    """A UTF-8 file as a corpus, line ends made `\\n`. Raises JobFailure(INVALID_DATA) with the offset of a wrong byte."""
+    """A UTF-8 file as a corpus, with Unix line ends. Raises JobFailure(INVALID_DATA) naming the first wrong byte."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -83,8 +83,10 @@ def read_text(name: str, path: Path) -> TextCorpus:
 
 
 def python_source() -> TextCorpus:
-    """The running interpreter's standard library: its top-level modules in order of name, ASCII ones only, up to
-    SOURCE_CHARACTERS. The same interpreter gives the same text."""
+    """The running interpreter's standard library; the same interpreter gives the same text.
+
+    Top-level modules in order of name, those in plain ASCII, up to SOURCE_CHARACTERS.
+    """
     parts: list[str] = []
     size = 0
     for path in sorted(Path(os.__file__).parent.glob("*.py")):

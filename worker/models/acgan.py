@@ -12,14 +12,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from shared.model_types.acgan import AcganHyperparameters, AcganSampling, check_sampling, merged_classes
+from shared.model_types.acgan import AcganHyperparameters, AcganSampling, check_sampling, check_training, merged_classes
 from shared.model_types.base import DatasetShape
 from worker.data import Dataset, ImageDataset
 from worker.models.acgan_networks import NETWORKS
 from worker.models.images import CHUNK, tiled, unit
 from worker.models.judge import Judge, judged
-from worker.models.optimization import epoch_order, generator, load_optimizer_tensors, optimizer_tensors
-from worker.models.protocol import Generated, GenerativeModel, Sample, StepMetrics
+from worker.models.optimization import (
+    epoch_order,
+    generator,
+    learning_rate,
+    load_optimizer_tensors,
+    optimizer_tensors,
+    set_learning_rate,
+)
+from worker.models.protocol import Generated, GenerativeModel, Sample, StepMetrics, require_fit
 
 SAMPLE_COLUMNS = 10  # generated images of each class in the epoch's sample
 REAL_COLUMNS = 3  # real ones beside them
@@ -43,12 +50,13 @@ class Acgan(GenerativeModel):
         self.generator = make_generator(hyperparameters, image_shape, len(class_names))
         self.discriminator = make_discriminator(hyperparameters, image_shape, len(class_names))
         self.average = deepcopy(self.generator).requires_grad_(False) if hyperparameters.ema else None
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in its annotations
 
     @classmethod
     def for_data(cls, hyperparameters: AcganHyperparameters, dataset: Dataset) -> "Acgan":
         """A fresh model for images of this size and these classes, merged as `label_map` says."""
         assert isinstance(dataset, ImageDataset)
+        require_fit(check_training, hyperparameters, dataset)
         label_map = hyperparameters.label_map or tuple(range(len(dataset.class_names)))
         classes = merged_classes(hyperparameters, len(dataset.class_names))
         names = [
@@ -98,9 +106,7 @@ class Acgan(GenerativeModel):
         new = torch.tensor(label_map)
         train_labels, test_labels = new[dataset.train_labels], new[dataset.test_labels]
         names = tuple(self.class_names)
-        return ImageDataset(
-            dataset.name, dataset.train_images, train_labels, dataset.test_images, test_labels, names
-        )
+        return ImageDataset(dataset.name, dataset.train_images, train_labels, dataset.test_images, test_labels, names)
 
     def steps_per_epoch(self) -> int:
         """Steps in one epoch, of one update of each network; only whole batches."""
@@ -120,12 +126,21 @@ class Acgan(GenerativeModel):
     def training_step(self, batch: tuple[Tensor, Tensor]) -> StepMetrics:
         """One update of the discriminator, then one of the generator."""
         images, labels_B = batch
+        rate = self._rate()
+        for optimizer in self._optimizers.values():
+            set_learning_rate(optimizer, rate)
         d_loss, right = self.discriminator_step(unit(images) * 2 - 1, labels_B)
         # The published generator step sees as many images as the discriminator's: real and generated together.
         g_loss = self.generator_step(len(labels_B) * (2 if self._is_book else 1))
         self._step += 1
         self._follow()
-        return {"loss": d_loss + g_loss, "d_loss": d_loss, "g_loss": g_loss, "class_accuracy": right}
+        return {"d_loss": d_loss, "g_loss": g_loss, "class_accuracy": right, "learning_rate": torch.tensor(rate)}
+
+    def _rate(self) -> float:
+        hyperparameters = self.hyperparameters
+        total = hyperparameters.epochs * self.steps_per_epoch()
+        peak, schedule = hyperparameters.learning_rate, hyperparameters.schedule
+        return learning_rate(peak, self._step, total, warmup_steps=0, schedule=schedule)
 
     @property
     def _is_book(self) -> bool:
@@ -134,7 +149,9 @@ class Acgan(GenerativeModel):
     def discriminator_step(self, images: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         """Tell real images from generated ones, and classes apart. Returns loss and share of real ones classed right."""
         batch = len(labels_B)
-        self.generator.train(not self._is_book)  # the published discriminator meets images drawn with running statistics
+        self.generator.train(
+            not self._is_book
+        )  # the published discriminator meets images drawn with running statistics
         z_BZ, drawn_B = self._noise(batch)
         with self.autocast():
             with torch.no_grad():
@@ -178,7 +195,9 @@ class Acgan(GenerativeModel):
     def _noise(self, batch: int) -> tuple[Tensor, Tensor]:
         """Latents [B, Z] and classes [B] to draw images from."""
         shape = (batch, self.hyperparameters.latent_size)
-        z_BZ = torch.rand(shape, device=self.device) * 2 - 1 if self._is_book else torch.randn(shape, device=self.device)
+        z_BZ = (
+            torch.rand(shape, device=self.device) * 2 - 1 if self._is_book else torch.randn(shape, device=self.device)
+        )
         return z_BZ, torch.randint(len(self.class_names), (batch,), device=self.device)
 
     @torch.no_grad()
@@ -257,7 +276,13 @@ class Acgan(GenerativeModel):
         blank = torch.ones(REAL_COLUMNS - len(found), *self.image_shape)
         return torch.cat([found, blank])
 
-    def generate(self, sampling: AcganSampling, *, seed: int, dataset: Dataset | None = None) -> Generated:
+    def generate(
+        self,
+        sampling: AcganSampling,
+        *,
+        seed: int,
+        dataset: Dataset | None = None,  # noqa: ARG002 - no sampling of this model reads it
+    ) -> Generated:
         """Images ordered by label, then draw."""
         shape = DatasetShape(kind="images", classes=len(self.class_names))
         unmapped = self.hyperparameters.model_copy(update={"label_map": None})

@@ -19,7 +19,9 @@ SLOPE = 0.2  # of the leaky ReLUs
 class Generator(Protocol):
     """What the model asks of a generator."""
 
-    def __call__(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor: ...
+    def __call__(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor:
+        """[B, C, H, W]."""
+        ...
 
 
 class ConditionalNorm(nn.Module):
@@ -49,6 +51,8 @@ class CompactGenerator(nn.Module):
         c = hyperparameters.width
         self.seed_shape = (2 * c, height // 4, width // 4)
         self.dense = nn.Linear(hyperparameters.latent_size, 2 * c * (height // 4) * (width // 4))
+        self.prototype = nn.Embedding(classes, self.dense.out_features)  # what all images of a class have in common
+        nn.init.normal_(self.prototype.weight, std=0.5)
         self.norm0 = ConditionalNorm(2 * c, classes)
         self.up1 = nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1, bias=False)
         self.norm1 = ConditionalNorm(c, classes)
@@ -58,7 +62,8 @@ class CompactGenerator(nn.Module):
 
     def forward(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor:
         """[B, C, H, W]."""
-        x = self.dense(z_BZ).view(-1, *self.seed_shape).contiguous(memory_format=torch.channels_last)
+        seeds_BD = self.dense(z_BZ) + self.prototype(labels_B)
+        x = seeds_BD.view(-1, *self.seed_shape).contiguous(memory_format=torch.channels_last)
         x = relu(self.norm0(x, labels_B))
         x = relu(self.norm1(self.up1(x), labels_B))
         x = relu(self.norm2(self.up2(x), labels_B))

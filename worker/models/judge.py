@@ -5,7 +5,6 @@ Shapes: N images, F features of the judge's last hidden layer.
 """
 
 import hashlib
-import os
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -156,6 +155,6 @@ def _write(judge: Judge, path: Path) -> None:
     """Keep the weights, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        temporary = file.name
+        temporary = Path(file.name)
     save_file(judge.state_dict(), temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)

@@ -6,6 +6,7 @@ characters, H units of a layer.
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -14,12 +15,12 @@ from torch.nn.functional import cross_entropy, dropout, one_hot
 
 from shared.errors import SpecError
 from shared.model_types.base import DatasetShape
-from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_sampling
+from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_sampling, check_training
 from worker.data import Dataset, TextCorpus
 from worker.models.lstm_data import CharacterBatch, Streams, Windows, windows_at
 from worker.models.lstm_sampling import CharacterSampler
 from worker.models.optimization import learning_rate, load_optimizer_tensors, optimizer_tensors, set_learning_rate
-from worker.models.protocol import Generated, GenerativeModel, Sample, StepMetrics
+from worker.models.protocol import Generated, GenerativeModel, Sample, StepMetrics, require_fit
 
 State = list[tuple[Tensor, Tensor]]
 """Hidden and cell state of each layer, [1, B, H] each."""
@@ -29,6 +30,19 @@ SAMPLE_CHARACTERS = 200
 CHEAP_CHARACTERS = 32_768  # of the held-out text that every checkpoint is measured on
 WARM_UP_CHARACTERS = 64  # read before measuring, so that no character is judged without context
 EVALUATION_STREAMS = 64
+MAX_WINDOWS = 8192  # windows measured at most, evenly spread
+
+
+def lstm_layer(inputs: int, units: int) -> nn.LSTM:
+    """Glorot input weights, orthogonal recurrent ones, forget gates that start open (Jozefowicz et al. 2015)."""
+    layer = nn.LSTM(inputs, units)
+    nn.init.xavier_uniform_(layer.weight_ih_l0)
+    nn.init.orthogonal_(layer.weight_hh_l0)
+    nn.init.zeros_(layer.bias_ih_l0)
+    nn.init.zeros_(layer.bias_hh_l0)
+    with torch.no_grad():
+        layer.bias_ih_l0[units : 2 * units] = 1
+    return layer
 
 
 class Lstm(GenerativeModel):
@@ -43,22 +57,8 @@ class Lstm(GenerativeModel):
         self.seed_text = seed_text
         self.embedding = nn.Embedding(len(vocabulary), hyperparameters.embedding) if hyperparameters.embedding else None
         sizes = (hyperparameters.embedding or len(vocabulary), *hyperparameters.layers)
-        self.layers = nn.ModuleList(nn.LSTM(inputs, units) for inputs, units in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(lstm_layer(inputs, units) for inputs, units in pairwise(sizes))
         self.head = nn.Linear(sizes[-1], len(vocabulary))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Glorot input weights, orthogonal recurrent ones, and forget gates that start open (Jozefowicz et al. 2015)."""
-        for layer in self.layers:
-            for name, parameter in layer.named_parameters():
-                if name.startswith("weight_ih"):
-                    nn.init.xavier_uniform_(parameter)
-                elif name.startswith("weight_hh"):
-                    nn.init.orthogonal_(parameter)
-                else:
-                    nn.init.zeros_(parameter)
-            units = layer.hidden_size
-            nn.init.ones_(layer.bias_ih_l0[units : 2 * units])
         nn.init.xavier_uniform_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -66,6 +66,7 @@ class Lstm(GenerativeModel):
     def for_data(cls, hyperparameters: LstmHyperparameters, dataset: Dataset) -> "Lstm":
         """A fresh model with the text's character set."""
         assert isinstance(dataset, TextCorpus)
+        require_fit(check_training, hyperparameters, dataset)
         held_out = dataset.text[dataset.split :]
         seed_text = held_out[held_out.find("\n") + 1 :][: max(hyperparameters.window, 40)] or held_out or dataset.text
         return cls(hyperparameters, "".join(dataset.vocabulary), seed_text)
@@ -101,7 +102,8 @@ class Lstm(GenerativeModel):
         assert isinstance(dataset, TextCorpus)
         hyperparameters = self.hyperparameters
         training_N = dataset.training_ids.to(self.device)
-        self._held_out_N = dataset.ids[dataset.split - WARM_UP_CHARACTERS :].to(self.device)
+        self._warm_up = min(WARM_UP_CHARACTERS, dataset.split)
+        self._held_out_N = dataset.ids[dataset.split - max(self._warm_up, hyperparameters.window) :].to(self.device)
         reader = Streams if hyperparameters.batching == "streams" else Windows
         self._reader: Streams | Windows = reader(training_N, hyperparameters, seed)
         self._training_N = training_N
@@ -191,31 +193,35 @@ class Lstm(GenerativeModel):
     @torch.inference_mode()
     def _held_out_nats(self, characters: int) -> float:
         """Mean nats per character of the held-out text's beginning, read the way the model was trained to."""
+        was_training = self.training
         self.eval()
-        ids_N = self._held_out_N[: WARM_UP_CHARACTERS + characters]
+        window = self.hyperparameters.window
+        before = max(self._warm_up, window)
         if isinstance(self._reader, Windows):
-            places = len(ids_N) - self._reader.window
-            nats = self._window_nats(ids_N, torch.arange(0, places, max(1, places // 8192)))
+            ids_N = self._held_out_N[before - window :][: window + characters]
+            places = len(ids_N) - window
+            nats = self._window_nats(ids_N, torch.arange(0, places, max(1, places // MAX_WINDOWS)))
         else:
-            nats = self._stream_nats(ids_N)
-        self.train()
+            nats = self._stream_nats(self._held_out_N[before - self._warm_up :][: self._warm_up + characters])
+        self.train(was_training)
         return nats
 
     def _stream_nats(self, ids_N: Tensor) -> float:
         """Each of the streams is read in one go, from a little before its first measured character."""
-        measured = len(ids_N) - WARM_UP_CHARACTERS - 1
+        warm_up = self._warm_up
+        measured = len(ids_N) - warm_up - 1
         streams = max(1, min(EVALUATION_STREAMS, measured // WARM_UP_CHARACTERS))
         length = measured // streams
         starts_B = torch.arange(streams, device=ids_N.device) * length
         total = torch.zeros((), device=ids_N.device)
         state: State | None = None
-        for start in range(0, WARM_UP_CHARACTERS + length, 256):
-            size = min(256, WARM_UP_CHARACTERS + length - start)
+        for start in range(0, warm_up + length, 256):
+            size = min(256, warm_up + length - start)
             positions = start + torch.arange(size + 1, device=ids_N.device)[:, None]
             characters_TB = ids_N[positions + starts_B].long()
             with self.autocast():
                 logits_TBV, state = self(characters_TB[:-1], state)
-            counted = slice(max(0, WARM_UP_CHARACTERS - start), None)
+            counted = slice(max(0, warm_up - start), None)
             targets = characters_TB[1:][counted].flatten()
             total += cross_entropy(logits_TBV[counted].flatten(0, 1).float(), targets, reduction="sum")
         return float(total) / (streams * length)
@@ -241,7 +247,13 @@ class Lstm(GenerativeModel):
             samples.append(Sample(name=f"t{temperature:g}", content=text, meta=meta))
         return samples
 
-    def generate(self, sampling: LstmSampling, *, seed: int, dataset: Dataset | None = None) -> Generated:
+    def generate(
+        self,
+        sampling: LstmSampling,
+        *,
+        seed: int,
+        dataset: Dataset | None = None,  # noqa: ARG002 - no sampling of this model reads it
+    ) -> Generated:
         """`n` texts that go on from the prompt, without the prompt itself."""
         check_sampling(self.hyperparameters, sampling, DatasetShape(kind="text"))
         prompt = sampling.prompt if sampling.prompt is not None else self.seed_text

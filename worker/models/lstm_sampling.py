@@ -69,7 +69,7 @@ class CharacterSampler:
         """Start n texts with the same prompt. Logits of what comes after it, [n, V]."""
         for layer in self._layers:
             layer.start(1)
-        logits_NV = np.empty(0, dtype=np.float32)
+        logits_NV: Floats = np.empty((1, len(self.vocabulary)), dtype=np.float32)
         for character in prompt:
             logits_NV = self.advance(np.array([self._ids[character]]))
         for layer in self._layers:
@@ -88,14 +88,17 @@ class _Layer:
     """One LSTM layer: its weights with the gates in order i, f, o, g, those of i, f, o halved, and its state."""
 
     def __init__(self, layer: torch.nn.LSTM) -> None:
+        weights: dict[str, torch.Tensor] = dict(layer.named_parameters())
         units = layer.hidden_size
-        order = torch.cat([torch.arange(2 * units), torch.arange(3 * units, 4 * units), torch.arange(2 * units, 3 * units)])
+        order = torch.cat(
+            [torch.arange(2 * units), torch.arange(3 * units, 4 * units), torch.arange(2 * units, 3 * units)]
+        )
         scale = torch.ones(4 * units)
         scale[: 3 * units] = 0.5
         self._units = units
-        self.input_HG = _gates(layer.weight_ih_l0, order, scale)
-        self._recurrent_HG = _gates(layer.weight_hh_l0, order, scale)
-        self.bias_G = _gates(layer.bias_ih_l0 + layer.bias_hh_l0, order, scale)
+        self.input_HG = _gates(weights["weight_ih_l0"], order, scale)
+        self._recurrent_HG = _gates(weights["weight_hh_l0"], order, scale)
+        self.bias_G = _gates(weights["bias_ih_l0"] + weights["bias_hh_l0"], order, scale)
 
     def start(self, n: int) -> None:
         """Forget everything."""

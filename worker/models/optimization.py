@@ -14,7 +14,7 @@ FINAL_RATE = 0.02  # of the peak, where the cosine ends
 def learning_rate(
     peak: float, step: int, total_steps: int, *, warmup_steps: int, schedule: Literal["cosine", "constant"]
 ) -> float:
-    """The rate of step `step` (0-based): a linear rise, then constant or a cosine that ends at FINAL_RATE of the peak."""
+    """The rate of step `step` (0-based): a linear rise, then constant or a cosine down to FINAL_RATE of the peak."""
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
     if schedule == "constant":

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from shared.model_types.base import Hyperparameters
+from shared.errors import JobFailure, SpecError
+from shared.job_status import ErrorCode
+from shared.model_types.base import Hyperparameters, TrainingCheck
 from worker.data import Dataset
 
 StepMetrics = Mapping[str, Tensor]
-"""Training figures of one step: detached 0-d tensors on the model's device, so that reading them is the loop's choice."""
+"""Training figures of one step: detached 0-d tensors, so that the loop chooses when to wait for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +35,9 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Generated:
-    """What one generation request gives: `texts`, or `images` float32 [N, C, H, W] in [0, 1] shown in rows × columns,
-    or `arrays`: named float32 arrays (latents of `encode`).
+    """What one generation request gives: texts, images or arrays.
 
+    images: float32 [N, C, H, W] in [0, 1], shown in rows × columns. arrays: named float32 arrays (latents of `encode`).
     meta: what it shows, JSON-serialisable; becomes the job's `output`.
     """
 
@@ -133,6 +135,15 @@ class GenerativeModel(nn.Module, ABC):
     @abstractmethod
     def generate(self, sampling: Any, *, seed: int, dataset: Dataset | None = None) -> Generated:
         """Sample. `dataset` is given where the sampling reads real examples (`reconstruct`, `encode`)."""
+
+
+def require_fit(check: TrainingCheck, hyperparameters: Hyperparameters, dataset: Dataset) -> None:
+    """Raises JobFailure(INVALID_DATA) for a dataset that these hyperparameters cannot train on."""
+    try:
+        check(hyperparameters, dataset.shape)
+    except SpecError as error:
+        fields = ", ".join(f"`{field.pointer}`" for field in error.errors)
+        raise JobFailure(ErrorCode.INVALID_DATA, error.detail, f"Change {fields}.") from error
 
 
 @torch.no_grad()
