@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from shared.broker import Kind, NullBroker
+from shared.broker import Broker, Kind
 from shared.db.models import Checkpoint, Model
 from shared.db.session import SessionFactory, transaction
 from shared.errors import JobFailure
@@ -19,15 +19,20 @@ WEIGHTS = hashlib.sha256(b"weights").hexdigest()
 class WorkerHands:
     """Claims jobs and reports about them; trains and draws nothing."""
 
-    def __init__(self, settings: Settings, sessions: SessionFactory, storage: Storage, broker: NullBroker) -> None:
+    def __init__(self, settings: Settings, sessions: SessionFactory, storage: Storage, broker: Broker) -> None:
         self._settings, self._sessions, self._storage, self._broker = settings, sessions, storage, broker
 
     def claim(self, kind: Kind) -> Lease:
         """Take the next job."""
+        lease = self.claim_if_any(kind)
+        assert lease is not None
+        return lease
+
+    def claim_if_any(self, kind: Kind) -> Lease | None:
+        """Take the next job, if there is one."""
         with transaction(self._sessions) as session:
             job = job_queue.claim_next(session, kind, "test-worker")
-            assert job is not None
-            return job_queue.lease_of(job)
+            return job_queue.lease_of(job) if job else None
 
     def report(self, lease: Lease, **values: Any) -> None:
         """Write visible values (`progress`, `metrics`, `device`) to the job."""

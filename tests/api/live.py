@@ -1,0 +1,69 @@
+"""The API as it is run: gunicorn in a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from shared.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A running server. log: what it wrote so far."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def worker(self) -> psutil.Process:
+        """The process that answers requests."""
+        return psutil.Process(self.process.pid).children()[0]
+
+
+@contextmanager
+def serve(settings: Settings) -> Iterator[Server]:
+    """A server on a free port, on the settings' database, Redis and home."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings.home_path.mkdir(parents=True, exist_ok=True)
+    log = settings.home_path / "api.log"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("MIMEO_")},
+        "MIMEO_HOME": str(settings.home_path),
+        "MIMEO_PORT": str(port),
+        "MIMEO_DATABASE_URL": settings.resolved_database_url,
+        "MIMEO_REDIS_URL": settings.resolved_redis_url,
+        "MIMEO_LOG_FORMAT": "json",
+    }
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:app"]
+    with log.open("wb") as stream, subprocess.Popen(command, env=environment, stdout=stream, stderr=stream) as process:
+        server = Server(url=f"http://127.0.0.1:{port}", process=process, log=log)
+        try:
+            _wait_until_it_answers(server)
+            yield server
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+def _wait_until_it_answers(server: Server) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            httpx.get(f"{server.url}/healthz", trust_env=False)
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(server.log.read_text())

@@ -1,0 +1,138 @@
+"""The API keeps to its own OpenAPI document, whatever it is sent: schemathesis against the running server."""
+
+import subprocess
+import sysconfig
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from shared.broker import CeleryBroker
+from shared.db.session import SessionFactory
+from shared.settings import Settings
+from shared.storage import Storage
+from tests.api.live import serve
+from tests.api.worker_hands import WorkerHands
+from tests.servers import Valkey
+
+# Real ids, so that requests reach past 404; and waits that end.
+CONFIG = """
+[generation]
+deterministic = true
+max-examples = 8
+database = "none"
+
+[cache]
+enabled = false
+
+[checks]
+# What the document cannot say (a taken name, a model that is not there, memory) is 422, a body over the limit 413.
+positive_data_acceptance.expected-statuses = ["2xx", "3xx", "404", "409", "413", "416", "422"]
+negative_data_rejection.expected-statuses = ["400", "404", "405", "409", "413", "415", "422"]
+
+[dictionaries]
+waits = {{ values = ["wait=1", "wait=0", "respond-async, wait=1", "wait=soon"] }}
+training_jobs = {{ values = ["{training_job}"] }}
+generation_jobs = {{ values = ["{generation_job}"] }}
+models = {{ values = ["{model}"] }}
+artifacts = {{ values = ["{artifact}"] }}
+
+[parameters]
+"header.Prefer" = {{ dictionary = "waits" }}
+
+[[operations]]
+include-path = "/v1/datasets"
+# A form has text alone: `true` in place of a string arrives as the name "true".
+checks.negative_data_rejection.enabled = false
+
+[[operations]]
+include-path-regex = "^/v1/training-jobs/"
+parameters = {{ "path.id" = {{ dictionary = "training_jobs", probability = 0.8 }} }}
+
+[[operations]]
+include-path-regex = "^/v1/generation-jobs/"
+parameters = {{ "path.id" = {{ dictionary = "generation_jobs", probability = 0.8 }} }}
+
+[[operations]]
+include-path = "/v1/generation-jobs"
+include-method = "POST"
+parameters = {{ "body.model" = {{ dictionary = "models", probability = 0.8 }} }}
+
+[[operations]]
+include-path-regex = "^/v1/models/"
+parameters = {{ "path.id" = {{ dictionary = "models", probability = 0.8 }} }}
+
+[[operations]]
+include-path-regex = "^/v1/artifacts/"
+parameters = {{ "path.id" = {{ dictionary = "artifacts", probability = 0.8 }} }}
+"""
+
+
+@pytest.mark.slow
+def test_no_request_gets_a_server_error_or_an_answer_off_the_document(
+    settings: Settings, database: SessionFactory, storage: Storage, valkey: Valkey, tmp_path: Path
+) -> None:
+    live = settings.model_copy(update={"redis_url": SecretStr(valkey.url)})
+    worker = WorkerHands(live, database, storage, CeleryBroker(live))
+    with serve(live) as server:
+        config = tmp_path / "schemathesis.toml"
+        config.write_text(CONFIG.format(**_rows(server.url, worker)))
+        command = [
+            str(Path(sysconfig.get_path("scripts")) / "schemathesis"),
+            "--config-file",
+            str(config),
+            "run",
+            f"{server.url}/openapi/openapi.json",
+        ]
+        with _drawing(worker):
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        log = server.log.read_text()
+
+    assert done.returncode == 0, done.stdout[-20_000:]
+    assert "Traceback" not in log
+
+
+def _rows(url: str, worker: WorkerHands) -> dict[str, str]:
+    """A training job that left everything it can leave, and a generation job; their ids."""
+    with httpx.Client(base_url=url, trust_env=False) as http:
+        job = http.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).json()
+        lease = worker.claim("training")
+        worker.points(lease, "loss", [3.0, 2.0, 1.0])
+        worker.file(lease, "epoch-0001-grid.png", b"\x89PNG and so on")
+        model = worker.publish(lease)
+        generation = http.post("/v1/generation-jobs", json={"model": model}).json()
+        artifact = http.get(f"/v1/training-jobs/{job['id']}/samples").json()["data"][0]
+    return {
+        "training_job": job["id"],
+        "generation_job": generation["id"],
+        "model": model,
+        "artifact": artifact["id"],
+    }
+
+
+@contextmanager
+def _drawing(worker: WorkerHands) -> Iterator[None]:
+    """A worker that ends every generation job at once."""
+    stop = threading.Event()
+
+    def draw() -> None:
+        while not stop.is_set():
+            lease = worker.claim_if_any("generation")
+            if lease is None:
+                time.sleep(0.02)
+            else:
+                worker.file(lease, "images.png", b"\x89PNG", kind="output")
+                worker.finish(lease, {"width": 28, "height": 28, "rows": 1, "columns": 1})
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,127 @@
+"""The API as a process: what it loads, how much memory it takes, how it answers and stops."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from shared.broker import CeleryBroker
+from shared.db.session import SessionFactory
+from shared.settings import Settings
+from shared.storage import Storage
+from tests.api.live import Server, serve
+from tests.api.worker_hands import WorkerHands
+from tests.servers import Valkey
+
+MEBIBYTE = 1 << 20
+VAE = {"model_type": "vae", "dataset": "digits"}
+
+
+@pytest.fixture
+def live_settings(settings: Settings, valkey: Valkey) -> Settings:
+    return settings.model_copy(update={"redis_url": SecretStr(valkey.url)})
+
+
+@pytest.fixture
+def live_worker(live_settings: Settings, database: SessionFactory, storage: Storage) -> WorkerHands:
+    return WorkerHands(live_settings, database, storage, CeleryBroker(live_settings))
+
+
+@pytest.fixture
+def server(live_settings: Settings, database: SessionFactory) -> Iterator[Server]:
+    with serve(live_settings) as running:
+        yield running
+
+
+@pytest.fixture
+def http(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+        yield client
+
+
+def test_importing_the_application_loads_no_torch_and_stays_small(tmp_path: Path) -> None:
+    program = """
+import sys, psutil, json
+import api.wsgi
+heavy = {"torch", "torchvision", "numpy", "sklearn", "scipy", "worker"} & set(sys.modules)
+print(json.dumps({"heavy": sorted(heavy), "rss": psutil.Process().memory_info().rss}))
+"""
+    environment = {"MIMEO_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+
+    seen = json.loads(done.stdout)
+    assert seen["heavy"] == []
+    assert seen["rss"] < 150 * MEBIBYTE
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_server_stays_under_150_mebibytes_after_many_requests(server: Server, http: httpx.Client) -> None:
+    for _ in range(50):
+        assert http.post("/v1/training-jobs", json=VAE).status_code == 202
+        assert http.get("/v1/training-jobs?limit=100").status_code == 200
+        assert http.get("/openapi/openapi.json").status_code == 200
+        assert http.get("/metrics").status_code == 200
+
+    assert server.worker().memory_info().rss < 150 * MEBIBYTE
+
+
+def test_waiting_request_is_answered_as_soon_as_a_worker_publishes_the_end(
+    http: httpx.Client, live_settings: Settings, live_worker: WorkerHands
+) -> None:
+    broker = CeleryBroker(live_settings)
+    http.post("/v1/training-jobs", json=VAE)
+    model = live_worker.publish(live_worker.claim("training"))
+    finished_at: list[float] = []
+
+    def draw() -> None:
+        while broker.depth("generation") == 0:
+            time.sleep(0.002)
+        time.sleep(2.0)  # long enough for looks at the database to have become rare
+        live_worker.finish(live_worker.claim("generation"))
+        finished_at.append(time.monotonic())
+
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    response = http.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "wait=20"})
+    answered_at = time.monotonic()
+    drawing.join()
+
+    assert (response.status_code, response.json()["status"]) == (200, "succeeded")
+    assert answered_at - finished_at[0] < 0.2
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_requests_are_logged_as_json_with_their_id(server: Server, http: httpx.Client) -> None:
+    request_id = http.get("/v1/models/mdl_1").headers["X-Request-Id"]
+
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+    (line,) = [line for line in lines if line.get("request_id") == request_id]
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/v1/models/mdl_1", 404)
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_server_that_is_told_to_stop_answers_what_it_is_working_on(
+    server: Server, http: httpx.Client, live_worker: WorkerHands
+) -> None:
+    http.post("/v1/training-jobs", json=VAE)
+    model = live_worker.publish(live_worker.claim("training"))
+    answers: list[httpx.Response] = []
+
+    def wait() -> None:
+        answers.append(http.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "wait=3"}))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    time.sleep(1.0)
+    server.process.terminate()
+    waiting.join()
+
+    assert server.process.wait(15) == 0
+    assert [answer.status_code for answer in answers] == [202]
