@@ -28,16 +28,13 @@ def postgresql_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_template(postgresql_server: str) -> Iterator[str]:
-    """Name of a database with all tables and no rows, to copy."""
-    name = f"template_{uuid4().hex}"
-    with _maintenance(postgresql_server) as maintenance:
-        _execute(maintenance, f"CREATE DATABASE {name}")
-        engine = create_engine(_url_of(postgresql_server, name))
+def postgresql_tables(postgresql_server: str) -> Iterator[str]:
+    """URL of a database with all tables, which one test after another uses."""
+    with _new_database(postgresql_server) as url:
+        engine = create_engine(url)
         Base.metadata.create_all(engine)
         engine.dispose()
-        yield name
-        _execute(maintenance, f"DROP DATABASE {name} WITH (FORCE)")
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +57,7 @@ def empty_database_url(request: pytest.FixtureRequest, database_kind: str, tmp_p
     if database_kind == "sqlite":
         yield f"sqlite:///{tmp_path / 'home' / 'empty.db'}"
         return
-    with _new_database(request.getfixturevalue("postgresql_server"), template="template1") as url:
+    with _new_database(request.getfixturevalue("postgresql_server")) as url:
         yield url
 
 
@@ -71,14 +68,13 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> Iterator[str]:
-    """URL of a database with all tables and no rows."""
+def database_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> str:
+    """URL of a database with no rows; on PostgreSQL it has its tables, on SQLite `engine` makes them."""
     if database_kind == "sqlite":
-        yield f"sqlite:///{tmp_path / 'home' / 'mimeo.db'}"
-        return
-    server = request.getfixturevalue("postgresql_server")
-    with _new_database(server, template=request.getfixturevalue("postgresql_template")) as url:
-        yield url
+        return f"sqlite:///{tmp_path / 'home' / 'mimeo.db'}"
+    url: str = request.getfixturevalue("postgresql_tables")
+    _empty(url)
+    return url
 
 
 @pytest.fixture
@@ -134,12 +130,25 @@ def broker() -> NullBroker:
     return NullBroker()
 
 
+def _empty(url: str) -> None:
+    """Remove every row, and whatever connections an earlier test left behind."""
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    _execute(
+        engine,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    _execute(engine, f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+    engine.dispose()
+
+
 @contextmanager
-def _new_database(server: str, *, template: str) -> Iterator[str]:
+def _new_database(server: str) -> Iterator[str]:
     """A PostgreSQL database that is there within the block; gives its URL."""
     name = f"test_{uuid4().hex}"
     with _maintenance(server) as maintenance:
-        _execute(maintenance, f"CREATE DATABASE {name} TEMPLATE {template}")
+        _execute(maintenance, f"CREATE DATABASE {name}")
         yield _url_of(server, name)
         _execute(maintenance, f"DROP DATABASE {name} WITH (FORCE)")
 

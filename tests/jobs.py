@@ -1,0 +1,59 @@
+"""Jobs and leases for tests, made through the services."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from shared.db.models import Job
+from shared.db.session import SessionFactory, reading, transaction
+from shared.job_status import JobStatus
+from shared.services import job_queue, training_jobs
+from shared.services.job_queue import Lease
+from shared.settings import Settings
+from shared.specs import parse_training
+
+
+def submit(session: Session, settings: Settings, **body: Any) -> str:
+    """A queued training job on the data that is always there; returns its id."""
+    request = parse_training({"model_type": "vae", "dataset": "digits", "seed": 7, **body})
+    return training_jobs.submit(session, request, settings=settings).id
+
+
+def submitted(database: SessionFactory, settings: Settings, **body: Any) -> str:
+    """`submit` in a transaction of its own."""
+    with transaction(database) as session:
+        return submit(session, settings, **body)
+
+
+def claimed(database: SessionFactory, kind: str = "training", worker: str = "wrk_test") -> Lease | None:
+    """Claim the first due job in a transaction of its own."""
+    with transaction(database) as session:
+        job = job_queue.claim_next(session, kind, worker)
+        return job_queue.lease_of(job) if job else None
+
+
+def running(database: SessionFactory, settings: Settings, **body: Any) -> Lease:
+    """A job that was submitted and claimed."""
+    submitted(database, settings, **body)
+    lease = claimed(database)
+    assert lease is not None
+    return lease
+
+
+def look(database: SessionFactory, job_id: str) -> Job:
+    """A job as its row is now."""
+    with reading(database) as session:
+        return session.get_one(Job, job_id)
+
+
+def set_values(database: SessionFactory, job_id: str, **values: Any) -> None:
+    """Put a job into a state that takes time to reach."""
+    with transaction(database) as session:
+        job = session.get_one(Job, job_id)
+        for name, value in values.items():
+            setattr(job, name, value)
+
+
+def status_of(database: SessionFactory, job_id: str) -> JobStatus:
+    """A job's status now."""
+    return look(database, job_id).status
