@@ -6,13 +6,13 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from client.http import Client
 from tests.acceptance.stack import free_port
 from tests.stack.processes import ROOT, Up, eventually, is_alive, pid_of, processes_of
 
@@ -130,12 +130,13 @@ def test_stop_signal_stops_everything_in_order_and_leaves_nothing(tmp_path: Path
 
 
 @pytest.mark.parametrize("victims", [("up",), ("supervisord",), ("up", "supervisord")], ids="-and-".join)
-def test_kill_leaves_no_process_and_the_home_can_be_used_again(tmp_path: Path, victims: tuple[str, ...]) -> None:
+def test_kill_amid_training_leaves_no_process_and_the_home_can_be_used_again(tmp_path: Path, victims: tuple[str, ...]) -> None:
     with Up(tmp_path / "home", free_port()) as up:
         up.ready()
         assert eventually(lambda: runs_completely(up))
-        # A worker that is still importing has no handlers yet; one that is settled is the harder case.
-        time.sleep(1)
+        with Client(up.url) as client:
+            client.train({"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 5000}})
+        assert eventually(lambda: any("worker.train" in command for command in processes_of(up.home).values()))
         pids = {"up": up.process.pid, "supervisord": pid_of(up.home, "supervisor.supervisord")}
         for victim in victims:
             os.kill(pids[victim], signal.SIGKILL)

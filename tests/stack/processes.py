@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from shared.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -21,15 +23,20 @@ def is_alive(pid: int) -> bool:
 
 
 def processes_of(home: Path) -> dict[int, str]:
-    """Command lines of every live process whose MIMEO_HOME is `home`, whoever its parent is."""
+    """Command lines of every live process whose MIMEO_HOME is `home`, whoever its parent is.
+
+    Valkey writes its title over its environment, and names its socket there.
+    """
     found = {}
+    socket = str(Settings(home=home).redis_socket)
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             environment = (entry / "environ").read_bytes().split(b"\0")
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
-        if f"MIMEO_HOME={home}".encode() in environment and is_alive(int(entry.name)):
+        belongs = f"MIMEO_HOME={home}".encode() in environment or socket in command
+        if belongs and is_alive(int(entry.name)):
             found[int(entry.name)] = command.strip()
     return found
 

@@ -1,0 +1,139 @@
+"""The `mimeo` command against a real stack."""
+
+import io
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.acceptance.stack import Stack
+from tests.stack.processes import ROOT
+
+pytestmark = pytest.mark.acceptance
+
+TINY = ("train", "vae", "--dataset", "digits", "--set", "epochs=2", "--set", "examples_per_epoch=2000", "--seed", "7")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "client.cli", *arguments]
+
+
+def mimeo(stack: Stack, cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    env = {**stack.env(), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command(*arguments), env=env, cwd=cwd, capture_output=True, text=True, timeout=110, check=False
+    )
+
+
+def on_a_terminal(stack: Stack, cwd: Path, *arguments: str) -> tuple[int, str]:
+    """Run `mimeo` on a pseudo-terminal with 24-bit colour; its exit status and everything it drew."""
+    env = {**stack.env(), "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    env |= {"COLUMNS": "120", "LINES": "40"}
+    env.pop("NO_COLOR", None)
+    master, slave = pty.openpty()
+    process = subprocess.Popen(command(*arguments), env=env, cwd=cwd, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    drawn = bytearray()
+    deadline = time.monotonic() + 110
+    while time.monotonic() < deadline:
+        if select.select([master], [], [], 0.5)[0]:
+            try:
+                drawn += os.read(master, 65536)
+            except OSError:  # the other end is closed: the command has ended
+                break
+        elif process.poll() is not None:
+            break
+    os.close(master)
+    return process.wait(10), drawn.decode(errors="replace")
+
+
+@pytest.fixture(scope="module")
+def model(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small VAE, trained through the command line."""
+    folder = tmp_path_factory.mktemp("train")
+    done = mimeo(stack, folder, *TINY, "--name", "piped", "--follow", "--json", "--out", "samples")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines[-1]["job"]["status"] == "succeeded"
+    samples = [line for line in lines if line["type"] == "sample"]
+    assert {sample["sample"]["epoch"] for sample in samples} == {1, 2}
+    for sample in samples:
+        Image.open(folder / sample["path"]).verify()
+    model: str = lines[-1]["job"]["model"]
+    return model
+
+
+def test_training_on_a_terminal_shows_progress_and_draws_the_samples(stack: Stack, tmp_path: Path) -> None:
+    status, drawn = on_a_terminal(stack, tmp_path, *TINY, "--follow")
+    assert status == 0, drawn
+    for part in ("epoch", "loss", "succeeded", "▀", "mimeo generate mdl_"):
+        assert part in drawn
+    assert len(list((tmp_path / "samples").rglob("*.png"))) == 2
+
+
+def test_generated_grid_is_written_to_the_file(stack: Stack, model: str, tmp_path: Path) -> None:
+    done = mimeo(stack, tmp_path, "generate", model, "--mode", "grid", "--points", "4", "--out", "grid.png")
+    assert (done.returncode, done.stdout) == (0, "grid.png\n")
+    piped = subprocess.run(
+        command("generate", model, "--mode", "grid", "--points", "4", "--out", "-"),
+        env={**stack.env(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    with Image.open(tmp_path / "grid.png") as saved, Image.open(io.BytesIO(piped.stdout)) as streamed:
+        assert saved.size == streamed.size
+        assert saved.width >= 4 * 28
+
+
+def test_job_and_model_can_be_listed_and_shown(stack: Stack, model: str, tmp_path: Path) -> None:
+    (listed,) = [
+        line.split("\t") for line in mimeo(stack, tmp_path, "models").stdout.splitlines() if line.startswith(model)
+    ]
+    assert listed[1:4] == ["piped", "vae", "digits"]
+    shown = json.loads(mimeo(stack, tmp_path, "show", model, "--json").stdout)
+    job = mimeo(stack, tmp_path, "show", shown["training_job"])
+    assert job.returncode == 0
+    for part in ("succeeded", "epoch 2/2", "History", "Checkpoints", "ckp_"):
+        assert part in job.stdout
+    kinds = {line.split("\t")[0] for line in mimeo(stack, tmp_path, "workers").stdout.splitlines()[1:]}
+    assert kinds == {"training", "generation"}
+
+
+def test_wrong_hyperparameter_is_answered_with_the_right_one(stack: Stack, tmp_path: Path) -> None:
+    done = mimeo(stack, tmp_path, "train", "vae", "--set", "epocs=3")
+    assert done.returncode == 2
+    assert "hyperparameters.epocs" in done.stderr
+    assert "epochs" in done.stderr
+
+
+def test_cancelled_job_ends_its_follower_with_status_1(stack: Stack, tmp_path: Path) -> None:
+    job_id = mimeo(stack, tmp_path, "train", "vae", "--dataset", "digits", "--set", "epochs=5000").stdout.strip()
+    env = {**stack.env(), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command("follow", job_id), env=env, cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as follower:
+        assert mimeo(stack, tmp_path, "cancel", job_id).returncode == 0
+        _, remarks = follower.communicate(timeout=60)
+    assert follower.returncode == 1
+    assert "cancelled" in remarks
+
+
+def test_own_text_is_uploaded_once_and_listed(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "rhymes.txt").write_text("one two, buckle my shoe\n" * 500)
+    assert mimeo(stack, tmp_path, "datasets", "add", "rhymes", "rhymes.txt").returncode == 0
+    assert "rhymes" in mimeo(stack, tmp_path, "datasets").stdout
+    again = mimeo(stack, tmp_path, "datasets", "add", "rhymes", "rhymes.txt")
+    assert again.returncode == 2
+    assert "rhymes" in again.stderr
+    (tmp_path / "latin1.txt").write_bytes("café ".encode("latin-1") * 500)
+    wrong = mimeo(stack, tmp_path, "datasets", "add", "latin1", "latin1.txt")
+    assert wrong.returncode == 2
+    assert "byte" in wrong.stderr
