@@ -7,10 +7,10 @@ from sqlalchemy.orm import Session
 from shared.db.models import Job
 from shared.db.session import SessionFactory, reading, transaction
 from shared.job_status import JobStatus
-from shared.services import job_queue, training_jobs
+from shared.services import control, generation_jobs, job_queue, training_jobs
 from shared.services.job_queue import Lease
 from shared.settings import Settings
-from shared.specs import parse_training
+from shared.specs import parse_generation, parse_training
 
 
 def submit(session: Session, settings: Settings, **body: Any) -> str:
@@ -57,3 +57,15 @@ def set_values(database: SessionFactory, job_id: str, **values: Any) -> None:
 def status_of(database: SessionFactory, job_id: str) -> JobStatus:
     """A job's status now."""
     return look(database, job_id).status
+
+
+def generated(database: SessionFactory, settings: Settings, **body: Any) -> str:
+    """A queued generation job, in a transaction of its own; returns its id."""
+    with transaction(database) as session:
+        return generation_jobs.submit(session, parse_generation(body), settings=settings).id
+
+
+def cancel(database: SessionFactory, job_id: str) -> JobStatus:
+    """Ask for a job's end, in a transaction of its own."""
+    with transaction(database) as session:
+        return control.cancel(session, job_id)

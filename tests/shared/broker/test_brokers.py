@@ -1,0 +1,153 @@
+"""Hints and news of finished jobs: on a real Valkey, and inside one process."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from pydantic import SecretStr
+
+from shared.broker import Broker, CeleryBroker, NullBroker
+from shared.broker.celery_settings import make_celery
+from shared.job_status import Priority
+from shared.settings import Settings
+from tests.servers import Valkey
+
+
+def settings_for(url: str, home: Path) -> Settings:
+    return Settings(home=home, redis_url=SecretStr(url))
+
+
+@pytest.fixture
+def redis_settings(valkey: Valkey, tmp_path: Path) -> Settings:
+    return settings_for(valkey.url, tmp_path)
+
+
+@pytest.fixture(params=["null", "celery"])
+def any_broker(request: pytest.FixtureRequest) -> Broker:
+    if request.param == "null":
+        return NullBroker()
+    return CeleryBroker(request.getfixturevalue("redis_settings"))
+
+
+def test_hints_are_counted_by_kind(any_broker: Broker) -> None:
+    for priority in Priority:
+        assert any_broker.send("training", f"trn_{priority}", priority)
+    assert any_broker.send("generation", "gen_1", Priority.HIGH)
+
+    assert (any_broker.depth("training"), any_broker.depth("generation")) == (3, 1)
+    assert any_broker.ping()
+
+
+def test_a_waiter_hears_of_an_end_published_while_it_waits(any_broker: Broker) -> None:
+    with any_broker.wait_done("trn_1") as waiter:
+        assert not waiter.wait(0.02)
+        threading.Timer(0.1, any_broker.publish_done, ["trn_1"]).start()
+        started = time.monotonic()
+        assert waiter.wait(5)
+    assert time.monotonic() - started < 2
+
+
+def test_a_waiter_hears_of_an_end_published_before_it_waits_but_after_it_listens(any_broker: Broker) -> None:
+    with any_broker.wait_done("trn_1") as waiter:
+        any_broker.publish_done("trn_1")
+        assert waiter.wait(5)
+
+
+def test_a_waiter_does_not_hear_of_other_jobs(any_broker: Broker) -> None:
+    with any_broker.wait_done("trn_1") as waiter:
+        any_broker.publish_done("trn_2")
+        assert not waiter.wait(0.1)
+
+
+def test_a_worker_gets_hints_by_priority(redis_settings: Settings) -> None:
+    broker = CeleryBroker(redis_settings)
+    for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH):
+        broker.send("training", f"trn_{priority}", priority)
+
+    app = make_celery(redis_settings, worker_kind="training")
+    assert [message["args"] for message in received(app, 3)] == [["trn_high"], ["trn_normal"], ["trn_low"]]
+    assert broker.depth("training") == 0
+
+
+def received(app: Celery, count: int) -> Iterator[dict[str, Any]]:
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        for _ in range(count):
+            message = channel.basic_get("training", no_ack=True)
+            assert message is not None
+            arguments, _, _ = message.decode()
+            yield {"args": arguments, "task": message.headers["task"]}
+
+
+def test_the_message_is_a_small_hint(redis_settings: Settings, valkey: Valkey) -> None:
+    broker = CeleryBroker(redis_settings)
+    broker.send("training", "trn_1", Priority.HIGH)
+
+    with valkey.client() as client:
+        keys = {key.decode() for key in client.scan_iter("*")}
+        assert "mimeo:training" in keys
+        assert all(key.startswith("mimeo:") for key in keys)
+        assert client.llen("mimeo:training") == 1
+    [message] = received(make_celery(redis_settings, worker_kind="training"), 1)
+    assert message == {"args": ["trn_1"], "task": "mimeo.training"}
+
+
+def test_without_redis_nothing_raises_and_nothing_takes_long(tmp_path: Path) -> None:
+    for url in (f"unix://{tmp_path / 'nobody.sock'}", "redis://127.0.0.1:1/0"):
+        broker = CeleryBroker(settings_for(url, tmp_path))
+        started = time.monotonic()
+        assert not broker.send("training", "trn_1", Priority.NORMAL)
+        assert not broker.send("training", "trn_2", Priority.NORMAL)
+        assert broker.depth("training") is None
+        assert not broker.publish_done("trn_1")
+        assert not broker.ping()
+        with broker.wait_done("trn_1") as waiter:
+            assert not waiter.wait(0.1)
+        assert time.monotonic() - started < 4
+
+
+def test_a_redis_that_does_not_answer_costs_about_a_second(redis_settings: Settings, valkey: Valkey) -> None:
+    broker = CeleryBroker(redis_settings)
+    assert broker.send("training", "trn_1", Priority.NORMAL)
+    valkey.freeze()
+    try:
+        started = time.monotonic()
+        assert not broker.send("training", "trn_2", Priority.NORMAL)
+        assert time.monotonic() - started < 3
+    finally:
+        valkey.thaw()
+
+
+def test_a_broker_recovers_when_redis_comes_back(redis_settings: Settings, valkey: Valkey) -> None:
+    broker = CeleryBroker(redis_settings)
+    assert broker.send("training", "trn_1", Priority.NORMAL)
+    valkey.kill()
+    assert not broker.send("training", "trn_2", Priority.NORMAL)
+    valkey.start()
+
+    deadline = time.monotonic() + 5
+    while not broker.send("training", "trn_3", Priority.NORMAL):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert broker.depth("training") == 1
+
+
+def test_a_broker_that_is_down_takes_nothing() -> None:
+    broker = NullBroker()
+    broker.is_up = False
+    assert not broker.send("training", "trn_1", Priority.NORMAL)
+    assert not broker.publish_done("trn_1")
+    assert (broker.depth("training"), broker.sent, broker.ping()) == (None, [], False)
+
+
+def test_the_null_broker_gives_hints_by_priority_and_can_lose_them() -> None:
+    broker = NullBroker()
+    for job_id, priority in [("a", Priority.LOW), ("b", Priority.HIGH), ("c", Priority.HIGH)]:
+        broker.send("training", job_id, priority)
+    taken = [broker.take("training"), broker.take("generation")]
+    broker.flush()
+    assert [hint and hint.job_id for hint in taken] == ["b", None]
+    assert broker.take("training") is None

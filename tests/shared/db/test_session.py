@@ -1,0 +1,145 @@
+"""Engines and transactions on both databases."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from shared.db.clock import db_now
+from shared.db.models import Job, Worker
+from shared.db.session import SessionFactory, is_away, make_engine, reading, session_factory, transaction
+from shared.errors import SetupError, Unavailable
+from shared.job_status import JobStatus
+from shared.services import health
+from shared.settings import Settings
+from tests import jobs
+
+
+def worker(name: str) -> Worker:
+    return Worker(id=name, kind="training", host="h", pid=1, device="cpu")
+
+
+def test_a_transaction_commits_at_its_end_and_rolls_back_on_an_exception(database: SessionFactory) -> None:
+    with transaction(database) as session:
+        session.add(worker("kept"))
+
+    def fail() -> None:
+        with transaction(database) as session:
+            session.add(worker("dropped"))
+            session.flush()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    with reading(database) as session:
+        assert session.scalars(select(Worker.id)).all() == ["kept"]
+
+
+def test_the_database_s_clock_moves_within_a_transaction_and_is_utc(database: SessionFactory) -> None:
+    with transaction(database) as session:
+        first = session.execute(select(db_now())).scalar_one()
+        time.sleep(0.02)
+        second = session.execute(select(db_now())).scalar_one()
+    assert timedelta(milliseconds=15) <= second - first < timedelta(seconds=5)
+    assert abs(datetime.now(UTC) - second) < timedelta(seconds=5)
+
+
+def test_a_status_comes_back_as_a_status_and_json_null_as_null(database: SessionFactory, settings: Settings) -> None:
+    job_id = jobs.submitted(database, settings)
+    job = jobs.look(database, job_id)
+    assert type(job.status) is JobStatus
+    with reading(database) as session:
+        assert session.scalars(select(Job.id).where(Job.error.is_(None), Job.output.is_(None))).all() == [job_id]
+
+
+def test_two_writers_take_turns(database: SessionFactory) -> None:
+    with transaction(database) as session:
+        session.add(worker("w"))
+
+    def add_ten() -> None:
+        for _ in range(10):
+            with transaction(database) as session:
+                row = session.get_one(Worker, "w", with_for_update=True)
+                row.jobs_done += 1
+
+    threads = [threading.Thread(target=add_ten) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with reading(database) as session:
+        assert session.get_one(Worker, "w").jobs_done == 40
+
+
+def test_a_reader_does_not_wait_for_a_writer_that_has_not_committed(database: SessionFactory) -> None:
+    with transaction(database) as writing:
+        writing.add(worker("w"))
+        writing.flush()
+        started = time.monotonic()
+        with reading(database) as session:
+            assert session.scalars(select(Worker)).all() == []
+    assert time.monotonic() - started < 2
+
+
+def test_foreign_keys_hold(database: SessionFactory) -> None:
+    statement = text(
+        "INSERT INTO job_events (job_id, type, attempt, message, data, created_at) "
+        "VALUES ('nobody', 't', 0, 'm', '{}', 0)"
+    )
+    with pytest.raises(IntegrityError) as caught, transaction(database) as session:
+        session.execute(statement)
+    assert not is_away(caught.value)
+
+
+def test_a_database_that_is_away_is_told_from_a_mistake(tmp_path: Path) -> None:
+    gone = Settings(home=tmp_path, database_url=SecretStr("postgresql://127.0.0.1:1/nothing"))
+    engine = make_engine(gone)
+    with pytest.raises(OperationalError) as caught, engine.connect():
+        pass
+    assert is_away(caught.value)
+    assert not is_away(ValueError())
+    with pytest.raises(Unavailable):
+        health.ping(session_factory(engine))
+
+
+def test_a_healthy_database_answers(database: SessionFactory) -> None:
+    health.ping(database)
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "sqlite:///:memory:", "nonsense"])
+def test_a_database_that_mimeo_cannot_use_is_a_set_up_error(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SetupError, match="MIMEO_DATABASE_URL"):
+        make_engine(Settings(home=tmp_path, database_url=SecretStr(url)))
+
+
+def test_a_folder_that_cannot_be_made_is_a_set_up_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SetupError, match="cannot be made"):
+        make_engine(Settings(home=tmp_path / "file"))
+
+
+def test_sqlite_waits_for_a_lock_instead_of_failing(tmp_path: Path) -> None:
+    engine: Engine = make_engine(Settings(home=tmp_path))
+    factory = session_factory(engine)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE t (x INTEGER)"))
+    is_locked = threading.Event()
+
+    def hold_the_lock() -> None:
+        with engine.begin() as connection:
+            connection.execute(text("INSERT INTO t VALUES (1)"))
+            is_locked.set()
+            time.sleep(1.0)
+
+    holder = threading.Thread(target=hold_the_lock)
+    holder.start()
+    is_locked.wait()
+    with transaction(factory) as session:
+        assert session.execute(text("SELECT count(*) FROM t")).scalar_one() == 1
+    holder.join()
+    engine.dispose()

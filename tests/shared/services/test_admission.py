@@ -1,0 +1,156 @@
+"""Requests that only the registries, the database or the machine can judge."""
+
+from typing import Any
+
+import pytest
+
+from shared.db.models import Checkpoint
+from shared.db.session import SessionFactory, transaction
+from shared.errors import SpecError
+from shared.ids import new_id
+from shared.services import admission, datasets, generation_jobs, training_jobs
+from shared.settings import Settings
+from shared.specs import parse_generation, parse_training
+from shared.storage import Storage
+from tests import jobs
+
+TEXT = b"To be, or not to be, that is the question. " * 40
+
+
+def refused(database: SessionFactory, settings: Settings, **body: Any) -> tuple[str, str]:
+    """Pointer and detail of the one thing wrong with a training request."""
+    with pytest.raises(SpecError) as caught, transaction(database) as session:
+        training_jobs.submit(session, parse_training(body), settings=settings)
+    [error] = caught.value.errors
+    return error.pointer, error.detail
+
+
+def refused_generation(database: SessionFactory, settings: Settings, **body: Any) -> tuple[str, str]:
+    with pytest.raises(SpecError) as caught, transaction(database) as session:
+        generation_jobs.submit(session, parse_generation(body), settings=settings)
+    [error] = caught.value.errors
+    return error.pointer, error.detail
+
+
+def checkpointed(database: SessionFactory, settings: Settings, **body: Any) -> tuple[str, str]:
+    """Ids of a training job and of its checkpoint."""
+    job_id = jobs.submitted(database, settings, **body)
+    row = Checkpoint(
+        id=new_id("ckp"), job_id=job_id, epoch=1, step=5, storage_key="k", sha256="0" * 64, size=1, is_best=True
+    )
+    with transaction(database) as session:
+        session.add(row)
+    return job_id, row.id
+
+
+def test_a_job_keeps_everything_resolved(database: SessionFactory, settings: Settings) -> None:
+    body = {"model_type": "vae", "preset": "book", "hyperparameters": {"epochs": 3}, "metadata": {"team": "a"}}
+    with transaction(database) as session:
+        job = training_jobs.submit(session, parse_training(body), settings=settings)
+
+    assert job.spec["dataset"] == "fashion-mnist"
+    assert job.spec["preset"] == "book"
+    assert job.spec["hyperparameters"]["epochs"] == 3
+    assert job.spec["hyperparameters"]["batch_size"] == 256
+    assert job.spec["init_from"] is None
+    assert job.labels == {"team": "a"}
+    assert 0 <= job.seed < 2**31
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "words"),
+    [
+        ({"model_type": "vea"}, "/model_type", "vae"),
+        ({"model_type": "vae", "preset": "bok"}, "/preset", 'Did you mean "book"?'),
+        ({"model_type": "vae", "dataset": "fashon-mnist"}, "/dataset", 'Did you mean "fashion-mnist"?'),
+        ({"model_type": "vae", "dataset": "shakespeare"}, "/dataset", "learns from images; shakespeare is text"),
+        ({"model_type": "lstm", "dataset": "mnist"}, "/dataset", "learns from text; mnist is images"),
+        ({"model_type": "vae", "dataset": "a\u2028b"}, "/dataset", "There is no dataset"),
+        ({"model_type": "vae", "hyperparameters": {"epoch": 1}}, "/hyperparameters/epoch", 'Did you mean "epochs"?'),
+        ({"model_type": "vae", "hyperparameters": {"epochs": 0}}, "/hyperparameters/epochs", "greater than or equal"),
+        ({"model_type": "vae", "init_from": "mdl_" + "0" * 26}, "/init_from", "There is no model"),
+        ({"model_type": "vae", "init_from": "ckp_" + "0" * 26}, "/init_from", "There is no checkpoint"),
+    ],
+)
+def test_a_wrong_training_request_is_told_where_and_what_to_change(
+    database: SessionFactory, settings: Settings, body: dict[str, Any], pointer: str, words: str
+) -> None:
+    at, detail = refused(database, settings, **body)
+    assert at == pointer
+    assert words in detail
+
+
+def test_a_job_that_needs_more_memory_than_a_worker_has_is_told_how_much(
+    database: SessionFactory, settings: Settings
+) -> None:
+    small = settings.model_copy(update={"worker_memory_bytes": 64 << 20})
+    huge = {"hidden": [8192, 8192, 8192], "batch_size": 16384}
+
+    at, detail = refused(database, small, model_type="vae", dataset="digits", hyperparameters=huge)
+
+    assert at == "/hyperparameters"
+    assert "GiB of memory and a worker has 0.06 GiB" in detail
+
+
+def test_the_memory_limit_is_the_machine_s_where_none_is_set(settings: Settings) -> None:
+    assert admission.memory_limit(settings) > 256 << 20
+    assert admission.memory_limit(settings.model_copy(update={"worker_memory_bytes": 7})) == 7
+
+
+def test_an_uploaded_text_can_be_learned_from(database: SessionFactory, settings: Settings, storage: Storage) -> None:
+    stored = datasets.store_text(storage, name="hamlet", data=TEXT, settings=settings)
+    with transaction(database) as session:
+        datasets.add_upload(session, stored)
+
+    with transaction(database) as session:
+        request = parse_training({"model_type": "lstm", "dataset": "hamlet"})
+        assert training_jobs.submit(session, request, settings=settings).spec["dataset"] == "hamlet"
+    at, detail = refused(database, settings, model_type="lstm", dataset="hamlot")
+    assert (at, detail) == ("/dataset", 'There is no dataset "hamlot". Did you mean "hamlet"?')
+    assert refused(database, settings, model_type="vae", dataset="hamlet")[0] == "/dataset"
+
+
+def test_a_job_can_start_from_a_checkpoint_of_its_own_model_type(database: SessionFactory, settings: Settings) -> None:
+    _, checkpoint = checkpointed(database, settings)
+
+    job_id = jobs.submitted(database, settings, init_from=checkpoint)
+
+    assert jobs.look(database, job_id).spec["init_from"] == {"id": checkpoint, "checkpoint_id": checkpoint}
+    at, detail = refused(database, settings, model_type="acgan", dataset="digits", init_from=checkpoint)
+    assert (at, detail) == ("/init_from", f"{checkpoint} is a vae; this job trains a acgan.")
+
+
+def test_a_generation_resolves_the_checkpoint_it_will_read(database: SessionFactory, settings: Settings) -> None:
+    job_id, checkpoint = checkpointed(database, settings)
+    for reference in (job_id, checkpoint):
+        spec = jobs.look(database, jobs.generated(database, settings, model=reference)).spec
+        assert (spec["model"], spec["checkpoint_id"], spec["format"]) == (reference, checkpoint, "png")
+        assert spec["sampling"]["mode"] == "random"
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "words"),
+    [
+        ({"format": "jpeg"}, "/format", "png, npy"),
+        ({"sampling": {"mode": "gird"}}, "/sampling", "grid"),
+        ({"sampling": {"mode": "grid", "pionts": 3}}, "/sampling/pionts", 'Did you mean "points"?'),
+        ({"sampling": {"n": 0}}, "/sampling/n", "greater than or equal"),
+        ({"sampling": {"mode": "latent", "z": [1.0, 2.0, 3.0]}}, "/sampling/z", "2 numbers"),
+    ],
+)
+def test_a_wrong_generation_request_is_told_where_and_what_to_change(
+    database: SessionFactory, settings: Settings, changes: dict[str, Any], pointer: str, words: str
+) -> None:
+    _, checkpoint = checkpointed(database, settings)
+    at, detail = refused_generation(database, settings, model=checkpoint, **changes)
+    assert at == pointer
+    assert words in detail
+
+
+def test_a_training_job_without_a_checkpoint_cannot_be_sampled_yet(
+    database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    assert "no checkpoint yet" in refused_generation(database, settings, model=job_id)[1]
+    for unknown in ("mdl_" + "0" * 26, "ckp_" + "0" * 26, "trn_" + "0" * 26):
+        assert "There is no" in refused_generation(database, settings, model=unknown)[1]

@@ -1,0 +1,147 @@
+"""Durable files: complete when they are there, whatever kills the writer."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from shared.errors import NotFound, SetupError
+from shared.storage import Storage
+
+
+@pytest.fixture(params=["file", "memory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    """A local store, and one that is reached through fsspec alone, as object stores are."""
+    if request.param == "file":
+        yield Storage.open_url(f"file://{tmp_path / 'store'}")
+        return
+    yield Storage.open_url("memory://bucket/store")
+    fsspec.filesystem("memory").store.clear()
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Storage:
+    return Storage.open_url(f"file://{tmp_path / 'store'}")
+
+
+def test_what_is_put_can_be_read_back(storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"from a file")
+    storage.put_file(tmp_path / "a.bin", "jobs/1/a.bin")
+    storage.put_bytes(b"from memory", "jobs/1/b.bin")
+
+    assert storage.read_bytes("jobs/1/a.bin") == b"from a file"
+    with storage.open("jobs/1/b.bin") as stream:
+        assert stream.read(4) == b"from"
+    assert storage.exists("jobs/1/a.bin")
+    assert not storage.exists("jobs/1")
+    storage.get_file("jobs/1/b.bin", tmp_path / "out" / "b.bin")
+    assert (tmp_path / "out" / "b.bin").read_bytes() == b"from memory"
+
+
+def test_putting_again_replaces(storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"2")
+    storage.put_bytes(b"1", "k/a")
+    storage.put_file(tmp_path / "a", "k/a")
+    storage.put_file(tmp_path / "a", "k/a")
+    assert storage.read_bytes("k/a") == b"2"
+    assert list(storage.list_names("k")) == ["a"]
+
+
+def test_trees_go_in_and_out_whole(storage: Storage, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    for name in ("model", "manifest.json", "sub/x"):
+        (source / name).write_bytes(name.encode())
+
+    storage.put_tree(source, "jobs/1/c")
+    storage.get_tree("jobs/1/c", tmp_path / "target")
+
+    assert list(storage.list_names("jobs/1/c")) == ["manifest.json", "model", "sub/x"]
+    assert (tmp_path / "target" / "sub" / "x").read_bytes() == b"sub/x"
+    storage.delete_tree("jobs/1/c")
+    assert list(storage.list_names("jobs/1/c")) == []
+
+
+def test_what_is_not_there_is_not_found_and_deleting_it_is_no_error(storage: Storage, tmp_path: Path) -> None:
+    for look in (
+        lambda: storage.read_bytes("no/thing"),
+        lambda: storage.get_file("no/thing", tmp_path / "x"),
+        lambda: storage.get_tree("no", tmp_path / "y"),
+    ):
+        with pytest.raises(NotFound):
+            look()
+    storage.delete_file("no/thing")
+    storage.delete_tree("no")
+    storage.put_bytes(b"", "a/b")
+    storage.delete_file("a/b")
+    assert not storage.exists("a/b")
+
+
+@pytest.mark.parametrize("key", ["", "/etc/passwd", "../secret", "a/../../b"])
+def test_a_key_stays_inside_the_store(storage: Storage, key: str) -> None:
+    with pytest.raises(ValueError, match="not a storage key"):
+        storage.put_bytes(b"x", key)
+
+
+def test_the_manifest_of_a_tree_comes_last(local: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("a", "manifest.json", "z"):
+        (source / name).write_bytes(b"x")
+    order: list[str] = []
+    put_file = Storage.put_file
+    monkeypatch.setattr(Storage, "put_file", lambda self, path, key: (order.append(key), put_file(self, path, key)))
+
+    local.put_tree(source, "t")
+
+    assert order == ["t/a", "t/z", "t/manifest.json"]
+
+
+def test_a_failed_write_leaves_neither_a_file_nor_a_scrap(local: Storage, tmp_path: Path) -> None:
+    local.put_bytes(b"old", "k/a")
+    with pytest.raises(FileNotFoundError):
+        local.put_file(tmp_path / "missing", "k/a")
+
+    folder = local.local_path("k")
+    assert folder is not None
+    assert [path.name for path in folder.iterdir()] == ["a"]
+    assert local.read_bytes("k/a") == b"old"
+
+
+def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_the_new(local: Storage, tmp_path: Path) -> None:
+    local.put_bytes(b"0" * 100_000, "k/a")
+    writer = (
+        "import sys; from shared.storage import Storage; store = Storage.open_url(sys.argv[1])\n"
+        "print('ready', flush=True)\n"
+        "while True:\n"
+        "    for digit in b'0123456789':\n"
+        "        store.put_bytes(bytes([digit]) * 100_000, 'k/a')\n"
+    )
+    for delay_ms in (1, 7, 23):
+        process = subprocess.Popen(
+            [sys.executable, "-c", writer, f"file://{tmp_path / 'store'}"], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            process.wait(timeout=delay_ms / 1000)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.wait()
+        process.stdout.close()
+
+        content = local.read_bytes("k/a")
+        assert len(content) == 100_000
+        assert len(set(content)) == 1
+        assert list(local.list_names("k")) == ["a"]  # scraps of killed writers are not files
+
+
+def test_an_unusable_store_is_a_set_up_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SetupError, match="cannot be made"):
+        Storage.open_url(f"file://{tmp_path / 'file' / 'store'}")
+    with pytest.raises(SetupError, match="MIMEO_STORAGE_URL"):
+        Storage.open_url("nonsense://store")
