@@ -35,6 +35,7 @@ class Runtime:
         self._sessions: SessionFactory
         self._broker: Broker
         self._storage: Storage
+        self._inherited: list[object] = []
         # Requests that wait hold a thread: leave some for those that do not.
         self._waiters = threading.BoundedSemaphore(max(1, settings.api_threads - SPARE_THREADS))
 
@@ -82,6 +83,9 @@ class Runtime:
         with self._lock:
             if self._pid == os.getpid():
                 return
+            if self._pid is not None:
+                # Kept and never closed: to close a socket here would say goodbye on behalf of the parent.
+                self._inherited.append((self._engine, self._broker, self._storage))
             self._engine = make_engine(self.settings)
             self._sessions = session_factory(self._engine)
             self._broker = self._make_broker()

@@ -17,7 +17,7 @@ from api.schemas.pages import GenerationJobPage
 from api.submission import announce, announce_and_wait
 from api.tags import GENERATION_JOBS
 from shared.db import models as rows
-from shared.services import artifacts, generation_jobs, job_queue
+from shared.services import artifacts, figures, generation_jobs
 from shared.specs import parse_generation
 
 routes = APIBlueprint("generation_jobs", __name__, url_prefix="/v1/generation-jobs", abp_tags=[GENERATION_JOBS])
@@ -100,7 +100,7 @@ def _announce(current: Runtime, job: rows.GenerationJob, wait_s: int) -> bool:
 def _shown(session: Session, jobs: Sequence[rows.GenerationJob]) -> list[GenerationJob]:
     """The jobs with their artifacts, which are read at once."""
     files = artifacts.by_job(session, [job.id for job in jobs])
+    positions = figures.queue_positions(session, jobs)
     return [
-        serializers.generation_job(job, files.get(job.id, ()), queue_position=job_queue.queue_position(session, job))
-        for job in jobs
+        serializers.generation_job(job, files.get(job.id, ()), queue_position=positions.get(job.id)) for job in jobs
     ]

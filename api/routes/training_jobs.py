@@ -13,7 +13,7 @@ from api.schemas.jobs import TrainingJob
 from api.schemas.pages import TrainingJobPage
 from api.submission import announce
 from api.tags import TRAINING_JOBS
-from shared.services import job_queue, training_jobs
+from shared.services import figures, job_queue, training_jobs
 from shared.specs import parse_training
 
 routes = APIBlueprint("training_jobs", __name__, url_prefix="/v1/training-jobs", abp_tags=[TRAINING_JOBS])
@@ -47,7 +47,8 @@ def list_training_jobs(query: TrainingJobsQuery) -> Response:
         rows, has_more = training_jobs.list_page(
             session, status=query.status, model_type=query.model_type, limit=query.limit, after=query.after
         )
-        data = [serializers.training_job(row, queue_position=job_queue.queue_position(session, row)) for row in rows]
+        positions = figures.queue_positions(session, rows)
+    data = [serializers.training_job(row, queue_position=positions.get(row.id)) for row in rows]
     return page_response(TrainingJobPage(data=data, has_more=has_more), next_after=data[-1].id if has_more else None)
 
 

@@ -61,6 +61,30 @@ print(json.dumps({"heavy": sorted(heavy), "rss": psutil.Process().memory_info().
     assert seen["rss"] < 150 * MEBIBYTE
 
 
+def test_process_forked_from_one_that_has_answered_makes_its_own_connections(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from api.wsgi import app
+from shared.db.models import Base
+
+runtime = app.extensions["mimeo"]
+with runtime.writing() as session:
+    Base.metadata.create_all(session.connection())
+parents = [runtime.broker, runtime.storage, runtime._engine]
+if os.fork() == 0:
+    answered = app.test_client().get("/v1/training-jobs").status_code == 200
+    own = [runtime.broker, runtime.storage, runtime._engine]
+    os._exit(0 if answered and all(one is not other for one, other in zip(own, parents)) else 1)
+_, status = os.wait()
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+    environment = {"MIMEO_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_server_stays_under_150_mebibytes_after_many_requests(server: Server, http: httpx.Client) -> None:
     for _ in range(50):

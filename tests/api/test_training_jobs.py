@@ -55,6 +55,16 @@ def test_queue_positions_follow_priority_then_arrival(client: FlaskClient) -> No
     assert positions == {urgent["id"]: 1, first["id"]: 2, second["id"]: 3}
 
 
+def test_job_in_its_back_off_is_shown_where_it_will_come_in(client: FlaskClient, worker: WorkerHands) -> None:
+    first, second = submit(client), submit(client)
+    worker.fail(worker.claim("training"), JobFailure(ErrorCode.INTERNAL, "Something broke."))
+
+    positions = {job["id"]: job["queue_position"] for job in client.get("/v1/training-jobs").get_json()["data"]}
+
+    assert positions[first["id"]] == client.get(f"/v1/training-jobs/{first['id']}").get_json()["queue_position"] == 1
+    assert positions[second["id"]] in {1, 2}
+
+
 def test_misspelt_hyperparameter_is_refused_with_the_nearest_name(client: FlaskClient, broker: NullBroker) -> None:
     response = client.post("/v1/training-jobs", json={**REQUEST, "hyperparameters": {"epocs": 3}})
 

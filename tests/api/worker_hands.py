@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from shared.broker import Broker, Kind
-from shared.db.models import Checkpoint, Model
+from shared.db.models import Checkpoint, Job, Model
 from shared.db.session import SessionFactory, transaction
 from shared.errors import JobFailure
 from shared.ids import new_id
@@ -93,7 +93,7 @@ class WorkerHands:
         checkpoint_id = self.checkpoint(lease)
         with transaction(self._sessions) as session:
             hold = job_queue.hold(session, lease)
-            job = session.get_one(job_queue.Job, lease.job_id)
+            job = session.get_one(Job, lease.job_id)
             model = Model(
                 id=new_id("mdl"),
                 job_id=job.id,
