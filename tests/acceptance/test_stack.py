@@ -130,7 +130,7 @@ def test_stop_signal_stops_everything_in_order_and_leaves_nothing(tmp_path: Path
 
 
 @pytest.mark.parametrize("victims", [("up",), ("supervisord",), ("up", "supervisord")], ids="-and-".join)
-def test_kill_amid_training_leaves_no_process_and_the_home_can_be_used_again(tmp_path: Path, victims: tuple[str, ...]) -> None:
+def test_kill_amid_training_leaves_no_process_and_a_usable_home(tmp_path: Path, victims: tuple[str, ...]) -> None:
     with Up(tmp_path / "home", free_port()) as up:
         up.ready()
         assert eventually(lambda: runs_completely(up))
