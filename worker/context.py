@@ -5,8 +5,6 @@ import socket
 import threading
 from dataclasses import dataclass, field
 
-from sqlalchemy import Engine
-
 from shared.broker import Broker, Kind
 from shared.db.session import SessionFactory, make_engine, session_factory
 from shared.ids import new_id
@@ -20,7 +18,6 @@ class WorkerContext:
 
     settings: Settings
     kind: Kind
-    engine: Engine
     sessions: SessionFactory
     storage: Storage
     broker: Broker
@@ -32,12 +29,10 @@ class WorkerContext:
 
 def make_context(settings: Settings, kind: Kind, broker: Broker) -> WorkerContext:
     """The parts of a worker. Connects to nothing yet. Raises SetupError for settings that cannot work."""
-    engine = make_engine(settings)
     return WorkerContext(
         settings=settings,
         kind=kind,
-        engine=engine,
-        sessions=session_factory(engine),
+        sessions=session_factory(make_engine(settings)),
         storage=Storage.open_url(settings.resolved_storage_url),
         broker=broker,
     )

@@ -1,0 +1,66 @@
+"""Attempts at jobs, with the trainer that has no model."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from shared.db.models import JobEvent, TrainingJob
+from shared.db.session import SessionFactory, reading, transaction
+from shared.services import events, job_queue
+from worker.beat import Beat
+from worker.context import WorkerContext
+from worker.supervisor import supervise
+
+FAKE_TRAINER = Path(__file__).with_name("fake_trainer.py")
+PATIENCE_S = 20.0
+
+
+def claim(context: WorkerContext) -> TrainingJob:
+    """The next job, which has to be there."""
+    with transaction(context.sessions) as session:
+        job = job_queue.claim_next(session, "training", context.id)
+    assert isinstance(job, TrainingJob)
+    return job
+
+
+def attempt(context: WorkerContext, beat: Beat, behaviour: str) -> TrainingJob:
+    """Claim the next job and see one attempt through."""
+    job = claim(context)
+    supervise(context, job, beat, [sys.executable, str(FAKE_TRAINER), behaviour])
+    return job
+
+
+class Background:
+    """An attempt in a thread of its own."""
+
+    def __init__(self, context: WorkerContext, beat: Beat, behaviour: str) -> None:
+        self.job = claim(context)
+        command = [sys.executable, str(FAKE_TRAINER), behaviour]
+        self._thread = threading.Thread(target=supervise, args=(context, self.job, beat, command))
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for its end."""
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def history(database: SessionFactory, job_id: str) -> list[JobEvent]:
+    """A job's events."""
+    with reading(database) as session:
+        return events.list_for_job(session, job_id)[0]
+
+
+def event_types(database: SessionFactory, job_id: str) -> list[str]:
+    """Types of a job's events."""
+    return [event.type for event in history(database, job_id)]

@@ -1,0 +1,25 @@
+"""Fixtures of the worker's tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from shared.broker import NullBroker
+from shared.db.session import SessionFactory
+from shared.settings import Settings
+from shared.storage import Storage
+from worker.beat import Beat
+from worker.context import WorkerContext
+
+
+@pytest.fixture
+def context(settings: Settings, database: SessionFactory, storage: Storage, broker: NullBroker) -> WorkerContext:
+    """A training worker's parts, on a fresh database and store."""
+    return WorkerContext(settings=settings, kind="training", sessions=database, storage=storage, broker=broker)
+
+
+@pytest.fixture
+def beat(context: WorkerContext) -> Iterator[Beat]:
+    """The worker's sign of life."""
+    with Beat(context) as beating:
+        yield beating

@@ -1,0 +1,186 @@
+"""A trainer without a model: speaks the real protocol, writes real checkpoints, and misbehaves on request.
+
+`python fake_trainer.py BEHAVIOUR SPEC.json RUN_DIR --supervised`
+"""
+
+import hashlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+STEPS = 6
+EPOCH = 1
+
+
+def say(kind: str, **fields: Any) -> None:
+    print(json.dumps({"type": kind, **fields}), flush=True)
+
+
+def progress(step: int) -> None:
+    say("progress", epoch=EPOCH, step=step, examples_per_s=100.0, metrics={"loss": 10.0 - step})
+
+
+def checkpoint(run_dir: Path, step: int, *, is_best: bool = False) -> None:
+    contents = {"model.safetensors": b"weights %d" % step, "training.safetensors": b"optimizer %d" % step}
+    folder = run_dir / "checkpoints" / f"{step:08d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    digests = {}
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+        digests[name] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+    (folder / "manifest.json").write_text(json.dumps({"format": 1, "step": step, "files": digests}))
+    say(
+        "checkpoint",
+        epoch=EPOCH,
+        step=step,
+        path=f"checkpoints/{folder.name}",
+        sha256=digests["model.safetensors"]["sha256"],
+        size=sum(len(data) for data in contents.values()),
+        metrics={"val_loss": 10.0 - step},
+        is_best=is_best,
+    )
+
+
+def sample(run_dir: Path, name: str, text: str) -> None:
+    (run_dir / "samples").mkdir(exist_ok=True)
+    (run_dir / "samples" / name).write_text(text)
+    meta = {"temperature": 0.5}
+    say("sample", epoch=EPOCH, step=1, path=f"samples/{name}", media_type="text/plain", meta=meta)
+
+
+def asked_to_stop(wait_s: float) -> bool:
+    ready, _, _ = select.select([0], [], [], wait_s)
+    if not ready:
+        return False
+    line = os.read(0, 100)
+    if not line:
+        os._exit(5)
+    return b"stop" in line
+
+
+def first_step(run_dir: Path) -> int:
+    whole = (run_dir / "checkpoints").glob("[0-9]*/model.safetensors")
+    return max((int(path.parent.name) for path in whole), default=0)
+
+
+def start(run_dir: Path) -> int:
+    step = first_step(run_dir)
+    say(
+        "started",
+        device="cpu",
+        precision="float32",
+        epochs=EPOCH,
+        steps=STEPS,
+        step=step,
+        epoch=EPOCH,
+        parameters=3,
+        versions={"fake": "1"},
+    )
+    return step
+
+
+def finish(run_dir: Path, best: int) -> None:
+    say("finished", epoch=EPOCH, step=STEPS, checkpoint=f"checkpoints/{best:08d}", quality={"val_loss": 1.5})
+
+
+def train(run_dir: Path) -> None:
+    for step in range(start(run_dir) + 1, STEPS + 1):
+        progress(step)
+        say("metrics", epoch=EPOCH, step=step, values={"loss": 10.0 - step})
+        checkpoint(run_dir, step, is_best=step <= 4)
+    sample(run_dir, "epoch-0001-t0.5.txt", json.dumps(dict(os.environ)))
+    say("health", code="collapse", message="All samples look alike.", hint="Lower the rate.", data={"n": 1})
+    finish(run_dir, 4)
+
+
+def work_until_stopped(run_dir: Path, *, obeys: bool = True) -> None:
+    step = start(run_dir)
+    checkpoint(run_dir, step + 1, is_best=True)
+    while True:
+        progress(step + 1)
+        if asked_to_stop(0.02) and obeys:
+            checkpoint(run_dir, step + 2)
+            say("stopped", epoch=EPOCH, step=step + 2)
+            sys.exit(3)
+
+
+def crash(run_dir: Path) -> None:
+    start(run_dir)
+    print("Traceback: the reason of it all", file=sys.stderr)
+    sys.exit(1)
+
+
+def crash_once(run_dir: Path) -> None:
+    if first_step(run_dir) == 0:
+        start(run_dir)
+        checkpoint(run_dir, 3)
+        sys.exit(1)
+    train(run_dir)
+
+
+def hang(run_dir: Path) -> None:
+    start(run_dir)
+    time.sleep(600)
+
+
+def killed(run_dir: Path) -> None:
+    start(run_dir)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def diverged(run_dir: Path) -> None:
+    start(run_dir)
+    say("failed", code="diverged", message="loss became nan at step 3.", hint="Lower the rate.")
+    sys.exit(4)
+
+
+def noise(run_dir: Path) -> None:
+    print("a line that is no event\n{broken\n" + "x" * 3_000_000, flush=True)
+    print("y" * 200_000, file=sys.stderr)
+    train(run_dir)
+
+
+def escape(run_dir: Path) -> None:
+    start(run_dir)
+    say("sample", epoch=1, step=1, path="../../../../etc/hostname", media_type="text/plain")
+    time.sleep(600)
+
+
+def damaged(run_dir: Path) -> None:
+    folder = run_dir / "checkpoints" / "00000002"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    say("checkpoint", epoch=1, step=2, path="checkpoints/00000002", sha256="", size=0)
+    train(run_dir)
+
+
+def family(run_dir: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (run_dir.parent / "grandchild").write_text(str(child.pid))
+    work_until_stopped(run_dir)
+
+
+BEHAVIOURS = {
+    "train": train,
+    "work": work_until_stopped,
+    "ignore_stop": lambda run_dir: work_until_stopped(run_dir, obeys=False),
+    "lies": start,
+    "crash": crash,
+    "crash_once": crash_once,
+    "hang": hang,
+    "killed": killed,
+    "diverged": diverged,
+    "noise": noise,
+    "escape": escape,
+    "damaged": damaged,
+    "family": family,
+}
+
+if __name__ == "__main__":
+    BEHAVIOURS[sys.argv[1]](Path(sys.argv[3]))
