@@ -58,7 +58,7 @@ def deployed() -> Iterator[Project]:
         yield project
     except BaseException:
         print(project.compose("ps", "--all", check=False), flush=True)
-        print(project.compose("logs", "--no-color", "--tail", "40", check=False), flush=True)
+        print(project.compose("logs", "--no-color", "--tail", "20", check=False), flush=True)
         raise
     finally:
         try:
