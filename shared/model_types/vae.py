@@ -153,8 +153,8 @@ def sampling_bytes(hyperparameters: VaeHyperparameters, sampling: Any, dataset: 
 
 
 def check_training(
-    hyperparameters: VaeHyperparameters,  # noqa: ARG001 - every contract has this shape
-    dataset: DatasetShape,  # noqa: ARG001
+    hyperparameters: VaeHyperparameters,
+    dataset: DatasetShape,
 ) -> None:
     """Every image dataset fits."""
 

@@ -97,7 +97,7 @@ class Acgan(GenerativeModel):
             for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
         }
         self._step = 0
-        self._judge: Judge | None = None
+        self._judges: list[Judge] = []  # at most one; in a list, so that it does not become a part of the model
 
     def _relabelled(self, dataset: ImageDataset) -> ImageDataset:
         label_map = self.hyperparameters.label_map
@@ -147,7 +147,7 @@ class Acgan(GenerativeModel):
         return self.hyperparameters.network == "book"
 
     def discriminator_step(self, images: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Tell real images from generated ones, and classes apart. Returns loss and share of real ones classed right."""
+        """Tell real images from generated ones, and classes apart. Loss, and share of real ones classed right."""
         batch = len(labels_B)
         self.generator.train(
             not self._is_book
@@ -212,7 +212,7 @@ class Acgan(GenerativeModel):
 
     def training_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Both optimizers; the average is among the weights."""
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name, optimizer in self._optimizers.items():
             tensors |= optimizer_tensors(name, optimizer)
         return tensors, {"step": self._step}
@@ -234,11 +234,12 @@ class Acgan(GenerativeModel):
         return self._judged(FINAL_IMAGES, neighbours=True)
 
     def _judged(self, count: int, *, neighbours: bool) -> dict[str, float]:
-        self._judge = self._judge or Judge.for_dataset(self._dataset, self.cache_dir)
+        if not self._judges:
+            self._judges.append(Judge.for_dataset(self._dataset, self.cache_dir))
         classes = len(self.class_names)
         labels_N = torch.arange(classes).repeat(max(1, count // classes))
         images = self._draw(self._fixed_latents(len(labels_N)), labels_N)
-        return judged(self._judge, images, labels_N, self._dataset, neighbours=neighbours)
+        return judged(self._judges[0], images, labels_N, self._dataset, neighbours=neighbours)
 
     def _fixed_latents(self, count: int, seed: int = 0) -> Tensor:
         """Latents from the prior, [count, Z]."""

@@ -47,12 +47,14 @@ class Judge(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Class logits, [N, K], of images in [0, 1]."""
-        return self.head(self.body(images))
+        logits_NK: Tensor = self.head(self.body(images))
+        return logits_NK
 
     @classmethod
     def for_dataset(cls, dataset: ImageDataset, cache_dir: Path | None) -> "Judge":
         """A judge trained on the dataset's training images, from the cache where it is there already."""
-        judge = cls(dataset.image_shape, len(dataset.class_names)).eval()
+        with torch.random.fork_rng(devices=[]):  # its first weights do not count, nor should their random numbers
+            judge = cls(dataset.image_shape, len(dataset.class_names)).eval()
         path = cache_dir / f"judge-{_fingerprint(dataset)}.safetensors" if cache_dir else None
         if path is None or not _read(judge, path):
             judge.fit(dataset.train_images, dataset.train_labels)

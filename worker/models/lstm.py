@@ -36,12 +36,15 @@ MAX_WINDOWS = 8192  # windows measured at most, evenly spread
 def lstm_layer(inputs: int, units: int) -> nn.LSTM:
     """Glorot input weights, orthogonal recurrent ones, forget gates that start open (Jozefowicz et al. 2015)."""
     layer = nn.LSTM(inputs, units)
-    nn.init.xavier_uniform_(layer.weight_ih_l0)
-    nn.init.orthogonal_(layer.weight_hh_l0)
-    nn.init.zeros_(layer.bias_ih_l0)
-    nn.init.zeros_(layer.bias_hh_l0)
-    with torch.no_grad():
-        layer.bias_ih_l0[units : 2 * units] = 1
+    for name, parameter in layer.named_parameters():
+        if name == "weight_ih_l0":
+            nn.init.xavier_uniform_(parameter)
+        elif name == "weight_hh_l0":
+            nn.init.orthogonal_(parameter)
+        else:
+            nn.init.zeros_(parameter)
+        if name == "bias_ih_l0":
+            nn.init.ones_(parameter[units : 2 * units])
     return layer
 
 

@@ -1,0 +1,67 @@
+"""A real web server on this machine that can resume, break off and lie."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import ClassVar
+
+import pytest
+
+
+@dataclass
+class FileServer:
+    """What the server holds and has been asked.
+
+    break_after: bytes after which it drops the connection, once per entry. ranges: whether it can resume.
+    """
+
+    port: int
+    files: dict[str, bytes] = field(default_factory=dict)
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
+    break_after: list[int] = field(default_factory=list)
+    ranges: bool = True
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    files: ClassVar[FileServer]
+
+    def do_GET(self) -> None:
+        state = self.files
+        wanted = self.headers.get("Range")
+        state.requests.append((self.path, wanted))
+        body = state.files.get(self.path)
+        if body is None:
+            self.send_error(404)
+            return
+        match = re.fullmatch(r"bytes=(\d+)-", wanted or "") if state.ranges else None
+        start = int(match[1]) if match else 0
+        if match and start >= len(body):
+            self.send_error(416)
+            return
+        self.send_response(206 if match else 200)
+        self.send_header("Content-Length", str(len(body) - start))
+        self.end_headers()
+        end = start + state.break_after.pop(0) if state.break_after else None
+        self.wfile.write(body[start:end])
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    class Handler(_Handler):
+        pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        Handler.files = FileServer(running.server_address[1])
+        thread = Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield Handler.files
+        running.shutdown()
+        thread.join()

@@ -1,0 +1,88 @@
+"""Small hyperparameters and data on which every model type shows its behaviour in a second or two."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from shared import model_types
+from shared.model_types import ModelType
+from worker.data import Dataset, load
+from worker.models import GenerativeModel, acgan, implementation, judge
+from worker.models.optimization import generator
+
+SMALL: Mapping[str, Mapping[str, Any]] = {
+    "lstm": {"layers": (24, 16), "batch_size": 8, "window": 20, "examples_per_epoch": 800, "epochs": 2},
+    "vae": {"hidden": (32,), "batch_size": 32, "examples_per_epoch": 128, "epochs": 2},
+    "acgan": {"batch_size": 8, "examples_per_epoch": 32, "epochs": 2},
+}
+NARROW: Mapping[tuple[str, str], Mapping[str, Any]] = {("acgan", "fast"): {"width": 8}}
+
+TYPES_AND_PRESETS = [(name, preset) for name, kind in model_types.REGISTRY.items() for preset in kind.presets]
+
+
+@pytest.fixture(autouse=True)
+def _small_jury(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judge learns from fewer images and looks at fewer: its figures are rough, everything else is as always."""
+    monkeypatch.setattr(judge, "TRAINING_IMAGES", 6_000)
+    monkeypatch.setattr(acgan, "CHEAP_IMAGES", 60)
+    monkeypatch.setattr(acgan, "FINAL_IMAGES", 100)
+
+
+@pytest.fixture(scope="session")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the judge of the builtin digits is kept during the tests."""
+    return tmp_path_factory.mktemp("judges")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Models this small are faster on one thread, the more so on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def builtin(kind: ModelType) -> Dataset:
+    """The dataset that is always there."""
+    return load(kind.fallback_dataset, datasets_dir=None, home=Path("unused"), offline=True)
+
+
+def build(name: str, preset: str = "fast", seed: int = 3, **overrides: Any) -> GenerativeModel:
+    """A small model ready to train on a builtin dataset."""
+    kind = model_types.get(name)
+    chosen = {**SMALL.get(name, {}), **NARROW.get((name, preset), {}), **overrides}
+    dataset = builtin(kind)
+    torch.manual_seed(seed)
+    model = implementation(kind).for_data(kind.resolve(preset, chosen), dataset)
+    model.train()
+    model.start_training(dataset, seed=seed)
+    return model
+
+
+def train(model: GenerativeModel, first: int, last: int) -> list[dict[str, float]]:
+    """Steps `first` to `last` (0-based, over the whole run), each seeded by its position as the loop does it."""
+    figures = []
+    per_epoch = model.steps_per_epoch()
+    while first < last:
+        epoch = first // per_epoch + 1
+        for batch in model.batches(epoch, first % per_epoch):
+            torch.default_generator.manual_seed(generator(7, first).initial_seed())
+            metrics = model.training_step(batch)
+            figures.append({name: float(value) for name, value in metrics.items()})
+            first += 1
+            if first == last:
+                break
+    return figures
+
+
+def real_datasets() -> Path:
+    """The folder named by MIMEO_DATASETS_DIR, or a skip."""
+    folder = os.environ.get("MIMEO_DATASETS_DIR")
+    if not folder:
+        pytest.skip("MIMEO_DATASETS_DIR is not set")
+    return Path(folder)

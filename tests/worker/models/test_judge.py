@@ -1,0 +1,100 @@
+"""The judge: right about real images, kept for the next run, and not fooled by collapse."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from shared.model_types import get
+from tests.worker.models.conftest import builtin
+from worker.data import ImageDataset
+from worker.models import judge as judge_module
+from worker.models.images import unit
+from worker.models.judge import Judge, frechet_distance, judged, precision_recall
+
+
+@pytest.fixture
+def digits() -> ImageDataset:
+    dataset = builtin(get("acgan"))
+    assert isinstance(dataset, ImageDataset)
+    return dataset
+
+
+@pytest.fixture
+def judge(digits: ImageDataset, cache_dir: Path) -> Judge:
+    return Judge.for_dataset(digits, cache_dir)
+
+
+@pytest.fixture
+def learned(digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
+    monkeypatch.setattr(judge_module, "TRAINING_IMAGES", 20_000)
+    return Judge.for_dataset(digits, tmp_path)
+
+
+def test_it_knows_real_images_it_was_not_trained_on(learned: Judge, digits: ImageDataset) -> None:
+    _, classes = learned.look(unit(digits.test_images))
+
+    assert float((classes == digits.test_labels).double().mean()) > 0.95
+
+
+def test_the_same_judge_is_read_from_the_cache(judge: Judge, digits: ImageDataset, cache_dir: Path) -> None:
+    (path,) = cache_dir.glob("judge-*.safetensors")
+    written = path.stat().st_mtime_ns
+
+    again = Judge.for_dataset(digits, cache_dir)
+
+    assert path.stat().st_mtime_ns == written
+    assert all(torch.equal(a, b) for a, b in zip(judge.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_a_damaged_cache_is_replaced(judge: Judge, digits: ImageDataset, cache_dir: Path) -> None:
+    (path,) = cache_dir.glob("judge-*.safetensors")
+    path.write_bytes(b"not weights")
+
+    again = Judge.for_dataset(digits, cache_dir)
+
+    assert all(torch.equal(a, b) for a, b in zip(judge.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_training_a_judge_leaves_the_default_random_numbers_alone(digits: ImageDataset) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+
+    Judge.for_dataset(digits, None)
+
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_one_picture_per_class_wins_the_accuracy_and_loses_the_rest(learned: Judge, digits: ImageDataset) -> None:
+    images, labels = unit(digits.train_images[:360]), digits.train_labels[:360]
+    collapsed = torch.stack([images[labels == label][0] for label in labels])
+
+    honest = judged(learned, images, labels, digits, neighbours=True)
+    cheat = judged(learned, collapsed, labels, digits, neighbours=True)
+
+    assert cheat["class_accuracy"] > 0.95
+    assert cheat["diversity"] < 0.01
+    assert honest["diversity"] > 0.8
+    assert cheat["frechet_distance"] > 3 * honest["frechet_distance"]
+    assert cheat["recall"] < 0.2
+    assert honest["recall"] > 0.7
+
+
+def test_frechet_distance_of_normals_is_the_closed_form() -> None:
+    torch.manual_seed(0)
+    points = torch.randn(20_000, 3, dtype=torch.double)
+
+    moved_and_scaled = points * torch.tensor([1.0, 2.0, 3.0]) + torch.tensor([0.0, 0.0, 5.0])
+
+    assert frechet_distance(points, points) == pytest.approx(0, abs=1e-6)
+    assert frechet_distance(points, moved_and_scaled) == pytest.approx(25 + 1 + 4, rel=0.03)
+
+
+def test_precision_and_recall_tell_a_part_from_a_superset() -> None:
+    torch.manual_seed(0)
+    whole = torch.cat([torch.randn(200, 2), torch.randn(200, 2) + 50]).double()
+    part = torch.randn(400, 2).double()
+
+    assert precision_recall(whole, part) == pytest.approx((1.0, 0.5), abs=0.1)
+    assert precision_recall(part, whole) == pytest.approx((0.5, 1.0), abs=0.1)

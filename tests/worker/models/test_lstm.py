@@ -1,0 +1,225 @@
+"""The LSTM against arithmetic done by hand, and on real text."""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from shared.errors import JobFailure, SpecError
+from shared.model_types import get
+from shared.model_types.lstm import LstmHyperparameters, LstmSampling
+from tests.worker.models.conftest import build, real_datasets, train
+from worker.data import TextCorpus, load
+from worker.models.lstm import Lstm
+from worker.models.lstm_data import Streams, Windows
+from worker.models.lstm_sampling import CharacterSampler, adjusted
+
+
+def small(preset: str = "fast", **overrides: object) -> Lstm:
+    return cast(Lstm, build("lstm", preset, **overrides))
+
+
+def probabilities(weights: list[float], sampling: LstmSampling) -> list[float]:
+    logits = np.log(np.array([weights], dtype=np.float32))
+    scores = adjusted(logits, sampling)[0].astype(np.float64)
+    exponentials = np.exp(scores - scores.max())
+    return [float(value) for value in exponentials / exponentials.sum()]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "expected"),
+    [(0.25, [0.0004, 0.9930, 0.0066]), (0.75, [0.0591, 0.7919, 0.1490]), (1.0, [0.1, 0.7, 0.2])],
+)
+def test_temperature_reshapes_the_worked_example(temperature: float, expected: list[float]) -> None:
+    drawn_from = probabilities([0.1, 0.7, 0.2], LstmSampling(temperature=temperature))
+
+    assert drawn_from == pytest.approx(expected, abs=5e-5)
+
+
+def test_top_k_and_top_p_keep_the_likeliest_and_nothing_else() -> None:
+    weights = [0.1, 0.5, 0.25, 0.15]
+
+    assert probabilities(weights, LstmSampling(temperature=1, top_k=2)) == pytest.approx([0, 2 / 3, 1 / 3, 0])
+    assert probabilities(weights, LstmSampling(temperature=1, top_p=0.5)) == pytest.approx([0, 1, 0, 0])
+    assert probabilities(weights, LstmSampling(temperature=1, top_p=0.6)) == pytest.approx([0, 2 / 3, 1 / 3, 0])
+    assert probabilities(weights, LstmSampling(temperature=1, top_p=1.0)) == pytest.approx(weights)
+
+
+@pytest.mark.parametrize("overrides", [{}, {"embedding": 0, "layers": (100, 50)}, {"layers": (12,)}])
+def test_text_is_written_from_the_same_logits_as_the_plain_forward_pass(overrides: dict[str, object]) -> None:
+    model = small(**overrides)
+    train(model, 0, 3)
+    model.eval()
+    prompt = "def f(x):\n    return x"
+    ids = torch.tensor([[model.vocabulary.index(character)] for character in prompt])
+    with torch.no_grad():
+        expected_TBV, _ = model(ids)
+
+    sampler = CharacterSampler(model)
+
+    np.testing.assert_allclose(sampler.read(prompt, 3), expected_TBV[-1].expand(3, -1).numpy(), atol=1e-5)
+    following = sampler.advance(np.array([1, 1, 2]))
+    with torch.no_grad():
+        longer_TBV, _ = model(torch.cat([ids, torch.tensor([[1]])]))
+    np.testing.assert_allclose(following[:2], longer_TBV[-1].expand(2, -1).numpy(), atol=1e-5)
+
+
+def test_temperature_0_writes_what_always_taking_the_likeliest_character_writes() -> None:
+    model = small()
+    train(model, 0, 5)
+    model.eval()
+    text = "import "
+    for _ in range(30):
+        with torch.no_grad():
+            logits, _ = model(torch.tensor([[model.vocabulary.index(c)] for c in text]))
+        text += model.vocabulary[int(logits[-1, 0].argmax())]
+
+    written = model.generate(LstmSampling(prompt="import ", length=30, temperature=0), seed=5).texts
+
+    assert written == [text.removeprefix("import ")]
+
+
+def test_draws_follow_the_softmax() -> None:
+    model = small()
+    texts = model.generate(LstmSampling(prompt="a", length=1, temperature=1, n=1024), seed=1).texts
+    assert texts is not None
+    with torch.no_grad():
+        logits, _ = model.eval()(torch.tensor([[model.vocabulary.index("a")]]))
+    expected = logits[0, 0].softmax(dim=0)
+    found = torch.tensor([texts.count(character) for character in model.vocabulary]) / len(texts)
+
+    deviation = (expected * (1 - expected) / len(texts)).sqrt()
+    assert bool(((found - expected).abs() < 5 * deviation).all())
+
+
+def test_a_text_depends_on_the_seed_and_its_place_but_not_on_how_many_or_how_long() -> None:
+    model = small()
+    three = model.generate(LstmSampling(n=3, length=150, temperature=1), seed=9).texts
+    one = model.generate(LstmSampling(n=1, length=70, temperature=1), seed=9).texts
+    assert three is not None
+    assert one is not None
+
+    assert three[0].startswith(one[0])
+    assert len(set(three)) == 3
+    assert all(len(text) == 150 for text in three)
+
+
+def test_a_text_ends_before_the_first_stop_string() -> None:
+    model = small()
+    whole = (model.generate(LstmSampling(length=300, temperature=1), seed=2).texts or [""])[0]
+    stop = whole[100:102]
+
+    stopped = (model.generate(LstmSampling(length=300, temperature=1, stop=[stop, "€"]), seed=2).texts or [""])[0]
+
+    assert stopped == whole[: whole.index(stop)]
+
+
+def test_characters_the_model_has_never_seen_are_named() -> None:
+    with pytest.raises(SpecError, match="'é' '☃'") as caught:
+        small().generate(LstmSampling(prompt="caf\u00e9 \u2603"), seed=1)
+
+    assert caught.value.errors[0].pointer == "/sampling/prompt"
+
+
+def test_streams_read_every_character_in_order_and_carry_on_from_step_to_step() -> None:
+    text = torch.arange(1000)
+    hyperparameters = LstmHyperparameters(window=10, batch_size=3, examples_per_epoch=600)
+    streams = Streams(text, hyperparameters, seed=1)
+
+    batches = [*streams.batches(1, 0), *streams.batches(2, 0)]
+
+    assert batches[0].fresh
+    for before, after in pairwise(batches):
+        assert torch.equal(after.targets[:-1], after.inputs[1:])
+        if not after.fresh:
+            assert torch.equal(after.inputs[0], before.targets[-1])
+    assert sum(batch.fresh for batch in batches) == math.ceil(len(batches) / streams.steps_per_pass)
+
+
+def test_windows_start_at_multiples_of_the_step_and_validation_ones_are_not_trained_on() -> None:
+    text = torch.arange(2000)
+    hyperparameters = LstmHyperparameters.model_validate(
+        dict(get("lstm").presets["book"]) | {"examples_per_epoch": 320, "batch_size": 128}
+    )
+    windows = Windows(text, hyperparameters, seed=1)
+
+    batches = list(windows.batches(1, 0))
+
+    assert [len(batch.targets) for batch in batches] == [128, 128, 44]  # 320 less the validation split of 1/16
+    starts = torch.cat([batch.inputs[0] for batch in batches])
+    assert bool((starts % 3 == 0).all())
+    assert all(torch.equal(batch.targets, batch.inputs[0] + 60) for batch in batches)
+    assert len(windows.validation_starts(1)) == 20
+    assert not set(starts.tolist()) & set(windows.validation_starts(1).tolist())
+
+
+@pytest.mark.parametrize("preset", ["fast", "book"])
+def test_it_can_learn_one_batch_by_heart(preset: str) -> None:
+    model = small(preset, learning_rate=1e-2, warmup_steps=0, dropout=0.0, schedule="constant", layers=(48,))
+    batch = next(iter(model.batches(1, 0)))
+    torch.manual_seed(0)
+    for _ in range(150):
+        loss = model.training_step(batch)["loss"]
+        model._carried = None
+
+    assert float(loss) < 0.2
+
+
+@pytest.mark.parametrize("batching", ["streams", "windows"])
+def test_loss_falls_on_real_source_text(batching: str) -> None:
+    model = small(batching=batching, layers=(48,), batch_size=32, examples_per_epoch=50_000, warmup_steps=0)
+    before = model.evaluate()["bits_per_char"]
+
+    losses = [figures["loss"] for figures in train(model, 0, 60)]
+
+    assert np.mean(losses[-10:]) < 0.85 * np.mean(losses[:3])
+    assert model.evaluate()["bits_per_char"] < 0.85 * before
+
+
+def test_held_out_figures_are_the_mean_over_the_last_tenth_of_the_text() -> None:
+    model = small(dropout=0.0)
+    train(model, 0, 3)
+    corpus = TextCorpus("short", load("python-source", datasets_dir=None, home=Path(), offline=True).text[:4000])  # type: ignore[union-attr]
+    model = Lstm.for_data(model.hyperparameters, corpus)
+    model.start_training(corpus, seed=1)
+    ids = corpus.ids.long()
+    with torch.no_grad():
+        logits, _ = model.eval()(ids[corpus.split - 64 : -1, None])
+    tail = logits[64:, 0]
+    targets = ids[corpus.split + 1 :]
+    quality = model.final_quality()
+
+    # The evaluation reads in several streams, each warmed up by 64 characters, and leaves out an incomplete end.
+    assert quality["val_loss"] == pytest.approx(float(cross_entropy(tail, targets)), abs=0.02)
+    assert quality["bits_per_char"] == pytest.approx(quality["val_loss"] / math.log(2))
+    assert quality["perplexity"] == pytest.approx(math.exp(quality["val_loss"]))
+
+
+def test_the_shortest_text_that_fits_trains_and_a_shorter_one_is_refused() -> None:
+    hyperparameters = LstmHyperparameters(window=44, batch_size=8, layers=(4,), examples_per_epoch=88)
+    corpus = TextCorpus("tiny", "ab c" * 25)
+    model = Lstm.for_data(hyperparameters, corpus)
+    model.start_training(corpus, seed=1)
+
+    assert train(model, 0, 2)
+    assert math.isfinite(model.final_quality()["val_loss"])
+    with pytest.raises(JobFailure, match="a window may be at most"):
+        Lstm.for_data(hyperparameters.model_copy(update={"window": 45}), corpus)
+    with pytest.raises(JobFailure, match="at least 100"):
+        Lstm.for_data(hyperparameters, TextCorpus("tiny", "ab"))
+
+
+def test_loss_falls_on_shakespeare() -> None:
+    corpus = load("shakespeare", datasets_dir=real_datasets(), home=Path(), offline=True)
+    torch.manual_seed(0)
+    model = Lstm.for_data(LstmHyperparameters(layers=(64,), batch_size=32, window=32, warmup_steps=0), corpus)
+    model.start_training(corpus, seed=1)
+
+    losses = [figures["loss"] for figures in train(model, 0, 60)]
+
+    assert np.mean(losses[-10:]) < 3.0 < np.mean(losses[:3])
