@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shared.broker import Broker, Kind
@@ -10,11 +11,16 @@ from shared.db.session import SessionFactory, make_engine, session_factory
 from shared.ids import new_id
 from shared.settings import Settings
 from shared.storage import Storage
+from worker.supervision.child import TRAINER
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerContext:
-    """One worker process. stopping: set when the process was asked to end; no job is begun after that."""
+    """One worker process.
+
+    trainer: the command to which specification and run folder are appended. stopping: set when the process was asked to
+    end; no job is begun after that.
+    """
 
     settings: Settings
     kind: Kind
@@ -24,6 +30,7 @@ class WorkerContext:
     id: str = field(default_factory=lambda: new_id("wrk"))
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
+    trainer: Sequence[str] = TRAINER
     stopping: threading.Event = field(default_factory=threading.Event)
 
 

@@ -11,6 +11,7 @@ from types import FrameType
 
 import structlog
 from pydantic import ValidationError
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared import logs
@@ -54,9 +55,10 @@ class Reconciler:
         now = time.monotonic()
         if now - self._last_round > self._settings.lease_s / 2:
             self._wait_a_lease("this process was stopped for a while")
-        self._last_round = now
         try:
-            if now >= self._reap_from:
+            if self._is_away:
+                self._look_whether_it_is_back()
+            if time.monotonic() >= self._reap_from:
                 self._reap()
             for kind in _KINDS:
                 self._hint(kind)
@@ -67,11 +69,13 @@ class Reconciler:
             if not self._is_away:
                 log.warning("database away", reason=str(error))
             self._is_away = True
-        else:
-            if self._is_away:
-                self._is_away = False
-                self._wait_a_lease("the database was away")
-            self._last_round = time.monotonic()
+        self._last_round = time.monotonic()  # waiting for the database is no sleep of the machine
+
+    def _look_whether_it_is_back(self) -> None:
+        with reading(self._sessions) as session:
+            session.execute(select(1))
+        self._is_away = False
+        self._wait_a_lease("the database was away")
 
     def _wait_a_lease(self, reason: str) -> None:
         log.info("reaping nobody for one lease", reason=reason)

@@ -4,7 +4,7 @@ Durable writes happen in this order, and a death between any two of them loses n
 files into storage, then their rows; rows deleted, then their files. Every row is written under the lease.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -22,7 +22,7 @@ from shared.services.job_queue import Hold, Lease
 from worker.beat import Beat
 from worker.context import WorkerContext
 from worker.supervision import run_folder
-from worker.supervision.child import TRAINER, Child, trainer_environment
+from worker.supervision.child import Child, trainer_environment
 from worker.supervision.finishing import finish
 from worker.supervision.heart import Heart
 from worker.supervision.outcome import Stopped, judge
@@ -32,16 +32,13 @@ from worker.supervision.watch import Watch
 log = structlog.get_logger(__name__)
 
 
-def supervise(context: WorkerContext, job: TrainingJob, beat: Beat, trainer: Sequence[str] = TRAINER) -> None:
-    """See a claimed job through to the end of this attempt. Never raises for anything that happens to the job.
-
-    trainer: the command to which specification and run folder are appended.
-    """
+def supervise(context: WorkerContext, job: TrainingJob, beat: Beat) -> None:
+    """See a claimed job through to the end of this attempt. Never raises for anything that happens to the job."""
     lease = job_queue.lease_of(job)
     attempt = _Attempt(context, job, lease, beat)
     try:
         with run_folder.scratch(context, lease) as folder:
-            attempt.run(folder, trainer)
+            attempt.run(folder)
     except LeaseLost:
         log.warning("lease lost; the job is another worker's, or ended", job_id=job.id, attempt=lease.attempt)
     except JobFailure as failure:
@@ -60,7 +57,7 @@ class _Attempt:
     def __init__(self, context: WorkerContext, job: TrainingJob, lease: Lease, beat: Beat) -> None:
         self._context, self._job, self._lease, self._beat = context, job, lease, beat
 
-    def run(self, folder: Path, trainer: Sequence[str]) -> None:
+    def run(self, folder: Path) -> None:
         """Prepare, watch, and end the attempt. Raises LeaseLost, JobFailure, OSError."""
         child: Child | None = None
 
@@ -72,7 +69,7 @@ class _Attempt:
         watch = Watch(self._context, self._job, self._lease, folder, self._beat)
         with Heart(self._context.sessions, self._lease, self._context.settings, on_change) as heart:
             spec = run_folder.prepare(self._context, self._job, self._lease, folder)
-            command = [*trainer, str(spec), str(folder), "--supervised"]
+            command = [*self._context.trainer, str(spec), str(folder), "--supervised"]
             child = Child(command, trainer_environment(self._context.settings), folder)
             outcome = judge(watch.run(child, heart))
             match outcome:

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from shared.db.models import JobEvent, TrainingJob
@@ -25,10 +26,15 @@ def claim(context: WorkerContext) -> TrainingJob:
     return job
 
 
+def behaving(context: WorkerContext, behaviour: str) -> WorkerContext:
+    """The same worker with a trainer that behaves so."""
+    return replace(context, trainer=[sys.executable, str(FAKE_TRAINER), behaviour])
+
+
 def attempt(context: WorkerContext, beat: Beat, behaviour: str) -> TrainingJob:
     """Claim the next job and see one attempt through."""
     job = claim(context)
-    supervise(context, job, beat, [sys.executable, str(FAKE_TRAINER), behaviour])
+    supervise(behaving(context, behaviour), job, beat)
     return job
 
 
@@ -37,8 +43,7 @@ class Background:
 
     def __init__(self, context: WorkerContext, beat: Beat, behaviour: str) -> None:
         self.job = claim(context)
-        command = [sys.executable, str(FAKE_TRAINER), behaviour]
-        self._thread = threading.Thread(target=supervise, args=(context, self.job, beat, command))
+        self._thread = threading.Thread(target=supervise, args=(behaving(context, behaviour), self.job, beat))
         self._thread.start()
 
     def join(self) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -180,9 +181,7 @@ def test_a_trainer_that_falls_silent_is_killed_and_tried_again(
 ) -> None:
     job_id = jobs.submitted(database, settings)
     impatient = settings.model_copy(update={"stall_timeout_s": 0.5})
-    hurried = WorkerContext(
-        settings=impatient, kind="training", sessions=database, storage=context.storage, broker=context.broker
-    )
+    hurried = replace(context, settings=impatient)
     started = time.monotonic()
     attempt(hurried, beat, "hang")
 
@@ -339,13 +338,7 @@ def test_a_trainer_that_does_not_stop_in_time_is_killed_and_its_job_given_back(
     context: WorkerContext, beat: Beat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
-    impatient = WorkerContext(
-        settings=settings.model_copy(update={"stop_grace_s": 0.3}),
-        kind="training",
-        sessions=database,
-        storage=context.storage,
-        broker=context.broker,
-    )
+    impatient = replace(context, settings=settings.model_copy(update={"stop_grace_s": 0.3}))
     running = Background(impatient, beat, "ignore_stop")
     wait_until(lambda: has_checkpoint(database, job_id))
 

@@ -25,9 +25,13 @@ _NAME = re.compile(r"(?P<job_id>[a-z]{3}_[0-9a-z]{26})-(?P<token>\d+)")
 
 @contextmanager
 def scratch(context: WorkerContext, lease: Lease) -> Iterator[Path]:
-    """A folder for one attempt, empty, on this machine; removed at the end of the block."""
+    """A folder for one attempt, empty, on this machine; removed at the end of the block.
+
+    So are the folders of earlier attempts at the job here, whose workers were killed or have lost their lease.
+    """
+    for earlier in context.settings.runs_path.glob(f"{lease.job_id}-*"):
+        shutil.rmtree(earlier, ignore_errors=True)
     folder = context.settings.runs_path / f"{lease.job_id}-{lease.token}"
-    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
         yield folder

@@ -1,0 +1,184 @@
+"""Whole worker processes: Celery, a real Valkey, a real child. The trainer has no model, so that they are quick."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from shared.broker import CeleryBroker
+from shared.db.session import SessionFactory, reading, transaction
+from shared.job_status import JobStatus, Priority
+from shared.services import checkpoints, workers
+from shared.settings import Settings
+from tests import jobs
+from tests.servers import Valkey
+from tests.worker.attempts import event_types, wait_until
+from worker.reconciler import Reconciler
+
+Start = Callable[[str], subprocess.Popen[bytes]]
+
+
+@pytest.fixture(params=["sqlite"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """One database is enough here: what differs between them is tested below this level."""
+    return str(request.param)
+
+
+@pytest.fixture
+def redis_settings(settings: Settings, valkey: Valkey) -> Settings:
+    return settings.model_copy(update={"redis_url": SecretStr(valkey.url)})
+
+
+@pytest.fixture
+def hints(redis_settings: Settings) -> CeleryBroker:
+    return CeleryBroker(redis_settings)
+
+
+@pytest.fixture
+def start_worker(redis_settings: Settings, tmp_path: Path) -> Iterator[Start]:
+    """Starts worker processes; whatever is left of them at the end is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+    environment = dict(os.environ)
+    for name in ("home", "lease_s", "heartbeat_s", "control_poll_s", "stop_grace_s", "backoff_s"):
+        environment[f"MIMEO_{name.upper()}"] = str(getattr(redis_settings, name))
+    environment["MIMEO_REDIS_URL"] = redis_settings.resolved_redis_url
+    environment["MIMEO_DATABASE_URL"] = redis_settings.resolved_database_url
+
+    def start(behaviour: str) -> subprocess.Popen[bytes]:
+        log = (tmp_path / f"worker-{len(started)}.log").open("wb")
+        command = [sys.executable, "-m", "tests.worker.worker_process", behaviour]
+        started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        log.close()
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def submit(database: SessionFactory, settings: Settings, hints: CeleryBroker, **body: object) -> str:
+    job_id = jobs.submitted(database, settings, **body)
+    assert hints.send("training", job_id, Priority.NORMAL)
+    return job_id
+
+
+def has_checkpoint(database: SessionFactory, job_id: str) -> bool:
+    with reading(database) as session:
+        return bool(checkpoints.list_for_job(session, job_id))
+
+
+def ended(database: SessionFactory, *job_ids: str) -> Callable[[], bool]:
+    return lambda: all(jobs.status_of(database, job_id).is_terminal for job_id in job_ids)
+
+
+def test_hints_wake_a_worker_that_runs_job_after_job(
+    database: SessionFactory, redis_settings: Settings, hints: CeleryBroker, start_worker: Start
+) -> None:
+    ids = [submit(database, redis_settings, hints) for _ in range(3)]
+    start_worker("train")
+
+    wait_until(ended(database, *ids))
+
+    assert [jobs.status_of(database, job_id) for job_id in ids] == [JobStatus.SUCCEEDED] * 3
+    with reading(database) as session:
+        [worker] = workers.list_alive(session, redis_settings)
+    assert (worker.kind, worker.device) == ("training", "cpu")
+
+
+def test_hints_that_come_twice_or_too_late_do_nothing(
+    database: SessionFactory, redis_settings: Settings, hints: CeleryBroker, start_worker: Start
+) -> None:
+    job_id = submit(database, redis_settings, hints)
+    for _ in range(10):
+        hints.send("training", job_id, Priority.NORMAL)
+    start_worker("train")
+    start_worker("train")
+
+    wait_until(lambda: hints.depth("training") == 0 and ended(database, job_id)())
+    hints.send("training", "trn_" + "0" * 26, Priority.NORMAL)
+    wait_until(lambda: hints.depth("training") == 0)
+
+    assert jobs.look(database, job_id).attempt == 1
+    assert event_types(database, job_id).count("running") == 1
+
+
+def test_sigterm_gives_the_job_back_and_another_worker_finishes_it(
+    database: SessionFactory, redis_settings: Settings, hints: CeleryBroker, start_worker: Start
+) -> None:
+    job_id = submit(database, redis_settings, hints, max_attempts=1)
+    first = start_worker("work")
+    wait_until(lambda: has_checkpoint(database, job_id))
+
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(20) == 0
+
+    job = jobs.look(database, job_id)
+    assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
+    with reading(database) as session:
+        assert workers.list_alive(session, redis_settings) == []
+    start_worker("train")
+    Reconciler(redis_settings, database, hints).round()
+    wait_until(ended(database, job_id))
+    assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
+
+
+def test_a_killed_worker_takes_its_trainer_along_and_its_job_is_done_by_another(
+    database: SessionFactory, redis_settings: Settings, hints: CeleryBroker, start_worker: Start
+) -> None:
+    job_id = submit(database, redis_settings, hints)
+    first = start_worker("family")
+    wait_until(lambda: has_checkpoint(database, job_id))
+    trainer = trainer_of(first.pid)
+
+    first.kill()
+    first.wait()
+    wait_until(lambda: not Path(f"/proc/{trainer}").exists() or is_zombie(trainer))
+
+    second = start_worker("train")
+    reconciler = Reconciler(redis_settings, database, hints)
+    wait_until(lambda: (reconciler.round(), ended(database, job_id)())[1])
+    job = jobs.look(database, job_id)
+    assert (job.status, job.attempt, second.poll()) == (JobStatus.SUCCEEDED, 2, None)
+    assert "reaped" in event_types(database, job_id)
+    # The second worker removes its own folder and what the first left.
+    wait_until(lambda: list(redis_settings.runs_path.glob("trn_*")) == [])
+
+
+def trainer_of(pid: int) -> int:
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    return next(int(child) for file in children for child in file.read_text().split())
+
+
+def is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def test_a_worker_outlives_redis_and_takes_hints_again(
+    database: SessionFactory, redis_settings: Settings, hints: CeleryBroker, start_worker: Start, valkey: Valkey
+) -> None:
+    # Given: a job that runs while Redis goes away
+    running = submit(database, redis_settings, hints)
+    start_worker("work")
+    wait_until(lambda: has_checkpoint(database, running))
+    valkey.kill()
+    waiting = jobs.submitted(database, redis_settings)
+    time.sleep(1)
+    assert jobs.status_of(database, running) is JobStatus.RUNNING
+
+    # When: it comes back, empty, and the running job ends
+    valkey.start()
+    with transaction(database):
+        pass
+    jobs.cancel(database, running)
+    wait_until(ended(database, running))
+    reconciler = Reconciler(redis_settings, database, hints)
+
+    # Then: the reconciler's hint reaches the worker
+    wait_until(lambda: (reconciler.round(), jobs.status_of(database, waiting) is JobStatus.RUNNING)[1])
