@@ -49,7 +49,8 @@ test-unit: setup
 
 # One at a time: these start whole stacks and measure times, which a neighbour would spoil.
 test-acceptance: setup
-	$(BIN)/python -m pytest -n 0 -m "serial or acceptance" tests
+	$(BIN)/python -m pytest -n 0 -m serial --ignore=tests/acceptance
+	$(BIN)/python -m pytest -n 0 tests/acceptance
 
 test-fast: setup ## The tests that take seconds, in parallel
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --ignore=tests/acceptance -m "not serial and not slow"
