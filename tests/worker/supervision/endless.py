@@ -1,0 +1,28 @@
+"""A generation worker's process whose model never ends."""
+
+import time
+from typing import Any
+
+from shared.broker import NullBroker
+from shared.db.models import GenerationJob
+from shared.db.session import transaction
+from shared.services import job_queue
+from shared.settings import Settings
+from worker.context import make_context
+from worker.generation.engine import Generator
+from worker.supervision.sampling import sample
+
+
+class Endless(Generator):
+    """A generator that never gives anything."""
+
+    def generate(self, *arguments: Any, **options: Any) -> Any:
+        time.sleep(600)
+
+
+if __name__ == "__main__":
+    context = make_context(Settings(), "generation", NullBroker())
+    with transaction(context.sessions) as session:
+        job = job_queue.claim_next(session, "generation", context.id)
+    assert isinstance(job, GenerationJob)
+    sample(context, job, Endless(context.settings, context.storage))
