@@ -29,21 +29,24 @@ class Presenter(Protocol):
 
 
 class PlainPresenter:
-    """Lines for pipes and logs: one for each status, each epoch, and every ten seconds between."""
+    """Lines for pipes and logs: one for each status and each epoch, and every ten seconds between while it moves."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._shown: tuple[object, ...] = ()
+        self._news: tuple[object, ...] = ()
+        self._line = ""
         self._shown_at = 0.0
 
     def job(self, job: Job) -> None:
         """Print a line if there is news."""
         progress = job.get("progress")
         news = (job["status"], job["attempt"], job["queue_position"], progress["epoch"] if progress else None)
-        if news == self._shown and time.monotonic() - self._shown_at < PLAIN_EVERY_S:
+        line = f"{job['id']}  {progress_line(job)}"
+        moved = line != self._line and time.monotonic() - self._shown_at >= PLAIN_EVERY_S
+        if news == self._news and not moved:
             return
-        self._shown, self._shown_at = news, time.monotonic()
-        self._print(f"{job['id']}  {progress_line(job)}")
+        self._news, self._line, self._shown_at = news, line, time.monotonic()
+        self._print(line)
 
     def sample(self, sample: Artifact, content: bytes, path: Path) -> None:  # noqa: ARG002  a path is enough on a pipe
         """Print where the sample is."""

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from shared.errors import SetupError
 from shared.settings import Settings
+from stack import tether
 from stack.checks import check_port, hold_lock, migrate, prepare_home
 from stack.programs import programs
 from stack.running import Stack
@@ -26,7 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stack. Returns the exit status."""
     started = time.monotonic()
     try:
-        settings = _settings(_parse(arguments))
+        options = _parse(arguments)
+        if options.pop("end_with_parent") and sys.platform == "linux":
+            tether.set_parent_death_signal()
+        settings = _settings(options)
         prepare_home(settings)
         lock = hold_lock(settings)
         check_port(settings.host, settings.port)
@@ -45,6 +49,7 @@ def _parse(arguments: Sequence[str] | None) -> dict[str, Any]:
     parser.add_argument("--home", help="folder of everything this stack keeps (MIMEO_HOME, default ./.mimeo)")
     parser.add_argument("--host", help="address the API listens on (MIMEO_HOST, default 127.0.0.1)")
     parser.add_argument("--port", help="port the API listens on (MIMEO_PORT, default 8000)")
+    parser.add_argument("--end-with-parent", action="store_true", help="stop when the process that started this ends")
     return {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ from client.wording import duration, outcome
 def main() -> int:
     """Run the demonstration. Returns the exit status."""
     arguments = _parse()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop from outside cleans up like Ctrl-C
     console = Console(highlight=False)
     started = time.monotonic()
     home = Path(os.environ.get("MIMEO_HOME") or ".mimeo") / "demo"

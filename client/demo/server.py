@@ -35,7 +35,7 @@ def demo_server(url: str | None, home: Path) -> Iterator[Client]:
     with log_path.open("wb") as log:
         # Its own session, so that Ctrl-C stops the demonstration first, and that then stops the stack.
         stack = subprocess.Popen(
-            [sys.executable, "-m", "stack"],
+            [sys.executable, "-m", "stack", "--end-with-parent"],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
