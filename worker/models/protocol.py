@@ -58,7 +58,7 @@ class GenerativeModel(nn.Module, ABC):
     """
 
     hyperparameters: Hyperparameters
-    autocast_dtype: torch.dtype | None = None  # set by the trainer before start_training; None computes in float32
+    autocast_dtype: torch.dtype | None = None  # of the networks' products in training; None leaves it to the caller
     cache_dir: Path | None = None  # set by the trainer: where networks that judge samples are kept between runs
 
     @classmethod
@@ -81,9 +81,14 @@ class GenerativeModel(nn.Module, ABC):
         return next(self.parameters()).device
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Mixed precision of the training step's matrix products, where the trainer chose it."""
-        enabled = self.autocast_dtype is not None
-        return torch.autocast(self.device.type, dtype=self.autocast_dtype or torch.bfloat16, enabled=enabled)
+        """Mixed precision for the networks' products: as `autocast_dtype` says, else as the surrounding code has it.
+
+        Casts of weights are not kept: a context that spans an optimizer step would go on with the old weights.
+        """
+        kind, dtype = self.device.type, self.autocast_dtype
+        if dtype is None and torch.is_autocast_enabled(kind):
+            dtype = torch.get_autocast_dtype(kind)
+        return torch.autocast(kind, dtype=dtype or torch.bfloat16, enabled=dtype is not None, cache_enabled=False)
 
     # --- training -----------------------------------------------------------------------------------------------
 

@@ -183,3 +183,16 @@ def test_the_memory_estimate_covers_what_weights_optimizer_and_data_hold(name: s
     text = len(dataset.text) if isinstance(dataset, TextCorpus) else 0
 
     assert model_types.get(name).training_bytes(model.hyperparameters, dataset.shape) > held + text
+
+
+@EACH
+def test_a_surrounding_autocast_and_a_chosen_precision_compute_the_same(name: str, preset: str) -> None:
+    chosen, surrounded = build(name, preset), build(name, preset)
+    chosen.autocast_dtype = torch.bfloat16
+
+    expected = train(chosen, 0, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = train(surrounded, 0, 2)
+
+    assert found == expected
+    assert_equal(weights(surrounded), weights(chosen))
