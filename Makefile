@@ -45,15 +45,14 @@ up: setup ## The stack in the foreground, until Ctrl-C
 test: lint test-unit test-acceptance ## Everything: lint, types, unit tests, then the real stack
 
 test-unit: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/acceptance -m "not serial"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/acceptance
 
 # One at a time: these start whole stacks and measure times, which a neighbour would spoil.
 test-acceptance: setup
-	$(BIN)/python -m pytest -n 0 -m serial --ignore=tests/acceptance
 	$(BIN)/python -m pytest -n 0 tests/acceptance
 
 test-fast: setup ## The tests that take seconds, in parallel
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --ignore=tests/acceptance -m "not serial and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --ignore=tests/acceptance -m "not slow"
 
 lint: setup ## ruff and mypy, changing nothing
 	$(BIN)/ruff check .
