@@ -238,3 +238,17 @@ class IdempotencyKey(Base):
     body_sha256: Mapped[str] = mapped_column(String(64))
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+    __table_args__ = (
+        Index("ix_idempotency_keys_job", "job_id"),
+        Index("ix_idempotency_keys_created", "created_at"),
+    )
+
+
+class Garbage(Base):
+    """A folder of storage whose rows are gone: written in the transaction that deleted them, gone with its files."""
+
+    __tablename__ = "garbage"
+
+    storage_key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(default=db_now())

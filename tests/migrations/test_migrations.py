@@ -19,6 +19,8 @@ from shared.db.session import make_engine
 from shared.errors import SetupError
 from shared.settings import Settings
 
+HEAD = max(path.name[:4] for path in Path(runner.__file__).parent.glob("versions/0*.py"))
+
 
 @pytest.fixture
 def settings(empty_database_url: str, tmp_path: Path) -> Settings:
@@ -44,14 +46,27 @@ def test_an_upgrade_makes_exactly_the_tables_that_the_models_describe(settings: 
 def test_a_database_goes_up_and_down_and_up_again(settings: Settings, engine: Engine) -> None:
     assert runner.current(settings)[0] is None
     runner.upgrade(settings)
-    assert runner.current(settings) == ("0001", "0001")
+    assert runner.current(settings) == (HEAD, HEAD)
 
     runner.downgrade(settings, "base")
     with engine.connect() as connection:
         assert inspect(connection).get_table_names() == ["alembic_version"]
 
     runner.upgrade(settings)
+    assert runner.current(settings)[0] == HEAD
+
+
+def test_every_revision_can_be_left_again_with_its_rows_kept(settings: Settings, engine: Engine) -> None:
+    runner.upgrade(settings)
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO workers VALUES ('w', 'training', 'h', 1, 'cpu', NULL, 0, NULL, 0, 0)"))
+
+    runner.downgrade(settings, "0001")
     assert runner.current(settings)[0] == "0001"
+    runner.upgrade(settings)
+
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM workers")).scalar_one() == 1
 
 
 def test_upgrading_twice_changes_nothing(settings: Settings, engine: Engine) -> None:
@@ -70,7 +85,7 @@ def test_upgrades_started_together_take_turns(settings: Settings) -> None:
         for done in [pool.submit(runner.upgrade, settings) for _ in range(4)]:
             done.result()
 
-    assert runner.current(settings)[0] == "0001"
+    assert runner.current(settings)[0] == HEAD
 
 
 def test_an_unknown_revision_is_refused_and_left_alone(settings: Settings, engine: Engine) -> None:
@@ -105,7 +120,7 @@ def test_the_command_says_where_the_database_is(empty_database_url: str, tmp_pat
     done = run_command(empty_database_url, tmp_path, "upgrade")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "The database is at revision 0001; the newest is 0001.\n"
+    assert done.stdout == f"The database is at revision {HEAD}; the newest is {HEAD}.\n"
 
 
 def test_the_command_ends_with_one_line_and_status_2_at_an_unknown_revision(
