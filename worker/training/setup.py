@@ -57,6 +57,7 @@ def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Repor
         compute = precision.choose(spec, dataset, compute, settings.home_path)
     seeder = Seeder(spec.seed, compute.device)
     model = build(spec, dataset, compute, seeder)
+    model.cache_dir = settings.home_path / "judges" if settings.home_path.is_dir() else None
     if start is not None:
         model.load_state_dict(checkpoints.load_tensors(start.path / checkpoints.WEIGHTS))
         tensors = checkpoints.load_tensors(start.path / checkpoints.TRAINING)

@@ -25,10 +25,13 @@ def judge(digits: ImageDataset, cache_dir: Path) -> Judge:
     return Judge.for_dataset(digits, cache_dir)
 
 
-@pytest.fixture
-def learned(digits: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
-    monkeypatch.setattr(judge_module, "TRAINING_IMAGES", 20_000)
-    return Judge.for_dataset(digits, tmp_path)
+@pytest.fixture(scope="module")
+def learned() -> Judge:
+    dataset = builtin(get("acgan"))
+    assert isinstance(dataset, ImageDataset)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge_module, "TRAINING_IMAGES", 20_000)
+        return Judge.for_dataset(dataset, None)
 
 
 def test_it_knows_real_images_it_was_not_trained_on(learned: Judge, digits: ImageDataset) -> None:
