@@ -5,6 +5,7 @@ from typing import cast
 
 from api.runtime import Runtime
 from shared.broker import Kind
+from shared.crash_points import reach
 from shared.db.models import Job
 from shared.job_status import Priority
 
@@ -15,7 +16,9 @@ PRIORITIES = {priority.rank: priority for priority in Priority}
 
 def announce(runtime: Runtime, job: Job) -> None:
     """Send the wake-up of a committed job. One that does not go out loses nothing: the reconciler sends it again."""
+    reach("submit.committed")
     runtime.broker.send(cast("Kind", job.kind), job.id, PRIORITIES[job.priority])
+    reach("submit.hinted")
 
 
 def announce_and_wait(runtime: Runtime, job: Job, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection
 
+from shared.crash_points import reach
 from shared.db.models import Base
 
 connection: Connection = context.config.attributes["connection"]
@@ -11,5 +12,6 @@ context.configure(
     target_metadata=Base.metadata,
     transactional_ddl=True,  # SQLite rolls back DDL too, though Alembic does not expect it to
     render_as_batch=True,  # SQLite alters columns by copying the table
+    on_version_apply=lambda **_: reach("migrate.revision"),
 )
 context.run_migrations()

@@ -10,6 +10,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
+from shared.crash_points import reach
 from shared.db.session import make_engine
 from shared.errors import SetupError
 from shared.settings import Settings
@@ -43,6 +44,7 @@ def _move(settings: Settings, run: Callable[[Config], None]) -> None:
         config = _config()
         config.attributes["connection"] = connection
         run(config)
+        reach("migrate.applied")
 
 
 def _known_revision(connection: Connection) -> str | None:

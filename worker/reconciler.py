@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared import logs
 from shared.broker import Broker, CeleryBroker, Kind
+from shared.crash_points import reach
 from shared.db.models import Job
 from shared.db.session import SessionFactory, is_away, make_engine, reading, session_factory, transaction
 from shared.errors import SetupError
@@ -84,6 +85,7 @@ class Reconciler:
     def _reap(self) -> None:
         with transaction(self._sessions) as session:
             reaped = reaping.reap_expired(session, self._settings)
+        reach("reap.committed")
         for job_id in reaped:
             with reading(self._sessions) as session:
                 job = session.get(Job, job_id)
@@ -105,6 +107,7 @@ class Reconciler:
             due = hints.due_for_hint(session, kind, stale_s=stale_s, limit=min(missing, _HINTS_AT_ONCE))
         sent = [job_id for job_id, priority in due if self._broker.send(kind, job_id, priority)]
         if sent:
+            reach("hint.sent")
             log.info("wake-ups sent again", kind=kind, count=len(sent))
             with transaction(self._sessions) as session:
                 hints.mark_hinted(session, sent)

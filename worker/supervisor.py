@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from shared.crash_points import reach
 from shared.db.models import Checkpoint, Model, TrainingJob
 from shared.db.session import reading
 from shared.errors import JobFailure, LeaseLost, MimeoError
@@ -69,8 +70,10 @@ class _Attempt:
         watch = Watch(self._context, self._job, self._lease, folder, self._beat)
         with Heart(self._context.sessions, self._lease, self._context.settings, on_change) as heart:
             spec = run_folder.prepare(self._context, self._job, self._lease, folder)
+            reach("attempt.prepared")
             command = [*self._context.trainer, str(spec), str(folder), "--supervised"]
             child = Child(command, trainer_environment(self._context.settings), folder)
+            reach("attempt.started")
             outcome = judge(watch.run(child, heart))
             match outcome:
                 case Finished():
@@ -113,6 +116,7 @@ class _Attempt:
         def end(hold: Hold) -> JobStatus:
             if hold.status is not JobStatus.CANCELLING:
                 records.add_model(hold, self._model(hold.session, finished, step, watch.recorder))
+                reach("publish.written")
             return job_queue.finish_succeeded(hold)
 
         self._end(watch.recorder, end)

@@ -13,6 +13,7 @@ from api.schemas.pages import DatasetPage
 from api.schemas.resources import Dataset
 from api.tags import DATASETS
 from api.urls import url
+from shared.crash_points import reach
 from shared.datasets import REGISTRY
 from shared.errors import FieldError, SpecError
 from shared.services import datasets
@@ -58,6 +59,7 @@ def create_dataset() -> Response:
         raise UnsupportedMediaType(f"Send a form, with the header 'Content-Type: {FORM}' and its boundary.")
     name, data = _read_form()
     stored = datasets.store_text(current.storage, name=name, data=data, settings=current.settings)
+    reach("upload.stored")
     with current.writing() as session:
         answer = of_upload(datasets.add_upload(session, stored))
     response = json_response(answer, 201)

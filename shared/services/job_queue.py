@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Select, and_, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from shared.crash_points import reach
 from shared.db.clock import Timestamp, db_now
 from shared.db.models import Job
 from shared.errors import JobFailure, LeaseLost
@@ -58,6 +59,7 @@ def claim_next(session: Session, kind: str, worker: str) -> Job | None:
             return None
         job_id, token = candidate
         if _claim(session, job_id, token, worker):
+            reach("claim.written")
             return session.get_one(Job, job_id, populate_existing=True)
 
 

@@ -3,6 +3,7 @@
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from shared.crash_points import reach
 from shared.db.clock import db_now
 from shared.db.models import Job
 from shared.errors import JobFailure
@@ -41,6 +42,7 @@ def _reap(session: Session, job: Job, settings: Settings) -> bool:
     ).scalar_one_or_none()
     if reaped is None:
         return False
+    reach("reap.written")
     data = {"worker": job.worker, "status": status.value}
     events.add(session, job.id, event="reaped", message=message, attempt=job.attempt, data=data)
     return True

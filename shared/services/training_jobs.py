@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.sql.base import ExecutableOption
 
+from shared.crash_points import reach
 from shared.db.clock import db_now
 from shared.db.models import Model, TrainingJob
 from shared.errors import NotFound
@@ -35,6 +36,7 @@ def submit(session: Session, request: TrainingRequest, *, settings: Settings) ->
     )
     session.add(job)
     session.flush()
+    reach("submit.inserted")
     events.add(session, job.id, event="queued", message="Accepted.", attempt=0)
     session.refresh(job)
     return job

@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from shared.crash_points import reach
 from shared.db.session import is_away, transaction
 from shared.job_status import JobStatus
 from worker.context import WorkerContext
@@ -28,9 +29,11 @@ def finish(context: WorkerContext, job_id: str, end: Callable[[Session], JobStat
         if context.stopping.is_set() and give_up_at == math.inf:
             give_up_at = time.monotonic() + context.settings.lease_s
         time.sleep(_RETRY_S)
+    reach("finish.committed")
     log.info("job ended" if status.is_terminal else "job let go", job_id=job_id, status=status.value)
     if status.is_terminal:
         context.broker.publish_done(job_id)
+        reach("finish.announced")
     return status
 
 
@@ -40,7 +43,9 @@ def _try(
     """One transaction; None where the database is away and there will be another try."""
     try:
         with transaction(context.sessions) as session:
-            return end(session)
+            status = end(session)
+            reach("finish.written")
+            return status
     except SQLAlchemyError as error:
         if is_last or not is_away(error):
             raise

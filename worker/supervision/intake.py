@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from shared.crash_points import reach
 from shared.errors import JobFailure
 from shared.events import CheckpointWritten, SampleWritten
 from shared.job_status import ErrorCode
@@ -26,6 +27,7 @@ class Intake:
         manifest = verified(folder)
         key = f"jobs/{self._lease.job_id}/checkpoints/{event.step:08d}-{self._lease.token}"
         self._storage.put_tree(folder, key)
+        reach("ingest.checkpoint_stored")
         return StoredCheckpoint(
             epoch=event.epoch,
             step=event.step,
@@ -52,6 +54,7 @@ class Intake:
             details=event.meta,
         )
         self._storage.put_file(file, key)
+        reach("ingest.sample_stored")
         return stored
 
     def _inside(self, path: str) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from shared.crash_points import reach
 from shared.db.models import Checkpoint, Job, TrainingJob, UploadedDataset
 from shared.db.session import reading, transaction
 from shared.errors import JobFailure, NotFound
@@ -101,6 +102,7 @@ def _bring_or_drop(context: WorkerContext, lease: Lease, row: Checkpoint, folder
         message = f"The checkpoint at step {row.step} cannot be used ({damage}); the one before takes its place."
         records.add_event(hold, event="checkpoint_damaged", message=message, data={"step": row.step})
         records.drop_checkpoint(hold, row.id)
+    reach("damage.recorded")
     context.storage.delete_tree(row.storage_key)
     return False
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared import events
+from shared.crash_points import reach
 from shared.db.models import TrainingJob
 from shared.db.session import is_away, transaction
 from shared.errors import JobFailure, LeaseLost
@@ -163,13 +164,16 @@ class Watch:
         try:
             with transaction(self._context.sessions) as session:
                 hold = self.recorder.write(session)
+                reach("ingest.written")
         except SQLAlchemyError as error:
             if not is_away(error):
                 raise
             log.warning("reports not written; keeping them", job_id=self._lease.job_id, reason=str(error))
             self._write_at = time.monotonic() + _AWAY_S
             return
+        reach("ingest.committed")
         self._write_at = time.monotonic() + _WRITE_S
         heart.renewed(hold.status)
         for key in self.recorder.written():
             self._context.storage.delete_tree(key)
+            reach("ingest.pruned")

@@ -3,6 +3,7 @@
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.crash_points import reach
 from shared.db.models import Job
 from shared.db.session import is_away, transaction
 from shared.services import job_queue
@@ -21,9 +22,11 @@ def claim(context: WorkerContext) -> Job | None:
         return None
     try:
         with transaction(context.sessions) as session:
-            return job_queue.claim_next(session, context.kind, context.id)
+            job = job_queue.claim_next(session, context.kind, context.id)
     except SQLAlchemyError as error:
         if not is_away(error):
             raise
         log.warning("nothing claimed; the database is away", reason=str(error))
         return None
+    reach("claim.committed")
+    return job

@@ -21,6 +21,7 @@ import safetensors.torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
+from shared.crash_points import reach
 from shared.errors import MimeoError
 
 WEIGHTS = "model.safetensors"
@@ -126,11 +127,15 @@ def write(
         hidden.mkdir()
         for file_name, data in contents.items():
             write_durably(hidden / file_name, data)
+            reach("checkpoint.file_written")
         text = json.dumps(manifest.model_dump(), sort_keys=True, indent=1, allow_nan=False)
         write_durably(hidden / MANIFEST, text.encode())
+        reach("checkpoint.manifest_written")
         _sync_folder(hidden)
         _discard(parent / name)
+        reach("checkpoint.synced")
         hidden.rename(parent / name)
+        reach("checkpoint.renamed")
         _sync_folder(parent)
     except OSError:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -209,6 +214,7 @@ def _discard(path: Path) -> None:
     if path.exists():
         hidden = path.with_name(f"{_HIDDEN}old-{path.name}-{os.getpid()}")
         path.rename(hidden)
+        reach("checkpoint.hidden")
         shutil.rmtree(hidden)
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from shared import events
+from shared.crash_points import reach
 from shared.events import EXIT_STOPPED
 from worker.training import checkpoints
 from worker.training.cadence import Stopwatch
@@ -75,4 +76,6 @@ def _write_result(folder: Path, event: events.Finished, chosen: Checkpoint) -> N
     result = {"finished": event.model_dump(), "sha256": chosen.sha256, "metrics": chosen.manifest.metrics}
     temporary = folder / f".{RESULT}"
     checkpoints.write_durably(temporary, json.dumps(result, indent=1).encode())
+    reach("result.written")
     temporary.replace(folder / RESULT)
+    reach("result.renamed")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 from shared import events
+from shared.crash_points import reach
 from worker.training import cadence, checkpoints, failures, samples
 from worker.training.cadence import CheckpointCadence, SampleCadence, Stopwatch
 from worker.training.checkpoints import Checkpoint, Manifest
@@ -141,6 +142,7 @@ class Loop:
             self.newest = checkpoints.write(
                 self._run.folder, self._manifest(values), weights=self._model.state_dict(), training=tensors
             )
+            reach("checkpoint.complete")
             self._saving.written()
             checkpoints.prune(self._run.folder, keep=self._run.spec.keep_checkpoints, best=self.selection.step)
         self._reporter.emit(self._written(self.newest))
