@@ -16,6 +16,7 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from shared.crash_points import reach
 from shared.errors import NotFound, SetupError
 
 
@@ -63,6 +64,7 @@ class Storage:
         names = sorted(str(path.relative_to(local_dir)) for path in local_dir.rglob("*") if path.is_file())
         for name in [name for name in names if name != last] + [name for name in names if name == last]:
             self.put_file(local_dir / name, f"{prefix}/{PurePosixPath(name)}")
+            reach("storage.tree_file_put")
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -148,7 +150,9 @@ class Storage:
             write(temporary)
             temporary.replace(target)
         finally:
+            reach("storage.written")
             temporary.unlink(missing_ok=True)  # also there after a rename between two links of one file: a no-op
+            reach("storage.renamed")
         _sync(target.parent)
 
 

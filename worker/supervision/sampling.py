@@ -7,6 +7,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy.orm import Session
 
+from shared.crash_points import reach
 from shared.db.models import Checkpoint, GenerationJob
 from shared.db.session import reading
 from shared.errors import JobFailure, LeaseLost, MimeoError, NotFound, SpecError
@@ -142,12 +143,14 @@ def _fail(context: WorkerContext, lease: Lease, failure: JobFailure) -> None:
         return job_queue.finish_failed(job_queue.hold(session, lease), failure, context.settings)
 
     try:
+    reach("generate.stored")
         finish(context, lease.job_id, end)
     except MimeoError as error:
         log.warning("the job is not ours to end", job_id=lease.job_id, reason=error.detail)
 
 
 def _failure_of(error: Exception) -> JobFailure:
+    reach("generate.written")
     if isinstance(error, SpecError | NotFound):
         return JobFailure(ErrorCode.INVALID_DATA, error.detail)
     return as_failure(error)
