@@ -9,6 +9,13 @@ import pytest
 from tests.acceptance.stack import Stack, running_stack
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder is an acceptance test, and is selected as one, without saying so in each file."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("acceptance")
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home: Path = tmp_path_factory.mktemp("stack") / "home"

@@ -16,8 +16,6 @@ from PIL import Image
 from tests.acceptance.stack import Stack
 from tests.stack.processes import ROOT
 
-pytestmark = pytest.mark.acceptance
-
 TINY = ("train", "vae", "--dataset", "digits", "--set", "epochs=2", "--set", "examples_per_epoch=2000", "--seed", "7")
 
 

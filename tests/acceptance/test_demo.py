@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 from PIL import Image
 from rich.console import Console
 
@@ -13,8 +12,6 @@ from client.demo.__main__ import run
 from client.http import Client
 from client.schema import Job, ModelType
 from tests.acceptance.stack import Stack
-
-pytestmark = pytest.mark.acceptance
 
 TINY: dict[str, dict[str, Any]] = {
     "lstm": {"epochs": 1, "examples_per_epoch": 20_000, "layers": [32]},

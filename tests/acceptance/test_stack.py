@@ -17,7 +17,6 @@ from tests.acceptance.stack import free_port
 from tests.stack.processes import ROOT, Up, eventually, is_alive, pid_of, processes_of
 
 pytestmark = [
-    pytest.mark.acceptance,
     pytest.mark.serial,
     pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc"),
 ]
