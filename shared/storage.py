@@ -148,11 +148,11 @@ class Storage:
         temporary = target.with_name(f".tmp-{uuid4().hex}")
         try:
             write(temporary)
-            temporary.replace(target)
-        finally:
             reach("storage.written")
-            temporary.unlink(missing_ok=True)  # also there after a rename between two links of one file: a no-op
+            temporary.replace(target)
             reach("storage.renamed")
+        finally:
+            temporary.unlink(missing_ok=True)  # also there after a rename between two links of one file: a no-op
         _sync(target.parent)
 
 

@@ -129,12 +129,14 @@ def _store(context: WorkerContext, lease: Lease, file: OutputFile) -> StoredFile
         details=file.details,
     )
     context.storage.put_file(file.path, key)
+    reach("generate.stored")
     return stored
 
 
 def _succeed(session: Session, lease: Lease, output: GenerationOutput, files: list[StoredFile]) -> JobStatus:
     hold = job_queue.hold(session, lease)
     records.add_artifacts(hold, files)
+    reach("generate.written")
     return job_queue.finish_succeeded(hold, output=records.storable(output.output))
 
 
@@ -143,14 +145,12 @@ def _fail(context: WorkerContext, lease: Lease, failure: JobFailure) -> None:
         return job_queue.finish_failed(job_queue.hold(session, lease), failure, context.settings)
 
     try:
-    reach("generate.stored")
         finish(context, lease.job_id, end)
     except MimeoError as error:
         log.warning("the job is not ours to end", job_id=lease.job_id, reason=error.detail)
 
 
 def _failure_of(error: Exception) -> JobFailure:
-    reach("generate.written")
     if isinstance(error, SpecError | NotFound):
         return JobFailure(ErrorCode.INVALID_DATA, error.detail)
     return as_failure(error)
