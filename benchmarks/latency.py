@@ -17,7 +17,7 @@ import httpx
 from tests.acceptance.stack import running_stack, wait_for_job
 
 TINY: dict[str, dict[str, Any]] = {
-    "acgan": {"model_type": "acgan", "dataset": "digits", "hyperparameters": {"epochs": 1}},
+    "acgan": {"model_type": "acgan", "dataset": "digits", "hyperparameters": {"epochs": 1, "examples_per_epoch": 1280}},
     "vae": {"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 1}},
 }
 WARM: dict[str, dict[str, Any]] = {

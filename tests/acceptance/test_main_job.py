@@ -17,11 +17,16 @@ TRAINING: dict[str, Json] = {
     "lstm": {
         "model_type": "lstm",
         "dataset": "python-source",
-        "hyperparameters": {"epochs": 2, "hidden_sizes": [48, 32]},
+        "hyperparameters": {"epochs": 2, "layers": [48, 32], "examples_per_epoch": 60_000},
         "seed": 7,
     },
     "vae": {"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 4}, "seed": 7},
-    "acgan": {"model_type": "acgan", "dataset": "digits", "hyperparameters": {"epochs": 2}, "seed": 7},
+    "acgan": {
+        "model_type": "acgan",
+        "dataset": "digits",
+        "hyperparameters": {"epochs": 2, "examples_per_epoch": 1280, "width": 8},
+        "seed": 7,
+    },
 }
 
 
@@ -142,7 +147,11 @@ def test_uploaded_text_can_be_trained_on(http: httpx.Client) -> None:
     assert http.post("/v1/datasets", data={"name": "bottles", "kind": "text"}, files=files).status_code == 409
     accepted = http.post(
         "/v1/training-jobs",
-        json={"model_type": "lstm", "dataset": "bottles", "hyperparameters": {"epochs": 1, "hidden_sizes": [32]}},
+        json={
+            "model_type": "lstm",
+            "dataset": "bottles",
+            "hyperparameters": {"epochs": 1, "layers": [32], "examples_per_epoch": 50_000},
+        },
     )
     job = wait_for_job(http, f"/v1/training-jobs/{accepted.json()['id']}")
     assert job["status"] == "succeeded", job["error"]
