@@ -127,9 +127,11 @@ class Storage:
             self._filesystem.rm_file(self._path(key))
 
     def delete_tree(self, prefix: str) -> None:
-        """Remove everything under a prefix; nothing happens where there is nothing."""
+        """Remove everything under a prefix, or the file of that key; nothing happens where there is nothing."""
         target = self._path(prefix)
         if self._is_local:
+            if Path(target).is_file():
+                Path(target).unlink(missing_ok=True)
             shutil.rmtree(target, ignore_errors=True)
         elif self._filesystem.exists(target):
             self._filesystem.rm(target, recursive=True)

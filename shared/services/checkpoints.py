@@ -57,15 +57,18 @@ def prune(session: Session, job_id: str) -> list[str]:
     return [row.storage_key for row in dropped]
 
 
+def unfinished_users(session: Session, ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Unfinished jobs that are to read one of the checkpoints: (job, checkpoint) pairs."""
+    sampled = GenerationJob.spec["checkpoint_id"].as_string()
+    continued = TrainingJob.spec["init_from"]["checkpoint_id"].as_string()
+    users: list[tuple[str, str]] = []
+    for job, reference in ((GenerationJob, sampled), (TrainingJob, continued)):
+        query = select(job.id, reference).where(job.status.not_in(TERMINAL), reference.in_(ids))
+        users += [(user, checkpoint) for user, checkpoint in session.execute(query)] if ids else []
+    return users
+
+
 def _needed(session: Session, ids: Sequence[str]) -> set[str]:
     """Which of the checkpoints a published model or an unfinished job refers to."""
     published = session.scalars(select(Model.checkpoint_id).where(Model.checkpoint_id.in_(ids)))
-    sampled = GenerationJob.spec["checkpoint_id"].as_string()
-    continued = TrainingJob.spec["init_from"]["checkpoint_id"].as_string()
-    sampling = session.scalars(
-        select(sampled).select_from(GenerationJob).where(GenerationJob.status.not_in(TERMINAL), sampled.in_(ids))
-    )
-    continuing = session.scalars(
-        select(continued).select_from(TrainingJob).where(TrainingJob.status.not_in(TERMINAL), continued.in_(ids))
-    )
-    return {*published, *sampling, *continuing}
+    return {*published, *(checkpoint for _, checkpoint in unfinished_users(session, ids))}

@@ -10,7 +10,7 @@ from shared.db.models import GenerationJob
 from shared.errors import NotFound
 from shared.ids import is_id, new_id
 from shared.job_status import JobStatus
-from shared.services import control, events
+from shared.services import control, deletion, events
 from shared.services.admission import admit_generation
 from shared.services.paging import DEFAULT_LIMIT, newest_first
 from shared.settings import Settings
@@ -72,3 +72,9 @@ def cancel(session: Session, job_id: str) -> GenerationJob:
     control.cancel(session, job_id)
     session.expire_all()
     return get(session, job_id)
+
+
+def delete(session: Session, job_id: str) -> None:
+    """Remove an ended job with its files. Raises NotFound, Conflict."""
+    get(session, job_id)
+    deletion.delete_job(session, job_id)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from shared.db.clock import db_now
 from shared.db.models import Artifact, Checkpoint, Metric, Model
@@ -70,9 +70,16 @@ def add_metrics(hold: Hold, points: Sequence[MetricPoint]) -> None:
     upsert(hold.session, Metric, rows, key=("job_id", "name", "step"))
 
 
-def add_artifacts(hold: Hold, files: Sequence[StoredFile]) -> None:
-    """Record files; one of the same name, from before a resume, is replaced."""
+def add_artifacts(hold: Hold, files: Sequence[StoredFile]) -> list[str]:
+    """Record files; one of the same name, from before a resume, is replaced.
+
+    Returns the storage keys that were replaced, to delete after the commit.
+    """
     latest = {file.name: file for file in files}
+    known = select(Artifact.name, Artifact.storage_key).where(
+        Artifact.job_id == hold.lease.job_id, Artifact.name.in_(latest)
+    )
+    replaced = [key for name, key in hold.session.execute(known) if key != latest[name].storage_key]
     rows = [
         {
             "id": new_id("art"),
@@ -91,11 +98,17 @@ def add_artifacts(hold: Hold, files: Sequence[StoredFile]) -> None:
         for file in latest.values()
     ]
     upsert(hold.session, Artifact, rows, key=("job_id", "name"))
+    return replaced
 
 
-def add_checkpoint(hold: Hold, stored: StoredCheckpoint) -> None:
-    """Record a checkpoint; one of the same step, from before a resume, is replaced."""
+def add_checkpoint(hold: Hold, stored: StoredCheckpoint) -> list[str]:
+    """Record a checkpoint; one of the same step, from before a resume, is replaced.
+
+    Returns the storage folders that were replaced, to delete after the commit.
+    """
     job_id = hold.lease.job_id
+    known = select(Checkpoint.storage_key).where(Checkpoint.job_id == job_id, Checkpoint.step == stored.step)
+    replaced = [key for key in hold.session.scalars(known) if key != stored.storage_key]
     if stored.is_best:
         hold.session.execute(
             update(Checkpoint)
@@ -116,6 +129,7 @@ def add_checkpoint(hold: Hold, stored: StoredCheckpoint) -> None:
         "created_at": db_now(),
     }
     upsert(hold.session, Checkpoint, [row], key=("job_id", "step"))
+    return replaced
 
 
 def drop_checkpoint(hold: Hold, checkpoint_id: str) -> None:

@@ -1,6 +1,7 @@
 """Training jobs, as the API sees them."""
 
 import secrets
+from collections.abc import Callable
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
@@ -12,7 +13,7 @@ from shared.db.models import Model, TrainingJob
 from shared.errors import NotFound
 from shared.ids import is_id, new_id
 from shared.job_status import JobStatus
-from shared.services import control, events
+from shared.services import control, deletion, events
 from shared.services.admission import admit_training
 from shared.services.paging import DEFAULT_LIMIT, newest_first
 from shared.settings import Settings
@@ -70,8 +71,36 @@ def list_page(
 
 def cancel(session: Session, job_id: str) -> TrainingJob:
     """End a job: at once where no worker holds it, else soon. Raises NotFound, and Conflict where it has ended."""
+    return _asked(session, job_id, control.cancel)
+
+
+def pause(session: Session, job_id: str) -> TrainingJob:
+    """Put a job aside: at once where no worker holds it, else soon, with a checkpoint. Raises NotFound, Conflict."""
+    return _asked(session, job_id, control.pause)
+
+
+def resume(session: Session, job_id: str) -> TrainingJob:
+    """Let a paused job go on. Send its hint after the commit. Raises NotFound, and Conflict where it is not paused."""
+    return _asked(session, job_id, control.resume)
+
+
+def retry(session: Session, job_id: str) -> TrainingJob:
+    """Run a failed or cancelled job again, from its last good checkpoint. Send its hint after the commit.
+
+    Raises NotFound, Conflict.
+    """
+    return _asked(session, job_id, control.retry)
+
+
+def delete(session: Session, job_id: str) -> None:
+    """Remove an ended job with its model and files. Raises NotFound, Conflict."""
     get(session, job_id)
-    control.cancel(session, job_id)
+    deletion.delete_job(session, job_id)
+
+
+def _asked(session: Session, job_id: str, ask: Callable[[Session, str], JobStatus]) -> TrainingJob:
+    get(session, job_id)
+    ask(session, job_id)
     session.expire_all()
     return get(session, job_id)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shared.db.models import JobEvent, TrainingJob
 from shared.db.session import SessionFactory, reading, transaction
-from shared.services import events, job_queue
+from shared.services import checkpoints, events, job_queue
 from worker.beat import Beat
 from worker.context import WorkerContext
 from worker.supervisor import supervise
@@ -69,3 +69,14 @@ def history(database: SessionFactory, job_id: str) -> list[JobEvent]:
 def event_types(database: SessionFactory, job_id: str) -> list[str]:
     """Types of a job's events."""
     return [event.type for event in history(database, job_id)]
+
+
+def run_folders(context: WorkerContext) -> list[Path]:
+    """Scratch folders on this machine."""
+    return list(context.settings.runs_path.glob("*_*-*"))
+
+
+def has_checkpoint(database: SessionFactory, job_id: str) -> bool:
+    """Whether a job has a checkpoint in the database."""
+    with reading(database) as session:
+        return bool(checkpoints.list_for_job(session, job_id))

@@ -116,6 +116,13 @@ def crash(run_dir: Path) -> None:
     sys.exit(1)
 
 
+def sample_and_crash(run_dir: Path) -> None:
+    start(run_dir)
+    checkpoint(run_dir, 4, is_best=True)
+    sample(run_dir, "epoch-0001-t0.5.txt", "from before")
+    sys.exit(1)
+
+
 def crash_once(run_dir: Path) -> None:
     if first_step(run_dir) == 0:
         start(run_dir)
@@ -173,6 +180,7 @@ BEHAVIOURS = {
     "lies": start,
     "crash": crash,
     "crash_once": crash_once,
+    "sample_and_crash": sample_and_crash,
     "hang": hang,
     "killed": killed,
     "diverged": diverged,

@@ -14,11 +14,11 @@ from pydantic import SecretStr
 from shared.broker import CeleryBroker
 from shared.db.session import SessionFactory, reading, transaction
 from shared.job_status import JobStatus, Priority
-from shared.services import checkpoints, workers
+from shared.services import workers
 from shared.settings import Settings
 from tests import jobs
 from tests.servers import Valkey
-from tests.worker.attempts import event_types, wait_until
+from tests.worker.attempts import event_types, has_checkpoint, wait_until
 from worker.reconciler import Reconciler
 
 Start = Callable[[str], subprocess.Popen[bytes]]
@@ -69,13 +69,17 @@ def submit(database: SessionFactory, settings: Settings, hints: CeleryBroker, **
     return job_id
 
 
-def has_checkpoint(database: SessionFactory, job_id: str) -> bool:
-    with reading(database) as session:
-        return bool(checkpoints.list_for_job(session, job_id))
-
-
 def ended(database: SessionFactory, *job_ids: str) -> Callable[[], bool]:
     return lambda: all(jobs.status_of(database, job_id).is_terminal for job_id in job_ids)
+
+
+@pytest.mark.parametrize("module", [["worker", "training"], ["worker", "generation"], ["worker.reconciler"]])
+def test_settings_that_cannot_work_are_one_line_and_status_2(module: list[str], tmp_path: Path) -> None:
+    environment = {**os.environ, "MIMEO_HOME": str(tmp_path), "MIMEO_DATABASE_URL": "mysql://somewhere/db"}
+    command = [sys.executable, "-m", *module]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("mimeo: MIMEO_DATABASE_URL names mysql")
 
 
 def test_hints_wake_a_worker_that_runs_job_after_job(

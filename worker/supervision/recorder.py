@@ -36,7 +36,7 @@ class Recorder:
         self._started: events.Started | None = None
         self._started_at = 0.0
         self.examples_per_s: float | None = None
-        self.obsolete: list[str] = []
+        self._obsolete: list[str] = []
 
     @property
     def has_news(self) -> bool:
@@ -121,17 +121,18 @@ class Recorder:
             values |= {"progress": self._progress, "device": self._device}
         hold = job_queue.hold(session, self._lease, visible=True, **values)
         records.add_metrics(hold, self._pending.points)
-        records.add_artifacts(hold, self._pending.files)
+        self._obsolete = records.add_artifacts(hold, self._pending.files)
         for stored in self._pending.checkpoints:
-            records.add_checkpoint(hold, stored)
+            self._obsolete += records.add_checkpoint(hold, stored)
         for name, message, data in self._pending.events:
             records.add_event(hold, event=name, message=message, data=data)
-        self.obsolete = checkpoints.prune(session, self._lease.job_id) if self._pending.checkpoints else []
+        if self._pending.checkpoints:
+            self._obsolete += checkpoints.prune(session, self._lease.job_id)
         return hold
 
     def written(self) -> list[str]:
-        """The transaction is committed: forget what it wrote; returns storage folders that no row needs any more."""
-        obsolete, self.obsolete = self.obsolete, []
+        """The transaction is committed: forget what it wrote; returns storage keys that no row needs any more."""
+        obsolete, self._obsolete = self._obsolete, []
         self._pending = Pending()
         return obsolete
 

@@ -104,17 +104,31 @@ class _Limit:
 
 
 def _generate(context: WorkerContext, job: GenerationJob, generator: Generator, folder: Path) -> GenerationOutput:
+    def generate(reference: CheckpointRef) -> GenerationOutput:
+        return generator.generate(reference, job.spec["sampling"], job.seed, job.spec["format"], folder)
+
+    reference = _reference(context, job)
+    try:
+        return generate(reference)
+    except NotFound:
+        # A resumed run that wrote the same checkpoint again may just have moved it.
+        moved = _reference(context, job)
+        if moved == reference:
+            raise
+        return generate(moved)
+
+
+def _reference(context: WorkerContext, job: GenerationJob) -> CheckpointRef:
     with reading(context.sessions) as session:
         checkpoint = session.get(Checkpoint, job.spec["checkpoint_id"])
     if checkpoint is None:
         raise NotFound("The checkpoint is gone.")
-    reference = CheckpointRef(
+    return CheckpointRef(
         id=checkpoint.id,
         storage_key=checkpoint.storage_key,
         sha256=checkpoint.sha256,
         model_type=job.model_type,
     )
-    return generator.generate(reference, job.spec["sampling"], job.seed, job.spec["format"], folder)
 
 
 def _store(context: WorkerContext, lease: Lease, file: OutputFile) -> StoredFile:

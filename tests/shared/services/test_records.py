@@ -81,14 +81,15 @@ def test_an_artifact_of_the_same_name_is_replaced_and_keeps_its_id(
 
     with transaction(database) as session:
         again = [stored_file("grid.png", storage_key="k/new", details={"text": "a\x00b\ud800", "ratio": math.nan})]
-        records.add_artifacts(job_queue.hold(session, lease), again)
+        replaced = records.add_artifacts(job_queue.hold(session, lease), again)
 
     with reading(database) as session:
         found, has_more = artifacts.list_for_job(session, lease.job_id)
     assert ({row.name: row.id for row in found}, has_more) == (first, False)
-    replaced = next(row for row in found if row.name == "grid.png")
-    assert replaced.storage_key == "k/new"
-    assert replaced.details == {"text": "a\ufffdb?", "ratio": None}
+    assert replaced == ["k/grid.png"]
+    newer = next(row for row in found if row.name == "grid.png")
+    assert newer.storage_key == "k/new"
+    assert newer.details == {"text": "a\ufffdb?", "ratio": None}
 
 
 def test_only_one_checkpoint_is_the_best(database: SessionFactory, settings: Settings) -> None:
@@ -105,7 +106,8 @@ def test_a_checkpoint_written_again_takes_the_place_of_the_first(database: Sessi
     lease = jobs.running(database, settings)
     first = add_checkpoint(database, lease, 10)
     with transaction(database) as session:
-        records.add_checkpoint(job_queue.hold(session, lease), stored_checkpoint(10, key="c/again"))
+        hold = job_queue.hold(session, lease)
+        assert records.add_checkpoint(hold, stored_checkpoint(10, key="c/again")) == ["c/10"]
 
     with reading(database) as session:
         row = session.get_one(Checkpoint, first)

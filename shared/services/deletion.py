@@ -1,0 +1,34 @@
+"""Removing a job for good: its rows in one transaction, which leaves a note of the files that are to follow them."""
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from shared.db.models import Checkpoint, Job, Model
+from shared.errors import Conflict
+from shared.services import checkpoints, control, garbage
+
+_NAMED = 3
+
+
+def delete_job(session: Session, job_id: str) -> None:
+    """Delete an ended job, everything recorded of it, and its model; the reconciler removes the files.
+
+    Raises NotFound, and Conflict for a job that has not ended or whose weights an unfinished job is to read.
+    """
+    status = control.locked_status(session, job_id)
+    if not status.is_terminal:
+        raise Conflict(f"The job {control.standing(status)}; cancel it before you delete it.")
+    _refuse_if_needed(session, job_id)
+    garbage.add(session, f"jobs/{job_id}")
+    session.execute(delete(Model).where(Model.job_id == job_id))  # before the checkpoint that it names
+    session.execute(delete(Job).where(Job.id == job_id).execution_options(synchronize_session=False))
+
+
+def _refuse_if_needed(session: Session, job_id: str) -> None:
+    # As in pruning: the lock waits for requests that are just now referring to these rows.
+    locked = session.scalars(select(Checkpoint.id).where(Checkpoint.job_id == job_id).with_for_update())
+    users = sorted(user for user, _ in checkpoints.unfinished_users(session, list(locked)))
+    if users:
+        more = f" and {len(users) - _NAMED} more" if len(users) > _NAMED else ""
+        named = ", ".join(users[:_NAMED]) + more
+        raise Conflict(f"Its weights are still needed by {named}; wait for that, or cancel it.")

@@ -1,0 +1,68 @@
+"""Keys that make a POST safe to send twice: the first request with a key makes the job, the others are shown it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from shared.db.clock import db_now
+from shared.db.models import IdempotencyKey
+from shared.errors import FieldError, MimeoError, SpecError
+
+KEPT_S = 24 * 3600
+
+
+class KeyReused(SpecError):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_key_reused"
+
+
+class KeyTaken(MimeoError):
+    """Another request with this key was faster; look again."""
+
+    code = "idempotency_key_taken"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A request that carries a key. body_sha256: of what it asks for."""
+
+    key: str
+    body_sha256: str
+
+    @classmethod
+    def of(cls, key: str, kind: str, body: Mapping[str, Any]) -> "Request":
+        """kind: of job. Bodies that are equal as JSON are equal, however they are written."""
+        canonical = json.dumps([kind, body], sort_keys=True, separators=(",", ":"))
+        return cls(key=key, body_sha256=hashlib.sha256(canonical.encode()).hexdigest())
+
+
+def find(session: Session, request: Request) -> str | None:
+    """Id of the job that the request made before, or None. Raises KeyReused where it asked for something else."""
+    row = session.get(IdempotencyKey, request.key)
+    if row is None:
+        return None
+    if row.body_sha256 != request.body_sha256:
+        detail = "This Idempotency-Key was sent with another body before. Use a new key for a new request."
+        raise KeyReused(detail, [FieldError(pointer="Idempotency-Key", detail=detail, code=KeyReused.code)])
+    return row.job_id
+
+
+def remember(session: Session, request: Request, job_id: str) -> None:
+    """Tie the request to the job it makes, in the same transaction. Raises KeyTaken: roll back and look again."""
+    try:
+        with session.begin_nested():
+            session.add(IdempotencyKey(key=request.key, body_sha256=request.body_sha256, job_id=job_id))
+    except IntegrityError as error:
+        raise KeyTaken from error
+
+
+def expire(session: Session) -> None:
+    """Forget the keys of more than a day ago."""
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < db_now() - KEPT_S * 1000))
