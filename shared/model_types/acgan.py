@@ -188,6 +188,6 @@ ACGAN = ModelType(
     check_training=check_training,
     check_sampling=check_sampling,
     needs_labels=True,
-    demo={"epochs": 1},
+    demo={"epochs": 5, "examples_per_epoch": 16_000, "batch_size": 32, "width": 16, "ema": 0.99},
     demo_sampling={"labels": "all", "n_per_label": 10},
 )

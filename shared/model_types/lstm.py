@@ -18,9 +18,9 @@ MIN_CHARACTERS = 100
 class LstmHyperparameters(Hyperparameters):
     """Hyperparameters of the LSTM."""
 
-    epochs: int = Field(40, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
-    batch_size: int = Field(64, ge=1, le=4096, description="Streams (or windows) per step.")
-    learning_rate: float = Field(4e-3, gt=0, le=10, description="Peak learning rate.")
+    epochs: int = Field(15, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
+    batch_size: int = Field(32, ge=1, le=4096, description="Streams (or windows) per step.")
+    learning_rate: float = Field(3e-3, gt=0, le=10, description="Peak learning rate.")
     examples_per_epoch: int | None = Field(
         1_000_000,
         ge=1,
@@ -32,7 +32,7 @@ class LstmHyperparameters(Hyperparameters):
         description="`streams` reads contiguous text, carries the state over and learns from every character; "
         "`windows` draws random windows and learns from the one character after each.",
     )
-    window: int = Field(96, ge=1, le=2048, description="Characters a step sees of each stream or window.")
+    window: int = Field(64, ge=1, le=2048, description="Characters a step sees of each stream or window.")
     sample_step: int = Field(1, ge=1, le=1000, description="Distance between the starts of neighbouring windows.")
     validation_split: float = Field(
         0.0, ge=0, le=0.5, description="Share of an epoch's windows kept out of training and used for `val_loss`."
@@ -163,6 +163,6 @@ LSTM = ModelType(
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,
-    demo={"epochs": 6, "layers": (192,), "examples_per_epoch": 500_000},
+    demo={"epochs": 8, "layers": (128, 128), "dropout": 0.0, "learning_rate": 6e-3, "examples_per_epoch": 500_000},
     demo_sampling={"length": 400, "temperature": 0.5},
 )

@@ -237,6 +237,6 @@ VAE = ModelType(
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,
-    demo={"epochs": 10},
+    demo={"epochs": 20},
     demo_sampling={"mode": "grid", "points": 20, "start": -3, "end": 3},
 )
