@@ -120,7 +120,7 @@ def test_generated_output_has_the_size_that_was_asked_for(http: httpx.Client, tr
     if trained["model_type"] == "lstm":
         sampling = {"prompt": "import ", "length": 120, "temperature": 0.5}
         job = generate(http, {"model": model, "sampling": sampling, "seed": 1})
-        assert len(job["output"]["text"]) == len("import ") + 120
+        assert len(job["output"]["text"]) == 120
         return
     sampling = {
         "vae": {"mode": "grid", "points": 5, "start": -2, "end": 2},
@@ -166,8 +166,8 @@ def test_running_job_is_cancelled_and_the_worker_takes_the_next(http: httpx.Clie
     assert http.get(f"/v1/training-jobs/{short_id}").json()["queue_position"] == 1
     assert http.post(f"/v1/training-jobs/{job_id}/cancel").status_code in {200, 202}
     assert wait_for_job(http, f"/v1/training-jobs/{job_id}", timeout_s=30)["status"] == "cancelled"
-    assert http.post(f"/v1/training-jobs/{job_id}/cancel").status_code == 409
     assert wait_for_job(http, f"/v1/training-jobs/{short_id}")["status"] == "succeeded"
+    assert http.post(f"/v1/training-jobs/{short_id}/cancel").status_code == 409
 
 
 def test_running_job_can_be_sampled_from_its_newest_checkpoint(http: httpx.Client) -> None:
