@@ -28,6 +28,10 @@ PROBLEMS = {
     503: "The database, or the file store, does not answer.",
 }
 HEADERS: dict[str, JsonDict] = {
+    "Idempotency-Replayed": {
+        "description": "`true` where an earlier request with the same `Idempotency-Key` made the job.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
     "ETag": {"description": "Changes when the answer does.", "schema": {"type": "string"}},
     "Link": {"description": 'RFC 8288 link to the next page, `rel="next"`.', "schema": {"type": "string"}},
     "Location": {"description": "Where the new thing is.", "schema": {"type": "string", "format": "uri-reference"}},

@@ -16,6 +16,7 @@ from shared.spec_errors import nearest
 LONGEST_WAIT_S = 60
 AFTER = "Id of the last item you have; the page starts after it."
 _ULID = "[0-9a-hjkmnp-tv-z]{26}"
+_KEY = re.compile("[!-~]{1,200}")
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
 
 
@@ -43,6 +44,7 @@ TRAINING_JOB = f"^trn_{_ULID}$"
 GENERATION_JOB = f"^gen_{_ULID}$"
 MODEL = f"^mdl_{_ULID}$"
 ARTIFACT = f"^art_{_ULID}$"
+IDEMPOTENCY_KEY = "^[!-~]{1,200}$"
 NAME = "^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
@@ -200,7 +202,24 @@ class ConditionalHeaders(_Headers):
     )
 
 
-class PreferHeaders(_Headers):
+def _check_key(value: str) -> str:
+    if not _KEY.fullmatch(value):
+        detail = "Give 1 to 200 visible ASCII characters, without spaces: a fresh UUID for each new request."
+        raise SpecError(detail, [FieldError(pointer="Idempotency-Key", detail=detail, code="invalid")])
+    return value
+
+
+class SubmitHeaders(_Headers):
+    """Headers of a POST that makes a job."""
+
+    idempotency_key: Annotated[str, AfterValidator(_check_key), _documented(IDEMPOTENCY_KEY)] | Absent = Field(
+        None,
+        alias="Idempotency-Key",
+        description="Makes the request safe to send again for 24 hours: the same key and body give the same job.",
+    )
+
+
+class PreferHeaders(SubmitHeaders):
     """Headers of a POST that may wait for its result."""
 
     prefer: str | Absent = Field(

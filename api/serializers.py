@@ -31,6 +31,9 @@ def training_job(job: rows.TrainingJob, *, queue_position: int | None) -> shown.
         urls=shown.TrainingJobUrls(
             self=path,
             cancel=f"{path}/cancel",
+            pause=f"{path}/pause",
+            resume=f"{path}/resume",
+            retry=f"{path}/retry",
             metrics=f"{path}/metrics",
             events=f"{path}/events",
             checkpoints=f"{path}/checkpoints",
@@ -53,7 +56,7 @@ def generation_job(
         format=job.spec["format"],
         output=job.output,
         artifacts=[artifact(row) for row in artifacts],
-        urls=shown.GenerationJobUrls(self=path, cancel=f"{path}/cancel"),
+        urls=shown.GenerationJobUrls(self=path, cancel=f"{path}/cancel", events=f"{path}/events"),
     )
 
 

@@ -21,7 +21,8 @@ from shared.job_status import ErrorCode
 class FieldError:
     """One thing wrong with one field.
 
-    pointer: RFC 6901 pointer into the request body (`/hyperparameters/epochs`), or `?name` for a query parameter.
+    pointer: RFC 6901 pointer into the request body (`/hyperparameters/epochs`), `?name` for a query parameter, or the
+    name of a header.
     """
 
     pointer: str

@@ -4,7 +4,10 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """Where a job stands. `cancelled`, `succeeded` and `failed` are terminal, and terminal is final."""
+    """Where a job stands. `cancelled`, `succeeded` and `failed` are terminal, and terminal is final.
+
+    Final for the engine: no worker, reaper or late message changes it. A user may retry what failed or was cancelled.
+    """
 
     QUEUED = "queued"  # accepted; waits for a worker, or for its back-off to pass
     RUNNING = "running"  # a worker holds its lease
@@ -17,7 +20,7 @@ class JobStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """True where no further transition can happen."""
+        """True where nothing more happens by itself."""
         return self in TERMINAL
 
     @property

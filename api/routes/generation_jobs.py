@@ -1,4 +1,4 @@
-"""Generation jobs: submit (and wait), list, look, cancel."""
+"""Generation jobs: submit (and wait), list, look, cancel, delete."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,16 @@ from sqlalchemy.orm import Session
 from api import serializers
 from api.bodies import read_json
 from api.documents import answers, body
-from api.parameters import ConditionalHeaders, GenerationJobPath, GenerationJobsQuery, PreferHeaders
+from api.idempotency import Accepted, Submission, accept
+from api.parameters import ConditionalHeaders, EventsQuery, GenerationJobPath, GenerationJobsQuery, PreferHeaders
 from api.responses import conditional_response, json_response, page_response
 from api.runtime import Runtime, runtime
 from api.schemas.jobs import GenerationJob
-from api.schemas.pages import GenerationJobPage
+from api.schemas.pages import EventPage, GenerationJobPage
 from api.submission import announce, announce_and_wait
 from api.tags import GENERATION_JOBS
 from shared.db import models as rows
-from shared.services import artifacts, figures, generation_jobs
+from shared.services import artifacts, events, figures, generation_jobs
 from shared.specs import parse_generation
 
 routes = APIBlueprint("generation_jobs", __name__, url_prefix="/v1/generation-jobs", abp_tags=[GENERATION_JOBS])
@@ -33,28 +34,34 @@ routes = APIBlueprint("generation_jobs", __name__, url_prefix="/v1/generation-jo
         413,
         415,
         422,
-        headers=("Location", "Preference-Applied"),
+        headers=("Location", "Preference-Applied", "Idempotency-Replayed"),
     ),
 )
 def create_generation_job(header: PreferHeaders) -> Response:
     """Submit a generation job.
 
-    With `Prefer: wait=N` the answer comes when the job has ended (200) or N seconds have passed (202).
+    With `Prefer: wait=N` the answer comes when the job has ended (200) or N seconds have passed (202). A request that
+    is sent again with its `Idempotency-Key` is answered with the job it made.
     """
     current = runtime()
-    accepted = parse_generation(read_json())
-    with current.writing() as session:
-        job = generation_jobs.submit(session, accepted, settings=current.settings)
-        answer = _shown(session, [job])[0]
-    waited = _announce(current, job, header.wait_s)
+    given = read_json()
+    request = parse_generation(given)
+    submission = Submission(
+        kind="generation",
+        submit=lambda session: generation_jobs.submit(session, request, settings=current.settings),
+        get=generation_jobs.get,
+    )
+    accepted = accept(current, submission, header.idempotency_key, given, _shown_one)
+    answer = accepted.answer
+    waited = _announce(current, accepted, header.wait_s)
     if waited:
         with current.reading() as session:
-            answer = _shown(session, [generation_jobs.get(session, job.id)])[0]
+            answer = _shown_one(session, generation_jobs.get(session, answer.id))
     response = json_response(answer, 200 if answer.is_terminal else 202)
     response.headers["Location"] = answer.urls.self
     if waited:
         response.headers["Preference-Applied"] = f"wait={header.wait_s}"
-    return response
+    return accepted.mark(response)
 
 
 @routes.get("", responses=answers({200: GenerationJobPage}, 422, headers=("Link",)))
@@ -74,7 +81,7 @@ def get_generation_job(path: GenerationJobPath, header: ConditionalHeaders) -> R
     """Look at a generation job. Its ETag changes when it does: poll with `If-None-Match`."""
     with runtime().reading() as session:
         job = generation_jobs.get(session, path.id)
-        answer = _shown(session, [job])[0]
+        answer = _shown_one(session, job)
     return conditional_response(answer, job.version, header.if_none_match)
 
 
@@ -82,18 +89,37 @@ def get_generation_job(path: GenerationJobPath, header: ConditionalHeaders) -> R
 def cancel_generation_job(path: GenerationJobPath) -> Response:
     """Cancel a generation job. 200: it is cancelled; 202: its worker is letting go. Asking again changes nothing."""
     with runtime().writing() as session:
-        answer = _shown(session, [generation_jobs.cancel(session, path.id)])[0]
+        answer = _shown_one(session, generation_jobs.cancel(session, path.id))
     return json_response(answer, 200 if answer.is_terminal else 202)
 
 
-def _announce(current: Runtime, job: rows.GenerationJob, wait_s: int) -> bool:
+@routes.delete("/<id>", responses=answers({204: None}, 404, 409))
+def delete_generation_job(path: GenerationJobPath) -> Response:
+    """Delete a generation job that has ended, with its output."""
+    with runtime().writing() as session:
+        generation_jobs.delete(session, path.id)
+    return Response(status=204)
+
+
+@routes.get("/<id>/events", responses=answers({200: EventPage}, 404, 422, headers=("Link",)))
+def list_generation_job_events(path: GenerationJobPath, query: EventsQuery) -> Response:
+    """History of a generation job, oldest first."""
+    with runtime().reading() as session:
+        generation_jobs.get(session, path.id)
+        found, has_more = events.list_for_job(session, path.id, after=query.after, limit=query.limit)
+    page = EventPage(data=[serializers.event(row) for row in found], has_more=has_more)
+    return page_response(page, next_after=found[-1].id if has_more else None)
+
+
+def _announce(current: Runtime, accepted: Accepted[rows.GenerationJob, GenerationJob], wait_s: int) -> bool:
     """Send the wake-up, and wait where that is asked for and a thread can be spared. True where it waited."""
     if wait_s:
         with current.may_wait() as granted:
             if granted:
-                announce_and_wait(current, job, wait_s)
+                announce_and_wait(current, accepted.job, wait_s, is_announced=accepted.is_replay)
                 return True
-    announce(current, job)
+    if not accepted.is_replay:
+        announce(current, accepted.job)
     return False
 
 
@@ -104,3 +130,7 @@ def _shown(session: Session, jobs: Sequence[rows.GenerationJob]) -> list[Generat
     return [
         serializers.generation_job(job, files.get(job.id, ()), queue_position=positions.get(job.id)) for job in jobs
     ]
+
+
+def _shown_one(session: Session, job: rows.GenerationJob) -> GenerationJob:
+    return _shown(session, [job])[0]

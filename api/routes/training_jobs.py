@@ -1,18 +1,24 @@
-"""Training jobs: submit, list, look, cancel."""
+"""Training jobs: submit, list, look, cancel, pause, resume, retry, delete."""
+
+from collections.abc import Callable
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
+from sqlalchemy.orm import Session
 
 from api import serializers
 from api.bodies import read_json
 from api.documents import answers, body
-from api.parameters import ConditionalHeaders, TrainingJobPath, TrainingJobsQuery
+from api.idempotency import Submission, accept
+from api.parameters import ConditionalHeaders, SubmitHeaders, TrainingJobPath, TrainingJobsQuery
 from api.responses import conditional_response, json_response, page_response
 from api.runtime import runtime
 from api.schemas.jobs import TrainingJob
 from api.schemas.pages import TrainingJobPage
 from api.submission import announce
 from api.tags import TRAINING_JOBS
+from shared.db import models as rows
+from shared.job_status import JobStatus
 from shared.services import figures, job_queue, training_jobs
 from shared.specs import parse_training
 
@@ -22,33 +28,41 @@ routes = APIBlueprint("training_jobs", __name__, url_prefix="/v1/training-jobs",
 @routes.post(
     "",
     request_body=body("TrainingRequest"),
-    responses=answers({202: TrainingJob}, 400, 413, 415, 422, headers=("Location",)),
+    responses=answers(
+        {200: TrainingJob, 202: TrainingJob}, 400, 413, 415, 422, headers=("Location", "Idempotency-Replayed")
+    ),
 )
-def create_training_job() -> Response:
+def create_training_job(header: SubmitHeaders) -> Response:
     """Submit a training job.
 
-    It is accepted, and will run, even when no worker and no Redis is there at the moment.
+    It is accepted, and will run, even when no worker and no Redis is there at the moment. A request that is sent again
+    with its `Idempotency-Key` is answered with the job it made, 200 where that has ended.
     """
     current = runtime()
-    accepted = parse_training(read_json())
-    with current.writing() as session:
-        job = training_jobs.submit(session, accepted, settings=current.settings)
-        answer = serializers.training_job(job, queue_position=job_queue.queue_position(session, job))
-    announce(current, job)
-    response = json_response(answer, 202)
-    response.headers["Location"] = answer.urls.self
-    return response
+    given = read_json()
+    request = parse_training(given)
+    submission = Submission(
+        kind="training",
+        submit=lambda session: training_jobs.submit(session, request, settings=current.settings),
+        get=training_jobs.get,
+    )
+    accepted = accept(current, submission, header.idempotency_key, given, _shown)
+    if not accepted.is_replay:
+        announce(current, accepted.job)
+    response = json_response(accepted.answer, 200 if accepted.answer.is_terminal else 202)
+    response.headers["Location"] = accepted.answer.urls.self
+    return accepted.mark(response)
 
 
 @routes.get("", responses=answers({200: TrainingJobPage}, 422, headers=("Link",)))
 def list_training_jobs(query: TrainingJobsQuery) -> Response:
     """List training jobs, newest first."""
     with runtime().reading() as session:
-        rows, has_more = training_jobs.list_page(
+        found, has_more = training_jobs.list_page(
             session, status=query.status, model_type=query.model_type, limit=query.limit, after=query.after
         )
-        positions = figures.queue_positions(session, rows)
-    data = [serializers.training_job(row, queue_position=positions.get(row.id)) for row in rows]
+        positions = figures.queue_positions(session, found)
+    data = [serializers.training_job(row, queue_position=positions.get(row.id)) for row in found]
     return page_response(TrainingJobPage(data=data, has_more=has_more), next_after=data[-1].id if has_more else None)
 
 
@@ -60,13 +74,56 @@ def get_training_job(path: TrainingJobPath, header: ConditionalHeaders) -> Respo
     """Look at a training job. Its ETag changes when it does: poll with `If-None-Match`."""
     with runtime().reading() as session:
         job = training_jobs.get(session, path.id)
-        answer = serializers.training_job(job, queue_position=job_queue.queue_position(session, job))
+        answer = _shown(session, job)
     return conditional_response(answer, job.version, header.if_none_match)
 
 
 @routes.post("/<id>/cancel", responses=answers({200: TrainingJob, 202: TrainingJob}, 404, 409))
 def cancel_training_job(path: TrainingJobPath) -> Response:
     """Cancel a training job. 200: it is cancelled; 202: its worker is letting go. Asking again changes nothing."""
-    with runtime().writing() as session:
-        answer = serializers.training_job(training_jobs.cancel(session, path.id), queue_position=None)
+    answer = _asked(path.id, training_jobs.cancel)
     return json_response(answer, 200 if answer.is_terminal else 202)
+
+
+@routes.post("/<id>/pause", responses=answers({200: TrainingJob, 202: TrainingJob}, 404, 409))
+def pause_training_job(path: TrainingJobPath) -> Response:
+    """Pause a queued or running training job.
+
+    200: it is paused; 202: its worker writes a checkpoint and lets go. Asking again changes nothing.
+    """
+    answer = _asked(path.id, training_jobs.pause)
+    return json_response(answer, 200 if answer.status is JobStatus.PAUSED else 202)
+
+
+@routes.post("/<id>/resume", responses=answers({202: TrainingJob}, 404, 409))
+def resume_training_job(path: TrainingJobPath) -> Response:
+    """Let a paused training job go on exactly where it was. It takes its old place in the queue."""
+    return json_response(_asked(path.id, training_jobs.resume), 202)
+
+
+@routes.post("/<id>/retry", responses=answers({202: TrainingJob}, 404, 409))
+def retry_training_job(path: TrainingJobPath) -> Response:
+    """Run a failed or cancelled training job again, from its last good checkpoint and with all its attempts."""
+    return json_response(_asked(path.id, training_jobs.retry), 202)
+
+
+@routes.delete("/<id>", responses=answers({204: None}, 404, 409))
+def delete_training_job(path: TrainingJobPath) -> Response:
+    """Delete a training job that has ended, with its history, samples, checkpoints and model."""
+    with runtime().writing() as session:
+        training_jobs.delete(session, path.id)
+    return Response(status=204)
+
+
+def _asked(job_id: str, ask: Callable[[Session, str], rows.TrainingJob]) -> TrainingJob:
+    """Carry out what was asked of a job, wake a worker if it waits for one now, and show it."""
+    current = runtime()
+    with current.writing() as session:
+        job = ask(session, job_id)
+        answer = _shown(session, job)
+    announce(current, job)
+    return answer
+
+
+def _shown(session: Session, job: rows.TrainingJob) -> TrainingJob:
+    return serializers.training_job(job, queue_position=job_queue.queue_position(session, job))

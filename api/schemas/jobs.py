@@ -33,6 +33,9 @@ class TrainingJobUrls(Answer):
 
     self: Url
     cancel: Url
+    pause: Url
+    resume: Url
+    retry: Url
     metrics: Url
     events: Url
     checkpoints: Url
@@ -45,14 +48,14 @@ class Job(Answer):
 
     id: str
     status: JobStatus
-    is_terminal: bool = Field(description="True once nothing more can happen to it.")
+    is_terminal: bool = Field(description="True once it has ended; only a retry you ask for changes that.")
     model_type: str
     name: str | None
     priority: Priority
     metadata: dict[str, str]
     seed: int
     device: str | None
-    attempt: int = Field(description="Attempts started so far.")
+    attempt: int = Field(description="Attempts started so far, since the last retry you asked for.")
     max_attempts: int
     queue_position: int | None = Field(description="1 is next; null unless queued.")
     created_at: Time
@@ -109,6 +112,7 @@ class GenerationJobUrls(Answer):
 
     self: Url
     cancel: Url
+    events: Url
 
 
 class GenerationJob(Job):

@@ -9,7 +9,8 @@ class ProblemError(Answer):
     """One thing wrong with one field."""
 
     pointer: str = Field(
-        description="RFC 6901 pointer into the body (`/hyperparameters/epochs`), or `?name` of a query parameter."
+        description="RFC 6901 pointer into the body (`/hyperparameters/epochs`), `?name` of a query parameter, or the "
+        "name of a header."
     )
     detail: str
     code: str

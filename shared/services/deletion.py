@@ -3,6 +3,7 @@
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from shared.crash_points import reach
 from shared.db.models import Checkpoint, Job, Model
 from shared.errors import Conflict
 from shared.services import checkpoints, control, garbage
@@ -22,6 +23,7 @@ def delete_job(session: Session, job_id: str) -> None:
     garbage.add(session, f"jobs/{job_id}")
     session.execute(delete(Model).where(Model.job_id == job_id))  # before the checkpoint that it names
     session.execute(delete(Job).where(Job.id == job_id).execution_options(synchronize_session=False))
+    reach("delete.written")
 
 
 def _refuse_if_needed(session: Session, job_id: str) -> None:

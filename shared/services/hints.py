@@ -32,3 +32,10 @@ def mark_hinted(session: Session, job_ids: Sequence[str]) -> None:
     session.execute(
         update(Job).where(Job.id.in_(job_ids)).values(hinted_at=db_now()).execution_options(synchronize_session=False)
     )
+
+
+def mark_unhinted(session: Session, job_id: str) -> None:
+    """Remember that a job's wake-up could not be sent. Not a visible change of the job."""
+    session.execute(
+        update(Job).where(Job.id == job_id).values(hinted_at=None).execution_options(synchronize_session=False)
+    )
