@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import safetensors.torch
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
@@ -50,7 +51,9 @@ class Manifest(BaseModel):
     """What a checkpoint holds and where in its run it stands.
 
     epoch: 1-based; step: optimizer steps done in the run; step_in_epoch: done in this epoch. training_values: the
-    model's own JSON state. loop: the loop's (partial metric sums, the best so far).
+    model's own JSON state. loop: the loop's (partial metric sums, the best so far). strides: of training tensors that
+    are not laid out row by row, as safetensors stores them: fused optimizers walk weights and moments side by side in
+    memory, so a moment that comes back in another layout than its weight would be applied to the wrong elements.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,6 +69,7 @@ class Manifest(BaseModel):
     step_in_epoch: int
     metrics: dict[str, float] = {}
     training_values: dict[str, Any] = {}
+    strides: dict[str, list[int]] = {}
     loop: dict[str, Any] = {}
     versions: dict[str, str] = {}
     device: str
@@ -112,7 +116,10 @@ def weights_bytes(model_type: str, config: Mapping[str, Any], weights: Mapping[s
 def write(
     run_dir: Path, manifest: Manifest, *, weights: Mapping[str, Tensor], training: Mapping[str, Tensor]
 ) -> Checkpoint:
-    """Write a checkpoint durably. `manifest.files` is filled in here. Raises OSError; nothing half-written shows."""
+    """Write a checkpoint durably; `manifest.files` and `strides` are filled in here.
+
+    Raises OSError, and then nothing half-written shows.
+    """
     parent = run_dir / FOLDER
     parent.mkdir(parents=True, exist_ok=True)
     contents = {
@@ -120,7 +127,8 @@ def write(
         TRAINING: safetensors.torch.save(_plain(training)),
     }
     digests = {name: FileDigest(sha256=_sha256(data), size=len(data)) for name, data in contents.items()}
-    manifest = manifest.model_copy(update={"files": digests})
+    strides = {name: list(tensor.stride()) for name, tensor in training.items() if not tensor.is_contiguous()}
+    manifest = manifest.model_copy(update={"files": digests, "strides": strides})
     name = f"{manifest.step:08d}"
     hidden = parent / f"{_HIDDEN}{name}-{os.getpid()}"
     try:
@@ -179,6 +187,15 @@ def newest_valid(run_dir: Path) -> Search:
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """Tensors of a safetensors file, in memory of their own (aligned as torch aligns, whatever the file does)."""
     return {name: tensor.clone() for name, tensor in safetensors.torch.load(path.read_bytes()).items()}
+
+
+def load_training(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The training state's tensors, laid out in memory as they were."""
+    tensors = load_tensors(checkpoint.path / TRAINING)
+    for name, stride in checkpoint.manifest.strides.items():
+        stored = tensors[name]
+        tensors[name] = torch.empty_strided(stored.shape, stride, dtype=stored.dtype).copy_(stored)
+    return tensors
 
 
 def prune(run_dir: Path, *, keep: int, best: int | None) -> None:

@@ -60,8 +60,7 @@ def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Repor
     model.cache_dir = settings.home_path / "judges" if settings.home_path.is_dir() else None
     if start is not None:
         model.load_state_dict(checkpoints.load_tensors(start.path / checkpoints.WEIGHTS))
-        tensors = checkpoints.load_tensors(start.path / checkpoints.TRAINING)
-        model.load_training_state(tensors, start.manifest.training_values)
+        model.load_training_state(checkpoints.load_training(start), start.manifest.training_values)
     return Run(spec=spec, folder=folder, model=model, compute=compute, seeder=seeder, start=start)
 
 

@@ -49,6 +49,17 @@ def test_a_checkpoint_gives_back_what_was_written_to_the_last_bit(tmp_path: Path
     assert loaded.keys() == weights().keys()
 
 
+def test_training_tensors_come_back_in_the_layout_they_had(tmp_path: Path) -> None:
+    moment = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last)
+    written = checkpoints.write(
+        tmp_path, manifest(), weights={}, training={"moment": moment, "plain": torch.ones(2, 3)}
+    )
+    loaded = checkpoints.load_training(checkpoints.verify(written.path))
+    assert loaded["moment"].stride() == moment.stride()
+    assert torch.equal(loaded["moment"], moment)
+    assert loaded["plain"].is_contiguous()
+
+
 def test_equal_weights_give_equal_bytes_whatever_the_order_of_the_dictionary() -> None:
     turned_round = dict(reversed(weights().items()))
     config = {"b": 1, "a": 2}

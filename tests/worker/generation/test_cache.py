@@ -1,0 +1,38 @@
+"""Models stay warm within a bound of bytes."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.generation.cache import WarmCache
+
+
+def make_cache(capacity: int) -> WarmCache[bytes]:
+    return WarmCache(capacity, len)
+
+
+def test_what_was_not_used_for_longest_makes_room() -> None:
+    cache = make_cache(20)
+    made: list[str] = []
+
+    def get(key: str) -> None:
+        cache.get(key, lambda: made.append(key) or bytes(10))  # type: ignore[func-returns-value]
+
+    for key in ("a", "b", "a", "c", "a", "b"):
+        get(key)
+    assert made == ["a", "b", "c", "b"]
+
+
+def test_what_is_larger_than_the_whole_cache_is_given_and_not_kept() -> None:
+    cache = make_cache(5)
+    assert cache.get("small", lambda: b"123") == b"123"
+    assert cache.get("large", lambda: bytes(6)) == bytes(6)
+    assert len(cache) == 1
+    assert cache.get("small", lambda: b"made again") == b"123"
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 12)), max_size=60))
+def test_the_bound_holds_whatever_is_asked_for(requests: list[tuple[str, int]]) -> None:
+    cache = make_cache(20)
+    for key, size in requests:
+        cache.get(key, lambda size=size: bytes(size))  # type: ignore[misc]
+        assert 0 <= cache.bytes_used <= 20

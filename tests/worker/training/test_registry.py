@@ -1,0 +1,105 @@
+"""Every model type in the registry goes through the whole trainer, a stop and a resume, and is sampled from a store."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import events, model_types
+from shared.events import EXIT_FINISHED, EXIT_STOPPED
+from shared.settings import Settings
+from shared.storage import Storage
+from tests.worker.models.conftest import NARROW, SMALL
+from tests.worker.training.harness import curves, result, run
+from worker.generation.engine import CheckpointRef, Generator
+from worker.models import acgan, judge
+from worker.training.control import Control
+from worker.training.spec import TrainerSpec
+
+EACH = pytest.mark.parametrize(
+    ("name", "preset"),
+    [(name, preset) for name, kind in model_types.REGISTRY.items() if name != "toy" for preset in kind.presets],
+)
+
+
+class StopAfter(Control):
+    """Asks for a stop before step `steps` of this process: the loop looks once a step."""
+
+    def __init__(self, steps: int) -> None:
+        self._left = steps
+        super().__init__()
+
+    @property
+    def stop_requested(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+    @stop_requested.setter
+    def stop_requested(self, value: bool) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def _small_jury(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judge that learns quickly: its figures are rough, everything else is as always."""
+    monkeypatch.setattr(judge, "TRAINING_IMAGES", 2_000)
+    monkeypatch.setattr(acgan, "CHEAP_IMAGES", 60)
+    monkeypatch.setattr(acgan, "FINAL_IMAGES", 100)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+def small_spec(name: str, preset: str, **fields: Any) -> TrainerSpec:
+    kind = model_types.get(name)
+    body = {
+        "model_type": name,
+        "preset": preset,
+        "dataset": kind.fallback_dataset,
+        "hyperparameters": {**SMALL.get(name, {}), **NARROW.get((name, preset), {})},
+        "threads": 1,
+        "seed": 5,
+        **fields,
+    }
+    return TrainerSpec.model_validate(body).completed()
+
+
+@EACH
+def test_a_run_stopped_in_mid_epoch_resumes_to_the_same_result_and_is_sampled(
+    name: str, preset: str, home: Path, tmp_path: Path
+) -> None:
+    kind, spec = model_types.get(name), small_spec(name, preset)
+    (home / "home").mkdir(exist_ok=True)  # where the judge is kept, so that each data set is judged once
+    whole, parts = home / f"{name}-{preset}-whole", home / f"{name}-{preset}-parts"
+    status, uninterrupted = run(whole, spec)
+    assert status == EXIT_FINISHED, uninterrupted.events[-1]
+    status, before = run(parts, spec, StopAfter(3))
+    assert status == EXIT_STOPPED
+    assert before.of(events.Stopped)[0].step == 3
+    status, after = run(parts, spec)
+    assert status == EXIT_FINISHED
+    assert result(parts) == result(whole)
+    assert curves(before.events + after.events) == curves(uninterrupted.events)
+    assert set(result(whole)["finished"]["quality"]) == set(kind.quality)
+
+    settings = Settings(home=home / "home", offline=True)
+    storage = Storage.open_url(settings.resolved_storage_url)
+    key = f"jobs/{name}-{preset}"
+    storage.put_tree(whole / result(whole)["finished"]["checkpoint"], key)
+    checkpoint = CheckpointRef(id="ckp_1", storage_key=key, sha256=result(whole)["sha256"], model_type=name)
+    made = [
+        Generator(settings).generate(checkpoint, dict(kind.demo_sampling), 1, None, tmp_path).files[0].path.read_bytes()
+        for _ in range(2)
+    ]
+    assert made[0] == made[1]
+    assert len(made[0]) > 100
+
+
+def test_a_resumed_run_keeps_the_precision_it_began_with(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    spec = small_spec("vae", "fast", precision="bfloat16")
+    _, before = run(tmp_path / "run", spec, StopAfter(3))
+    assert before.of(events.Started)[0].precision == "bfloat16"
+    _, after = run(tmp_path / "run", spec.model_copy(update={"precision": "auto"}))
+    assert after.of(events.Started)[0].precision == "bfloat16"
