@@ -37,7 +37,7 @@ class Seeder:
         self._seed = seed
         self._generators = [torch.default_generator]
         if device.type == "cuda":
-            torch.cuda.init()  # type: ignore[no-untyped-call]
+            torch.cuda.init()
             self._generators.append(torch.cuda.default_generators[device.index or 0])
 
     def set(self, stream: Stream, epoch: int = 0, step: int = 0) -> None:
