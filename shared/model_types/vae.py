@@ -19,7 +19,7 @@ class VaeHyperparameters(Hyperparameters):
 
     epochs: int = Field(30, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
     batch_size: int = Field(256, ge=1, le=16_384, description="Images per step.")
-    learning_rate: float = Field(2e-3, gt=0, le=10, description="Peak learning rate.")
+    learning_rate: float = Field(4e-3, gt=0, le=10, description="Peak learning rate.")
     examples_per_epoch: int | None = Field(
         60_000, ge=1, le=1_000_000_000, description="Images one epoch draws; null is the whole dataset once."
     )
@@ -32,6 +32,9 @@ class VaeHyperparameters(Hyperparameters):
         description="Units of the encoder's layers; the decoder mirrors them.",
     )
     activation: Literal["relu", "silu"] = Field("silu", description="Activation of the hidden layers.")
+    latent_spread: float = Field(
+        3.0, gt=0, le=100, description="Factor on the first weights and biases of the layer that reads the latent."
+    )
     kl_weight: float = Field(1.0, ge=0, le=1000, description="Weight of the KL term; 0 makes a plain autoencoder.")
     weight_decay: float = Field(0.0, ge=0, le=10, description="Decoupled weight decay; 0 is plain Adam.")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="How the learning rate falls.")
@@ -212,6 +215,7 @@ BOOK = {
     "latent_size": 2,
     "hidden": (512,),
     "activation": "relu",
+    "latent_spread": 1.0,
     "kl_weight": 1.0,
     "weight_decay": 0.0,
     "schedule": "constant",
@@ -237,6 +241,6 @@ VAE = ModelType(
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,
-    demo={"epochs": 20},
+    demo={"epochs": 12},
     demo_sampling={"mode": "grid", "points": 20, "start": -3, "end": 3},
 )

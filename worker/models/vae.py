@@ -45,13 +45,14 @@ def kl_to_standard_normal(mean_BZ: Tensor, log_var_BZ: Tensor) -> Tensor:
 
 
 def dense(sizes: Sequence[int], activation: str) -> nn.Sequential:
-    """Linear layers of these sizes with the activation between them, Glorot weights and zero biases."""
+    """Linear layers of these sizes with the activation between them.
+
+    torch's own first weights: their biases spread the hidden units' kinks over the latent plane. Zero biases and
+    Glorot weights, Keras's default, cost 3.5 nats after one epoch of Fashion-MNIST.
+    """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        linear = nn.Linear(inputs, outputs)
-        nn.init.xavier_uniform_(linear.weight)
-        nn.init.zeros_(linear.bias)
-        layers += [linear, ACTIVATIONS[activation]()]
+        layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -69,6 +70,9 @@ class Vae(GenerativeModel):
         hidden, latent = hyperparameters.hidden, hyperparameters.latent_size
         self.encoder = dense((self.pixels, *hidden, 2 * latent), hyperparameters.activation)
         self.decoder = dense((latent, *reversed(hidden), self.pixels), hyperparameters.activation)
+        with torch.no_grad():  # finer structure over the latent space from the start
+            for parameter in self.decoder[0].parameters():
+                parameter.mul_(hyperparameters.latent_spread)
 
     @classmethod
     def for_data(cls, hyperparameters: VaeHyperparameters, dataset: Dataset) -> "Vae":
