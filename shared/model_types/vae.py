@@ -25,7 +25,7 @@ class VaeHyperparameters(Hyperparameters):
     )
     latent_size: int = Field(2, ge=1, le=512, description="Latent dimensions.")
     hidden: tuple[LayerSize, ...] = Field(
-        (512, 256),
+        (512, 512, 128),
         strict=False,
         min_length=1,
         max_length=8,
