@@ -1,7 +1,6 @@
 """From a stored checkpoint to a model that is ready to sample."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 
 import safetensors.torch
@@ -15,6 +14,7 @@ from shared.job_status import ErrorCode
 from shared.storage import Storage
 from worker.models import implementation
 from worker.models.protocol import GenerativeModel
+from worker.supervision.manifest import parsed
 from worker.training.checkpoints import MANIFEST, WEIGHTS, Manifest
 
 
@@ -53,7 +53,7 @@ def load_model(storage: Storage, checkpoint: CheckpointRef, device: torch.device
 
 def _manifest(storage: Storage, key: str) -> Manifest:
     try:
-        return Manifest.model_validate(json.loads(storage.read_bytes(key)))
+        return Manifest.model_validate(parsed(storage.read_bytes(key)))
     except (ValidationError, ValueError) as error:
         raise _damaged(key) from error
 

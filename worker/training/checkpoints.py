@@ -24,6 +24,7 @@ from torch import Tensor
 
 from shared.crash_points import reach
 from shared.errors import MimeoError
+from worker.supervision.manifest import parsed, sealed
 
 WEIGHTS = "model.safetensors"
 TRAINING = "training.safetensors"
@@ -76,6 +77,7 @@ class Manifest(BaseModel):
     precision: str
     threads: int = 1
     files: dict[str, FileDigest] = {}
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +118,7 @@ def weights_bytes(model_type: str, config: Mapping[str, Any], weights: Mapping[s
 def write(
     run_dir: Path, manifest: Manifest, *, weights: Mapping[str, Tensor], training: Mapping[str, Tensor]
 ) -> Checkpoint:
-    """Write a checkpoint durably; `manifest.files` and `strides` are filled in here.
+    """Write a checkpoint durably; `manifest.files`, `strides` and `digest` are filled in here.
 
     Raises OSError, and then nothing half-written shows.
     """
@@ -129,6 +131,7 @@ def write(
     digests = {name: FileDigest(sha256=_sha256(data), size=len(data)) for name, data in contents.items()}
     strides = {name: list(tensor.stride()) for name, tensor in training.items() if not tensor.is_contiguous()}
     manifest = manifest.model_copy(update={"files": digests, "strides": strides})
+    manifest = manifest.model_copy(update={"digest": sealed(manifest.model_dump())["digest"]})
     name = f"{manifest.step:08d}"
     hidden = parent / f"{_HIDDEN}{name}-{os.getpid()}"
     try:
@@ -154,7 +157,7 @@ def write(
 def verify(path: Path) -> Checkpoint:
     """The checkpoint in a folder, all its bytes checked. Raises InvalidCheckpoint saying what is wrong."""
     try:
-        manifest = Manifest.model_validate(json.loads((path / MANIFEST).read_bytes()))
+        manifest = Manifest.model_validate(parsed((path / MANIFEST).read_bytes()))
     except FileNotFoundError as error:
         raise InvalidCheckpoint(f"{path.name}: no {MANIFEST}") from error
     except (ValidationError, ValueError) as error:

