@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     backoff_max_s: Seconds = Field(300.0, description="Longest wait between attempts.")
     stall_timeout_s: Seconds = Field(600.0, description="A trainer that reports nothing for this long is killed.")
     stop_grace_s: Seconds = Field(20.0, description="Time a trainer has to write its checkpoint when asked to stop.")
+    orphan_grace_s: Seconds = Field(3600.0, description="Stored files older than this that no row names are removed.")
     worker_memory_bytes: Bytes | None = Field(None, description="Memory a job may plan with; the machine's when unset.")
     generation_cache_bytes: Bytes = Field(1 << 30, description="Models kept warm in a generation worker.")
     max_body_bytes: Bytes = Field(1 << 20, description="Largest JSON request.")

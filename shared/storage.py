@@ -7,7 +7,9 @@ their `last` file is there.
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
 from typing import IO
 from uuid import uuid4
@@ -18,6 +20,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from shared.crash_points import reach
 from shared.errors import NotFound, SetupError
+
+_UNFINISHED = ".tmp-"  # first part of the name of a file that is being written
 
 
 class Storage:
@@ -108,14 +112,35 @@ class Storage:
         for name in names:
             self.get_file(f"{prefix}/{name}", local_dir / name)
 
-    def list_names(self, prefix: str) -> Iterator[str]:
-        """Names of the files under a prefix, relative to it, sorted. Files still being written are left out."""
+    def list_names(self, prefix: str, *, unfinished: bool = False) -> Iterator[str]:
+        """Names of the files under a prefix, relative to it, sorted. unfinished: also those still being written."""
         base = self._path(prefix)
         self._filesystem.invalidate_cache(base)
         for path in sorted(self._filesystem.find(base)):
             name = str(path)[len(base) :].lstrip("/")
-            if name and not PurePosixPath(name).name.startswith(".tmp-"):
+            if name and (unfinished or not PurePosixPath(name).name.startswith(_UNFINISHED)):
                 yield name
+
+    def list_folders(self, prefix: str) -> Iterator[str]:
+        """Names of the folders directly under a prefix; nothing where there is nothing."""
+        base = self._path(prefix)
+        if self._is_local:  # one entry at a time, however many there are
+            with os.scandir(base) if Path(base).is_dir() else nullcontext(()) as entries:
+                yield from (entry.name for entry in entries if entry.is_dir())
+            return
+        self._filesystem.invalidate_cache(base)
+        entries = self._filesystem.ls(base, detail=True) if self._filesystem.isdir(base) else ()
+        yield from (PurePosixPath(entry["name"]).name for entry in entries if entry["type"] == "directory")
+
+    def age_s(self, key: str) -> float:
+        """Seconds since a file was put under a key. Raises NotFound."""
+        path = self._path(key)
+        try:
+            # Locally not the time of its content, which a hard link keeps, but that of its link.
+            stored = Path(path).stat().st_ctime if self._is_local else self._filesystem.modified(path).timestamp()
+        except FileNotFoundError:
+            raise NotFound(f"The stored file {key} is gone.") from None
+        return float(time.time() - stored)
 
     # --- removing -----------------------------------------------------------------------------------------------
 
@@ -147,7 +172,7 @@ class Storage:
     def _place(self, target: Path, write: Callable[[Path], None]) -> None:
         """Write a file beside its place, then rename it there and sync the folder."""
         _make_synced(target.parent)
-        temporary = target.with_name(f".tmp-{uuid4().hex}")
+        temporary = target.with_name(f"{_UNFINISHED}{uuid4().hex}")
         try:
             write(temporary)
             reach("storage.written")

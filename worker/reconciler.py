@@ -1,6 +1,7 @@
 """`python -m worker.reconciler`: makes the queue true again, whatever was lost. Any number may run.
 
 Each round it takes jobs back from workers that fell silent, and sends wake-ups for waiting jobs whose own may be lost.
+Beside it, a sweeper removes files that nobody needs.
 """
 
 import signal
@@ -22,6 +23,8 @@ from shared.db.session import SessionFactory, is_away, make_engine, reading, ses
 from shared.errors import SetupError
 from shared.services import hints, reaping, workers
 from shared.settings import Settings
+from shared.storage import Storage
+from worker.sweeper import Sweeper
 
 log = structlog.get_logger(__name__)
 
@@ -125,6 +128,7 @@ def main() -> int:
         settings = Settings()
         logs.configure(settings)
         engine = make_engine(settings)
+        storage = Storage.open_url(settings.resolved_storage_url)
     except (SetupError, ValidationError) as error:
         print(f"mimeo: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -135,8 +139,12 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    sessions = session_factory(engine)
+    # In a thread of its own, so that no lease waits for slow storage; nothing is lost when it ends amid its work.
+    sweeper = Sweeper(settings, sessions, storage)
+    threading.Thread(target=sweeper.run, args=(stopping,), name="sweeper", daemon=True).start()
     log.info("reconciler ready")
-    Reconciler(settings, session_factory(engine), CeleryBroker(settings)).run(stopping)
+    Reconciler(settings, sessions, CeleryBroker(settings)).run(stopping)
     return 0
 
 

@@ -16,7 +16,7 @@ from api.urls import url
 from shared.crash_points import reach
 from shared.datasets import REGISTRY
 from shared.errors import FieldError, SpecError
-from shared.services import datasets
+from shared.services import datasets, garbage
 from shared.spec_errors import nearest
 
 routes = APIBlueprint("datasets", __name__, url_prefix="/v1/datasets", abp_tags=[DATASETS])
@@ -58,10 +58,15 @@ def create_dataset() -> Response:
     if request.mimetype != FORM:
         raise UnsupportedMediaType(f"Send a form, with the header 'Content-Type: {FORM}' and its boundary.")
     name, data = _read_form()
-    stored = datasets.store_text(current.storage, name=name, data=data, settings=current.settings)
+    text = datasets.check_text(name=name, data=data, settings=current.settings)
+    with current.writing() as session:  # should this process die before the row is there, the file does not stay
+        garbage.expect(session, text.folder, current.settings)
+    reach("upload.noted")
+    datasets.put_text(current.storage, text)
     reach("upload.stored")
     with current.writing() as session:
-        answer = of_upload(datasets.add_upload(session, stored))
+        garbage.keep(session, text.folder, current.settings)
+        answer = of_upload(datasets.add_upload(session, text))
     response = json_response(answer, 201)
     response.headers["Location"] = url(f"/v1/datasets/{answer.name}")
     return response

@@ -246,9 +246,15 @@ class IdempotencyKey(Base):
 
 
 class Garbage(Base):
-    """A folder of storage whose rows are gone: written in the transaction that deleted them, gone with its files."""
+    """A note that a folder of storage is to be removed once `due_at` has come.
+
+    Written with the deletion of the rows that named it, or before files are put there whose rows may never come.
+    """
 
     __tablename__ = "garbage"
 
     storage_key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    due_at: Mapped[datetime]
     created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+    __table_args__ = (Index("ix_garbage_due", "due_at"),)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from shared.datasets import REGISTRY
 from shared.db.models import UploadedDataset
 from shared.errors import Conflict, NotFound, SpecError, TooLarge
+from shared.ids import new_id
 from shared.model_types.base import DatasetShape
 from shared.settings import Settings
 from shared.spec_errors import nearest
@@ -22,14 +23,19 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredText:
-    """A checked text that lies in storage and has no row yet."""
+class CheckedText:
+    """A text that can be learned from. folder: its place in storage, which no other upload has."""
 
     name: str
-    storage_key: str
+    data: bytes
     sha256: str
-    size: int
+    folder: str
     details: dict[str, Any]
+
+    @property
+    def storage_key(self) -> str:
+        """Where the file is."""
+        return f"{self.folder}/text.txt"
 
 
 def list_uploads(session: Session) -> list[UploadedDataset]:
@@ -63,8 +69,8 @@ def shape(session: Session, name: str) -> DatasetShape | None:
     return DatasetShape(kind="text", examples=row.details.get("characters"), vocabulary=row.details.get("vocabulary"))
 
 
-def store_text(storage: Storage, *, name: str, data: bytes, settings: Settings) -> StoredText:
-    """Check an uploaded text and put it in storage: the file comes before the row. Needs no session.
+def check_text(*, name: str, data: bytes, settings: Settings) -> CheckedText:
+    """Check an uploaded text before it is stored: `put_text` does that, before `add_upload` writes its row.
 
     Raises SpecError (name or content), TooLarge, Conflict (a registry's name).
     """
@@ -78,27 +84,30 @@ def store_text(storage: Storage, *, name: str, data: bytes, settings: Settings) 
     data = data.removeprefix(b"\xef\xbb\xbf")
     details = _describe(data)
     digest = hashlib.sha256(data).hexdigest()
-    key = f"datasets/{name}/{digest}.txt"
-    storage.put_bytes(data, key)
-    return StoredText(name=name, storage_key=key, sha256=digest, size=len(data), details=details)
+    return CheckedText(name=name, data=data, sha256=digest, folder=f"datasets/{name}/{new_id('dst')}", details=details)
 
 
-def add_upload(session: Session, stored: StoredText) -> UploadedDataset:
+def put_text(storage: Storage, text: CheckedText) -> None:
+    """Put a text in storage. Needs no session."""
+    storage.put_bytes(text.data, text.storage_key)
+
+
+def add_upload(session: Session, text: CheckedText) -> UploadedDataset:
     """Register a stored text under its name. Raises Conflict where the name is taken."""
     row = UploadedDataset(
-        name=stored.name,
+        name=text.name,
         kind="text",
-        storage_key=stored.storage_key,
-        sha256=stored.sha256,
-        size=stored.size,
-        details=stored.details,
+        storage_key=text.storage_key,
+        sha256=text.sha256,
+        size=len(text.data),
+        details=text.details,
     )
     try:
         with session.begin_nested():
             session.add(row)
             session.flush()
     except IntegrityError:
-        raise Conflict(f'There is a dataset "{stored.name}" already; choose another name.') from None
+        raise Conflict(f'There is a dataset "{text.name}" already; choose another name.') from None
     session.refresh(row)
     return row
 

@@ -1,5 +1,6 @@
 """Durable files: complete when they are there, whatever kills the writer."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,6 +79,28 @@ def test_what_is_not_there_is_not_found_and_deleting_it_is_no_error(storage: Sto
     storage.put_bytes(b"", "a/b")
     storage.delete_file("a/b")
     assert not storage.exists("a/b")
+
+
+def test_folders_ages_and_unfinished_files_can_be_seen(storage: Storage, tmp_path: Path) -> None:
+    storage.put_bytes(b"1", "seen/a/x")
+    storage.put_bytes(b"2", "seen/b/y/z")
+    storage.put_bytes(b"3", "seen/b/.tmp-1")
+    storage.put_bytes(b"4", "seen/file")
+
+    assert sorted(storage.list_folders("seen")) == ["a", "b"]
+    assert list(storage.list_folders("nothing")) == []
+    assert list(storage.list_names("seen/b")) == ["y/z"]
+    assert list(storage.list_names("seen/b", unfinished=True)) == [".tmp-1", "y/z"]
+    assert -1 < storage.age_s("seen/a/x") < 60
+    with pytest.raises(NotFound):
+        storage.age_s("seen/a/nothing")
+
+
+def test_a_file_is_as_old_as_its_place_in_the_store(local: Storage, tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(b"x")
+    os.utime(tmp_path / "old", (0, 0))
+    local.put_file(tmp_path / "old", "jobs/a/linked")
+    assert local.age_s("jobs/a/linked") < 60
 
 
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../secret", "a/../../b"])

@@ -173,7 +173,8 @@ def test_a_trainer_that_falls_silent_is_killed_and_tried_again(
 def test_a_dataset_that_is_gone_from_storage_fails_the_job(
     context: WorkerContext, beat: Beat, database: SessionFactory, settings: Settings, storage: Storage
 ) -> None:
-    stored = datasets.store_text(storage, name="gone", data=b"To be or not to be. " * 50, settings=settings)
+    stored = datasets.check_text(name="gone", data=b"To be or not to be. " * 50, settings=settings)
+    datasets.put_text(storage, stored)
     with transaction(database) as session:
         datasets.add_upload(session, stored)
     job_id = jobs.submitted(database, settings, model_type="lstm", dataset="gone")

@@ -98,7 +98,8 @@ def test_the_memory_limit_is_the_machine_s_where_none_is_set(settings: Settings)
 
 
 def test_an_uploaded_text_can_be_learned_from(database: SessionFactory, settings: Settings, storage: Storage) -> None:
-    stored = datasets.store_text(storage, name="hamlet", data=TEXT, settings=settings)
+    stored = datasets.check_text(name="hamlet", data=TEXT, settings=settings)
+    datasets.put_text(storage, stored)
     with transaction(database) as session:
         datasets.add_upload(session, stored)
 

@@ -14,7 +14,8 @@ TEXT = ("Wir sind, was wir denken — né? " * 20).encode()
 def test_a_text_is_stored_before_its_row_and_described(
     database: SessionFactory, settings: Settings, storage: Storage
 ) -> None:
-    stored = datasets.store_text(storage, name="thoughts", data=b"\xef\xbb\xbf" + TEXT, settings=settings)
+    stored = datasets.check_text(name="thoughts", data=b"\xef\xbb\xbf" + TEXT, settings=settings)
+    datasets.put_text(storage, stored)
     assert storage.read_bytes(stored.storage_key) == TEXT
 
     with transaction(database) as session:
@@ -39,7 +40,7 @@ def test_a_text_that_cannot_be_learned_from_is_refused_and_not_kept(
     settings: Settings, storage: Storage, data: bytes, code: str, words: str
 ) -> None:
     with pytest.raises(SpecError) as caught:
-        datasets.store_text(storage, name="bad", data=data, settings=settings)
+        datasets.check_text(name="bad", data=data, settings=settings)
 
     [error] = caught.value.errors
     assert (error.pointer, error.code) == ("/file", code)
@@ -50,7 +51,7 @@ def test_a_text_that_cannot_be_learned_from_is_refused_and_not_kept(
 @pytest.mark.parametrize("name", ["", "Caps", "../up", "a/b", "-dash", "x" * 65, "nul\x00"])
 def test_a_name_is_short_and_plain(settings: Settings, storage: Storage, database: SessionFactory, name: str) -> None:
     with pytest.raises(SpecError) as caught:
-        datasets.store_text(storage, name=name, data=TEXT, settings=settings)
+        datasets.check_text(name=name, data=TEXT, settings=settings)
     assert caught.value.errors[0].pointer == "/name"
     with pytest.raises(NotFound), transaction(database) as session:
         datasets.get_upload(session, name)
@@ -59,16 +60,18 @@ def test_a_name_is_short_and_plain(settings: Settings, storage: Storage, databas
 def test_a_file_over_the_limit_is_too_large(settings: Settings, storage: Storage) -> None:
     small = settings.model_copy(update={"max_upload_bytes": 300})
     with pytest.raises(TooLarge, match="at most 300"):
-        datasets.store_text(storage, name="big", data=TEXT, settings=small)
+        datasets.check_text(name="big", data=TEXT, settings=small)
 
 
 def test_a_taken_name_is_a_conflict_and_the_first_text_stays(
     database: SessionFactory, settings: Settings, storage: Storage
 ) -> None:
-    first = datasets.store_text(storage, name="mine", data=TEXT, settings=settings)
+    first = datasets.check_text(name="mine", data=TEXT, settings=settings)
+    datasets.put_text(storage, first)
     with transaction(database) as session:
         datasets.add_upload(session, first)
-    second = datasets.store_text(storage, name="mine", data=TEXT * 2, settings=settings)
+    second = datasets.check_text(name="mine", data=TEXT * 2, settings=settings)
+    datasets.put_text(storage, second)
 
     with pytest.raises(Conflict, match="mine"), transaction(database) as session:
         datasets.add_upload(session, second)
@@ -76,4 +79,4 @@ def test_a_taken_name_is_a_conflict_and_the_first_text_stays(
         kept = datasets.get_upload(session, "mine")
     assert storage.read_bytes(kept.storage_key) == TEXT
     with pytest.raises(Conflict, match="comes with Mimeo"):
-        datasets.store_text(storage, name="mnist", data=TEXT, settings=settings)
+        datasets.check_text(name="mnist", data=TEXT, settings=settings)

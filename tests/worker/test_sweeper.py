@@ -1,0 +1,254 @@
+"""What nobody needs is removed, and nothing else."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select
+
+from shared.db.models import Garbage, IdempotencyKey
+from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
+from shared.errors import Unavailable
+from shared.job_status import JobStatus
+from shared.services import datasets, deletion, garbage, job_queue, records
+from shared.services.job_queue import Lease
+from shared.services.records import StoredCheckpoint, StoredFile
+from shared.settings import Settings
+from shared.storage import Storage
+from tests import jobs
+from worker.sweeper import Sweeper
+
+TEXT = b"To be, or not to be: that is the question. " * 20
+
+
+@pytest.fixture
+def hurried(settings: Settings) -> Settings:
+    """A grace short enough to wait for."""
+    return settings.model_copy(update={"orphan_grace_s": 0.3})
+
+
+def files(storage: Storage, prefix: str = "jobs") -> list[str]:
+    return list(storage.list_names(prefix, unfinished=True))
+
+
+def leave_files(database: SessionFactory, storage: Storage, lease: Lease, step: int = 5) -> None:
+    """A checkpoint and a sample, with their rows."""
+    folder = f"jobs/{lease.job_id}/checkpoints/{step:08d}-{lease.token}"
+    sample = f"jobs/{lease.job_id}/samples/{lease.token}/grid.png"
+    for key in (f"{folder}/model.safetensors", f"{folder}/manifest.json", sample):
+        storage.put_bytes(b"x", key)
+    with transaction(database) as session:
+        hold = job_queue.hold(session, lease)
+        records.add_checkpoint(
+            hold,
+            StoredCheckpoint(epoch=1, step=step, storage_key=folder, sha256="0" * 64, size=1, is_best=True, metrics={}),
+        )
+        file = StoredFile(
+            kind="sample", name="grid.png", media_type="image/png", storage_key=sample, sha256="0" * 64, size=1
+        )
+        records.add_artifacts(hold, [file])
+
+
+def ended(database: SessionFactory, storage: Storage, settings: Settings) -> Lease:
+    """A job that has failed and left files."""
+    lease = jobs.running(database, settings)
+    leave_files(database, storage, lease)
+    jobs.set_values(database, lease.job_id, status=JobStatus.FAILED)
+    return lease
+
+
+def delete(database: SessionFactory, job_id: str) -> None:
+    with transaction(database) as session:
+        deletion.delete_job(session, job_id)
+
+
+def notes(database: SessionFactory) -> int:
+    with reading(database) as session:
+        return len(session.scalars(select(Garbage)).all())
+
+
+# --- deleted jobs -----------------------------------------------------------------------------------------------
+
+
+def test_the_files_of_a_deleted_job_go_and_those_of_others_stay(
+    database: SessionFactory, settings: Settings, storage: Storage
+) -> None:
+    gone, kept = ended(database, storage, settings), ended(database, storage, settings)
+    delete(database, gone.job_id)
+
+    Sweeper(settings, database, storage).round()
+
+    assert {name.split("/")[0] for name in files(storage)} == {kept.job_id}
+    assert len(files(storage)) == 3
+
+
+def test_what_a_worker_that_knew_nothing_of_it_wrote_after_the_delete_goes_too(
+    database: SessionFactory, hurried: Settings, storage: Storage
+) -> None:
+    lease = ended(database, storage, hurried)
+    delete(database, lease.job_id)
+    sweeper = Sweeper(hurried, database, storage)
+    sweeper.round()
+    storage.put_bytes(b"late", f"jobs/{lease.job_id}/samples/1/late.png")
+
+    time.sleep(0.4)
+    sweeper.round()
+
+    assert files(storage) == []
+    assert notes(database) == 0
+
+
+def test_files_that_cannot_be_removed_are_not_forgotten(
+    database: SessionFactory, settings: Settings, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = ended(database, storage, settings)
+    delete(database, lease.job_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "delete_tree", lambda _: None)  # as in a folder that is read-only for a while
+        Sweeper(settings, database, storage).round()
+    assert notes(database) == 1
+
+    with transaction(database) as session:
+        session.scalars(select(Garbage)).one().due_at = datetime.now(UTC) - timedelta(seconds=1)
+    Sweeper(settings, database, storage).round()
+
+    assert files(storage) == []
+
+
+def test_two_sweepers_do_not_mind_each_other(database: SessionFactory, settings: Settings, storage: Storage) -> None:
+    for _ in range(5):
+        delete(database, ended(database, storage, settings).job_id)
+    threads = [threading.Thread(target=Sweeper(settings, database, storage).round) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert files(storage) == []
+
+
+# --- orphans ----------------------------------------------------------------------------------------------------
+
+
+def test_old_files_of_a_job_that_no_row_names_go_and_the_named_ones_stay(
+    database: SessionFactory, hurried: Settings, storage: Storage
+) -> None:
+    lease = ended(database, storage, hurried)
+    named = files(storage)
+    for name in ("checkpoints/00000009-1/model.safetensors", "samples/0/grid.png", "samples/1/.tmp-abc"):
+        storage.put_bytes(b"x", f"jobs/{lease.job_id}/{name}")
+
+    Sweeper(hurried, database, storage).round()
+    assert len(files(storage)) == len(named) + 3  # too young
+
+    time.sleep(0.4)
+    Sweeper(hurried, database, storage).round()
+    assert files(storage) == named
+
+
+def test_nothing_of_a_job_that_a_worker_holds_is_touched(
+    database: SessionFactory, hurried: Settings, storage: Storage
+) -> None:
+    lease = jobs.running(database, hurried)
+    storage.put_bytes(b"x", f"jobs/{lease.job_id}/samples/{lease.token}/its-row-follows.png")
+    time.sleep(0.4)
+
+    Sweeper(hurried, database, storage).round()
+
+    assert len(files(storage)) == 1
+
+
+def test_files_of_jobs_that_this_database_never_knew_are_left_alone(
+    database: SessionFactory, hurried: Settings, storage: Storage
+) -> None:
+    # Given: a store that another stack uses too, or whose database was put back to an older state
+    storage.put_bytes(b"x", f"jobs/trn_{'0' * 26}/checkpoints/00000001-1/model.safetensors")
+    storage.put_bytes(b"x", "jobs/notes.txt")
+    storage.put_bytes(b"x", "datasets/theirs/dst_1/text.txt")
+    time.sleep(0.4)
+
+    Sweeper(hurried, database, storage).round()
+
+    assert len(files(storage)) == 2
+    assert len(files(storage, "datasets")) == 1
+
+
+# --- uploads ----------------------------------------------------------------------------------------------------
+
+
+def test_an_upload_whose_row_never_came_goes_after_the_grace(
+    database: SessionFactory, hurried: Settings, storage: Storage
+) -> None:
+    text = datasets.check_text(name="mine", data=TEXT, settings=hurried)
+    with transaction(database) as session:
+        garbage.expect(session, text.folder, hurried)
+    datasets.put_text(storage, text)
+    sweeper = Sweeper(hurried, database, storage)
+    sweeper.round()
+    assert len(files(storage, "datasets")) == 1
+
+    time.sleep(0.4)
+    sweeper.round()
+
+    assert files(storage, "datasets") == []
+    assert notes(database) == 0
+    with pytest.raises(Unavailable), transaction(database) as session:
+        garbage.keep(session, text.folder, hurried)
+
+
+def test_an_upload_that_got_its_row_stays(database: SessionFactory, hurried: Settings, storage: Storage) -> None:
+    text = datasets.check_text(name="mine", data=TEXT, settings=hurried)
+    patient = hurried.model_copy(update={"orphan_grace_s": 60.0})
+    with transaction(database) as session:
+        garbage.expect(session, text.folder, patient)
+    datasets.put_text(storage, text)
+    with transaction(database) as session:
+        garbage.keep(session, text.folder, patient)
+        datasets.add_upload(session, text)
+    time.sleep(0.4)
+
+    Sweeper(hurried, database, storage).round()
+
+    assert storage.read_bytes(text.storage_key) == TEXT
+
+
+# --- keys and outages -------------------------------------------------------------------------------------------
+
+
+def test_idempotency_keys_are_forgotten_after_a_day(
+    database: SessionFactory, settings: Settings, storage: Storage
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    with transaction(database) as session:
+        for key, hours in (("old", 25), ("new", 23)):
+            at = datetime.now(UTC) - timedelta(hours=hours)
+            session.add(IdempotencyKey(key=key, body_sha256="0" * 64, job_id=job_id, created_at=at))
+
+    Sweeper(settings, database, storage).round()
+
+    with reading(database) as session:
+        assert list(session.scalars(select(IdempotencyKey.key))) == ["new"]
+
+
+def test_an_outage_of_the_database_is_survived(
+    database: SessionFactory, settings: Settings, storage: Storage, tmp_path: Path
+) -> None:
+    delete(database, ended(database, storage, settings).job_id)
+    gone = make_engine(Settings(home=tmp_path, database_url=SecretStr("postgresql://127.0.0.1:1/nothing")))
+    sweeper = Sweeper(settings, session_factory(gone), storage)
+    stopping = threading.Event()
+    thread = threading.Thread(target=sweeper.run, args=(stopping,))
+    thread.start()
+
+    time.sleep(0.3)
+    sweeper._sessions = database
+
+    deadline = time.monotonic() + 10
+    while files(storage):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    stopping.set()
+    thread.join(5)
+    gone.dispose()

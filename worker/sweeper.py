@@ -1,0 +1,112 @@
+"""Removes what nobody needs any more: files of deleted jobs, files that never got a row, old idempotency keys.
+
+Any number may run beside each other: removing is idempotent, and the note of a folder goes only after its files.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from itertools import islice
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.crash_points import reach
+from shared.db.session import SessionFactory, is_away, reading, transaction
+from shared.errors import NotFound
+from shared.ids import is_id
+from shared.services import garbage, idempotency
+from shared.settings import Settings
+from shared.storage import Storage
+
+log = structlog.get_logger(__name__)
+
+_NOTES_AT_ONCE = 100
+_JOBS_AT_ONCE = 100
+_LOOK_EVERY_S = 900.0
+
+
+class Sweeper:
+    """One round at a time; `run` repeats them."""
+
+    def __init__(self, settings: Settings, sessions: SessionFactory, storage: Storage) -> None:
+        self._settings, self._sessions, self._storage = settings, sessions, storage
+        self._look_at = time.monotonic()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Repeat rounds until told to stop. What goes wrong is tried again: no job waits for this."""
+        failure: str | None = None
+        while not stopping.wait(self._settings.reconcile_s):
+            try:
+                self.round()
+            except (SQLAlchemyError, OSError) as error:
+                if isinstance(error, SQLAlchemyError) and not is_away(error):
+                    log.exception("sweep failed")
+                elif failure is None:
+                    log.warning("database or storage away; sweeping later", reason=str(error))
+                failure = str(error)
+            else:
+                failure = None
+
+    def round(self) -> None:
+        """Remove what is noted as garbage; now and then look for orphans and old keys as well."""
+        self._remove_garbage()
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + min(_LOOK_EVERY_S, self._settings.orphan_grace_s / 4)
+        self._remove_orphans()
+        with transaction(self._sessions) as session:
+            idempotency.expire(session)
+
+    # --- what is noted as garbage -----------------------------------------------------------------------------------
+
+    def _remove_garbage(self) -> None:
+        with reading(self._sessions) as session:
+            due = garbage.due(session, _NOTES_AT_ONCE)
+        if not due:
+            return
+        for folder in due:
+            self._storage.delete_tree(folder)
+        left = [folder for folder in due if self._has_files(folder)]
+        gone = sorted({*due} - {*left})
+        reach("sweep.removed")
+        with transaction(self._sessions) as session:
+            garbage.removed(session, gone, self._settings)
+            garbage.postpone(session, left)
+        log.info("storage swept", folders=len(gone))
+        if left:
+            log.warning("files that nobody needs cannot be removed; trying again", folders=left)
+
+    def _has_files(self, folder: str) -> bool:
+        return next(self._storage.list_names(folder, unfinished=True), None) is not None
+
+    # --- orphans ----------------------------------------------------------------------------------------------------
+
+    def _remove_orphans(self) -> None:
+        folders = (name for name in self._storage.list_folders("jobs") if is_id(name, "trn", "gen"))
+        while batch := list(islice(folders, _JOBS_AT_ONCE)):
+            orphans = self._orphans(batch)
+            for key in orphans:
+                self._storage.delete_file(key)
+            if orphans:
+                log.info("files without a row removed", count=len(orphans))
+
+    def _orphans(self, job_ids: Sequence[str]) -> list[str]:
+        """Old files of jobs, to which no row leads any more.
+
+        Files are listed before rows are read. A file of the list that has no row then can get one only from a worker
+        that holds the job at that moment: each attempt writes to places of its own.
+        """
+        files = {job_id: list(self._storage.list_names(f"jobs/{job_id}", unfinished=True)) for job_id in job_ids}
+        with reading(self._sessions) as session:
+            known = garbage.belongings(session, job_ids)
+        keys = [
+            (job, f"jobs/{job_id}/{name}") for job_id, job in known.items() if not job.is_held for name in files[job_id]
+        ]
+        return [key for job, key in keys if not job.include(key) and self._is_old(key)]
+
+    def _is_old(self, key: str) -> bool:
+        try:
+            return self._storage.age_s(key) > self._settings.orphan_grace_s
+        except NotFound:  # gone meanwhile
+            return False
