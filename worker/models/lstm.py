@@ -146,7 +146,7 @@ class Lstm(GenerativeModel):
         if self.hyperparameters.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters(), self.hyperparameters.clip_norm)
         self._optimizer.step()
-        # In float32, which holds bfloat16 exactly: the next step may compute in the other precision (training.precision).
+        # In float32, which holds bfloat16 exactly: the next step may compute in the other precision.
         self._carried = None if last else [(h.detach().float(), c.detach().float()) for h, c in state]
         self._step += 1
         return {"loss": loss.detach(), "learning_rate": torch.tensor(rate)}

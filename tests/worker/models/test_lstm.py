@@ -181,6 +181,15 @@ def test_loss_falls_on_real_source_text(batching: str) -> None:
     assert model.evaluate()["bits_per_char"] < 0.85 * before
 
 
+def test_steps_may_change_precision_and_carry_the_state_across() -> None:
+    model = small(layers=(48,))
+    batches = model.batches(1, 0)
+
+    for enabled in (False, True, False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            assert math.isfinite(float(model.training_step(next(batches))["loss"]))
+
+
 def test_held_out_figures_are_the_mean_over_the_last_tenth_of_the_text() -> None:
     model = small(dropout=0.0)
     train(model, 0, 3)
