@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
 from client.errors import ApiError
 from client.schema import (
@@ -41,6 +42,10 @@ def default_url() -> str:
 def job_path(job_id: str) -> str:
     """Where a job lives, by its id's prefix."""
     return f"/v1/{'generation' if job_id.startswith('gen_') else 'training'}-jobs/{job_id}"
+
+
+def _key(given: str | None) -> dict[str, str]:
+    return {"Idempotency-Key": given or str(uuid4())}
 
 
 class Client(Transport):
@@ -80,11 +85,34 @@ class Client(Transport):
         """Ask for a job's end. Raises ApiError 409 when it has ended already."""
         return cast("Job", self.post(f"{job_path(job_id)}/cancel"))
 
+    def delete(self, job_id: str) -> None:
+        """Remove a job that has ended, with all it left. Raises ApiError 409 when it has not ended, or is needed."""
+        self.request("DELETE", job_path(job_id))
+
     # Training --------------------------------------------------------------------------------------------------------
 
-    def train(self, request: Mapping[str, Any]) -> Job:
-        """Submit a training job."""
-        return cast("Job", self.post("/v1/training-jobs", request))
+    def train(self, request: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
+        """Submit a training job.
+
+        idempotency_key: the same key and request give the same job, within a day; a new one when None. With it, a lost
+        connection does not lose or double the job.
+        """
+        response = self.request(
+            "POST", "/v1/training-jobs", json=request, headers=_key(idempotency_key), is_repeatable=True
+        )
+        return cast("Job", response.json())
+
+    def pause(self, job_id: str) -> Job:
+        """Put a training job aside, with a checkpoint. Raises ApiError 409 when it is not queued or running."""
+        return cast("Job", self.post(f"{job_path(job_id)}/pause"))
+
+    def resume(self, job_id: str) -> Job:
+        """Let a paused training job go on. Raises ApiError 409 when it is not paused."""
+        return cast("Job", self.post(f"{job_path(job_id)}/resume"))
+
+    def retry(self, job_id: str) -> Job:
+        """Run a training job again from its last checkpoint. Raises ApiError 409 unless it failed or was cancelled."""
+        return cast("Job", self.post(f"{job_path(job_id)}/retry"))
 
     def training_jobs(
         self,
@@ -104,7 +132,7 @@ class Client(Transport):
         return cast("list[MetricSeries]", body["data"])
 
     def events(self, job_id: str) -> list[Event]:
-        """The history of a training job, oldest first."""
+        """The history of a job, oldest first."""
         return cast("list[Event]", self._all(f"{job_path(job_id)}/events"))
 
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
@@ -121,15 +149,21 @@ class Client(Transport):
 
     # Generation ------------------------------------------------------------------------------------------------------
 
-    def submit_generation(self, request: Mapping[str, Any], *, wait_s: int = 0) -> Job:
-        """Submit a generation job; the server holds its answer up to `wait_s` (at most 60) for the job to end."""
+    def submit_generation(
+        self, request: Mapping[str, Any], *, wait_s: int = 0, idempotency_key: str | None = None
+    ) -> Job:
+        """Submit a generation job; the server holds its answer up to `wait_s` (at most 60) for the job to end.
+
+        idempotency_key: as in `train`.
+        """
         wait_s = min(wait_s, MAX_WAIT_S)
         response = self.request(
             "POST",
             "/v1/generation-jobs",
             json=request,
-            headers={"Prefer": f"wait={wait_s}"} if wait_s else {},
+            headers=_key(idempotency_key) | ({"Prefer": f"wait={wait_s}"} if wait_s else {}),
             timeout=self._timeout + wait_s,
+            is_repeatable=True,
         )
         return cast("Job", response.json())
 

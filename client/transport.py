@@ -34,13 +34,16 @@ class Transport:
         """Give the connections back."""
         self._http.close()
 
-    def request(self, method: str, path: str, *, timeout: float | None = None, **options: Any) -> httpx.Response:
-        """Send a request. A GET that meets a connection error is sent again, up to three times.
+    def request(
+        self, method: str, path: str, *, timeout: float | None = None, is_repeatable: bool = False, **options: Any
+    ) -> httpx.Response:
+        """Send a request. One that meets a connection error is sent again, up to three times, where that is safe.
 
-        timeout: seconds the server may take over this one, where the usual are not enough.
+        timeout: seconds the server may take over this one, where the usual are not enough. is_repeatable: whether
+        sending it twice is the same as once, as it is of every GET.
         Raises ServerUnreachable, and ApiError for every status of 400 and above.
         """
-        pauses = iter(RETRY_PAUSES_S if method == "GET" else ())
+        pauses = iter(RETRY_PAUSES_S if is_repeatable or method == "GET" else ())
         while True:
             try:
                 response = self._http.request(method, path, timeout=timeout or self._timeout, **options)

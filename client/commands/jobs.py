@@ -1,10 +1,12 @@
-"""`mimeo jobs`, `mimeo show` and `mimeo cancel`."""
+"""`mimeo jobs`, `mimeo show`, and what can be asked of jobs: cancel, pause, resume, retry, delete."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from client.commands.context import JsonOption, LimitOption, connect
+from client.errors import BadInput
 from client.http import Client
 from client.output import facts, out, print_json, remark, table
 from client.schema import Event, Job
@@ -59,8 +61,7 @@ def show(
             print_json(job)
             return
         _show_job(job)
-        if job["object"] == "training_job":
-            _show_history(client, job_id)
+        _show_history(client, job)
 
 
 def _show_job(job: Job) -> None:
@@ -90,12 +91,12 @@ def _show_job(job: Job) -> None:
     )
 
 
-def _show_history(client: Client, job_id: str) -> None:
-    events = client.events(job_id)
+def _show_history(client: Client, job: Job) -> None:
+    events = client.events(job["id"])
     if events:
         out.print("\n[bold]History[/bold]")
         table(("when", "attempt", "event", "message"), [_event_row(event) for event in events[-SHOWN_EVENTS:]])
-    checkpoints = client.checkpoints(job_id)
+    checkpoints = client.checkpoints(job["id"]) if job["object"] == "training_job" else []
     if checkpoints:
         out.print("\n[bold]Checkpoints[/bold]")
         rows = [
@@ -138,15 +139,56 @@ def _show_model(client: Client, model_id: str, *, as_json: bool) -> None:
     )
 
 
-def cancel(
-    context: typer.Context,
-    job_ids: Annotated[list[str], typer.Argument(help="Jobs to end.")],
-    as_json: JsonOption = False,
-) -> None:
-    """End jobs. What they have written so far stays."""
+JobsArgument = Annotated[list[str], typer.Argument(metavar="JOB...", help="Training or generation jobs.")]
+TrainingJobsArgument = Annotated[list[str], typer.Argument(metavar="JOB...", help="Training jobs (trn_…).")]
+
+
+def cancel(context: typer.Context, jobs: JobsArgument, as_json: JsonOption = False) -> None:
+    """End jobs. What they have written so far stays, and a training job can be retried."""
+    _ask(context, jobs, Client.cancel, as_json=as_json)
+
+
+def pause(context: typer.Context, jobs: TrainingJobsArgument, as_json: JsonOption = False) -> None:
+    """Put training jobs aside until they are resumed: running ones write a checkpoint and free their worker."""
+    _ask(context, _training_jobs(jobs, "paused"), Client.pause, as_json=as_json)
+
+
+def resume(context: typer.Context, jobs: TrainingJobsArgument, as_json: JsonOption = False) -> None:
+    """Let paused training jobs go on exactly where they were."""
+    _ask(context, _training_jobs(jobs, "resumed"), Client.resume, as_json=as_json)
+
+
+def retry(context: typer.Context, jobs: TrainingJobsArgument, as_json: JsonOption = False) -> None:
+    """Run failed or cancelled training jobs again, from their last good checkpoints."""
+    _ask(context, _training_jobs(jobs, "retried"), Client.retry, as_json=as_json)
+
+
+def delete(context: typer.Context, jobs: JobsArgument, as_json: JsonOption = False) -> None:
+    """Remove jobs that have ended, with their history, files and models. There is no way back."""
+    with connect(context) as client:
+        for job_id in jobs:
+            if job_id.startswith("mdl_"):
+                owner = client.model(job_id)["training_job"]
+                raise BadInput(f"{job_id} goes with the job that trained it: mimeo delete {owner}")
+            client.delete(job_id)
+            if as_json:
+                print_json({"id": job_id, "deleted": True})
+            else:
+                out.print(f"{job_id}  deleted")
+
+
+def _training_jobs(job_ids: list[str], what: str) -> list[str]:
+    """The ids. Raises BadInput for one that is clearly something else."""
+    for job_id in job_ids:
+        if not job_id.startswith("trn_"):
+            raise BadInput(f"{job_id}: only training jobs (trn_…) can be {what}")
+    return job_ids
+
+
+def _ask(context: typer.Context, job_ids: list[str], ask: Callable[[Client, str], Job], *, as_json: bool) -> None:
     with connect(context) as client:
         for job_id in job_ids:
-            job = client.cancel(job_id)
+            job = ask(client, job_id)
             if as_json:
                 print_json(job)
             else:

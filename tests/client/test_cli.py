@@ -108,6 +108,54 @@ def test_interrupted_follow_leaves_the_job_running_and_says_how_to_go_on() -> No
     assert {request.method for request in server.requests} == {"GET"}
 
 
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [("cancel", "cancelling"), ("pause", "pausing"), ("resume", "queued"), ("retry", "queued")],
+)
+def test_what_is_asked_of_jobs_is_posted_and_their_new_status_printed(command: str, status: str) -> None:
+    with serving(lambda _: Reply(202, training_job(status=status))) as server:
+        done = mimeo(command, "trn_1", "trn_2", url=server.url)
+    assert (done.returncode, done.stdout) == (0, f"trn_1  {status}\n" * 2)
+    assert [(request.method, request.path) for request in server.requests] == [
+        ("POST", f"/v1/training-jobs/trn_1/{command}"),
+        ("POST", f"/v1/training-jobs/trn_2/{command}"),
+    ]
+
+
+def test_deleted_jobs_are_named_one_by_one() -> None:
+    with serving(lambda _: Reply(204)) as server:
+        done = mimeo("delete", "trn_1", "gen_1", url=server.url)
+        as_json = mimeo("delete", "trn_2", "--json", url=server.url)
+    assert (done.returncode, done.stdout) == (0, "trn_1  deleted\ngen_1  deleted\n")
+    assert json.loads(as_json.stdout) == {"id": "trn_2", "deleted": True}
+    assert [(request.method, request.path) for request in server.requests][:2] == [
+        ("DELETE", "/v1/training-jobs/trn_1"),
+        ("DELETE", "/v1/generation-jobs/gen_1"),
+    ]
+
+
+def test_what_a_job_s_status_forbids_is_said_in_one_line() -> None:
+    problem = {"code": "conflict", "detail": "The job is running; cancel it before you delete it.", "errors": []}
+    with serving(lambda _: Reply(409, problem)) as server:
+        done = mimeo("delete", "trn_1", url=server.url)
+    assert (done.returncode, done.stderr) == (2, "mimeo: The job is running; cancel it before you delete it.\n")
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "retry"])
+def test_only_training_jobs_are_paused_resumed_and_retried(command: str) -> None:
+    done = mimeo(command, "gen_1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("mimeo: gen_1: only training jobs (trn_…) can be ")
+
+
+def test_a_model_is_deleted_with_the_job_that_trained_it() -> None:
+    with serving(lambda _: Reply(body={"id": "mdl_1", "training_job": "trn_1"})) as server:
+        done = mimeo("delete", "mdl_1", url=server.url)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "mimeo delete trn_1" in done.stderr
+    assert [request.method for request in server.requests] == ["GET"]
+
+
 def generation(**changes: Any) -> dict[str, Any]:
     return training_job(id="gen_1", object="generation_job", status="succeeded", is_terminal=True, **changes)
 

@@ -25,14 +25,32 @@ def test_get_is_sent_again_after_a_lost_connection() -> None:
     assert len(server.requests) == 3
 
 
-def test_post_is_never_sent_twice() -> None:
-    with (
-        serving(lambda _: Reply(dropped=True)) as server,
-        Client(server.url) as client,
-        pytest.raises(ServerUnreachable),
-    ):
+def test_submission_is_sent_again_after_a_lost_connection_with_the_same_key() -> None:
+    replies = [Reply(dropped=True), Reply(dropped=True), Reply(202, training_job())]
+    with serving(lambda _: replies.pop(0)) as server, Client(server.url) as client:
+        assert client.train({"model_type": "vae"})["id"] == "trn_1"
+    keys = {request.headers["Idempotency-Key"] for request in server.requests}
+    assert (len(server.requests), len(keys)) == (3, 1)
+
+
+def test_every_submission_has_a_key_of_its_own_unless_one_is_given() -> None:
+    with serving(lambda _: Reply(202, training_job())) as server, Client(server.url) as client:
         client.train({"model_type": "vae"})
-    assert len(server.requests) == 1
+        client.train({"model_type": "vae"})
+        client.submit_generation({"model": "mdl_1"})
+        client.train({"model_type": "vae"}, idempotency_key="mine")
+        client.submit_generation({"model": "mdl_1"}, idempotency_key="mine")
+    *fresh, third, fourth = [request.headers["Idempotency-Key"] for request in server.requests]
+    assert len(set(fresh)) == 3
+    assert third == fourth == "mine"
+
+
+def test_what_is_asked_of_a_job_is_never_sent_twice() -> None:
+    with serving(lambda _: Reply(dropped=True)) as server, Client(server.url) as client:
+        for ask in (client.cancel, client.pause, client.resume, client.retry, client.delete):
+            with pytest.raises(ServerUnreachable):
+                ask("trn_1")
+    assert len(server.requests) == 5
 
 
 def test_missing_server_is_told_in_one_line_that_names_mimeo_up() -> None:
