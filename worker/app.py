@@ -10,6 +10,7 @@ from celery.signals import setup_logging, worker_shutting_down
 from shared.broker.celery_settings import make_celery, task_name
 from worker.beat import Beat
 from worker.context import WorkerContext
+from worker.hearing import Hearing
 
 log = structlog.get_logger(__name__)
 
@@ -17,23 +18,25 @@ log = structlog.get_logger(__name__)
 def run(context: WorkerContext) -> None:
     """Work until the process is told to stop. Returns when the job at hand has been finished or let go."""
     setup_logging.connect(_keep_logging, weak=False)
+    hearing = Hearing(context)
     with Beat(context) as beat:
-        app = make_app(context, beat)
+        app = make_app(context, beat, hearing)
         log.info("worker ready", kind=context.kind, worker=context.id)
-        app.worker_main([
-            "worker",
-            "--pool=threads",
-            "--concurrency=1",
-            f"--queues={context.kind}",
-            f"--hostname={context.kind}-{context.id}@%h",
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-            f"--loglevel={context.settings.log_level}",
-        ])  # fmt: skip
+        with hearing:
+            app.worker_main([
+                "worker",
+                "--pool=threads",
+                "--concurrency=1",
+                f"--queues={context.kind}",
+                f"--hostname={context.kind}-{context.id}@%h",
+                "--without-gossip",
+                "--without-mingle",
+                "--without-heartbeat",
+                f"--loglevel={context.settings.log_level}",
+            ])  # fmt: skip
 
 
-def make_app(context: WorkerContext, beat: Beat) -> Celery:
+def make_app(context: WorkerContext, beat: Beat, hearing: Hearing) -> Celery:
     """The Celery application with the one task of this worker's kind. Importing the task warms it up."""
     app = make_celery(context.settings, worker_kind=context.kind)
     run_next = importlib.import_module(f"worker.tasks.{context.kind}").prepare(context, beat)
@@ -41,7 +44,8 @@ def make_app(context: WorkerContext, beat: Beat) -> Celery:
     @app.task(name=task_name(context.kind), ignore_result=True)
     def take(job_id: str) -> None:
         log.debug("hint taken", job_id=job_id)
-        run_next()
+        with hearing.taking():
+            run_next()
 
     def on_shutting_down(**_: Any) -> None:
         context.stopping.set()

@@ -59,9 +59,9 @@ def _transport(*, is_worker: bool) -> dict[str, Any]:
         "global_keyprefix": KEY_PREFIX,
         "socket_keepalive": True,
         "socket_connect_timeout": 1.0,
-        # A worker's blocking pop lasts a second: a connection silent for longer than this is half open.
-        "socket_timeout": 10.0 if is_worker else 1.0,
-        "health_check_interval": 10,
+        # A worker's blocking pop lasts a second: a connection silent for longer than these is half open.
+        "socket_timeout": 5.0 if is_worker else 1.0,
+        "health_check_interval": 5,
     }
     if not is_worker:
         options["max_retries"] = 0
