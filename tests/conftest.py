@@ -82,6 +82,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings of a stack of its own: short leases, and nothing that is shared with other tests."""
     return Settings(
         home=tmp_path / "home",
+        datasets_dir=None,  # what this machine has must not decide what a test sees
         database_url=SecretStr(database_url),
         redis_url=SecretStr(f"unix://{tmp_path / 'nobody.sock'}"),
         lease_s=2.0,

@@ -98,6 +98,8 @@ def test_a_supervisor_gets_nothing_but_events_stops_the_run_and_can_go_on(tmp_pa
 def test_a_trainer_whose_supervisor_is_gone_ends_at_once(tmp_path: Path) -> None:
     with started(tmp_path, "--supervised", hyperparameters={"step_s": 0.01, "epochs": 1000}) as trainer:
         assert trainer.stdin is not None
+        assert trainer.stdout is not None
+        EVENT.validate_json(trainer.stdout.readline())  # torch is loaded, so what follows times the end alone
         trainer.stdin.close()
         assert trainer.wait(10) == 5
 
