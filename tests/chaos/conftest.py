@@ -1,0 +1,82 @@
+"""Every fault is tried MIMEO_CHAOS_RUNS times (1), each time with other timing, on SQLite and PostgreSQL in turn.
+
+What varies comes from `chance`, which is seeded with the test's name and the number of the run: a run that failed is
+tried again by its name. MIMEO_CHAOS_LONG=1 makes outages as long as they are in life.
+"""
+
+import os
+import random
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import servers
+from tests.chaos.rig import MakeRig, Rig
+
+RUNS = int(os.environ.get("MIMEO_CHAOS_RUNS", "1"))
+IS_LONG = os.environ.get("MIMEO_CHAOS_LONG", "0") == "1"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "run" in metafunc.fixturenames:
+        metafunc.parametrize("run", range(RUNS), ids=lambda number: f"run{number}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.chaos)
+            item.add_marker(pytest.mark.timeout(900 if IS_LONG else 300))
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest, run: int) -> random.Random:
+    """Where this run's variations come from."""
+    return random.Random(f"{request.node.originalname} {run}")
+
+
+@pytest.fixture
+def database_kind(request: pytest.FixtureRequest, run: int) -> str:
+    """SQLite for one half of the faults and PostgreSQL for the other, the other way round in the next run."""
+    return ("sqlite", "postgresql")[(run + zlib.crc32(request.node.originalname.encode())) % 2]
+
+
+@pytest.fixture
+def outage_s() -> float:
+    """How long a server is away that is away for long."""
+    return 120.0 if IS_LONG else 3.0
+
+
+@pytest.fixture
+def valkey() -> Iterator[servers.Valkey]:
+    """A Valkey server of the test's own."""
+    with servers.valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def make_rig(database_url: str, valkey: servers.Valkey, tmp_path: Path) -> Iterator[MakeRig]:
+    """Makes the test's one rig, with settings of the test's choice. What it leaves is checked at the end."""
+    made: list[Rig] = []
+
+    def make(**options: Any) -> Rig:
+        (tmp_path / "home").mkdir(exist_ok=True)
+        made.append(Rig(tmp_path / "home", options.pop("database_url", database_url), valkey, **options))
+        return made[0]
+
+    try:
+        yield make
+        for rig in made:
+            rig.settle()
+    finally:
+        for rig in made:
+            rig.close()
+
+
+@pytest.fixture
+def rig(make_rig: MakeRig) -> Rig:
+    """A stack without a process yet."""
+    return make_rig()

@@ -1,0 +1,106 @@
+"""What must hold after every fault."""
+
+import hashlib
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from shared.db.models import Artifact, Checkpoint, Job, Metric, Model
+from shared.db.session import reading
+from shared.job_status import JobStatus
+from tests.chaos import trainer
+from tests.worker.attempts import history
+from worker.context import WorkerContext
+from worker.supervision import run_folder
+from worker.supervision.manifest import WEIGHTS, verified
+from worker.sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from tests.chaos.rig import Accepted, Rig
+
+_WAITING = {"running", "cancelled", "paused"}
+_HELD = {"succeeded", "failed", "cancelled", "retrying", "released", "reaped", "paused", "pausing", "cancelling"}
+# What may follow what in a job's history. Events that are no transition are not listed and may come at any time.
+_FOLLOWS = {
+    "queued": _WAITING,
+    "running": _HELD,
+    "pausing": _HELD | {"resumed"},
+    "cancelling": {"cancelled", "reaped"},
+    "retrying": _WAITING,
+    "released": _WAITING,
+    "reaped": _WAITING | {"resumed", "retried"},
+    "paused": {"resumed", "cancelled"},
+    "resumed": _WAITING | _HELD,
+    "retried": _WAITING,
+    "failed": {"retried"},
+    "cancelled": {"retried"},
+    "succeeded": set[str](),
+}
+
+
+def check_jobs(rig: "Rig") -> None:
+    """No accepted job lost, one result at most, tokens only rise, terminal is final, and nothing computed wrong."""
+    assert rig.observer.violations == []
+    with reading(rig.sessions) as session:
+        rows = {job.id: job for job in session.scalars(select(Job)) if job.id in rig.accepted}
+        models = list(session.scalars(select(Model)))
+    assert rows.keys() == rig.accepted.keys()
+    for job_id, promised in rig.accepted.items():
+        job = rows[job_id]
+        assert job.status.is_terminal, (job_id, job.status)
+        published = [model for model in models if model.job_id == job_id]
+        is_success = job.kind == "training" and job.status is JobStatus.SUCCEEDED
+        assert len(published) == is_success, (job_id, job.status, published)
+        _check_history(rig, job)
+        if is_success and promised is not None:
+            _check_result(rig, job, published[0], promised)
+
+
+def _check_history(rig: "Rig", job: Job) -> None:
+    told = history(rig.sessions, job.id)
+    transitions = [event.type for event in told if event.type in _FOLLOWS]
+    assert transitions[0] == "queued"
+    for before, after in pairwise(transitions):
+        assert after in _FOLLOWS[before], (job.id, transitions)
+    assert transitions.count("running") == job.lease_token, (job.id, transitions, job.lease_token)
+    assert transitions[-1] in {job.status.value, "reaped"}, (job.id, transitions, job.status)
+    assert 0 <= job.attempt <= job.max_attempts
+
+
+def _check_result(rig: "Rig", job: Job, model: Model, promised: "Accepted") -> None:
+    """The chain of an interrupted run is that of an uninterrupted one: every point of the curve, every byte."""
+    with reading(rig.sessions) as session:
+        query = select(Metric).where(Metric.job_id == job.id, Metric.name == "loss")
+        curve = list(session.scalars(query.order_by(Metric.step)))
+        checkpoint = session.get_one(Checkpoint, model.checkpoint_id)
+    losses, best, digest = trainer.expected(promised.seed, promised.steps, rig.trainer["every"])
+    assert [point.step for point in curve] == list(range(1, promised.steps + 1)), job.id
+    assert [point.value for point in curve] == losses, job.id
+    assert (checkpoint.step, checkpoint.sha256) == (best, digest), job.id
+    assert job.progress["step"] == promised.steps
+
+
+def check_files(rig: "Rig") -> None:
+    """Every file that a row names is there and is what the row says; nothing is left of attempts that are over."""
+    with reading(rig.sessions) as session:
+        checkpoints = list(session.scalars(select(Checkpoint)))
+        artifacts = list(session.scalars(select(Artifact)))
+    for row in checkpoints:
+        with tempfile.TemporaryDirectory() as folder:
+            rig.storage.get_tree(row.storage_key, Path(folder) / "c")
+            assert verified(Path(folder) / "c").files[WEIGHTS].sha256 == row.sha256
+    for artifact in artifacts:
+        data = rig.storage.read_bytes(artifact.storage_key)
+        assert (hashlib.sha256(data).hexdigest(), len(data)) == (artifact.sha256, artifact.size)
+    # What killed workers left in the runs' folder goes when the next worker starts, and the reconciler sweeps storage.
+    run_folder.sweep(WorkerContext(settings=rig.settings, kind="training", sessions=rig.sessions, storage=rig.storage,
+                                   broker=rig.broker))  # fmt: skip
+    assert list(rig.settings.runs_path.glob("*_*-*")) == []
+    impatient = rig.settings.model_copy(update={"orphan_grace_s": 0.001})
+    Sweeper(impatient, rig.sessions, rig.storage).round()
+    named = {row.storage_key for row in checkpoints} | {artifact.storage_key for artifact in artifacts}
+    stored = set(rig.storage.list_names("jobs", unfinished=True))
+    assert {name for name in stored if not {f"jobs/{name}", f"jobs/{name}".rpartition("/")[0]} & named} == set()

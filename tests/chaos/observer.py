@@ -1,0 +1,55 @@
+"""Somebody who looks at every job all the time, and remembers what must never be seen."""
+
+import threading
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.db.models import Job
+from shared.db.session import SessionFactory, reading
+from shared.job_status import JobStatus
+
+_EVERY_S = 0.05
+
+
+class Observer:
+    """Watches tokens, versions and ends. violations: one line for each broken promise.
+
+    may_return: jobs that the test retries, whose end is therefore not final.
+    """
+
+    def __init__(self, sessions: SessionFactory) -> None:
+        self.violations: list[str] = []
+        self.may_return: set[str] = set()
+        self._sessions = sessions
+        self._seen: dict[str, tuple[JobStatus, int, int, int]] = {}
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look once more, and no longer."""
+        self._ending.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        is_last = False
+        while not is_last:
+            is_last = self._ending.wait(_EVERY_S)
+            try:
+                with reading(self._sessions) as session:
+                    columns = (Job.id, Job.status, Job.lease_token, Job.attempt, Job.version)
+                    found = session.execute(select(*columns)).all()
+            except SQLAlchemyError:
+                continue  # the database is away, which may be the fault that is being tried
+            for job_id, *state in found:
+                self._compare(job_id, tuple(state))
+
+    def _compare(self, job_id: str, now: tuple[JobStatus, int, int, int]) -> None:
+        before = self._seen.get(job_id, now)
+        self._seen[job_id] = now
+        status, token, _, version = before
+        if now[1] < token or now[3] < version:
+            self.violations.append(f"{job_id}: token or version fell, {before} → {now}")
+        if status.is_terminal and now[:3] != before[:3] and job_id not in self.may_return:
+            self.violations.append(f"{job_id}: changed after its end, {before} → {now}")

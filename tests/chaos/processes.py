@@ -1,0 +1,130 @@
+"""Processes that are started, hurt and looked at from outside."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+PATIENCE_S = 90.0  # for what has to happen, however busy the machine is
+
+
+def wait_until(condition: Callable[[], object], *, within_s: float = PATIENCE_S, because: str = "") -> float:
+    """Wait until something is so, and give the seconds that it took."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < within_s, because or "it did not happen in time"
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+class Process:
+    """One process of a rig, with a log of its own."""
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        self.name, self.log = name, log
+        self._command, self._environment = list(command), dict(environment)
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        with self.log.open("ab") as stream:
+            self.popen = subprocess.Popen(self._command, env=self._environment, stdout=stream, stderr=stream)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.popen.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self.popen.poll() is None
+
+    def said(self, words: str) -> bool:
+        """Whether the words are in its log."""
+        return words in self.log.read_text(errors="replace")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.popen.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.popen.kill()
+        self.popen.wait()
+
+    def freeze(self) -> None:
+        """Stop it in its tracks."""
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.signal(signal.SIGCONT)
+
+    def stop(self) -> int:
+        """Ask it to end, and wait for that; gives its exit status."""
+        self.signal(signal.SIGTERM)
+        return self.popen.wait(PATIENCE_S)
+
+    def trainer(self) -> int | None:
+        """Pid of its trainer, if it has one."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.pid).children():
+                if is_running(child.pid):
+                    return child.pid
+        return None
+
+
+class Keeper:
+    """Starts processes again when they have ended."""
+
+    def __init__(self) -> None:
+        self._kept: list[Process] = []
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.restarts = 0
+
+    def keep(self, *processes: Process) -> None:
+        """Look after these, too."""
+        self._kept += processes
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Start nothing any more."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join(30)
+
+    def _run(self) -> None:
+        while not self._ending.wait(0.1):
+            for process in self._kept:
+                if not process.is_alive and not self._ending.is_set():
+                    process.start()
+                    self.restarts += 1
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs: a zombie does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Live processes whose MIMEO_HOME is this one, whoever started them."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            is_ours = process.environ().get("MIMEO_HOME") == str(home)
+            if is_ours and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found

@@ -1,0 +1,72 @@
+"""Cancels, wherever the job is."""
+
+import random
+import time
+
+from shared.errors import Conflict
+from shared.job_status import JobStatus
+from shared.services import control
+from tests.chaos.processes import wait_until
+from tests.chaos.rig import STEPS, TRAINER, Rig
+
+
+def test_cancel_while_queued(rig: Rig, chance: random.Random) -> None:
+    # Given: jobs whose hints are sent before and after they are cancelled
+    ids = [rig.submit(3, hint=chance.random() < 0.5) for _ in range(4)]
+    cancelled = chance.sample(ids, 2)
+
+    assert [rig.ask(control.cancel, job_id) for job_id in cancelled] == [JobStatus.CANCELLED] * 2
+    for job_id in ids:
+        rig.hint(job_id)
+    rig.worker()
+    rig.end()
+
+    ran = {job_id for job_id in ids if rig.look(job_id).lease_token}
+    assert ran == set(ids) - set(cancelled)
+
+
+def test_cancel_while_running(rig: Rig, chance: random.Random) -> None:
+    worker, job_id = rig.worker(), rig.submit()
+    rig.reaches(job_id, chance.randint(1, 20))
+
+    began = time.monotonic()
+    assert rig.ask(control.cancel, job_id) is JobStatus.CANCELLING
+    rig.becomes(job_id, JobStatus.CANCELLED)
+
+    assert time.monotonic() - began < 10
+    wait_until(lambda: worker.trainer() is None)
+    rig.end(rig.submit(2))
+    assert worker.is_alive
+
+
+def test_cancel_of_a_job_whose_worker_was_killed(rig: Rig, chance: random.Random) -> None:
+    rig.reconciler()
+    worker, job_id = rig.worker(), rig.submit()
+    rig.reaches(job_id, chance.randint(1, 20))
+
+    worker.kill()
+    rig.ask(control.cancel, job_id)
+    rig.end()
+
+    assert rig.status(job_id) is JobStatus.CANCELLED
+
+
+def test_cancel_racing_the_finish(rig: Rig, chance: random.Random) -> None:
+    rig.worker()
+    # One undisturbed job tells how long a job takes here and now.
+    rig.end(rig.submit(STEPS // 3))
+    seen = set()
+    for _ in range(4):
+        job_id = rig.submit(STEPS // 3)
+        rig.reaches(job_id, STEPS // 3 - 1)
+        time.sleep(chance.uniform(0, 2) * TRAINER["step_s"])
+        try:
+            rig.ask(control.cancel, job_id)
+            answer = {JobStatus.CANCELLED}
+        except Conflict:
+            answer = {JobStatus.SUCCEEDED}
+        rig.end(job_id)
+        # Who was told that the job is cancelled finds it cancelled; who was told that it has ended finds its model.
+        assert rig.status(job_id) in answer
+        seen |= answer
+    assert seen

@@ -1,0 +1,54 @@
+"""Several of what there should be one of, at once."""
+
+import random
+import threading
+import time
+
+from shared.db.session import transaction
+from shared.job_status import JobStatus
+from shared.services import job_queue
+from tests.chaos.rig import Rig
+
+
+def test_two_reconcilers(rig: Rig, chance: random.Random) -> None:
+    rig.reconciler()
+    rig.reconciler()
+    workers = [rig.worker(step_s=0.05), rig.worker(step_s=0.05)]
+    ids = [rig.submit(15, hint=chance.random() < 0.5) for _ in range(6)]
+    rig.reaches(ids[0], chance.randint(1, 5))
+
+    chance.choice(workers).kill()
+    rig.end()
+
+    reaped = sum(rig.events(job_id).count("reaped") for job_id in ids)
+    assert reaped == 1
+    assert {rig.status(job_id) for job_id in ids} == {JobStatus.SUCCEEDED}
+
+
+def test_fifty_claims_at_once(rig: Rig, chance: random.Random) -> None:
+    # Given: more claimers than jobs, or more jobs than claimers
+    ids = {rig.submit(1, hint=False) for _ in range(chance.randint(20, 60))}
+    start, claimed = threading.Barrier(50), []
+
+    def claim(number: int) -> None:
+        start.wait()
+        with transaction(rig.sessions) as session:
+            job = job_queue.claim_next(session, "training", f"wrk_{number}")
+        if job is not None:
+            claimed.append(job.id)
+
+    threads = [threading.Thread(target=claim, args=(number,)) for number in range(50)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    # Then: every one got a job of its own, as far as there were any
+    assert time.monotonic() - began < 60
+    assert len(claimed) == len(set(claimed)) == min(50, len(ids))
+    # And nobody heard of them again: they are taken back, and run once more
+    rig.reconciler()
+    rig.worker(step_s=0)
+    rig.worker(step_s=0)
+    rig.end()

@@ -1,0 +1,143 @@
+"""Disks that are full, read-only, or change what was written on them."""
+
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.db.models import Job
+from shared.db.session import reading
+from shared.job_status import JobStatus
+from shared.services import checkpoints, control
+from tests.chaos.disks import Disk, small_disk
+from tests.chaos.processes import Process, wait_until
+from tests.chaos.rig import Rig
+from tests.worker.attempts import history
+
+LIMITED = (
+    "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+@pytest.fixture
+def runs_disk(tmp_path: Path) -> Iterator[Disk]:
+    """The disk of the runs' folders."""
+    with small_disk(tmp_path / "home" / "runs") as disk:
+        yield disk
+
+
+@pytest.fixture
+def storage_disk(tmp_path: Path) -> Iterator[Disk]:
+    """The disk of the storage."""
+    with small_disk(tmp_path / "home" / "storage") as disk:
+        yield disk
+
+
+def broken(rig: Rig, job_id: str, worker: Process) -> Job:
+    """Wait until the job has failed, for a reason that a user understands, with its last checkpoint whole."""
+    rig.end(job_id)
+    job = rig.look(job_id)
+    assert (job.status, job.attempt, job.error and job.error["code"]) == (JobStatus.FAILED, 2, "internal")
+    assert worker.is_alive
+    with reading(rig.sessions) as session:
+        assert checkpoints.list_for_job(session, job_id)  # the invariants see that they verify
+    return job
+
+
+def repaired(rig: Rig, job_id: str) -> None:
+    """Retry the job: it goes on where its last good checkpoint is."""
+    with reading(rig.sessions) as session:
+        newest = checkpoints.list_for_job(session, job_id)[0].step
+    rig.observer.may_return.add(job_id)
+    rig.ask(control.retry, job_id)
+    rig.hint(job_id)
+    rig.end()
+    assert rig.status(job_id) is JobStatus.SUCCEEDED
+    assert rig.starts(job_id)[-1] == newest
+
+
+def test_disk_full_under_the_run(runs_disk: Disk, rig: Rig, chance: random.Random) -> None:
+    rig.reconciler()
+    worker, job_id = rig.worker(), rig.submit(max_attempts=2)
+    rig.reaches(job_id, chance.randint(5, 15))
+
+    runs_disk.fill()
+
+    job = broken(rig, job_id, worker)
+    assert job.error is not None
+    assert "No space left on device" in job.error["message"]
+    runs_disk.free()
+    repaired(rig, job_id)
+
+
+def test_disk_full_under_the_storage(storage_disk: Disk, rig: Rig, chance: random.Random) -> None:
+    rig.reconciler()
+    worker, job_id = rig.worker(), rig.submit(max_attempts=2)
+    rig.reaches(job_id, chance.randint(5, 15))
+
+    storage_disk.fill()
+
+    job = broken(rig, job_id, worker)
+    assert job.error is not None
+    assert job.error["message"] == "The trainer's files cannot be kept: No space left on device."
+    storage_disk.free()
+    repaired(rig, job_id)
+
+
+def test_files_limited_in_size(rig: Rig) -> None:
+    rig.reconciler()
+    worker = rig.worker(prefix=[sys.executable, "-c", LIMITED])
+    job_id = rig.submit(max_attempts=2)
+
+    rig.end()
+
+    job = rig.look(job_id)
+    assert (job.status, job.attempt) == (JobStatus.FAILED, 2)
+    assert job.error is not None
+    assert "File too large" in job.error["message"]
+    assert worker.is_alive
+
+
+def test_folder_of_the_runs_read_only(runs_disk: Disk, rig: Rig, chance: random.Random) -> None:
+    rig.reconciler()
+    worker, job_id = rig.worker(), rig.submit(max_attempts=2)
+    rig.reaches(job_id, chance.randint(5, 15))
+
+    wait_until(runs_disk.lock)
+
+    job = broken(rig, job_id, worker)
+    assert job.error is not None
+    assert "Read-only file system" in job.error["message"]
+    runs_disk.unlock()
+    repaired(rig, job_id)
+
+
+@pytest.mark.parametrize("damage", ["a byte flipped", "a file truncated"])
+def test_checkpoint_damaged(rig: Rig, chance: random.Random, damage: str) -> None:
+    # Given: a job whose worker has gone, in good order or not
+    rig.reconciler()
+    worker, job_id = rig.worker(), rig.submit()
+    rig.reaches(job_id, chance.randint(9, 20))
+    worker.kill() if chance.random() < 0.5 else worker.stop()
+    with reading(rig.sessions) as session:
+        newest, before, *_ = checkpoints.list_for_job(session, job_id)
+    names = ["model.safetensors", "training.safetensors", "manifest.json"]
+    file = rig.storage.local_path(f"{newest.storage_key}/{chance.choice(names)}")
+    assert file is not None
+    data = bytearray(file.read_bytes())
+    place = chance.randrange(len(data))
+    if damage == "a byte flipped":
+        data[place] ^= 1 << chance.randrange(8)
+    file.write_bytes(data if damage == "a byte flipped" else data[:place])
+
+    rig.worker()
+    rig.end()
+
+    # Then: it went on from the checkpoint before, and said so
+    assert rig.status(job_id) is JobStatus.SUCCEEDED
+    told = [event.data["step"] for event in history(rig.sessions, job_id) if event.type == "checkpoint_damaged"]
+    assert told == [newest.step]
+    assert rig.starts(job_id) == [0, before.step]

@@ -1,0 +1,164 @@
+"""Workers and trainers that are killed, stopped, or told to go."""
+
+import os
+import random
+import signal
+import time
+
+from sqlalchemy import text
+
+from shared.job_status import JobStatus
+from tests.chaos.processes import is_running, wait_until
+from tests.chaos.rig import Rig
+
+
+def test_worker_killed_before_its_claim(rig: Rig, chance: random.Random) -> None:
+    # Given: a worker that has taken the hint, and cannot claim because somebody else holds the database's lock
+    rig.reconciler()
+    worker = rig.worker()
+    wait_until(lambda: worker.said("ready."))
+    job_id = rig.submit(hint=False)
+    with rig.engine.connect() as blocking:
+        if rig.engine.dialect.name == "postgresql":
+            blocking.execute(text("LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE"))
+        rig.hint(job_id)
+        wait_until(lambda: worker.said("hint taken"))
+        time.sleep(chance.uniform(0, 0.2))
+        worker.kill()
+
+    rig.worker()
+    rig.end()
+
+    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 1)
+
+
+def test_worker_killed_mid_epoch(rig: Rig, chance: random.Random) -> None:
+    rig.reconciler()
+    rig.worker()
+    rig.worker()
+    job_id = rig.submit()
+    rig.reaches(job_id, chance.randint(1, 20))
+    time.sleep(chance.uniform(0, 0.1))
+
+    rig.holder(job_id).kill()
+    rig.end()
+
+    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
+    assert "reaped" in rig.events(job_id)
+
+
+def test_worker_killed_during_a_checkpoint(rig: Rig, chance: random.Random) -> None:
+    # Given: checkpoints that take as long to write as the steps between them
+    rig.reconciler()
+    rig.trainer.update(save_s=0.4, every=2)
+    rig.worker()
+    rig.worker()
+    job_id = rig.submit(20)
+    rig.reaches(job_id, chance.randint(1, 10))
+    where = chance.choice([rig.settings.runs_path, rig.settings.home_path / "storage"])
+
+    # When: the worker dies while one is being written, into the run's folder or into storage
+    wait_until(lambda: next(where.rglob(".tmp-*"), None) is not None or rig.status(job_id).is_terminal)
+    rig.holder(job_id).kill()
+    rig.end()
+
+    assert rig.status(job_id) is JobStatus.SUCCEEDED
+
+
+def test_trainer_killed_alone(rig: Rig, chance: random.Random) -> None:
+    rig.reconciler()
+    worker, job_id = rig.worker(), rig.submit()
+    rig.reaches(job_id, chance.randint(1, 20))
+    trainer = worker.trainer()
+    assert trainer is not None
+
+    os.kill(trainer, signal.SIGKILL)
+    rig.end()
+
+    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
+    assert worker.is_alive
+    assert rig.events(job_id).count("retrying") == 1
+
+
+def test_supervisor_killed_alone_takes_its_trainer_along_within_5_s(rig: Rig, chance: random.Random) -> None:
+    rig.reconciler()
+    worker, job_id = rig.worker(), rig.submit()
+    rig.reaches(job_id, chance.randint(1, 20))
+    trainer = worker.trainer()
+    assert trainer is not None
+
+    worker.kill()
+
+    assert wait_until(lambda: not is_running(trainer)) < 5
+
+
+def test_worker_stopped_past_its_lease_finds_its_writes_rejected(rig: Rig, chance: random.Random) -> None:
+    # Given: a worker that was stopped amid its job, and its job claimed by another
+    rig.reconciler()
+    worker, job_id = rig.worker(), rig.submit()
+    rig.reaches(job_id, chance.randint(1, 20))
+    worker.freeze()
+    second = rig.worker(step_s=0.2)
+    wait_until(lambda: rig.look(job_id).lease_token == 2)
+
+    # When: it goes on, while the other works or after the other has ended
+    if chance.random() < 0.5:
+        rig.end()
+    worker.thaw()
+
+    # Then: it writes no more, kills its trainer, and is a good worker for the next job
+    wait_until(lambda: worker.said("lease lost"))
+    wait_until(lambda: worker.trainer() is None)
+    rig.end()
+    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
+    second.stop()
+    rig.end(rig.submit(5))
+    assert worker.is_alive
+
+
+def test_worker_told_to_stop_gives_its_job_back_without_burning_the_attempt(rig: Rig, chance: random.Random) -> None:
+    rig.reconciler()
+    worker, job_id = rig.worker(), rig.submit(max_attempts=1)
+    rig.reaches(job_id, chance.randint(1, 20))
+
+    assert worker.stop() == 0
+
+    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.QUEUED, 0)
+    reached = rig.step(job_id)
+    rig.worker()
+    rig.end()
+    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 1)
+    assert rig.events(job_id).count("released") == 1
+    assert rig.starts(job_id) == [0, reached]  # no step was done twice
+
+
+def test_worker_told_to_stop_while_redis_is_down_stops_as_well(rig: Rig, chance: random.Random) -> None:
+    rig.reconciler()
+    worker, job_id = rig.worker(), rig.submit(max_attempts=1)
+    rig.reaches(job_id, chance.randint(1, 10))
+    rig.valkey.kill()
+    time.sleep(chance.uniform(0, 2))
+
+    worker.signal(signal.SIGTERM)
+
+    wait_until(lambda: not worker.is_alive, within_s=20)
+    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.QUEUED, 0)
+    rig.valkey.start()
+    rig.worker()
+    rig.end()
+
+
+def test_poison_job_fails_after_its_attempts_and_the_others_succeed(rig: Rig, chance: random.Random) -> None:
+    # Given: a job whose trainer takes its worker down each time, among others, and something that restarts workers
+    rig.reconciler()
+    at = chance.randint(1, 5)
+    rig.keep(rig.worker(act="kill_worker", at=at, only_seed=666, step_s=0.02))
+    others = [rig.submit(5), rig.submit(5)]
+    poison = rig.submit(10, seed=666, max_attempts=2)
+    others.append(rig.submit(5))
+
+    rig.end()
+
+    job = rig.look(poison)
+    assert (job.status, job.attempt, job.error and job.error["code"]) == (JobStatus.FAILED, 2, "worker_lost")
+    assert [rig.status(job_id) for job_id in others] == [JobStatus.SUCCEEDED] * 3

@@ -1,0 +1,57 @@
+"""Messages that come too often, too late, or not to anybody."""
+
+import random
+import signal
+
+from shared.job_status import JobStatus, Priority
+from tests.chaos.processes import wait_until
+from tests.chaos.rig import MakeRig, Rig
+
+
+def test_same_message_ten_times(rig: Rig, chance: random.Random) -> None:
+    rig.worker()
+    rig.worker()
+    job_id = rig.submit(chance.randint(1, 10))
+    for _ in range(9):
+        rig.hint(job_id)
+
+    rig.end()
+    wait_until(lambda: rig.broker.depth("training") == 0)
+
+    assert (rig.status(job_id), rig.look(job_id).lease_token) == (JobStatus.SUCCEEDED, 1)
+
+
+def test_old_messages(rig: Rig, chance: random.Random) -> None:
+    # Given: messages about a job that has ended, one that is running, and one that never was
+    rig.worker()
+    rig.worker()
+    ended = rig.submit(1)
+    rig.end()
+    running = rig.submit(20)
+    rig.reaches(running, chance.randint(1, 10))
+    old = [ended, running, "trn_" + "0" * 26]
+    chance.shuffle(old)
+
+    for job_id in old:
+        rig.broker.send("training", job_id, Priority.HIGH)
+    wait_until(lambda: rig.broker.depth("training") == 0)
+    rig.end()
+
+    assert [rig.look(job_id).lease_token for job_id in (ended, running)] == [1, 1]
+
+
+def test_worker_that_went_deaf_restarts_itself(make_rig: MakeRig, chance: random.Random) -> None:
+    rig = make_rig(deaf_s=2.0)
+    rig.reconciler()
+    worker = rig.worker()
+    rig.end(rig.submit(1))
+
+    worker.signal(signal.SIGUSR2)  # alive, connected, idle, and listening no more
+    ids = [rig.submit(3) for _ in range(chance.randint(1, 4))]
+    wait_until(lambda: not worker.is_alive)
+    assert worker.popen.returncode == 75
+    assert worker.said("ending this worker")
+    worker.start()
+    rig.end()
+
+    assert [rig.look(job_id).attempt for job_id in ids] == [1] * len(ids)

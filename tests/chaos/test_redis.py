@@ -1,0 +1,104 @@
+"""Redis dies, forgets, and falls silent. It holds hints only: nothing that was accepted may depend on it."""
+
+import random
+import time
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from shared.job_status import JobStatus
+from tests import servers
+from tests.chaos.network import Proxy
+from tests.chaos.processes import wait_until
+from tests.chaos.rig import MakeRig, Rig
+
+
+def test_redis_killed_with_queued_hints(rig: Rig, chance: random.Random) -> None:
+    waiting = [rig.submit(5) for _ in range(chance.randint(2, 6))]
+    assert rig.broker.depth("training") == len(waiting)
+
+    rig.valkey.kill()
+    rig.reconciler()
+    rig.worker()
+    time.sleep(chance.uniform(0, 1))
+    rig.valkey.start()
+    rig.end()
+
+    assert all(rig.look(job_id).attempt == 1 for job_id in waiting)
+
+
+def test_redis_flushed(rig: Rig, chance: random.Random) -> None:
+    rig.reconciler()
+    worker = rig.worker()
+    running = rig.submit()
+    rig.reaches(running, 1)
+    waiting = [rig.submit(3) for _ in range(chance.randint(2, 6))]
+
+    rig.valkey.flush()
+    rig.end()
+
+    assert all(rig.look(job_id).attempt == 1 for job_id in [running, *waiting])
+    assert worker.is_alive
+
+
+def test_redis_down_at_submit(rig: Rig, chance: random.Random) -> None:
+    rig.reconciler()
+    rig.worker()
+    api, client = rig.api()
+    rig.valkey.kill()
+
+    began = time.monotonic()
+    answers = [client.post("/v1/training-jobs", json=rig.body(5)) for _ in range(chance.randint(1, 3))]
+    took = time.monotonic() - began
+
+    assert [answer.status_code for answer in answers] == [202] * len(answers)
+    assert took < 30  # each waits for Redis about a second, and no longer
+    for answer in answers:
+        rig.adopt(answer.json())
+    time.sleep(chance.uniform(0, 1))
+    rig.valkey.start()
+    rig.end()
+    assert api.is_alive
+    client.close()
+
+
+def test_redis_down_mid_training(rig: Rig, chance: random.Random, outage_s: float) -> None:
+    rig.reconciler()
+    worker = rig.worker(step_s=max(0.1, outage_s / 20))
+    running, waiting = rig.submit(), rig.submit(5)
+    rig.reaches(running, 1)
+
+    # When: it is away for minutes, and comes back empty
+    rig.valkey.kill()
+    time.sleep(outage_s)
+    assert rig.status(running) is not JobStatus.QUEUED
+    rig.valkey.start()
+    rig.end()
+
+    assert [rig.look(job_id).attempt for job_id in (running, waiting)] == [1, 1]
+    assert worker.is_alive
+
+
+@pytest.fixture
+def proxy(valkey: servers.Valkey) -> Iterator[Proxy]:
+    made = Proxy(valkey.socket)
+    yield made
+    made.close()
+
+
+def test_redis_connections_half_open(make_rig: MakeRig, proxy: Proxy, chance: random.Random) -> None:
+    # Given: an idle worker and a reconciler whose connections carry nothing any more, and nobody told them
+    rig = make_rig(redis_url=SecretStr(proxy.url))
+    rig.reconciler()
+    worker = rig.worker()
+    rig.end(rig.submit(1))
+    time.sleep(chance.uniform(0, 1))
+    proxy.cut()
+
+    waiting = [rig.submit(3) for _ in range(2)]
+
+    # Then: they notice, and the jobs run
+    rig.end()
+    assert all(rig.look(job_id).attempt == 1 for job_id in waiting)
+    wait_until(lambda: worker.is_alive)

@@ -1,0 +1,185 @@
+"""A trainer whose weights are a hash chain: whoever loses, repeats or reorders a step ends with other bytes.
+
+It speaks the real protocol, stops and dies as the real trainer does, and writes real checkpoint folders, without torch
+and in milliseconds. Every epoch is one step. `python -S -m tests.chaos.trainer OPTIONS SPEC.json RUN_DIR --supervised`
+
+OPTIONS is a JSON object:
+  step_s, save_s     how long a step and the writing of a checkpoint take
+  every              steps between checkpoints
+  act, at            what goes wrong once step `at` is done, in every attempt (see `misbehave`)
+  only_seed          `act` applies to jobs of this seed alone
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from worker.training.control import Control
+
+WEIGHTS, TRAINING, MANIFEST = "model.safetensors", "training.safetensors", "manifest.json"
+ORPHANED = 5
+
+
+def first_state(seed: int) -> bytes:
+    """The weights before the first step."""
+    return hashlib.sha256(b"seed %d" % seed).digest()
+
+
+def next_state(state: bytes, step: int) -> bytes:
+    """The weights after a step: a function of all steps before it."""
+    return hashlib.sha256(state + b"step %d" % step).digest()
+
+
+def loss_of(state: bytes) -> float:
+    """The figure that a state shows, in [0, 1)."""
+    return int.from_bytes(state[:6], "big") / 2**48
+
+
+def weights_of(state: bytes) -> bytes:
+    """The weights file: large enough to be cut short."""
+    return state.hex().encode() * 64
+
+
+def expected(seed: int, steps: int, every: int) -> tuple[list[float], int, str]:
+    """What an uninterrupted run gives: losses of steps 1 to `steps`, the published step, and its weights' sha256."""
+    state, losses, best, digest = first_state(seed), [], 0, ""
+    for step in range(1, steps + 1):
+        state = next_state(state, step)
+        losses.append(loss_of(state))
+        if (step % every == 0 or step == steps) and (best == 0 or losses[-1] < losses[best - 1]):
+            best, digest = step, hashlib.sha256(weights_of(state)).hexdigest()
+    return losses, best, digest
+
+
+class Run:
+    """One run of the program."""
+
+    def __init__(self, options: dict[str, Any], spec: dict[str, Any], folder: Path) -> None:
+        self.folder = folder
+        self.seed, self.steps = int(spec["seed"]), int(spec["hyperparameters"]["epochs"])
+        self.every, self.step_s, self.save_s = options["every"], options["step_s"], options["save_s"]
+        is_meant = options.get("only_seed") in {None, self.seed}
+        self.act, self.at = (options.get("act"), options.get("at", 0)) if is_meant else (None, 0)
+        self.step, self.state, self.best, self.best_loss = 0, first_state(self.seed), 0, 1.0
+        self.control = Control()
+        self.control.obey_supervisor()
+
+    def train(self) -> int:
+        """Train, and give the exit status."""
+        is_resumed = self._resume()
+        versions = {"chain": "1"}
+        self._say("started", device="cpu", precision="float32", epochs=self.steps, steps=self.steps, step=self.step,
+                  epoch=max(self.step, 1), parameters=256, versions=versions)  # fmt: skip
+        while self.step < self.steps:
+            self._rest(self.step_s)
+            if self.control.stop_requested:
+                self._save()
+                self._say("stopped", epoch=max(self.step, 1), step=self.step)
+                return 3
+            self._advance()
+            if self.act is not None and self.step == self.at:
+                self._misbehave(is_resumed=is_resumed)
+        path = f"checkpoints/{self.best:08d}"
+        self._say("finished", epoch=self.steps, step=self.steps, checkpoint=path, quality={"val_loss": self.best_loss})
+        return 0
+
+    def _advance(self) -> None:
+        self.step += 1
+        self.state = next_state(self.state, self.step)
+        loss = loss_of(self.state)
+        self._say("progress", epoch=self.step, step=self.step, examples_per_s=100.0, metrics={"loss": loss})
+        self._say("metrics", epoch=self.step, step=self.step, values={"loss": loss})
+        if self.step % self.every == 0 or self.step == self.steps:
+            if self.best == 0 or loss < self.best_loss:
+                self.best, self.best_loss = self.step, loss
+            self._save()
+
+    def _misbehave(self, *, is_resumed: bool) -> None:
+        match self.act:
+            case "crash_once" if not is_resumed:
+                sys.exit("a crash on purpose")
+            case "hang_once" if not is_resumed:
+                time.sleep(3600)
+            case "kill_worker":
+                os.kill(os.getppid(), signal.SIGKILL)
+                time.sleep(3600)
+            case "kill_itself":
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    # --- checkpoints --------------------------------------------------------------------------------------------
+
+    def _resume(self) -> bool:
+        for folder in sorted((self.folder / "checkpoints").glob("[0-9]*"), reverse=True):
+            manifest = json.loads((folder / MANIFEST).read_text())
+            files = manifest["files"]
+            if all(_digest(folder / name) == files[name] for name in files):
+                state, best, best_loss = json.loads((folder / TRAINING).read_text())
+                self.step, self.state = manifest["step"], bytes.fromhex(state)
+                self.best, self.best_loss = best, best_loss
+                return True
+        return False
+
+    def _save(self) -> None:
+        final = self.folder / "checkpoints" / f"{self.step:08d}"
+        if final.exists():
+            return
+        try:
+            files = self._write(final)
+        except OSError as error:
+            self._say("failed", code="internal", message=f"The checkpoint cannot be written: {error.strerror}.")
+            sys.exit(4)
+        self._say("checkpoint", epoch=max(self.step, 1), step=self.step, path=f"checkpoints/{final.name}",
+                  sha256=files[WEIGHTS]["sha256"], size=sum(file["size"] for file in files.values()),
+                  metrics={"val_loss": loss_of(self.state)}, is_best=self.step == self.best)  # fmt: skip
+        self._prune()
+
+    def _write(self, final: Path) -> dict[str, Any]:
+        hidden = final.with_name(f".tmp-{final.name}")
+        shutil.rmtree(hidden, ignore_errors=True)
+        hidden.mkdir(parents=True)
+        weights, half = weights_of(self.state), len(weights_of(self.state)) // 2
+        with (hidden / WEIGHTS).open("wb", buffering=0) as stream:
+            stream.write(weights[:half])
+            self._rest(self.save_s)
+            stream.write(weights[half:])
+        (hidden / TRAINING).write_text(json.dumps([self.state.hex(), self.best, self.best_loss]))
+        files = {name: _digest(hidden / name) for name in (WEIGHTS, TRAINING)}
+        manifest = {"format": 1, "step": self.step, "files": files}
+        digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+        (hidden / MANIFEST).write_text(json.dumps({**manifest, "digest": digest}))
+        hidden.rename(final)
+        return files
+
+    def _prune(self) -> None:
+        for folder in sorted((self.folder / "checkpoints").glob("[0-9]*"))[:-2]:
+            if int(folder.name) != self.best:
+                shutil.rmtree(folder)
+
+    # --- the protocol -------------------------------------------------------------------------------------------
+
+    def _say(self, kind: str, **fields: Any) -> None:
+        try:
+            print(json.dumps({"type": kind, **fields}), flush=True)
+        except BrokenPipeError:
+            os._exit(ORPHANED)
+
+    def _rest(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not self.control.stop_requested:
+            time.sleep(min(left, 0.02))
+
+
+def _digest(file: Path) -> dict[str, Any]:
+    data = file.read_bytes()
+    return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+
+
+if __name__ == "__main__":
+    given, about, place = sys.argv[1:4]
+    sys.exit(Run(json.loads(given), json.loads(Path(about).read_text()), Path(place)).train())
