@@ -1,0 +1,1 @@
+"""Measurements of Mimeo. Each module is a command that prints the figures it measured."""

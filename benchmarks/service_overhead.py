@@ -1,8 +1,8 @@
 """How much longer a training job takes through the service than by the trainer program alone.
 
 Runs the same job alternately both ways and prints each pair's times and the median ratio:
-`python -m benchmarks.service_overhead --seconds 60 --pairs 3`. Alone: wall time of `python -m worker.train`. Through the
-service: from the POST to the moment the job is terminal, on an idle embedded stack.
+`python -m benchmarks.service_overhead --seconds 60 --pairs 3`. Alone: wall time of `python -m worker.train`. Through
+the service: from the POST to the moment the job is terminal, on an idle embedded stack.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,9 @@ def run_alone(epochs: int, folder: Path) -> float:
     spec.write_text(json.dumps({**JOB, "hyperparameters": {"epochs": epochs}}))
     started = time.perf_counter()
     command = [sys.executable, "-m", "worker.train", str(spec), str(folder / "run")]
-    subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    # The same home as the stack's, so that both take the precision that was measured there once.
+    env = {**os.environ, "MIMEO_HOME": str(folder.parent / "home")}
+    subprocess.run(command, check=True, stdout=subprocess.PIPE, env=env)
     return time.perf_counter() - started
 
 
@@ -43,8 +45,7 @@ def run_through_service(epochs: int, client: httpx.Client) -> float:
     job = wait_for_job(client, f"/v1/training-jobs/{accepted.json()['id']}", timeout_s=3600)
     if job["status"] != "succeeded":
         raise RuntimeError(f"the job ended as {job['status']}: {job['error']}")
-    finished = datetime.fromisoformat(str(job["finished_at"]).replace("Z", "+00:00")).astimezone(UTC)
-    return finished.timestamp() - started
+    return datetime.fromisoformat(str(job["finished_at"])).timestamp() - started
 
 
 def epochs_for(seconds: float, folder: Path) -> int:

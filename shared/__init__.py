@@ -1,1 +1,1 @@
-"""What the API and the workers both need: settings, specs, the database, services, the broker and storage. Never torch."""
+"""What the API and the workers both need: settings, specs, the database, services, broker and storage. No torch."""

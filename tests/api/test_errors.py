@@ -39,7 +39,7 @@ TRAINING = "/v1/training-jobs"
         ("POST", "/v1/generation-jobs", JSON, b'{"model": "mdl_1"}', 422, "invalid_request"),
     ],
 )
-def test_every_refusal_is_a_problem(  # noqa: PLR0917 - one column each
+def test_every_refusal_is_a_problem(
     client: FlaskClient, method: str, path: str, headers: dict[str, str], data: bytes, status: int, code: str
 ) -> None:
     response = client.open(path, method=method, headers=headers, data=data)
