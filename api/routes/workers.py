@@ -18,10 +18,10 @@ routes = APIBlueprint("workers", __name__, url_prefix="/v1/workers", abp_tags=[O
 
 @routes.get("", responses=answers({200: WorkerPage}))
 def list_workers() -> Response:
-    """List the workers that are, or were just now, there."""
+    """List the workers: those that are there, then up to twenty that fell silent within the last day."""
     current = runtime()
     with current.reading() as session:
         now = session.execute(select(db_now())).scalar_one()
-        rows = workers.list_alive(session, current.settings)
+        rows = workers.list_known(session, current.settings)
     data = [serializers.worker(row, now=now, lease_s=current.settings.lease_s) for row in rows]
     return page_response(WorkerPage(data=data, has_more=False), next_after=None)

@@ -105,11 +105,11 @@ class Worker(Answer):
     pid: int
     device: str
     is_alive: bool = Field(description="Heard of within a lease.")
-    job: str | None
-    jobs_done: int
-    examples_per_s: float | None
+    job: str | None = Field(description="What it works on; what it last worked on where it is not alive.")
+    jobs_done: int = Field(description="Attempts it has seen to their end.")
+    examples_per_s: float | None = Field(description="How fast it trains just now.")
     started_at: Time
-    heartbeat_at: Time
+    heartbeat_at: Time = Field(description="When it was last heard of.")
 
 
 class Health(Answer):

@@ -101,8 +101,8 @@ def workers(context: typer.Context, as_json: JsonOption = False) -> None:
             worker["host"],
             worker["pid"],
             worker["device"],
-            worker["job"] or ("idle" if worker["is_alive"] else "gone"),
-            rate(worker["examples_per_s"]),
+            (worker["job"] or "idle") if worker["is_alive"] else "gone",
+            rate(worker["examples_per_s"]) if worker["is_alive"] else "",
             worker["jobs_done"],
             ago(worker["heartbeat_at"]),
         )

@@ -18,10 +18,10 @@ def count_by_status(session: Session) -> dict[tuple[str, JobStatus], int]:
 
 
 def oldest_queued_s(session: Session) -> dict[str, float]:
-    """Seconds that the longest waiting job of each kind has been queued, by kind."""
-    query = select(Job.kind, func.min(Job.created_at), db_now()).where(Job.status == JobStatus.QUEUED)
+    """Seconds that the longest waiting job of each kind has been queued, by kind: not counting what came before."""
+    query = select(Job.kind, func.min(Job.updated_at), db_now()).where(Job.status == JobStatus.QUEUED)
     rows = session.execute(query.group_by(Job.kind))
-    return {kind: max(0.0, (now - created).total_seconds()) for kind, created, now in rows}
+    return {kind: max(0.0, (now - since).total_seconds()) for kind, since, now in rows}
 
 
 def queue_positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:

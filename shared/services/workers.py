@@ -9,12 +9,21 @@ from shared.db.upsert import upsert
 from shared.settings import Settings
 
 _FORGET_MS = 24 * 3600 * 1000
+_SILENT_SHOWN = 20
 
 
 def list_alive(session: Session, settings: Settings) -> list[Worker]:
     """Workers heard of within three leases, by id."""
     recent = db_now() - round(3000 * settings.lease_s)
     return list(session.scalars(select(Worker).where(Worker.heartbeat_at > recent).order_by(Worker.id)))
+
+
+def list_known(session: Session, settings: Settings) -> list[Worker]:
+    """Workers that are there, by id, then up to twenty that fell silent within the last day, the latest first."""
+    alive = list_alive(session, settings)
+    query = select(Worker).where(Worker.id.not_in([worker.id for worker in alive]))
+    silent = query.where(Worker.heartbeat_at > db_now() - _FORGET_MS).order_by(Worker.heartbeat_at.desc(), Worker.id)
+    return alive + list(session.scalars(silent.limit(_SILENT_SHOWN)))
 
 
 def beat(

@@ -1,5 +1,6 @@
 """The API keeps to its own OpenAPI document, whatever it is sent: schemathesis against the running server."""
 
+import json
 import subprocess
 import sysconfig
 import threading
@@ -41,6 +42,7 @@ training_jobs = {{ values = ["{training_job}"] }}
 generation_jobs = {{ values = ["{generation_job}"] }}
 models = {{ values = ["{model}"] }}
 artifacts = {{ values = ["{artifact}"] }}
+ended_jobs = {{ values = {ended_jobs} }}
 
 [parameters]
 "header.Prefer" = {{ dictionary = "waits" }}
@@ -52,16 +54,24 @@ checks.negative_data_rejection.enabled = false
 
 [[operations]]
 include-path-regex = "^/v1/training-jobs/"
+exclude-method = "DELETE"
 parameters = {{ "path.id" = {{ dictionary = "training_jobs", probability = 0.8 }} }}
 
 [[operations]]
 include-path-regex = "^/v1/generation-jobs/"
+exclude-method = "DELETE"
 parameters = {{ "path.id" = {{ dictionary = "generation_jobs", probability = 0.8 }} }}
 
 [[operations]]
 include-path = "/v1/generation-jobs"
 include-method = "POST"
 parameters = {{ "body.model" = {{ dictionary = "models", probability = 0.8 }} }}
+
+[[operations]]
+# Others than those that the rest of the run looks at.
+include-path = "/v1/training-jobs/{{id}}"
+include-method = "DELETE"
+parameters = {{ "path.id" = {{ dictionary = "ended_jobs", probability = 0.8 }} }}
 
 [[operations]]
 include-path-regex = "^/v1/models/"
@@ -99,15 +109,22 @@ def test_no_request_gets_a_server_error_or_an_answer_off_the_document(
 
 def _rows(url: str, worker: WorkerHands) -> dict[str, str]:
     """A training job that left everything it can leave, and a generation job; their ids."""
+    vae = {"model_type": "vae", "dataset": "digits"}
     with httpx.Client(base_url=url, trust_env=False) as http:
-        job = http.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).json()
+        job = http.post("/v1/training-jobs", json=vae).json()
         lease = worker.claim("training")
         worker.points(lease, "loss", [3.0, 2.0, 1.0])
         worker.file(lease, "epoch-0001-grid.png", b"\x89PNG and so on")
         model = worker.publish(lease)
         generation = http.post("/v1/generation-jobs", json={"model": model}).json()
         artifact = http.get(f"/v1/training-jobs/{job['id']}/samples").json()["data"][0]
+        ended = [
+            http.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).json() for _ in range(9)
+        ]
+        for each in ended:
+            http.post(f"/v1/training-jobs/{each['id']}/cancel")
     return {
+        "ended_jobs": json.dumps([each["id"] for each in ended]),
         "training_job": job["id"],
         "generation_job": generation["id"],
         "model": model,

@@ -1,3 +1,6 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
@@ -5,9 +8,11 @@ from pydantic import SecretStr
 from api.app import create_app
 from shared import model_types
 from shared.broker import NullBroker
+from shared.db.models import Worker
 from shared.db.session import SessionFactory, transaction
 from shared.services import workers
 from shared.settings import Settings
+from tests import jobs
 from tests.api.worker_hands import WorkerHands
 
 
@@ -36,23 +41,60 @@ def test_model_types_show_schemas_and_every_value_of_their_presets(client: Flask
     assert client.get("/v1/model-types/vea").status_code == 404
 
 
-def test_worker_is_listed_with_what_it_does(client: FlaskClient, database: SessionFactory) -> None:
+def beat(database: SessionFactory, worker_id: str, silent_for: timedelta | None = None, **values: Any) -> None:
     with transaction(database) as session:
-        workers.beat(
-            session,
-            worker_id="training@host-1",
-            kind="training",
-            host="host",
-            pid=1,
-            device="cpu",
-            job_id=None,
-            jobs_done=3,
-            examples_per_s=22000.0,
-        )
+        known = {"kind": "training", "host": "host", "pid": 1, "device": "cpu", "job_id": None, "jobs_done": 3}
+        workers.beat(session, worker_id=worker_id, **{**known, "examples_per_s": None, **values})
+        if silent_for is not None:
+            session.get_one(Worker, worker_id).heartbeat_at = datetime.now(UTC) - silent_for
+
+
+def test_worker_is_listed_with_what_it_does(client: FlaskClient, database: SessionFactory) -> None:
+    beat(database, "training@host-1", job_id="trn_1", pid=42, device="cuda", examples_per_s=22000.0)
+
+    [listed] = client.get("/v1/workers").get_json()["data"]
+
+    assert listed["heartbeat_at"] >= listed["started_at"]
+    shown = {name: listed[name] for name in ("id", "kind", "host", "pid", "device", "job", "jobs_done", "is_alive")}
+    assert shown == {
+        "id": "training@host-1",
+        "kind": "training",
+        "host": "host",
+        "pid": 42,
+        "device": "cuda",
+        "job": "trn_1",
+        "jobs_done": 3,
+        "is_alive": True,
+    }
+    assert listed["examples_per_s"] == 22000.0
+
+
+def test_worker_that_fell_silent_is_shown_so_for_a_day_after_those_that_are_there(
+    client: FlaskClient, database: SessionFactory
+) -> None:
+    beat(database, "a-silent", timedelta(hours=2))
+    beat(database, "b-silent", timedelta(hours=1), job_id="trn_1")
+    beat(database, "c-forgotten", timedelta(hours=25))
+    beat(database, "z-there")
 
     listed = client.get("/v1/workers").get_json()["data"]
 
-    assert [(row["id"], row["is_alive"], row["jobs_done"]) for row in listed] == [("training@host-1", True, 3)]
+    assert [(row["id"], row["is_alive"]) for row in listed] == [
+        ("z-there", True),
+        ("b-silent", False),
+        ("a-silent", False),
+    ]
+    assert listed[1]["job"] == "trn_1"
+
+
+def test_wait_of_the_oldest_job_does_not_count_the_time_it_was_put_aside(
+    client: FlaskClient, database: SessionFactory
+) -> None:
+    job_id = client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).get_json()["id"]
+    client.post(f"/v1/training-jobs/{job_id}/pause")
+    jobs.set_values(database, job_id, created_at=datetime.now(UTC) - timedelta(days=7))
+    client.post(f"/v1/training-jobs/{job_id}/resume")
+    assert samples(client)["mimeo_oldest_queued_seconds", "training"] < 60
 
 
 def test_health_needs_nothing_else(settings: Settings) -> None:

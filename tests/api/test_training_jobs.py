@@ -2,8 +2,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from shared.broker import NullBroker
+from shared.db.session import SessionFactory, transaction
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode, Priority
+from shared.services import hints
 from tests.api.worker_hands import WorkerHands
 
 REQUEST = {"model_type": "vae", "dataset": "digits", "seed": 7}
@@ -39,12 +41,17 @@ def test_accepted_job_is_queued_with_everything_resolved_and_one_hint_is_sent(
     assert [(hint.kind, hint.job_id, hint.priority) for hint in broker.sent] == [("training", job["id"], Priority.HIGH)]
 
 
-def test_submit_is_accepted_while_redis_is_away(client: FlaskClient, broker: NullBroker) -> None:
+def test_submit_is_accepted_while_redis_is_away_and_noted_as_without_a_hint(
+    client: FlaskClient, broker: NullBroker, database: SessionFactory
+) -> None:
     broker.is_up = False
 
     job = submit(client)
 
     assert client.get(f"/v1/training-jobs/{job['id']}").get_json()["status"] == "queued"
+    with transaction(database) as session:
+        due = hints.due_for_hint(session, "training", stale_s=3600, limit=10)
+    assert due == [(job["id"], Priority.NORMAL)]
 
 
 def test_queue_positions_follow_priority_then_arrival(client: FlaskClient) -> None:

@@ -1,0 +1,209 @@
+"""What a user may ask of a job in which status: everything, on both databases."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from shared.broker import NullBroker
+from shared.db.session import SessionFactory
+from shared.errors import JobFailure
+from shared.job_status import ErrorCode
+from shared.job_status import JobStatus as S
+from tests import jobs
+from tests.api.worker_hands import WorkerHands
+
+VAE = {"model_type": "vae", "dataset": "digits", "seed": 7}
+GONE = None
+# Action → status before → HTTP status and status after. What is not there is 409 and changes nothing.
+TRAINING: dict[str, dict[S, tuple[int, S | None]]] = {
+    "cancel": {
+        S.QUEUED: (200, S.CANCELLED),
+        S.RUNNING: (202, S.CANCELLING),
+        S.PAUSING: (202, S.CANCELLING),
+        S.PAUSED: (200, S.CANCELLED),
+        S.CANCELLING: (202, S.CANCELLING),
+        S.CANCELLED: (200, S.CANCELLED),
+    },
+    "pause": {
+        S.QUEUED: (200, S.PAUSED),
+        S.RUNNING: (202, S.PAUSING),
+        S.PAUSING: (202, S.PAUSING),
+        S.PAUSED: (200, S.PAUSED),
+    },
+    "resume": {S.PAUSED: (202, S.QUEUED), S.PAUSING: (202, S.RUNNING)},
+    "retry": {S.CANCELLED: (202, S.QUEUED), S.FAILED: (202, S.QUEUED)},
+    "delete": {S.CANCELLED: (204, GONE), S.FAILED: (204, GONE), S.SUCCEEDED: (204, GONE)},
+}
+GENERATION = {"cancel": TRAINING["cancel"], "delete": TRAINING["delete"]}
+
+
+def submit(client: FlaskClient, **fields: object) -> str:
+    response = client.post("/v1/training-jobs", json={**VAE, **fields})
+    assert response.status_code == 202, response.text
+    return str(response.get_json()["id"])
+
+
+def generation(client: FlaskClient, worker: WorkerHands) -> str:
+    submit(client)
+    model = worker.publish(worker.claim("training"))
+    return str(client.post("/v1/generation-jobs", json={"model": model}).get_json()["id"])
+
+
+def check(
+    client: FlaskClient, database: SessionFactory, path: str, action: str, before: S, expected: tuple[int, S | None]
+) -> None:
+    job_id = path.rsplit("/", 1)[-1]
+    jobs.set_values(database, job_id, status=before)
+    history = client.get(f"{path}/events").get_json()["data"]
+
+    response = client.delete(path) if action == "delete" else client.post(f"{path}/{action}")
+
+    code, after = expected
+    assert response.status_code == code, response.text
+    if after is GONE:
+        assert response.data == b""
+        assert client.get(path).status_code == 404
+        return
+    assert client.get(path).get_json()["status"] == after
+    if code == 409:
+        assert response.get_json()["code"] == "conflict"
+        assert before.value in response.get_json()["detail"]
+    else:
+        assert response.get_json()["status"] == after
+    told = client.get(f"{path}/events").get_json()["data"][len(history) :]
+    assert len(told) == (before is not after)
+    assert all(event["message"] and event["at"] and event["data"]["from"] == before.value for event in told)
+
+
+@pytest.mark.parametrize("action", sorted(TRAINING))
+@pytest.mark.parametrize("before", list(S))
+def test_each_action_on_a_training_job_is_done_or_refused_with_the_reason(
+    client: FlaskClient, database: SessionFactory, action: str, before: S
+) -> None:
+    expected = TRAINING[action].get(before, (409, before))
+    check(client, database, f"/v1/training-jobs/{submit(client)}", action, before, expected)
+
+
+@pytest.mark.parametrize("action", sorted(GENERATION))
+@pytest.mark.parametrize("before", [status for status in S if status not in {S.PAUSED, S.PAUSING}])
+def test_each_action_on_a_generation_job_is_done_or_refused_with_the_reason(
+    client: FlaskClient, database: SessionFactory, worker: WorkerHands, action: str, before: S
+) -> None:
+    expected = GENERATION[action].get(before, (409, before))
+    check(client, database, f"/v1/generation-jobs/{generation(client, worker)}", action, before, expected)
+
+
+@pytest.mark.parametrize("job_id", ["trn_1", "trn_01m838k0749cnxvppr0c0g85z6", "%00"])
+@pytest.mark.parametrize("action", sorted(TRAINING))
+def test_nothing_can_be_asked_of_a_job_that_is_not_there(client: FlaskClient, action: str, job_id: str) -> None:
+    path = f"/v1/training-jobs/{job_id}"
+    response = client.delete(path) if action == "delete" else client.post(f"{path}/{action}")
+    assert (response.status_code, response.get_json()["code"]) == (404, "not_found")
+
+
+# --- pause and resume -------------------------------------------------------------------------------------------
+
+
+def test_resumed_job_takes_its_old_place_in_the_queue_and_a_worker_is_woken(
+    client: FlaskClient, broker: NullBroker
+) -> None:
+    first, second = submit(client), submit(client)
+    client.post(f"/v1/training-jobs/{first}/pause")
+    assert client.get(f"/v1/training-jobs/{second}").get_json()["queue_position"] == 1
+
+    resumed = client.post(f"/v1/training-jobs/{first}/resume").get_json()
+
+    assert resumed["queue_position"] == 1
+    assert client.get(f"/v1/training-jobs/{second}").get_json()["queue_position"] == 2
+    assert [hint.job_id for hint in broker.sent] == [first, second, first]
+
+
+def test_paused_job_is_not_claimed_and_a_cancelled_one_neither(client: FlaskClient, worker: WorkerHands) -> None:
+    client.post(f"/v1/training-jobs/{submit(client)}/pause")
+    client.post(f"/v1/training-jobs/{submit(client)}/cancel")
+    assert worker.claim_if_any("training") is None
+
+
+def test_job_in_its_back_off_starts_at_once_after_pause_and_resume(client: FlaskClient, worker: WorkerHands) -> None:
+    job_id = submit(client)
+    worker.fail(worker.claim("training"), JobFailure(ErrorCode.INTERNAL, "Something broke."))
+    client.post(f"/v1/training-jobs/{job_id}/pause")
+    client.post(f"/v1/training-jobs/{job_id}/resume")
+    assert worker.claim("training").attempt == 2
+
+
+# --- retry ------------------------------------------------------------------------------------------------------
+
+
+def test_retried_job_starts_anew_with_all_its_attempts_and_a_fresh_token(
+    client: FlaskClient, worker: WorkerHands, broker: NullBroker
+) -> None:
+    job_id = submit(client, max_attempts=1)
+    first = worker.claim("training")
+    checkpoint = worker.checkpoint(first)
+    worker.fail(first, JobFailure(ErrorCode.INTERNAL, "Something broke."))
+    failed = client.get(f"/v1/training-jobs/{job_id}").get_json()
+    assert (failed["status"], failed["attempt"]) == ("failed", 1)
+
+    queued = client.post(f"/v1/training-jobs/{job_id}/retry").get_json()
+
+    assert (queued["status"], queued["attempt"], queued["error"]) == ("queued", 0, None)
+    assert (queued["started_at"], queued["finished_at"], queued["duration_s"]) == (None, None, None)
+    assert broker.sent[-1].job_id == job_id
+    second = worker.claim("training")
+    assert (second.attempt, second.token) == (1, first.token + 1)
+    kept = client.get(f"/v1/training-jobs/{job_id}/checkpoints").get_json()["data"]
+    assert [row["id"] for row in kept] == [checkpoint]
+    worker.publish(second)
+    assert client.get(f"/v1/training-jobs/{job_id}").get_json()["status"] == "succeeded"
+    types = [event["type"] for event in client.get(f"/v1/training-jobs/{job_id}/events").get_json()["data"]]
+    assert types == ["queued", "running", "failed", "retried", "running", "succeeded"]
+
+
+# --- delete -----------------------------------------------------------------------------------------------------
+
+
+def test_deleted_job_takes_everything_of_it_along(client: FlaskClient, worker: WorkerHands) -> None:
+    job_id = submit(client)
+    lease = worker.claim("training")
+    worker.points(lease, "loss", [3.0, 2.0])
+    worker.file(lease, "epoch-0001-grid.png", b"\x89PNG")
+    [sample] = client.get(f"/v1/training-jobs/{job_id}/samples").get_json()["data"]
+    model = worker.publish(lease)
+
+    assert client.delete(f"/v1/training-jobs/{job_id}").status_code == 204
+
+    for path in (
+        f"/v1/training-jobs/{job_id}",
+        f"/v1/training-jobs/{job_id}/metrics",
+        f"/v1/training-jobs/{job_id}/events",
+        f"/v1/models/{model}",
+        f"/v1/artifacts/{sample['id']}",
+        f"/v1/artifacts/{sample['id']}/content",
+    ):
+        assert client.get(path).status_code == 404, path
+    assert client.get("/v1/models").get_json()["data"] == []
+    assert client.delete(f"/v1/training-jobs/{job_id}").status_code == 404
+    refused = client.post("/v1/generation-jobs", json={"model": model})
+    assert (refused.status_code, refused.get_json()["errors"][0]["pointer"]) == (422, "/model")
+
+
+@pytest.mark.parametrize("reference", ["generation", "training"])
+def test_job_whose_weights_an_unfinished_job_is_to_read_is_kept(
+    client: FlaskClient, worker: WorkerHands, reference: str
+) -> None:
+    job_id = submit(client)
+    model = worker.publish(worker.claim("training"))
+    if reference == "generation":
+        user = client.post("/v1/generation-jobs", json={"model": model}).get_json()["id"]
+    else:
+        user = submit(client, init_from=model)
+
+    refused = client.delete(f"/v1/training-jobs/{job_id}")
+    assert refused.status_code == 409
+    assert user in refused.get_json()["detail"]
+
+    client.post(f"/v1/{reference}-jobs/{user}/cancel")
+    assert client.delete(f"/v1/training-jobs/{job_id}").status_code == 204
+    # What was made with the model stays, and says what it was made with.
+    left = client.get(f"/v1/{reference}-jobs/{user}").get_json()
+    assert model in {left["model"], left.get("init_from")}

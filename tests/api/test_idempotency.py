@@ -1,0 +1,134 @@
+"""A POST that is sent twice with one key makes one job."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import update
+from werkzeug.test import TestResponse
+
+from api.documents import DocumentedApi
+from shared.broker import NullBroker
+from shared.db.models import IdempotencyKey
+from shared.db.session import SessionFactory, transaction
+from shared.services import idempotency
+from tests.api.worker_hands import WorkerHands
+
+VAE = {"model_type": "vae", "dataset": "digits"}
+
+
+def train(client: FlaskClient, key: str | None = "key-1", **fields: object) -> TestResponse:
+    return client.post("/v1/training-jobs", json={**VAE, **fields}, headers={"Idempotency-Key": key} if key else {})
+
+
+def total(client: FlaskClient) -> int:
+    return len(client.get("/v1/training-jobs?limit=100").get_json()["data"])
+
+
+def test_same_key_and_body_give_the_same_job_and_one_hint(client: FlaskClient, broker: NullBroker) -> None:
+    first, again = train(client), train(client)
+
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.get_json()["id"] == first.get_json()["id"]
+    assert again.headers["Location"] == first.headers["Location"]
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert len(broker.sent) == 1
+
+
+def test_body_that_means_the_same_is_the_same(client: FlaskClient) -> None:
+    first = train(client, seed=7)
+    reordered = client.post(
+        "/v1/training-jobs",
+        data='{ "seed": 7,\n "dataset": "digits", "model_type": "vae" }',
+        headers={"Idempotency-Key": "key-1", "Content-Type": "application/json"},
+    )
+    assert reordered.get_json()["id"] == first.get_json()["id"]
+
+
+def test_same_key_with_another_body_is_refused(client: FlaskClient, worker: WorkerHands) -> None:
+    train(client)
+    model = worker.publish(worker.claim("training"))
+
+    other = train(client, seed=8)
+    other_kind = client.post("/v1/generation-jobs", json={"model": model}, headers={"Idempotency-Key": "key-1"})
+
+    for refused in (other, other_kind):
+        assert (refused.status_code, refused.get_json()["code"]) == (422, "idempotency_key_reused")
+        assert refused.get_json()["errors"][0]["pointer"] == "Idempotency-Key"
+    assert total(client) == 1
+
+
+def test_replay_of_a_job_that_has_ended_shows_its_end(client: FlaskClient, worker: WorkerHands) -> None:
+    train(client)
+    model = worker.publish(worker.claim("training"))
+
+    again = train(client)
+
+    assert (again.status_code, again.get_json()["model"]) == (200, model)
+
+
+def test_replay_waits_for_the_end_of_a_generation_where_that_is_preferred(
+    client: FlaskClient, worker: WorkerHands, broker: NullBroker
+) -> None:
+    train(client)
+    model = worker.publish(worker.claim("training"))
+    headers = {"Idempotency-Key": "drawing", "Prefer": "wait=1"}
+    first = client.post("/v1/generation-jobs", json={"model": model}, headers=headers)
+    worker.finish(worker.claim("generation"))
+    hints = len(broker.sent)
+
+    again = client.post("/v1/generation-jobs", json={"model": model}, headers=headers)
+
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert again.get_json()["id"] == first.get_json()["id"]
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert len(broker.sent) == hints
+
+
+def test_refused_request_does_not_use_its_key_up(client: FlaskClient) -> None:
+    assert train(client, preset="fats").status_code == 422
+    assert train(client).status_code == 202
+
+
+def test_deleted_job_frees_its_key(client: FlaskClient) -> None:
+    first = train(client).get_json()["id"]
+    client.post(f"/v1/training-jobs/{first}/cancel")
+    client.delete(f"/v1/training-jobs/{first}")
+    again = train(client)
+    assert (again.status_code, "Idempotency-Replayed" in again.headers) == (202, False)
+
+
+def test_key_of_yesterday_is_forgotten(client: FlaskClient, database: SessionFactory) -> None:
+    first = train(client).get_json()["id"]
+    with transaction(database) as session:
+        session.execute(update(IdempotencyKey).values(created_at=datetime.now(UTC) - timedelta(hours=25)))
+        idempotency.expire(session)
+    assert train(client).get_json()["id"] != first
+
+
+@pytest.mark.parametrize("key", ["", "two words", "ümlaut", "x" * 201, "tab\there"])
+def test_key_that_is_none_is_refused_and_named(client: FlaskClient, key: str) -> None:
+    refused = client.post("/v1/training-jobs", json=VAE, headers={"Idempotency-Key": key})
+    assert refused.status_code == 422
+    assert refused.get_json()["errors"][0]["pointer"] == "Idempotency-Key"
+    assert total(client) == 0
+
+
+def test_twenty_at_once_make_one_job(app: DocumentedApi, broker: NullBroker) -> None:
+    def send(_: int) -> tuple[int, str]:
+        response = train(app.test_client(), seed=7)
+        return response.status_code, response.get_json()["id"]
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = set(pool.map(send, range(20)))
+
+    assert len(answers) == 1
+    assert answers.pop()[0] == 202
+    assert total(app.test_client()) == 1
+    assert len(broker.sent) == 1
+
+
+def test_without_a_key_every_request_makes_a_job(client: FlaskClient) -> None:
+    assert train(client, None).get_json()["id"] != train(client, None).get_json()["id"]
