@@ -19,7 +19,7 @@ class AcganHyperparameters(Hyperparameters):
 
     epochs: int = Field(20, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
     batch_size: int = Field(64, ge=2, le=4096, description="Real images per step.")
-    learning_rate: float = Field(5e-4, gt=0, le=10, description="Learning rate of both networks.")
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="Learning rate of both networks.")
     examples_per_epoch: int | None = Field(
         60_000, ge=1, le=1_000_000_000, description="Images one epoch draws; null is the whole dataset once."
     )
@@ -33,7 +33,7 @@ class AcganHyperparameters(Hyperparameters):
     class_weight: float = Field(1.0, ge=0, le=100, description="Weight of the auxiliary classifier's loss.")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="How the learning rate falls.")
     ema: float = Field(
-        0.995, ge=0, lt=1, description="Decay of the averaged generator that samples are drawn from; 0 is none."
+        0.999, ge=0, lt=1, description="Decay of the averaged generator that samples are drawn from; 0 is none."
     )
     label_map: tuple[Label, ...] | None = Field(
         None,
@@ -188,6 +188,13 @@ ACGAN = ModelType(
     check_training=check_training,
     check_sampling=check_sampling,
     needs_labels=True,
-    demo={"epochs": 5, "examples_per_epoch": 16_000, "batch_size": 32, "width": 16, "ema": 0.99},
+    demo={
+        "epochs": 5,
+        "examples_per_epoch": 14_400,
+        "batch_size": 32,
+        "width": 16,
+        "learning_rate": 2e-3,
+        "ema": 0.99,
+    },
     demo_sampling={"labels": "all", "n_per_label": 10},
 )
