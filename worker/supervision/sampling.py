@@ -1,7 +1,10 @@
 """One attempt at a generation job, inside this process, where the models are warm."""
 
+import math
 import os
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -13,7 +16,7 @@ from shared.db.session import reading
 from shared.errors import JobFailure, LeaseLost, MimeoError, NotFound, SpecError
 from shared.job_status import ErrorCode, JobStatus
 from shared.services import job_queue, records
-from shared.services.job_queue import Lease
+from shared.services.job_queue import Hold, Lease
 from shared.services.records import StoredFile
 from worker.context import WorkerContext
 from worker.generation.engine import CheckpointRef, GenerationOutput, Generator, OutputFile
@@ -26,6 +29,8 @@ from worker.training.failures import as_failure
 log = structlog.get_logger(__name__)
 
 _CANCEL_GRACE_S = 2.0
+_LOOK_S = 0.25
+_EXIT_STOPPED = 0
 _EXIT_OVERRUN = 75
 
 
@@ -53,7 +58,7 @@ def sample(context: WorkerContext, job: GenerationJob, generator: Generator) -> 
 
 
 class _Limit:
-    """Ends a generation that takes too long, or was cancelled and goes on: by ending this process.
+    """Ends a generation that takes too long, or that nobody waits for any more: by ending this process.
 
     Nothing else stops a computation inside a process. The job's row is settled first; the worker is started again by
     whatever keeps it running.
@@ -62,11 +67,11 @@ class _Limit:
     def __init__(self, context: WorkerContext, job: GenerationJob, lease: Lease) -> None:
         self._context, self._job, self._lease = context, job, lease
         self._lock = threading.Lock()
-        self._is_over = False
-        self._timers: list[threading.Timer] = []
+        self._over = threading.Event()
+        self._fail_at = time.monotonic() + job.timeout_s
 
     def __enter__(self) -> "_Limit":
-        self._start(self._job.timeout_s)
+        threading.Thread(target=self._watch, name="limit", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,32 +80,41 @@ class _Limit:
     def disarm(self) -> None:
         """The generation has ended in time."""
         with self._lock:
-            self._is_over = True
-            for timer in self._timers:
-                timer.cancel()
+            self._over.set()
 
     def on_change(self, heart: Heart) -> None:
         """The heart has news: what nobody wants any more gets a moment to end by itself."""
         if heart.lost or heart.status is JobStatus.CANCELLING:
-            self._start(_CANCEL_GRACE_S)
+            self._fail_at = min(self._fail_at, time.monotonic() + _CANCEL_GRACE_S)
 
-    def _start(self, seconds: float) -> None:
-        timer = threading.Timer(seconds, self._end)
-        timer.daemon = True
-        with self._lock:
-            if not self._is_over:
-                self._timers.append(timer)
-                timer.start()
+    def _watch(self) -> None:
+        leave_at = math.inf
+        while not self._over.wait(_LOOK_S):
+            now = time.monotonic()
+            if self._context.stopping.is_set() and leave_at == math.inf:
+                leave_at = now + self._context.settings.stop_grace_s
+            if now > self._fail_at:
+                self._end(self._fail, _EXIT_OVERRUN)
+            elif now > leave_at:
+                self._end(self._give_back, _EXIT_STOPPED)
 
-    def _end(self) -> None:
+    def _end(self, settle: Callable[[], None], status: int) -> None:
         with self._lock:
-            if self._is_over:
-                return
-            message = f"The generation took longer than timeout_s = {self._job.timeout_s} s."
-            failure = JobFailure(ErrorCode.TIMEOUT, message, "Raise timeout_s, or ask for less at once.")
-            _fail(self._context, self._lease, failure)
-            log.warning("ending this worker to end its generation", job_id=self._job.id)
-            os._exit(_EXIT_OVERRUN)
+            if not self._over.is_set():
+                try:
+                    settle()
+                    log.warning("ending this worker to end its generation", job_id=self._job.id)
+                finally:  # the reaper settles what could not be settled here
+                    os._exit(status)
+
+    def _fail(self) -> None:
+        message = f"The generation took longer than timeout_s = {self._job.timeout_s} s."
+        failure = JobFailure(ErrorCode.TIMEOUT, message, "Raise timeout_s, or ask for less at once.")
+        _fail(self._context, self._lease, failure)
+
+    def _give_back(self) -> None:
+        """The worker is to stop, and a generation has no checkpoint: another worker begins it anew."""
+        _settle(self._context, self._lease, job_queue.release)
 
 
 def _generate(context: WorkerContext, job: GenerationJob, generator: Generator, folder: Path) -> GenerationOutput:
@@ -155,11 +169,13 @@ def _succeed(session: Session, lease: Lease, output: GenerationOutput, files: li
 
 
 def _fail(context: WorkerContext, lease: Lease, failure: JobFailure) -> None:
-    def end(session: Session) -> JobStatus:
-        return job_queue.finish_failed(job_queue.hold(session, lease), failure, context.settings)
+    _settle(context, lease, lambda hold: job_queue.finish_failed(hold, failure, context.settings))
 
+
+def _settle(context: WorkerContext, lease: Lease, end: Callable[[Hold], JobStatus]) -> None:
+    """End the attempt, unless somebody else decides about the job by now."""
     try:
-        finish(context, lease.job_id, end)
+        finish(context, lease.job_id, lambda session: end(job_queue.hold(session, lease)))
     except MimeoError as error:
         log.warning("the job is not ours to end", job_id=lease.job_id, reason=error.detail)
 

@@ -1,5 +1,6 @@
-"""A generation worker's process whose model never ends."""
+"""A generation worker's process whose model never ends; SIGTERM asks it to stop."""
 
+import signal
 import time
 from typing import Any
 
@@ -17,11 +18,13 @@ class Endless(Generator):
     """A generator that never gives anything."""
 
     def generate(self, *arguments: Any, **options: Any) -> Any:
-        time.sleep(600)
+        while True:
+            time.sleep(0.1)
 
 
 if __name__ == "__main__":
     context = make_context(Settings(), "generation", NullBroker())
+    signal.signal(signal.SIGTERM, lambda *_: context.stopping.set())
     with transaction(context.sessions) as session:
         job = job_queue.claim_next(session, "generation", context.id)
     assert isinstance(job, GenerationJob)

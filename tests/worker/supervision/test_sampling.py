@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from shared.services import artifacts, job_queue
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
-from tests.worker.attempts import event_types
+from tests.worker.attempts import event_types, wait_until
 from worker import train
 from worker.context import WorkerContext
 from worker.generation.engine import Generator
@@ -214,23 +215,40 @@ def test_an_unexpected_error_is_tried_again(
     assert (job.status, job.error and job.error["code"]) == (JobStatus.FAILED, "internal")
 
 
-def test_a_generation_without_end_fails_with_timeout_and_its_worker_restarts(
-    checkpoint: Checkpoint, database: SessionFactory, generating: WorkerContext, tmp_path: Path
-) -> None:
-    job_id = jobs.generated(database, generating.settings, model=checkpoint.id, timeout_s=1)
-    settings = generating.settings
+def endless(settings: Settings) -> "subprocess.Popen[bytes]":
+    """A worker's process that claims the next generation and never ends it."""
     environment = {
         **os.environ,
         "MIMEO_HOME": str(settings.home),
         "MIMEO_DATABASE_URL": settings.resolved_database_url,
         "MIMEO_REDIS_URL": settings.resolved_redis_url,
+        "MIMEO_STOP_GRACE_S": "0.5",
     }
+    return subprocess.Popen([sys.executable, "-m", "tests.worker.supervision.endless"], env=environment)
 
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.worker.supervision.endless"], env=environment, timeout=60, check=False
-    )
 
-    assert done.returncode == 75
+def test_a_generation_without_end_fails_with_timeout_and_its_worker_restarts(
+    checkpoint: Checkpoint, database: SessionFactory, generating: WorkerContext
+) -> None:
+    job_id = jobs.generated(database, generating.settings, model=checkpoint.id, timeout_s=1)
+
+    assert endless(generating.settings).wait(60) == 75
+
     job = jobs.look(database, job_id)
     assert (job.status, job.error and job.error["code"]) == (JobStatus.FAILED, "timeout")
     assert threading.active_count() < 50
+
+
+def test_a_generation_that_holds_up_its_worker_s_stop_is_given_back(
+    checkpoint: Checkpoint, database: SessionFactory, generating: WorkerContext
+) -> None:
+    job_id = jobs.generated(database, generating.settings, model=checkpoint.id, max_attempts=1)
+    worker = endless(generating.settings)
+    wait_until(lambda: list(generating.settings.runs_path.glob("gen_*")))
+
+    worker.send_signal(signal.SIGTERM)
+
+    assert worker.wait(60) == 0
+    job = jobs.look(database, job_id)
+    assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
+    assert event_types(database, job_id)[-1] == "released"
