@@ -6,10 +6,13 @@ logits plus Gumbel noise is a draw from their softmax (Gumbel 1954). Shapes: N t
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 
 from shared.model_types.lstm import LstmSampling
 
@@ -20,6 +23,17 @@ Floats = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 Ids = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 BLOCK = 64  # characters between looks at the stop strings
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """NumPy's products on one thread: they are so small that sharing one out takes longer than doing it."""
+    limiter: AbstractContextManager[object] = _thread_pools().limit(limits=1, user_api="blas")
+    return limiter
 
 
 class CharacterSampler:
@@ -59,10 +73,11 @@ class CharacterSampler:
             uniform_TNV = np.stack(drawn, axis=1)
             gumbel_TNV = -np.log(-np.log(np.maximum(uniform_TNV, np.float32(1e-12))))
             written = np.empty((min(BLOCK, sampling.length - start), sampling.n), dtype=np.int64)
-            for step, gumbel_NV in enumerate(gumbel_TNV[: len(written)]):
-                scores_NV = adjusted(logits_NV, sampling) + gumbel_NV if sampling.temperature else logits_NV
-                written[step] = scores_NV.argmax(axis=1)
-                logits_NV = self.advance(written[step])
+            with one_thread():
+                for step, gumbel_NV in enumerate(gumbel_TNV[: len(written)]):
+                    scores_NV = adjusted(logits_NV, sampling) + gumbel_NV if sampling.temperature else logits_NV
+                    written[step] = scores_NV.argmax(axis=1)
+                    logits_NV = self.advance(written[step])
             yield ["".join(column) for column in self.vocabulary[written].T]
 
     def read(self, prompt: str, n: int) -> Floats:
@@ -70,8 +85,9 @@ class CharacterSampler:
         for layer in self._layers:
             layer.start(1)
         logits_NV: Floats = np.empty((1, len(self.vocabulary)), dtype=np.float32)
-        for character in prompt:
-            logits_NV = self.advance(np.array([self._ids[character]]))
+        with one_thread():
+            for character in prompt:
+                logits_NV = self.advance(np.array([self._ids[character]]))
         for layer in self._layers:
             layer.repeat(n)
         return np.repeat(logits_NV, n, axis=0)
