@@ -8,7 +8,7 @@ their `last` file is there.
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -63,9 +63,15 @@ class Storage:
             return
         self._place(Path(target), lambda temporary: _write(temporary, data))
 
-    def put_tree(self, local_dir: Path, prefix: str, *, last: str = "manifest.json") -> None:
-        """Store every file under a folder; `last` goes last, so that its presence means that the tree is complete."""
-        names = sorted(str(path.relative_to(local_dir)) for path in local_dir.rglob("*") if path.is_file())
+    def put_tree(
+        self, local_dir: Path, prefix: str, *, names: Collection[str] | None = None, last: str = "manifest.json"
+    ) -> None:
+        """Store every file under a folder; `last` goes last, so that its presence means that the tree is complete.
+
+        names: the files that are to be there; without it, whatever is found. Raises FileNotFoundError.
+        """
+        if names is None:
+            names = sorted(str(path.relative_to(local_dir)) for path in local_dir.rglob("*") if path.is_file())
         for name in [name for name in names if name != last] + [name for name in names if name == last]:
             self.put_file(local_dir / name, f"{prefix}/{PurePosixPath(name)}")
             reach("storage.tree_file_put")

@@ -9,7 +9,7 @@ from shared.job_status import ErrorCode
 from shared.services.job_queue import Lease
 from shared.services.records import StoredCheckpoint, StoredFile
 from shared.storage import Storage
-from worker.supervision.manifest import WEIGHTS, sha256_of, verified
+from worker.supervision.manifest import MANIFEST, WEIGHTS, DamagedCheckpoint, sha256_of, verified
 
 
 class Intake:
@@ -26,7 +26,14 @@ class Intake:
         folder = self._inside(event.path)
         manifest = verified(folder)
         key = f"jobs/{self._lease.job_id}/checkpoints/{event.step:08d}-{self._lease.token}"
-        self._storage.put_tree(folder, key)
+        try:
+            self._storage.put_tree(folder, key, names=[*manifest.files, MANIFEST])
+        except FileNotFoundError as error:
+            if folder.exists():
+                raise
+            # A trainer that writes faster than we store keeps its newest only.
+            self._storage.delete_tree(key)
+            raise DamagedCheckpoint("the trainer has removed it meanwhile") from error
         reach("ingest.checkpoint_stored")
         return StoredCheckpoint(
             epoch=event.epoch,
