@@ -14,7 +14,7 @@ STAMP := $(VENV)/.setup$(if $(TORCH),-$(TORCH))
 UV = $(BIN)/uv
 LOCKS := requirements/uv.txt $(if $(TORCH),requirements/no-torch.txt requirements/torch.in,requirements/all.txt)
 
-.PHONY: help setup demo up test test-unit test-acceptance test-fast lint format compose-test lock clean
+.PHONY: help setup demo up test test-unit test-acceptance test-fast engine-soak lint format compose-test lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ test-acceptance: setup
 
 test-fast: setup ## The tests that take seconds, in parallel
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --ignore=tests/acceptance -m "not slow"
+
+engine-soak: setup ## The job core against its model, at length (SEED=N to replay)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -s --timeout=0 tests/engine/test_job_machine.py --hypothesis-profile=engine-soak$(if $(SEED), --hypothesis-seed=$(SEED))
 
 lint: setup ## ruff and mypy, changing nothing
 	$(BIN)/ruff check .

@@ -163,7 +163,8 @@ def _store(context: WorkerContext, lease: Lease, file: OutputFile) -> StoredFile
 
 def _succeed(session: Session, lease: Lease, output: GenerationOutput, files: list[StoredFile]) -> JobStatus:
     hold = job_queue.hold(session, lease)
-    records.add_artifacts(hold, files)
+    if hold.status is not JobStatus.CANCELLING:
+        records.add_artifacts(hold, files)
     reach("generate.written")
     return job_queue.finish_succeeded(hold, output=records.storable(output.output))
 

@@ -184,6 +184,7 @@ def test_a_cancel_that_comes_while_it_samples_wins(
         assert job_id in broker.done
         assert event_types(database, job_id) == ["queued", "running", "cancelling", "cancelled"]
         assert session.get_one(GenerationJob, job_id).output is None
+        assert artifacts.list_for_job(session, job_id) == ([], False)
 
 
 def test_what_a_worker_without_its_lease_generated_is_not_published(

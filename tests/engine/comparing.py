@@ -1,0 +1,101 @@
+"""What has to be true of the database after every step: as the model says, and nothing ever taken back."""
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from shared.db.models import Artifact, Checkpoint, Garbage, Job, JobEvent, Metric, Model
+from shared.job_status import JobStatus as S
+from shared.services import figures, job_queue
+from tests.engine.model import ENDED, ModelJob
+from tests.engine.model import Model as Expectation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """One job, as it was seen last."""
+
+    status: S
+    attempt: int
+    token: int
+    version: int
+    events: int
+
+
+@dataclass
+class Witness:
+    """Remembers what was seen of each job, by id."""
+
+    seen: dict[str, Sight] = field(default_factory=dict)
+
+    def look(self, job: Job, events: int) -> None:
+        """Tokens and versions only rise, the end is final, and every transition is told."""
+        now = Sight(status=job.status, attempt=job.attempt, token=job.lease_token, version=job.version, events=events)
+        before = self.seen.get(job.id)
+        if before is not None:
+            assert now.token >= before.token
+            assert now.events >= before.events
+            if (now.status, now.attempt) != (before.status, before.attempt):
+                assert now.version > before.version
+                assert now.events > before.events, f"{before.status} → {now.status} left no event"
+            if before.status in ENDED and now.status is not before.status:
+                assert (before.status, now.status, now.attempt) in {
+                    (S.FAILED, S.QUEUED, 0),
+                    (S.CANCELLED, S.QUEUED, 0),
+                }, "only a retry leads out of the end"
+        self.seen[job.id] = now
+
+
+def compare(session: Session, expected: Expectation, ids: list[str], witness: Witness, now_ms: int) -> None:
+    """Every accepted job is there, and is as expected."""
+    rows = {job.id: job for job in session.scalars(select(Job))}
+    assert set(rows) == {ids[number] for number in expected.jobs}, "an accepted job is lost, or a deleted one is there"
+    told = select(JobEvent.job_id, func.count()).group_by(JobEvent.job_id)
+    events = {row[0]: row[1] for row in session.execute(told)}
+    for number, job in expected.jobs.items():
+        row = rows[ids[number]]
+        witness.look(row, events[row.id])
+        assert _seen(row) == _meant(job)
+        assert job_queue.queue_position(session, row) == expected.position(job, now_ms)
+    for kind in ("training", "generation"):
+        of_kind = [row for row in rows.values() if row.kind == kind]
+        positions = {
+            ids[number]: place
+            for number, job in expected.jobs.items()
+            if job.kind == kind and (place := expected.position(job, now_ms)) is not None
+        }
+        assert figures.queue_positions(session, of_kind) == positions
+    _compare_records(session, expected, ids)
+
+
+def _compare_records(session: Session, expected: Expectation, ids: list[str]) -> None:
+    kept = select(Checkpoint.job_id, Checkpoint.step, Checkpoint.is_best)
+    assert {tuple(row) for row in session.execute(kept)} == {
+        (ids[number], step, is_best)
+        for number, job in expected.jobs.items()
+        for step, is_best in job.checkpoints.items()
+    }
+    published = select(Model.job_id, Checkpoint.step).join(Checkpoint, Model.checkpoint_id == Checkpoint.id)
+    assert sorted(tuple(row) for row in session.execute(published)) == sorted(
+        (ids[number], job.published) for number, job in expected.jobs.items() if job.published is not None
+    ), "a job has published twice, or not at all"
+    outputs = sorted(session.scalars(select(Artifact.job_id)))
+    assert outputs == sorted(
+        ids[number] for number, job in expected.jobs.items() if job.kind == "generation" and job.status is S.SUCCEEDED
+    )
+    points = select(Metric.job_id, Metric.step, Metric.value)
+    assert {tuple(row) for row in session.execute(points)} == {
+        (ids[number], step, value) for number, job in expected.jobs.items() for step, value in job.metrics.items()
+    }
+    assert set(session.scalars(select(Garbage.storage_key))) == {f"jobs/{ids[number]}" for number in expected.deleted}
+
+
+def _seen(row: Job) -> tuple[object, ...]:
+    heartbeat = None if row.heartbeat_at is None else round(row.heartbeat_at.timestamp() * 1000)
+    error = row.error["code"] if row.error else None
+    return row.kind, row.priority, row.status, row.attempt, row.lease_token, heartbeat, error
+
+
+def _meant(job: ModelJob) -> tuple[object, ...]:
+    return job.kind, job.rank, job.status, job.attempt, job.token, job.heartbeat_ms, job.error

@@ -1,0 +1,31 @@
+"""Time that a test moves: the database's clock, replaced where statements leave for the database.
+
+`db_now()` compiles to an expression of its dialect. Here that expression is swapped for a number in each statement
+that is about to run, on one engine; the services and the product's clock know nothing of it.
+"""
+
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from shared.db.clock import db_now
+
+START_MS = 1_700_000_000_000
+
+
+class FakeClock:
+    """The clock of one engine, in milliseconds since 1970 UTC; it stands still until it is moved."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.now_ms = START_MS
+        self._expression = str(db_now().compile(dialect=engine.dialect))
+        event.listen(engine, "before_cursor_execute", self._replace, retval=True)
+
+    def advance(self, ms: int) -> None:
+        """Let time pass."""
+        self.now_ms += ms
+
+    def _replace(
+        self, _connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
+    ) -> tuple[str, Any]:
+        return statement.replace(self._expression, str(self.now_ms)), parameters

@@ -1,0 +1,240 @@
+"""Random lives of jobs: users, workers, a reconciler, an unreliable broker and the clock, against the model.
+
+Each rule does one thing with the real services, on a real database, and the same with the model. Every claim, write and
+request is predicted; after each rule every row is compared (tests/engine/comparing.py). When an example ends, the
+trouble ends too, and every job that was accepted has to come to its own end.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, precondition, rule
+
+from shared.db.session import transaction
+from shared.errors import Conflict, JobFailure
+from shared.job_status import ErrorCode, Priority
+from shared.job_status import JobStatus as S
+from shared.services import checkpoints, control, deletion, idempotency, job_queue, records
+from shared.services.job_queue import Hold, Lease
+from shared.services.records import MetricPoint
+from tests import jobs
+from tests.engine.model import ASKED, ENDED, HELD, ModelJob
+from tests.engine.stage import Stage, stored
+
+WORKERS = ("wrk_a", "wrk_b", "wrk_c")
+KEYS = "xy"
+
+
+class JobMachine(Stage):
+    """What can happen."""
+
+    # --- users --------------------------------------------------------------------------------------------------
+
+    @initialize(priorities=st.lists(st.sampled_from(Priority), min_size=2, max_size=4))
+    def begin(self, priorities: list[Priority]) -> None:
+        """The first jobs, one of them at work: most of what can go wrong needs that."""
+        for priority in priorities:
+            self.submit(priority=priority, max_attempts=2)
+        self._claim(self.broker.take_number(0).kind, WORKERS[0])
+
+    @rule(priority=st.sampled_from(Priority), max_attempts=st.integers(1, 3))
+    def submit(self, priority: Priority, max_attempts: int) -> None:
+        with transaction(self.database) as session:
+            job_id = jobs.submit(session, self.settings, priority=priority.value, max_attempts=max_attempts)
+        self._accepted(job_id, self.expected.submit("training", priority.rank, max_attempts))
+        self.clock.advance(1)  # no two jobs are accepted at the same time
+
+    @precondition(lambda self: len(self.keys) < len(KEYS) or len(self.ids) % 3 == 0)
+    @rule(key=st.sampled_from(KEYS), body=st.integers(0, 1))
+    def submit_with_a_key(self, key: str, body: int) -> None:
+        request = idempotency.Request.of(key, "training", {"seed": body})
+        with transaction(self.database) as session:
+            try:
+                known = idempotency.find(session, request)
+            except idempotency.KeyReused:
+                assert self.keys[key][1] != body
+                self.happened["key refused for another body"] += 1
+                return
+            if known is None:
+                job_id = jobs.submit(session, self.settings, seed=body)
+                idempotency.remember(session, request, job_id)
+        if known is None:
+            assert key not in self.keys
+            job = self.expected.submit("training", Priority.NORMAL.rank, 3)
+            self.keys[key] = (job.number, body)
+            self._accepted(job_id, job)
+        else:
+            assert self.keys[key] == (self.ids.index(known), body)
+            self.happened["key replayed"] += 1
+
+    @precondition(lambda self: any(job.checkpoints for job in self.expected.jobs.values()))
+    @rule(data=st.data(), priority=st.sampled_from(Priority))
+    def generate(self, data: Any, priority: Priority) -> None:
+        sources = [job for job in self.expected.jobs.values() if job.checkpoints]
+        source = data.draw(st.sampled_from([job.number for job in sources]), label="of the training job")
+        body = {"model": self.ids[source], "sampling": {"mode": "random", "n": 1}, "priority": priority.value}
+        job_id = jobs.generated(self.database, self.settings, **body)
+        made = self.expected.jobs[source]
+        step = max(made.checkpoints) if made.published is None else made.published
+        self._accepted(job_id, self.expected.submit("generation", priority.rank, 3, reads=(source, step)))
+
+    @precondition(lambda self: self.expected.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: Any) -> None:
+        self._ask(data, "cancel")
+
+    @precondition(lambda self: self.expected.jobs)
+    @rule(data=st.data())
+    def pause(self, data: Any) -> None:
+        self._ask(data, "pause")
+
+    @precondition(lambda self: self.expected.jobs)
+    @rule(data=st.data())
+    def resume(self, data: Any) -> None:
+        self._ask(data, "resume")
+
+    @precondition(lambda self: self.expected.jobs)
+    @rule(data=st.data())
+    def retry(self, data: Any) -> None:
+        self._ask(data, "retry")
+
+    @precondition(lambda self: self.expected.jobs)
+    @rule(data=st.data())
+    def delete(self, data: Any) -> None:
+        job = self._some_job(data, ENDED)
+        try:
+            with transaction(self.database) as session:
+                deletion.delete_job(session, self.ids[job.number])
+        except Conflict:
+            assert not self.expected.delete(job)
+            self.happened[f"delete of a {job.status} job refused"] += 1
+        else:
+            assert self.expected.delete(job)
+            self.happened["deleted"] += 1
+            self.keys = {key: made for key, made in self.keys.items() if made[0] != job.number}
+
+    # --- workers ------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.broker.waiting)
+    @rule(data=st.data(), worker=st.sampled_from(WORKERS))
+    def take_a_hint(self, data: Any, worker: str) -> None:
+        number = data.draw(st.integers(0, len(self.broker.waiting) - 1), label="hint")
+        self._claim(self.broker.take_number(number).kind, worker)
+
+    @precondition(lambda self: self.broker.waiting)
+    @rule(worker=st.sampled_from(WORKERS))
+    def take_the_next_hint(self, worker: str) -> None:
+        if hint := self.broker.take("generation") or self.broker.take("training"):
+            self._claim(hint.kind, worker)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def heartbeat(self, data: Any) -> None:
+        self._write(self._some_lease(data), lambda hold: None)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), step=st.integers(1, 4), loss=st.floats(0, 10))
+    def report(self, data: Any, step: int, loss: float) -> None:
+        def write(hold: Hold) -> None:
+            records.add_metrics(hold, [MetricPoint(name="loss", epoch=1, step=step, value=loss)])
+
+        if job := self._write(self._some_lease(data), write):
+            job.metrics[step] = loss
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), step=st.integers(1, 8), is_best=st.booleans())
+    def checkpoint(self, data: Any, step: int, is_best: bool) -> None:
+        lease = self._some_lease(data)
+        if lease.job_id.startswith("gen"):
+            return
+
+        def write(hold: Hold) -> None:
+            records.add_checkpoint(hold, stored(lease, step, is_best=is_best))
+            checkpoints.prune(hold.session, lease.job_id)
+
+        if job := self._write(lease, write):
+            self.expected.add_checkpoint(job, step, is_best=is_best)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def finish_well(self, data: Any) -> None:
+        self._finish_well(self._some_lease(data))
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), code=st.sampled_from(ErrorCode))
+    def finish_badly(self, data: Any, code: ErrorCode) -> None:
+        lease = self._some_lease(data)
+        failure = JobFailure(code, "It went wrong.")
+        ended: list[S] = []
+        if job := self._write(lease, lambda hold: ended.append(job_queue.finish_failed(hold, failure, self.settings))):
+            attempt = job.attempt
+            before = job.status
+            assert ended == [self.expected.fail(job, code)]
+            self.happened[f"failed attempt: {before} → {job.status}"] += 1
+            if ended == [S.QUEUED]:
+                self._back_off(job, attempt)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def let_go(self, data: Any) -> None:
+        """A worker that stops, or has written its checkpoint for a pause."""
+        ended: list[S] = []
+        if job := self._write(self._some_lease(data), lambda hold: ended.append(job_queue.release(hold))):
+            before = job.status
+            assert ended == [self.expected.release(job)]
+            self.happened[f"let go: {before} → {job.status}"] += 1
+
+    # --- time, reconciler, broker -------------------------------------------------------------------------------
+
+    @rule(ms=st.sampled_from((40, 400, 2_100, 10_000)))
+    def time_passes(self, ms: int) -> None:
+        self.clock.advance(ms)
+
+    @rule()
+    def reconcile(self) -> None:
+        self._reconcile()
+
+    @precondition(lambda self: self.broker.waiting)
+    @rule(data=st.data(), is_lost=st.booleans())
+    def hint_lost_or_doubled(self, data: Any, is_lost: bool) -> None:
+        number = data.draw(st.integers(0, len(self.broker.waiting) - 1), label="hint")
+        if is_lost:
+            self.broker.take_number(number)
+        else:
+            self.broker.double(number)
+
+    @rule()
+    def redis_goes_or_comes_back_empty(self) -> None:
+        self.broker.is_up = not self.broker.is_up
+        self.broker.flush()
+
+    # --- helpers ------------------------------------------------------------------------------------------------
+
+    def _ask(self, data: Any, action: str) -> None:
+        job = self._some_job(data, set(ASKED[action]))
+        try:
+            with transaction(self.database) as session:
+                after: S | None = getattr(control, action)(session, self.ids[job.number])
+        except Conflict:
+            after = None
+        before = job.status
+        assert after is self.expected.ask(job, action)
+        self.happened[f"{action}: {before} → {after or 'refused'}"] += 1
+        if after is S.QUEUED:
+            self._hint(job)
+
+    def _some_job(self, data: Any, fitting: Collection[S]) -> ModelJob:
+        """Any job, most often one in a status that fits."""
+        numbers = sorted(self.expected.jobs)
+        fit = [number for number in numbers if self.expected.jobs[number].status in fitting]
+        choice = st.sampled_from(numbers)
+        return self.expected.jobs[data.draw(st.sampled_from(fit) | choice if fit else choice, label="job")]
+
+    def _some_lease(self, data: Any) -> Lease:
+        """Any lease that was ever given: most often a good one, or one whose job is another worker's by now."""
+        held = {self.ids[job.number]: job.token for job in self.expected.jobs.values() if job.status in HELD}
+        good = [lease for lease in self.leases if held.get(lease.job_id) == lease.token]
+        passed_on = [lease for lease in self.leases if held.get(lease.job_id, lease.token) != lease.token]
+        choices = [st.sampled_from(leases) for leases in (good, good, passed_on, self.leases) if leases]
+        return data.draw(st.one_of(choices), label="lease")

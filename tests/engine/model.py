@@ -1,0 +1,180 @@
+"""What the queue promises, as a dict of jobs and a few rules: the yardstick of the real one.
+
+Times are milliseconds of the fake clock. Jobs have numbers, in the order in which they were accepted.
+"""
+
+from dataclasses import dataclass, field
+
+from shared.job_status import ErrorCode
+from shared.job_status import JobStatus as S
+from shared.settings import Settings
+
+HELD = {S.RUNNING, S.PAUSING, S.CANCELLING}
+ENDED = {S.SUCCEEDED, S.FAILED, S.CANCELLED}
+RETRIED = {ErrorCode.WORKER_LOST, ErrorCode.INTERNAL}
+
+# What a user may ask of a job, and what comes of it. Anything else is refused and changes nothing.
+ASKED: dict[str, dict[S, S]] = {
+    "cancel": {
+        S.QUEUED: S.CANCELLED,
+        S.PAUSED: S.CANCELLED,
+        S.RUNNING: S.CANCELLING,
+        S.PAUSING: S.CANCELLING,
+        S.CANCELLING: S.CANCELLING,
+        S.CANCELLED: S.CANCELLED,
+    },
+    "pause": {S.QUEUED: S.PAUSED, S.RUNNING: S.PAUSING, S.PAUSING: S.PAUSING, S.PAUSED: S.PAUSED},
+    "resume": {S.PAUSED: S.QUEUED, S.PAUSING: S.RUNNING},
+    "retry": {S.FAILED: S.QUEUED, S.CANCELLED: S.QUEUED},
+}
+
+
+@dataclass
+class ModelJob:
+    """One job. checkpoints: step → whether it is the best. published: step of the published checkpoint. reads: job and
+    step whose weights it needs. error: code of the failure that is shown.
+    """
+
+    number: int
+    kind: str
+    rank: int
+    max_attempts: int
+    reads: tuple[int, int] | None = None
+    status: S = S.QUEUED
+    attempt: int = 0
+    token: int = 0
+    heartbeat_ms: int | None = None
+    not_before_ms: int | None = None
+    error: str | None = None
+    published: int | None = None
+    checkpoints: dict[int, bool] = field(default_factory=dict)
+    metrics: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What jobs of a kind are sorted by."""
+        return self.rank, self.number
+
+
+class Model:
+    """All jobs by number. Deleted ones are gone; their numbers are in `deleted`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.jobs: dict[int, ModelJob] = {}
+        self.deleted: set[int] = set()
+
+    # --- submitting and claiming --------------------------------------------------------------------------------
+
+    def submit(self, kind: str, rank: int, max_attempts: int, reads: tuple[int, int] | None = None) -> ModelJob:
+        number = len(self.jobs) + len(self.deleted)
+        job = self.jobs[number] = ModelJob(number, kind, rank, max_attempts, reads)
+        return job
+
+    def is_due(self, job: ModelJob, now_ms: int) -> bool:
+        return job.status is S.QUEUED and (job.not_before_ms is None or job.not_before_ms <= now_ms)
+
+    def due(self, kind: str, now_ms: int) -> list[ModelJob]:
+        """The queue of a kind: the next one first."""
+        waiting = [job for job in self.jobs.values() if job.kind == kind and self.is_due(job, now_ms)]
+        return sorted(waiting, key=lambda job: job.place)
+
+    def position(self, job: ModelJob, now_ms: int) -> int | None:
+        if job.status is not S.QUEUED:
+            return None
+        return 1 + sum(other.place < job.place for other in self.due(job.kind, now_ms))
+
+    def claim(self, job: ModelJob, now_ms: int) -> None:
+        job.status, job.attempt, job.token = S.RUNNING, job.attempt + 1, job.token + 1
+        job.heartbeat_ms, job.not_before_ms, job.error = now_ms, None, None
+
+    # --- holding and letting go ---------------------------------------------------------------------------------
+
+    def holds(self, number: int, token: int) -> bool:
+        """Whether a lease is good."""
+        job = self.jobs.get(number)
+        return job is not None and job.token == token and job.status in HELD
+
+    def add_checkpoint(self, job: ModelJob, step: int, *, is_best: bool) -> None:
+        """Kept: the newest two, the best, the published, and what an unfinished job reads."""
+        if is_best:
+            job.checkpoints = dict.fromkeys(job.checkpoints, False)
+        job.checkpoints[step] = is_best
+        needed = {other.reads for other in self.jobs.values() if other.status not in ENDED}
+        for old in sorted(job.checkpoints)[:-2]:
+            if not job.checkpoints[old] and job.published != old and (job.number, old) not in needed:
+                del job.checkpoints[old]
+
+    def succeed(self, job: ModelJob) -> S:
+        return self._end(job, S.CANCELLED if job.status is S.CANCELLING else S.SUCCEEDED)
+
+    def fail(self, job: ModelJob, code: ErrorCode) -> S:
+        if job.status is S.CANCELLING:
+            return self._end(job, S.CANCELLED)
+        if code in RETRIED and job.attempt < job.max_attempts:
+            if job.status is S.PAUSING:
+                return self._give_back(job, S.PAUSED)
+            return self._let_go(job, S.QUEUED)
+        job.error = code.value
+        return self._end(job, S.FAILED)
+
+    def release(self, job: ModelJob) -> S:
+        if job.status is S.CANCELLING:
+            return self._end(job, S.CANCELLED)
+        return self._give_back(job, S.PAUSED if job.status is S.PAUSING else S.QUEUED)
+
+    def expired(self, now_ms: int) -> list[ModelJob]:
+        """Held jobs whose workers have been silent for more than a lease."""
+        oldest = now_ms - round(1000 * self._settings.lease_s)
+        return [job for job in self.jobs.values() if job.heartbeat_ms is not None and job.heartbeat_ms < oldest]
+
+    def reap(self, job: ModelJob) -> S:
+        if job.status is S.CANCELLING:
+            return self._end(job, S.CANCELLED)
+        if job.attempt >= job.max_attempts:
+            job.error = ErrorCode.WORKER_LOST.value
+            return self._end(job, S.FAILED)
+        return self._let_go(job, S.PAUSED if job.status is S.PAUSING else S.QUEUED)
+
+    def backoff_ms(self, attempt: int) -> tuple[int, int]:
+        """Least and longest wait after an attempt that failed."""
+        longest = 1000 * min(self._settings.backoff_max_s, self._settings.backoff_s * 2 ** (attempt - 1))
+        return round(longest / 2), round(longest)
+
+    def _end(self, job: ModelJob, status: S) -> S:
+        return self._let_go(job, status)
+
+    def _give_back(self, job: ModelJob, status: S) -> S:
+        job.attempt -= 1
+        return self._let_go(job, status)
+
+    @staticmethod
+    def _let_go(job: ModelJob, status: S) -> S:
+        job.status, job.heartbeat_ms = status, None
+        return status
+
+    # --- asking -------------------------------------------------------------------------------------------------
+
+    def ask(self, job: ModelJob, action: str) -> S | None:
+        """The new status; None: refused."""
+        after = ASKED[action].get(job.status)
+        if after is None or after is job.status:
+            return after
+        job.status = after
+        if after is S.QUEUED:
+            job.not_before_ms = None
+        if action == "retry":
+            job.attempt, job.error = 0, None
+        return after
+
+    def delete(self, job: ModelJob) -> bool:
+        """False: refused, because it has not ended or an unfinished job reads its weights."""
+        readers = [other for other in self.jobs.values() if other.reads and other.reads[0] == job.number]
+        if job.status not in ENDED or any(
+            reader.status not in ENDED and reader.reads is not None and reader.reads[1] in job.checkpoints
+            for reader in readers
+        ):
+            return False
+        del self.jobs[job.number]
+        self.deleted.add(job.number)
+        return True

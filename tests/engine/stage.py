@@ -1,0 +1,202 @@
+"""The stage of the job machine: the services on one side, the model on the other, and each step taken on both."""
+
+import sys
+from collections import Counter
+from typing import Any, ClassVar
+
+from hypothesis.stateful import RuleBasedStateMachine, invariant
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from shared.db.models import Base, Checkpoint, Job, Model
+from shared.db.session import SessionFactory, reading, transaction
+from shared.errors import LeaseLost
+from shared.ids import new_id
+from shared.job_status import JobStatus as S
+from shared.job_status import Priority
+from shared.services import control, job_queue, records
+from shared.services.job_queue import Hold, Lease
+from shared.services.records import StoredCheckpoint, StoredFile
+from shared.settings import Settings
+from tests import jobs
+from tests.engine import comparing
+from tests.engine.fake_clock import FakeClock
+from tests.engine.model import ENDED, ModelJob
+from tests.engine.model import Model as Expectation
+from tests.engine.unreliable_broker import UnreliableBroker
+from worker.reconciler import Reconciler
+
+KINDS = ("training", "generation")
+QUIET_ROUNDS = 40
+REMEMBERED_LEASES = 12
+
+
+class Stage(RuleBasedStateMachine):
+    """One example, without its rules. The class attributes are set once a test."""
+
+    database: ClassVar[SessionFactory]
+    settings: ClassVar[Settings]
+    clock: ClassVar[FakeClock]
+    happened: ClassVar[Counter[str]]  # what the examples have come to, for whoever wants to know
+
+    def __init__(self) -> None:
+        super().__init__()
+        with transaction(self.database) as session:
+            for table in reversed(Base.metadata.sorted_tables):
+                session.execute(delete(table))
+        self.broker = UnreliableBroker()
+        self.reconciler = Reconciler(self.settings, self.database, self.broker)
+        self.expected = Expectation(self.settings)
+        self.ids: list[str] = []  # by number, deleted jobs too
+        self.leases: list[Lease] = []  # newest last; good ones, lost ones and given-up ones
+        self.keys: dict[str, tuple[int, int]] = {}  # idempotency key → (job, body)
+        self.witness = comparing.Witness()
+
+    # --- what has to be true ------------------------------------------------------------------------------------
+
+    @invariant()
+    def every_row_is_as_expected(self) -> None:
+        with reading(self.database) as session:
+            comparing.compare(session, self.expected, self.ids, self.witness, self.clock.now_ms)
+        self.clock.advance(1)  # so that no two jobs are accepted at the same time
+
+    def teardown(self) -> None:
+        """No more trouble: every accepted job comes to an end."""
+        if sys.exc_info()[0] is not None:
+            return  # the example has failed already
+        self.broker.is_up = True
+        for _ in range(QUIET_ROUNDS):
+            self._quiet_round()
+            self.every_row_is_as_expected()
+            if all(job.status in ENDED for job in self.expected.jobs.values()):
+                return
+        raise AssertionError(f"not ended: {[job for job in self.expected.jobs.values() if job.status not in ENDED]}")
+
+    def _quiet_round(self) -> None:
+        for job in list(self.expected.jobs.values()):
+            if job.status is S.PAUSED:
+                with transaction(self.database) as session:
+                    control.resume(session, self.ids[job.number])
+                self.expected.ask(job, "resume")
+                self._hint(job)
+        self.clock.advance(round(1000 * max(self.settings.lease_s, self.settings.backoff_max_s)) + 1)
+        self.reconcile()
+        while hint := (self.broker.take("generation") or self.broker.take("training")):
+            if lease := self._claim(hint.kind, "wrk_quiet"):
+                self._finish_well(lease)
+
+    # --- steps that several rules take ----------------------------------------------------------------------------
+
+    def _reconcile(self) -> None:
+        expired = self.expected.expired(self.clock.now_ms)
+        self.reconciler._reap()
+        for job in expired:
+            attempt = job.attempt
+            before, after = job.status, self.expected.reap(job)
+            self.happened[f"reaped: {before} → {after}"] += 1
+            if after is S.QUEUED:
+                self._back_off(job, attempt)
+        for kind in KINDS:
+            self.reconciler._hint(kind)
+
+    def _accepted(self, job_id: str, job: ModelJob) -> None:
+        self.ids.append(job_id)
+        self._hint(job)
+
+    def _hint(self, job: ModelJob) -> None:
+        priority = next(priority for priority in Priority if priority.rank == job.rank)
+        self.broker.send("training" if job.kind == "training" else "generation", self.ids[job.number], priority)
+
+    def _claim(self, kind: str, worker: str) -> Lease | None:
+        due = self.expected.due(kind, self.clock.now_ms)
+        lease = jobs.claimed(self.database, kind, worker)
+        if not due:
+            assert lease is None
+            return None
+        first = due[0]
+        self.expected.claim(first, self.clock.now_ms)
+        assert lease == Lease(job_id=self.ids[first.number], token=first.token, attempt=first.attempt)
+        self.leases = [*self.leases, lease][-REMEMBERED_LEASES:]
+        return lease
+
+    def _write(self, lease: Lease, write: Any) -> ModelJob | None:
+        """Write under a lease; the job where it was good, None where it was refused, as predicted."""
+        number = self.ids.index(lease.job_id)
+        is_good = self.expected.holds(number, lease.token)
+        try:
+            with transaction(self.database) as session:
+                hold = job_queue.hold(session, lease, visible=True)
+                assert hold.status is self.expected.jobs[number].status
+                write(hold)
+        except LeaseLost:
+            assert not is_good
+            self.happened["stale write refused"] += 1
+            return None
+        assert is_good
+        job = self.expected.jobs[number]
+        job.heartbeat_ms = self.clock.now_ms
+        return job
+
+    def _finish_well(self, lease: Lease) -> None:
+        """Publish as the worker does: the result and the job's success in one transaction."""
+        ended: list[S] = []
+        is_training = lease.job_id.startswith("trn")
+        number = self.ids.index(lease.job_id)
+        known = self.expected.jobs[number].checkpoints if number in self.expected.jobs else {}
+        step = next((step for step, is_best in known.items() if is_best), max(known, default=9))
+
+        def write(hold: Hold) -> None:
+            if is_training and step not in known:
+                records.add_checkpoint(hold, stored(lease, step, is_best=True))
+            if hold.status is not S.CANCELLING:
+                if is_training:
+                    records.add_model(hold, _model(hold.session, lease, step))
+                else:
+                    records.add_artifacts(hold, [_output(lease)])
+            ended.append(job_queue.finish_succeeded(hold, output=None if is_training else {"text": "so"}))
+
+        if job := self._write(lease, write):
+            if is_training and step not in job.checkpoints:
+                job.checkpoints = {**dict.fromkeys(job.checkpoints, False), step: True}
+            if is_training and job.status is not S.CANCELLING:
+                job.published = step
+            assert ended == [self.expected.succeed(job)]
+            self.happened[f"{job.kind} published" if job.status is S.SUCCEEDED else "cancelled before the end"] += 1
+
+    def _back_off(self, job: ModelJob, attempt: int) -> None:
+        """The wait is drawn at random: see that it is within its bounds, and take it over."""
+        with reading(self.database) as session:
+            not_before = session.scalars(select(Job.not_before).where(Job.id == self.ids[job.number])).one()
+        assert not_before is not None
+        job.not_before_ms = round(not_before.timestamp() * 1000)
+        least, longest = self.expected.backoff_ms(attempt)
+        assert least <= job.not_before_ms - self.clock.now_ms <= longest
+
+
+def stored(lease: Lease, step: int, *, is_best: bool) -> StoredCheckpoint:
+    return StoredCheckpoint(
+        epoch=1,
+        step=step,
+        storage_key=f"jobs/{lease.job_id}/checkpoints/{step:08d}-{lease.token}",
+        sha256="0" * 64,
+        size=1,
+        is_best=is_best,
+        metrics={},
+    )
+
+
+def _output(lease: Lease) -> StoredFile:
+    key = f"jobs/{lease.job_id}/output/{lease.token}/text.txt"
+    return StoredFile(kind="output", name="text.txt", media_type="text/plain", storage_key=key, sha256="0" * 64, size=1)
+
+
+def _model(session: Session, lease: Lease, step: int) -> Model:
+    row = select(Checkpoint).where(Checkpoint.job_id == lease.job_id, Checkpoint.step == step)
+    return Model(
+        id=new_id("mdl"),
+        job_id=lease.job_id,
+        checkpoint_id=session.scalars(row).one().id,
+        model_type="vae",
+        dataset="digits",
+        hyperparameters={},
+    )
