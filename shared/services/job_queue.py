@@ -194,7 +194,7 @@ def release(hold: Hold) -> JobStatus:
         return finish_cancelled(hold)
     if hold.status is JobStatus.PAUSING:
         return finish_paused(hold)
-    message = "The worker stops; the job waits for another."
+    message = "Its worker let go of it; the job waits for another."
     _let_go(hold, JobStatus.QUEUED, "released", message, attempt=Job.attempt - 1, hinted_at=None)
     return JobStatus.QUEUED
 
