@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared import logs
 from shared.broker import Broker, CeleryBroker, Kind
 from shared.crash_points import reach
+from shared.db.clock import db_now
 from shared.db.models import Job
 from shared.db.session import SessionFactory, is_away, make_engine, reading, session_factory, transaction
 from shared.errors import SetupError
@@ -38,7 +39,8 @@ class Reconciler:
     """One round at a time; `run` repeats them.
 
     It reaps nobody until it has seen the database for one lease without a break: after its own start, after an outage,
-    and after a sleep of the machine, heartbeats may be missing for reasons that are not the workers'.
+    after a sleep of the machine, and after the clock was set, heartbeats may seem old for reasons that are not the
+    workers'.
     """
 
     def __init__(self, settings: Settings, sessions: SessionFactory, broker: Broker) -> None:
@@ -46,6 +48,7 @@ class Reconciler:
         self._is_away = False
         self._last_round = time.monotonic()
         self._reap_from = self._last_round + settings.lease_s
+        self._ahead_s: float | None = None
         self._forget_at = self._last_round
 
     def run(self, stopping: threading.Event) -> None:
@@ -60,8 +63,7 @@ class Reconciler:
         if now - self._last_round > self._settings.lease_s / 2:
             self._wait_a_lease("this process was stopped for a while")
         try:
-            if self._is_away:
-                self._look_whether_it_is_back()
+            self._look_at_the_clock()
             if time.monotonic() >= self._reap_from:
                 self._reap()
             for kind in _KINDS:
@@ -75,11 +77,17 @@ class Reconciler:
             self._is_away = True
         self._last_round = time.monotonic()  # waiting for the database is no sleep of the machine
 
-    def _look_whether_it_is_back(self) -> None:
+    def _look_at_the_clock(self) -> None:
+        """See that the database is there, and that its clock runs as ours does (which stops while a machine sleeps)."""
         with reading(self._sessions) as session:
-            session.execute(select(1))
-        self._is_away = False
-        self._wait_a_lease("the database was away")
+            seen = session.execute(select(db_now())).scalar_one()
+        ahead_s = seen.timestamp() - time.monotonic()
+        before_s, self._ahead_s = self._ahead_s, ahead_s
+        if self._is_away:
+            self._is_away = False
+            self._wait_a_lease("the database was away")
+        elif before_s is not None and abs(ahead_s - before_s) > self._settings.lease_s / 2:
+            self._wait_a_lease(f"the database's clock has jumped by {ahead_s - before_s:.1f} s")
 
     def _wait_a_lease(self, reason: str) -> None:
         log.info("reaping nobody for one lease", reason=reason)

@@ -1,6 +1,6 @@
 """Taking jobs back from workers that fell silent."""
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from shared.crash_points import reach
@@ -19,9 +19,10 @@ def reap_expired(session: Session, settings: Settings) -> list[str]:
     """Let go of every job whose lease ran out, up to a hundred at a time; returns their ids.
 
     A cancel or a pause that was asked for takes effect. A running job is queued again after a back-off, or has failed
-    (`worker_lost`) where its attempts are used up.
+    (`worker_lost`) where its attempts are used up. A heartbeat from the future is from before the clock was set back.
     """
-    silent = Job.heartbeat_at < db_now() - round(settings.lease_s * 1000)
+    lease_ms = round(settings.lease_s * 1000)
+    silent = or_(Job.heartbeat_at < db_now() - lease_ms, Job.heartbeat_at > db_now() + lease_ms)
     expired = session.scalars(
         select(Job).where(Job.status.in_(HELD), silent).limit(_BATCH).with_for_update(skip_locked=True)
     )

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import Engine
 
 from shared.broker import CeleryBroker, NullBroker
 from shared.db.models import Worker
 from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
 from shared.job_status import JobStatus, Priority
+from shared.services import job_queue
+from shared.services.job_queue import Lease
 from shared.settings import Settings
 from tests import jobs
+from tests.engine.fake_clock import START_MS, FakeClock
 from tests.servers import Valkey
+from tests.worker.attempts import event_types
 from worker.reconciler import Reconciler
 
 
@@ -122,6 +127,38 @@ def test_after_a_pause_of_the_process_heartbeats_get_time_to_come_in(
     reconciler.round()
 
     assert jobs.status_of(database, lease.job_id) is JobStatus.RUNNING
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600])
+def test_after_the_clock_was_set_nobody_loses_a_job_who_is_alive_and_whoever_is_dead_does(
+    database: SessionFactory, engine: Engine, hurried: Settings, broker: NullBroker, jump_s: int
+) -> None:
+    # Given: two workers, one of which is about to die
+    hurried = hurried.model_copy(update={"lease_s": 1.0})
+    clock, started = FakeClock(engine), time.monotonic()
+    clock.now_ms = START_MS
+    alive, dead = jobs.running(database, hurried), jobs.running(database, hurried)
+    reconciler = Reconciler(hurried, database, broker)
+
+    def rounds(seconds: float, *, shift_s: int, beating: list[Lease]) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            clock.now_ms = START_MS + round(1000 * (time.monotonic() - started + shift_s))
+            reconciler.round()  # before the first heartbeat on the new clock
+            with transaction(database) as session:
+                for lease in beating:
+                    job_queue.hold(session, lease)
+            time.sleep(0.01)
+
+    # When: the clock is set, and the reconciler has seen as much as it needs to reap
+    rounds(1.1, shift_s=0, beating=[alive, dead])
+    rounds(0.5, shift_s=jump_s, beating=[alive])
+    assert jobs.status_of(database, dead.job_id) is JobStatus.RUNNING
+    rounds(1.5, shift_s=jump_s, beating=[alive])
+
+    # Then
+    assert jobs.status_of(database, alive.job_id) is JobStatus.RUNNING
+    assert "reaped" in event_types(database, dead.job_id)
 
 
 def test_an_outage_of_the_database_is_survived_and_followed_by_a_lease_of_patience(
