@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests import servers
+from tests.chaos.postgresql import Server, server
 from tests.chaos.rig import MakeRig, Rig
 
 RUNS = int(os.environ.get("MIMEO_CHAOS_RUNS", "1"))
@@ -55,6 +56,13 @@ def valkey() -> Iterator[servers.Valkey]:
     """A Valkey server of the test's own."""
     with servers.valkey() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def restartable() -> Iterator[Server]:
+    """A PostgreSQL server that may be restarted."""
+    with server() as running:
+        yield running
 
 
 @pytest.fixture

@@ -16,18 +16,19 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.broker import CeleryBroker
 from shared.db.models import Base, Job, Worker
 from shared.db.session import make_engine, reading, session_factory, transaction
-from shared.job_status import JobStatus, Priority
+from shared.job_status import TERMINAL, JobStatus, Priority
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
 from tests.chaos import invariants
 from tests.chaos.observer import Observer
-from tests.chaos.processes import PATIENCE_S, Keeper, Process, processes_of, wait_until
+from tests.chaos.processes import Keeper, Process, processes_of, wait_until
 from tests.servers import Valkey
 from tests.worker.attempts import history
 
@@ -186,13 +187,13 @@ class Rig:
 
     def end(self, *job_ids: str) -> None:
         """Wait until the jobs, or all that were accepted, have ended."""
-        waiting = set(job_ids or self.accepted)
+        asked = set(job_ids or self.accepted)
+        wait_until(lambda: not asked & self.unfinished(), because=f"of these, some never end: {asked}")
 
-        def all_ended() -> bool:
-            waiting.difference_update([each for each in waiting if self.status(each).is_terminal])
-            return not waiting
-
-        wait_until(all_ended, within_s=PATIENCE_S + len(waiting), because=f"jobs that never end: {waiting}")
+    def unfinished(self) -> set[str]:
+        """The accepted jobs that have not ended."""
+        with reading(self.sessions) as session:
+            return set(session.scalars(select(Job.id).where(Job.status.not_in(TERMINAL)))) & self.accepted.keys()
 
     def events(self, job_id: str) -> list[str]:
         """Types of the job's events."""

@@ -2,7 +2,6 @@
 
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,15 +9,8 @@ from sqlalchemy import text
 
 from shared.job_status import JobStatus
 from tests.chaos.conftest import IS_LONG
-from tests.chaos.postgresql import Server, server
+from tests.chaos.postgresql import Server
 from tests.chaos.rig import Rig
-
-
-@pytest.fixture(scope="module")
-def restartable() -> Iterator[Server]:
-    """A PostgreSQL server that nobody else uses."""
-    with server() as running:
-        yield running
 
 
 @pytest.fixture

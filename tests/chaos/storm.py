@@ -1,0 +1,56 @@
+"""Many small jobs through several workers, while processes die at random."""
+
+import random
+import time
+from dataclasses import dataclass
+
+from shared.job_status import JobStatus
+from tests.chaos.processes import Process, wait_until
+from tests.chaos.rig import QUICK, Rig
+
+WORKERS = 4
+STEPS = 3
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What it took. seconds: from the first submit to the last end. again: jobs that were claimed more than once."""
+
+    jobs: int
+    seconds: float
+    kills: int
+    again: int
+
+
+def pass_through(rig: Rig, jobs: int, *, kill_every_s: float | None, chance: random.Random) -> Passage:
+    """Submit jobs and wait for their ends; every few seconds kill a worker, the reconciler or Redis.
+
+    What was killed is started again at once. All succeed: the rig's invariants say that each has one result.
+    """
+    rig.trainer.update(QUICK)
+    processes = [rig.reconciler(), *(rig.worker() for _ in range(WORKERS))]
+    rig.keep(*processes)
+    wait_until(lambda: all(process.said("ready") for process in processes))
+    began = time.monotonic()
+    ids = [rig.submit(STEPS, max_attempts=10) for _ in range(jobs)]
+    kills, kill_at = 0, began + (kill_every_s or 0)
+    waiting = set(ids)
+    while waiting:
+        assert time.monotonic() - began < 120 + jobs, f"{len(waiting)} jobs do not end"
+        if kill_every_s and time.monotonic() >= kill_at:
+            _kill(rig, chance.choice([*processes, None]))
+            kills, kill_at = kills + 1, kill_at + kill_every_s
+        time.sleep(0.05)
+        waiting &= rig.unfinished()
+    seconds = time.monotonic() - began
+    found = [rig.look(job_id) for job_id in ids]
+    assert {job.status for job in found} == {JobStatus.SUCCEEDED}
+    return Passage(jobs, seconds, kills, sum(job.lease_token > 1 for job in found))
+
+
+def _kill(rig: Rig, victim: Process | None) -> None:
+    if victim is None:
+        rig.valkey.kill()
+        rig.valkey.start()
+    elif victim.is_alive:
+        victim.kill()
