@@ -14,7 +14,7 @@ STAMP := $(VENV)/.setup$(if $(TORCH),-$(TORCH))
 UV = $(BIN)/uv
 LOCKS := requirements/uv.txt $(if $(TORCH),requirements/no-torch.txt requirements/torch.in,requirements/all.txt)
 
-.PHONY: help setup demo up test test-unit test-acceptance test-fast engine-soak lint format compose-test lock clean
+.PHONY: help setup demo up test test-unit test-acceptance test-fast chaos engine-soak lint format compose-test lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,14 +45,21 @@ up: setup ## The stack in the foreground, until Ctrl-C
 test: lint test-unit test-acceptance ## Everything: lint, types, unit tests, then the real stack
 
 test-unit: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/acceptance
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/acceptance --ignore=tests/chaos
 
 # One at a time: these start whole stacks and measure times, which a neighbour would spoil.
 test-acceptance: setup
 	$(BIN)/python -m pytest -n 0 tests/acceptance
+	$(BIN)/python -m pytest -n 0 tests/chaos
+
+# Hours. Several at a time, since most of it is waiting. One run of each fault, with short outages, is part of `make test`.
+CHAOS_AT_ONCE ?= 3
+chaos: setup ## Every fault of docs/chaos.md, MIMEO_CHAOS_RUNS (20) times, with outages as long as in life
+	MIMEO_CHAOS_RUNS=$${MIMEO_CHAOS_RUNS:-20} MIMEO_CHAOS_LONG=$${MIMEO_CHAOS_LONG:-1} OMP_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -n $(CHAOS_AT_ONCE) --dist worksteal tests/chaos
 
 test-fast: setup ## The tests that take seconds, in parallel
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --ignore=tests/acceptance -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --ignore=tests/acceptance --ignore=tests/chaos -m "not slow"
 
 engine-soak: setup ## The job core against its model, at length (SEED=N to replay)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -s --timeout=0 tests/engine/test_job_machine.py --hypothesis-profile=engine-soak$(if $(SEED), --hypothesis-seed=$(SEED))

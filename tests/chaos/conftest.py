@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.chaos)
-            item.add_marker(pytest.mark.timeout(900 if IS_LONG else 300))
+            item.add_marker(pytest.mark.timeout(1800 if IS_LONG else 300))
 
 
 @pytest.fixture
@@ -86,5 +86,11 @@ def make_rig(database_url: str, valkey: servers.Valkey, tmp_path: Path) -> Itera
 
 @pytest.fixture
 def rig(make_rig: MakeRig) -> Rig:
-    """A stack without a process yet."""
+    """A stack without a process yet, whose leases run out soon."""
     return make_rig()
+
+
+@pytest.fixture
+def patient_rig(make_rig: MakeRig) -> Rig:
+    """A stack for faults that cost nobody a lease, on however busy a machine."""
+    return make_rig(lease_s=60.0)

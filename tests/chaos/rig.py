@@ -54,7 +54,7 @@ class Rig:
             "home": home,
             "database_url": SecretStr(database_url),
             "redis_url": SecretStr(valkey.url),
-            "lease_s": 2.0,
+            "lease_s": 3.0,
             "heartbeat_s": 0.4,
             "control_poll_s": 0.1,
             "reconcile_s": 0.2,

@@ -59,19 +59,19 @@ def test_sqlite_write_lock_held_for_5_s(rig: Rig, chance: random.Random) -> None
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-def test_worker_whose_clock_is_an_hour_off(rig: Rig, chance: random.Random, hours: int) -> None:
-    rig.reconciler()
-    worker = rig.worker(clock_s=3600 * hours)
-    job_id = rig.submit()
-    rig.reaches(job_id, chance.randint(1, 10))
-    other = rig.worker()
+def test_worker_whose_clock_is_an_hour_off(patient_rig: Rig, chance: random.Random, hours: int) -> None:
+    patient_rig.reconciler()
+    worker = patient_rig.worker(clock_s=3600 * hours)
+    job_id = patient_rig.submit()
+    patient_rig.reaches(job_id, chance.randint(1, 10))
+    other = patient_rig.worker()
     time.sleep(chance.uniform(0, 1))
 
-    rig.end()
+    patient_rig.end()
 
     # Then: the lease never ran out and nothing was late, since only the database's clock counts
-    job = rig.look(job_id)
-    assert (job.status, job.attempt, rig.events(job_id).count("reaped")) == (JobStatus.SUCCEEDED, 1, 0)
+    job = patient_rig.look(job_id)
+    assert (job.status, job.attempt, patient_rig.events(job_id).count("reaped")) == (JobStatus.SUCCEEDED, 1, 0)
     assert job.finished_at is not None
     assert abs(job.finished_at.timestamp() - time.time()) < 600
     assert worker.is_alive

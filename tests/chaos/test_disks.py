@@ -59,60 +59,60 @@ def repaired(rig: Rig, job_id: str) -> None:
     assert rig.starts(job_id)[-1] == newest
 
 
-def test_disk_full_under_the_run(runs_disk: Disk, rig: Rig, chance: random.Random) -> None:
-    rig.reconciler()
-    worker, job_id = rig.worker(), rig.submit(max_attempts=2)
-    rig.reaches(job_id, chance.randint(5, 15))
+def test_disk_full_under_the_run(runs_disk: Disk, patient_rig: Rig, chance: random.Random) -> None:
+    patient_rig.reconciler()
+    worker, job_id = patient_rig.worker(), patient_rig.submit(max_attempts=2)
+    patient_rig.reaches(job_id, chance.randint(5, 15))
 
     runs_disk.fill()
 
-    job = broken(rig, job_id, worker)
+    job = broken(patient_rig, job_id, worker)
     assert job.error is not None
     assert "No space left on device" in job.error["message"]
     runs_disk.free()
-    repaired(rig, job_id)
+    repaired(patient_rig, job_id)
 
 
-def test_disk_full_under_the_storage(storage_disk: Disk, rig: Rig, chance: random.Random) -> None:
-    rig.reconciler()
-    worker, job_id = rig.worker(), rig.submit(max_attempts=2)
-    rig.reaches(job_id, chance.randint(5, 15))
+def test_disk_full_under_the_storage(storage_disk: Disk, patient_rig: Rig, chance: random.Random) -> None:
+    patient_rig.reconciler()
+    worker, job_id = patient_rig.worker(), patient_rig.submit(max_attempts=2)
+    patient_rig.reaches(job_id, chance.randint(5, 15))
 
     storage_disk.fill()
 
-    job = broken(rig, job_id, worker)
+    job = broken(patient_rig, job_id, worker)
     assert job.error is not None
     assert job.error["message"] == "The trainer's files cannot be kept: No space left on device."
     storage_disk.free()
-    repaired(rig, job_id)
+    repaired(patient_rig, job_id)
 
 
-def test_files_limited_in_size(rig: Rig) -> None:
-    rig.reconciler()
-    worker = rig.worker(prefix=[sys.executable, "-c", LIMITED])
-    job_id = rig.submit(max_attempts=2)
+def test_files_limited_in_size(patient_rig: Rig) -> None:
+    patient_rig.reconciler()
+    worker = patient_rig.worker(prefix=[sys.executable, "-c", LIMITED])
+    job_id = patient_rig.submit(max_attempts=2)
 
-    rig.end()
+    patient_rig.end()
 
-    job = rig.look(job_id)
+    job = patient_rig.look(job_id)
     assert (job.status, job.attempt) == (JobStatus.FAILED, 2)
     assert job.error is not None
     assert "File too large" in job.error["message"]
     assert worker.is_alive
 
 
-def test_folder_of_the_runs_read_only(runs_disk: Disk, rig: Rig, chance: random.Random) -> None:
-    rig.reconciler()
-    worker, job_id = rig.worker(), rig.submit(max_attempts=2)
-    rig.reaches(job_id, chance.randint(5, 15))
+def test_folder_of_the_runs_read_only(runs_disk: Disk, patient_rig: Rig, chance: random.Random) -> None:
+    patient_rig.reconciler()
+    worker, job_id = patient_rig.worker(), patient_rig.submit(max_attempts=2)
+    patient_rig.reaches(job_id, chance.randint(5, 15))
 
     wait_until(runs_disk.lock)
 
-    job = broken(rig, job_id, worker)
+    job = broken(patient_rig, job_id, worker)
     assert job.error is not None
     assert "Read-only file system" in job.error["message"]
     runs_disk.unlock()
-    repaired(rig, job_id)
+    repaired(patient_rig, job_id)
 
 
 @pytest.mark.parametrize("damage", ["a byte flipped", "a file truncated"])

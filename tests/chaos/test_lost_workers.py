@@ -116,36 +116,38 @@ def test_worker_stopped_past_its_lease_finds_its_writes_rejected(rig: Rig, chanc
     assert worker.is_alive
 
 
-def test_worker_told_to_stop_gives_its_job_back_without_burning_the_attempt(rig: Rig, chance: random.Random) -> None:
-    rig.reconciler()
-    worker, job_id = rig.worker(), rig.submit(max_attempts=1)
-    rig.reaches(job_id, chance.randint(1, 20))
+def test_worker_told_to_stop_gives_its_job_back_without_burning_the_attempt(
+    patient_rig: Rig, chance: random.Random
+) -> None:
+    patient_rig.reconciler()
+    worker, job_id = patient_rig.worker(), patient_rig.submit(max_attempts=1)
+    patient_rig.reaches(job_id, chance.randint(1, 20))
 
     assert worker.stop() == 0
 
-    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.QUEUED, 0)
-    reached = rig.step(job_id)
-    rig.worker()
-    rig.end()
-    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 1)
-    assert rig.events(job_id).count("released") == 1
-    assert rig.starts(job_id) == [0, reached]  # no step was done twice
+    assert (patient_rig.status(job_id), patient_rig.look(job_id).attempt) == (JobStatus.QUEUED, 0)
+    reached = patient_rig.step(job_id)
+    patient_rig.worker()
+    patient_rig.end()
+    assert (patient_rig.status(job_id), patient_rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 1)
+    assert patient_rig.events(job_id).count("released") == 1
+    assert patient_rig.starts(job_id) == [0, reached]  # no step was done twice
 
 
-def test_worker_told_to_stop_while_redis_is_down_stops_as_well(rig: Rig, chance: random.Random) -> None:
-    rig.reconciler()
-    worker, job_id = rig.worker(), rig.submit(max_attempts=1)
-    rig.reaches(job_id, chance.randint(1, 10))
-    rig.valkey.kill()
+def test_worker_told_to_stop_while_redis_is_down_stops_as_well(patient_rig: Rig, chance: random.Random) -> None:
+    patient_rig.reconciler()
+    worker, job_id = patient_rig.worker(), patient_rig.submit(max_attempts=1)
+    patient_rig.reaches(job_id, chance.randint(1, 10))
+    patient_rig.valkey.kill()
     time.sleep(chance.uniform(0, 2))
 
     worker.signal(signal.SIGTERM)
 
     wait_until(lambda: not worker.is_alive, within_s=20)
-    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.QUEUED, 0)
-    rig.valkey.start()
-    rig.worker()
-    rig.end()
+    assert (patient_rig.status(job_id), patient_rig.look(job_id).attempt) == (JobStatus.QUEUED, 0)
+    patient_rig.valkey.start()
+    patient_rig.worker()
+    patient_rig.end()
 
 
 def test_poison_job_fails_after_its_attempts_and_the_others_succeed(rig: Rig, chance: random.Random) -> None:

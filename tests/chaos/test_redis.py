@@ -14,6 +14,12 @@ from tests.chaos.processes import wait_until
 from tests.chaos.rig import MakeRig, Rig
 
 
+@pytest.fixture
+def rig(make_rig: MakeRig) -> Rig:
+    """These faults cost nobody a lease, on however busy a machine."""
+    return make_rig(lease_s=60.0)
+
+
 def test_redis_killed_with_queued_hints(rig: Rig, chance: random.Random) -> None:
     waiting = [rig.submit(5) for _ in range(chance.randint(2, 6))]
     assert rig.broker.depth("training") == len(waiting)
@@ -89,7 +95,7 @@ def proxy(valkey: servers.Valkey) -> Iterator[Proxy]:
 
 def test_redis_connections_half_open(make_rig: MakeRig, proxy: Proxy, chance: random.Random) -> None:
     # Given: an idle worker and a reconciler whose connections carry nothing any more, and nobody told them
-    rig = make_rig(redis_url=SecretStr(proxy.url))
+    rig = make_rig(redis_url=SecretStr(proxy.url), lease_s=60.0)
     rig.reconciler()
     worker = rig.worker()
     rig.end(rig.submit(1))

@@ -7,8 +7,8 @@ from tests.chaos.rig import Rig
 from tests.chaos.storm import pass_through
 
 
-def test_small_jobs_while_a_random_process_is_killed_every_3_s(rig: Rig, chance: random.Random) -> None:
-    jobs = 1000 if IS_LONG else 60
+def test_small_jobs_while_a_random_process_is_killed_every_3_s(rig: Rig, chance: random.Random, run: int) -> None:
+    jobs = (1000 if run == 0 else 200) if IS_LONG else 60
 
     passage = pass_through(rig, jobs, kill_every_s=3.0, chance=chance)
 

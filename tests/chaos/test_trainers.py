@@ -16,7 +16,7 @@ SMALL = {"epochs": 1, "hidden": [16], "examples_per_epoch": 256}
 
 def test_out_of_memory(make_rig: MakeRig) -> None:
     # Given: an estimate that lets a job through for which there is too little memory
-    rig = make_rig(worker_memory_bytes=1 << 50, stall_timeout_s=120)
+    rig = make_rig(worker_memory_bytes=1 << 50, stall_timeout_s=300, lease_s=60.0)
     worker = rig.real_worker(prefix=[sys.executable, "-c", LIMITED])
     large = rig.submit_real(hyperparameters={**SMALL, "hidden": [8192] * 8})
     small = rig.submit_real(hyperparameters=SMALL)
@@ -29,25 +29,25 @@ def test_out_of_memory(make_rig: MakeRig) -> None:
     assert worker.is_alive
 
 
-def test_loss_that_is_no_number(rig: Rig) -> None:
-    worker = rig.real_worker()
-    wild = rig.submit_real(
+def test_loss_that_is_no_number(patient_rig: Rig) -> None:
+    worker = patient_rig.real_worker()
+    wild = patient_rig.submit_real(
         hyperparameters={**SMALL, "epochs": 50, "learning_rate": 10, "schedule": "constant", "warmup_steps": 0}
     )
-    sound = rig.submit_real(hyperparameters=SMALL)
+    sound = patient_rig.submit_real(hyperparameters=SMALL)
 
-    rig.end()
+    patient_rig.end()
 
-    job = rig.look(wild)
+    job = patient_rig.look(wild)
     assert (job.status, job.attempt, job.error and job.error["code"]) == (JobStatus.FAILED, 1, "diverged")
     assert job.error is not None
     assert "learning_rate" in job.error["hint"]
-    assert rig.status(sound) is JobStatus.SUCCEEDED
+    assert patient_rig.status(sound) is JobStatus.SUCCEEDED
     assert worker.is_alive
 
 
 def test_hung_trainer(make_rig: MakeRig, chance: random.Random) -> None:
-    rig = make_rig(stall_timeout_s=3.0)
+    rig = make_rig(stall_timeout_s=3.0, lease_s=60.0)
     rig.reconciler()
     worker = rig.worker(act="hang_once", at=chance.randint(5, 15), step_s=0.05)
     job_id = rig.submit(20)
