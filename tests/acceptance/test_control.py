@@ -1,0 +1,95 @@
+"""Pause, resume, retry and delete on the real stack, through HTTP and the command line."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.acceptance.stack import Stack, wait_for_job
+from tests.stack.processes import ROOT
+
+LONG = {"model_type": "vae", "dataset": "digits", "seed": 7, "hyperparameters": {"epochs": 5000}}
+SHORT = {**LONG, "hyperparameters": {"epochs": 2, "examples_per_epoch": 2000}}
+
+
+def mimeo(stack: Stack, *arguments: str) -> str:
+    env = {**stack.env(), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "client.cli", *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def eventually(condition: Callable[[], object], within_s: float = 90) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def files_of(stack: Stack, job_id: str) -> list[str]:
+    return [name for _, _, names in os.walk(stack.home / "storage" / "jobs" / job_id) for name in names]
+
+
+def starts_of(http: httpx.Client, path: str) -> list[int]:
+    """The steps at which the attempts of a job began."""
+    events = http.get(f"{path}/events").json()["data"]
+    return [event["data"]["step"] for event in events if event["type"] == "started"]
+
+
+@pytest.fixture
+def long_job(http: httpx.Client) -> Iterator[str]:
+    """A job that trains for as long as it is let, and has a checkpoint; cancelled at the end if it is still there."""
+    path = f"/v1/training-jobs/{http.post('/v1/training-jobs', json=LONG).json()['id']}"
+    eventually(lambda: http.get(f"{path}/checkpoints").json()["data"])
+    yield path
+    http.post(f"{path}/cancel")
+    eventually(lambda: http.get(path).json().get("is_terminal", True))
+
+
+def test_paused_job_frees_its_worker_for_another_and_goes_on_afterwards(
+    stack: Stack, http: httpx.Client, long_job: str
+) -> None:
+    job_id = long_job.rsplit("/", 1)[-1]
+    waiting = http.post("/v1/training-jobs", json=SHORT).json()["id"]
+
+    asked = time.monotonic()
+    assert mimeo(stack, "pause", job_id).split() in ([job_id, "pausing"], [job_id, "paused"])
+    eventually(lambda: http.get(long_job).json()["status"] == "paused")
+    took = time.monotonic() - asked
+    assert wait_for_job(http, f"/v1/training-jobs/{waiting}")["status"] == "succeeded"
+    stopped_at = http.get(long_job).json()["progress"]["step"]
+
+    assert mimeo(stack, "resume", job_id) == f"{job_id}  queued\n"
+    eventually(lambda: http.get(long_job).json()["progress"]["step"] > stopped_at)
+    assert starts_of(http, long_job) == [0, stopped_at]
+    assert http.get(long_job).json()["attempt"] == 1
+    print(f"paused within {took:.2f} s, the command line's start included")
+    assert took < 5
+
+
+def test_cancelled_job_is_retried_from_its_checkpoint_and_deleted_with_its_files(
+    stack: Stack, http: httpx.Client, long_job: str
+) -> None:
+    job_id = long_job.rsplit("/", 1)[-1]
+    mimeo(stack, "cancel", job_id)
+    eventually(lambda: http.get(long_job).json()["status"] == "cancelled")
+    newest = http.get(f"{long_job}/checkpoints").json()["data"][0]["step"]
+
+    mimeo(stack, "retry", job_id)
+    eventually(lambda: len(starts_of(http, long_job)) == 2)
+    refused = http.delete(long_job)
+    assert (refused.status_code, "running" in refused.json()["detail"]) == (409, True)
+    mimeo(stack, "cancel", job_id)
+    eventually(lambda: http.get(long_job).json()["status"] == "cancelled")
+    shown = mimeo(stack, "show", job_id)
+    for event in ("retried", "Retried on request", f"Resumes at step {newest:,}", "Cancelled on request"):
+        assert event in shown
+    assert files_of(stack, job_id)
+
+    assert mimeo(stack, "delete", job_id) == f"{job_id}  deleted\n"
+
+    assert http.get(long_job).status_code == 404
+    eventually(lambda: not files_of(stack, job_id), within_s=15)
