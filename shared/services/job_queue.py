@@ -162,7 +162,7 @@ def finish_failed(hold: Hold, failure: JobFailure, settings: Settings) -> JobSta
     max_attempts = hold.session.execute(select(Job.max_attempts).where(Job.id == hold.lease.job_id)).scalar_one()
     if failure.error_code.is_retried and hold.lease.attempt < max_attempts:
         if hold.status is JobStatus.PAUSING:
-            return finish_paused(hold)
+            return finish_paused(hold, failure)
         wait_ms = backoff_ms(hold.lease.attempt, settings)
         message = f"{failure.detail} Trying again in {wait_ms / 1000:.1f} s."
         _let_go(
@@ -179,9 +179,14 @@ def finish_failed(hold: Hold, failure: JobFailure, settings: Settings) -> JobSta
     return JobStatus.FAILED
 
 
-def finish_paused(hold: Hold) -> JobStatus:
-    """Put the job aside until the user resumes it; the attempt does not count. Returns the new status."""
-    _let_go(hold, JobStatus.PAUSED, "paused", "Paused on request.", attempt=Job.attempt - 1)
+def finish_paused(hold: Hold, failure: JobFailure | None = None) -> JobStatus:
+    """Put the job aside until the user resumes it; the attempt does not count. Returns the new status.
+
+    failure: what ended the attempt, where that was not the pause.
+    """
+    message = f"{failure.detail} Paused, as was asked for." if failure else "Paused on request."
+    data = {"error": failure.as_dict()} if failure else None
+    _let_go(hold, JobStatus.PAUSED, "paused", message, data, attempt=Job.attempt - 1)
     return JobStatus.PAUSED
 
 

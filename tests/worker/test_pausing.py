@@ -120,7 +120,7 @@ def test_a_pause_taken_back_after_the_trainer_was_told_puts_the_job_back_in_the_
     context: WorkerContext, beat: Beat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
-    impatient = replace(context, settings=settings.model_copy(update={"stop_grace_s": 1.0}))
+    impatient = replace(context, settings=settings.model_copy(update={"stop_grace_s": 1.5}))
     running = Background(impatient, beat, "ignore_stop")
     wait_until(lambda: has_checkpoint(database, job_id))
     ask(database, job_id, "pause")
@@ -131,6 +131,23 @@ def test_a_pause_taken_back_after_the_trainer_was_told_puts_the_job_back_in_the_
 
     job = jobs.look(database, job_id)
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
+    assert event_types(database, job_id)[-4:] == ["pausing", "resumed", "stop_overrun", "released"]
+
+
+def test_a_trainer_that_crashes_during_a_pause_leaves_the_job_paused_and_the_reason_told(
+    context: WorkerContext, beat: Beat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    blind = replace(context, settings=settings.model_copy(update={"control_poll_s": 60.0}))
+    running = Background(blind, beat, "crash")
+    ask(database, job_id, "pause")
+    running.join()
+
+    assert jobs.status_of(database, job_id) is JobStatus.PAUSED
+    last = history(database, job_id)[-1]
+    assert (last.type, last.attempt) == ("paused", 1)
+    assert last.message == "The trainer ended with status 1 and without a result. Paused, as was asked for."
+    assert last.data["error"]["code"] == "internal"
 
 
 def test_a_cancel_during_a_pause_does_not_wait_for_the_checkpoint(

@@ -134,9 +134,12 @@ class Watch:
         if wants_stop and self._asked_at is None:
             self._asked_at = now
             child.ask_to_stop()
-        if self._asked_at is not None and now - self._asked_at > self._context.settings.stop_grace_s:
+        grace_s = self._context.settings.stop_grace_s
+        if self._asked_at is not None and now - self._asked_at > grace_s and not self._overran_stop:
             self._overran_stop = True
             child.kill()
+            message = f"The trainer did not stop within {grace_s:g} s and was killed; its last checkpoint counts."
+            self.recorder.health(events.Health(code="stop_overrun", message=message))
 
     def _enforce_clocks(self, child: Child) -> None:
         if self._killed_for is not None:
