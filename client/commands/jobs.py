@@ -49,6 +49,9 @@ def _row(job: Job) -> tuple[object, ...]:
 def show(
     context: typer.Context,
     job_id: Annotated[str, typer.Argument(help="A training or generation job, or a model (mdl_…).")],
+    history: Annotated[
+        bool, typer.Option("--history", help=f"All of its history, not the last {SHOWN_EVENTS} lines.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show one job or model, with its history."""
@@ -61,7 +64,7 @@ def show(
             print_json(job)
             return
         _show_job(job)
-        _show_history(client, job)
+        _show_history(client, job, whole=history)
 
 
 def _show_job(job: Job) -> None:
@@ -91,11 +94,14 @@ def _show_job(job: Job) -> None:
     )
 
 
-def _show_history(client: Client, job: Job) -> None:
+def _show_history(client: Client, job: Job, *, whole: bool) -> None:
     events = client.events(job["id"])
+    earlier = 0 if whole else max(0, len(events) - SHOWN_EVENTS)
     if events:
         out.print("\n[bold]History[/bold]")
-        table(("when", "attempt", "event", "message"), [_event_row(event) for event in events[-SHOWN_EVENTS:]])
+        table(("when", "attempt", "event", "message"), [_event_row(event) for event in events[earlier:]])
+    if earlier:
+        remark(f"{earlier} earlier: mimeo show {job['id']} --history")
     checkpoints = client.checkpoints(job["id"]) if job["object"] == "training_job" else []
     if checkpoints:
         out.print("\n[bold]Checkpoints[/bold]")

@@ -122,6 +122,27 @@ def test_what_is_asked_of_jobs_is_posted_and_their_new_status_printed(command: s
     ]
 
 
+def test_history_shows_its_last_lines_or_on_request_all_of_them() -> None:
+    lines = [
+        {"id": n, "type": "retrying", "attempt": n, "message": f"Reason {n}.", "at": "2026-11-23T04:05:06Z", "data": {}}
+        for n in range(1, 21)
+    ]
+
+    def answer(request: Request) -> Reply:
+        if "/events" in request.path:
+            return Reply(body={"data": lines, "has_more": False})
+        if "/checkpoints" in request.path:
+            return Reply(body={"data": [], "has_more": False})
+        return Reply(body=training_job())
+
+    with serving(answer) as server:
+        last, whole = mimeo("show", "trn_1", url=server.url), mimeo("show", "trn_1", "--history", url=server.url)
+    assert last.stdout.count("Reason") == 15
+    assert last.stderr == "5 earlier: mimeo show trn_1 --history\n"
+    assert whole.stdout.count("Reason") == 20
+    assert "\t1\tretrying\tReason 1.\n" in whole.stdout
+
+
 def test_deleted_jobs_are_named_one_by_one() -> None:
     with serving(lambda _: Reply(204)) as server:
         done = mimeo("delete", "trn_1", "gen_1", url=server.url)
