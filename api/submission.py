@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.runtime import Runtime
 from shared.broker import Kind
+from shared.crash_points import reach
 from shared.db.models import Job
 from shared.db.session import is_away
 from shared.job_status import JobStatus, Priority
@@ -26,8 +27,11 @@ def announce(runtime: Runtime, job: Job) -> None:
     """
     if job.status is not JobStatus.QUEUED:
         return
+    reach("submit.committed")
     if runtime.broker.send(cast("Kind", job.kind), job.id, PRIORITIES[job.priority]):
+        reach("submit.hinted")
         return
+    reach("submit.unhinted")
     try:
         with runtime.writing() as session:
             hints.mark_unhinted(session, job.id)

@@ -16,9 +16,15 @@ from worker.training.control import Control
 from worker.training.report import Reporter
 from worker.training.spec import TrainerSpec
 
-_children = multiprocessing.get_context("forkserver")
-_children.set_forkserver_preload(
-    ["tests.worker.training.toy", "worker.training.program", "sklearn.datasets", "torch._dynamo"]
+children = multiprocessing.get_context("forkserver")
+children.set_forkserver_preload(
+    [
+        "tests.worker.training.toy",
+        "worker.training.program",
+        "sklearn.datasets",
+        "torch._dynamo",
+        "tests.engine.programs",
+    ]
 )
 
 
@@ -58,7 +64,7 @@ def start(folder: Path, spec: TrainerSpec, *, kill_at: int | None = None) -> Any
     """The whole trainer program as a child process; with kill_at, SIGKILL reaches it after that step."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "asked.json").write_text(spec.model_dump_json())
-    child = _children.Process(target=_child, args=(folder, kill_at))
+    child = children.Process(target=_child, args=(folder, kill_at))
     child.start()
     return child
 

@@ -1,0 +1,156 @@
+"""What the processes do that a test lets die: one request, one task, one round, one run, with the real parts.
+
+Each function is a whole program for a child process. None of them needs Redis; the trainer is the one without a model,
+but for `train`.
+"""
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from api.app import create_app
+from migrations import runner
+from shared import crash_points, model_types
+from shared.broker import Kind, NullBroker
+from shared.db.models import GenerationJob
+from shared.db.session import make_engine, session_factory
+from shared.settings import Settings
+from shared.storage import Storage
+from tests.worker.attempts import behaving
+from tests.worker.training import harness, toy
+from worker.beat import Beat
+from worker.context import WorkerContext
+from worker.generation.engine import GenerationOutput, Generator, OutputFile
+from worker.reconciler import Reconciler
+from worker.supervision.sampling import sample
+from worker.sweeper import Sweeper
+from worker.tasks import training
+from worker.tasks.claiming import claim
+
+JOB = {"model_type": "vae", "dataset": "digits", "seed": 7}
+TEXT = b"It was the best of times, it was the worst of times. " * 40
+DEAD = crash_points.EXIT_STATUS
+
+
+def dies(plan: str | None, program: Callable[..., None], *arguments: Any) -> int:
+    """Run a program in a process of its own that dies as planned; its exit status."""
+    child = harness.children.Process(target=_run, args=(plan, program, arguments))
+    child.start()
+    child.join(60)
+    if child.is_alive():
+        child.kill()
+        raise TimeoutError(f"{program.__name__} has not ended")
+    assert child.exitcode is not None
+    return child.exitcode
+
+
+def _run(plan: str | None, program: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    crash_points.arm(plan)
+    program(*arguments)
+
+
+# --- the API ----------------------------------------------------------------------------------------------------
+
+
+def submit(settings: Settings, *, is_redis_up: bool = True) -> None:
+    assert _api(settings, is_redis_up=is_redis_up).post("/v1/training-jobs", json=JOB).status_code == 202
+
+
+def submit_without_redis(settings: Settings) -> None:
+    submit(settings, is_redis_up=False)
+
+
+def delete(settings: Settings) -> None:
+    client = _api(settings)
+    [job] = client.get("/v1/training-jobs").get_json()["data"]
+    assert client.delete(f"/v1/training-jobs/{job['id']}").status_code == 204
+
+
+def upload(settings: Settings) -> None:
+    form = {"name": "dickens", "kind": "text", "file": (io.BytesIO(TEXT), "dickens.txt")}
+    answer = _api(settings).post("/v1/datasets", data=form, content_type="multipart/form-data")
+    assert answer.status_code == 201
+
+
+def _api(settings: Settings, *, is_redis_up: bool = True) -> FlaskClient:
+    broker = NullBroker()
+    broker.is_up = is_redis_up
+    return create_app(settings, broker=broker).test_client()
+
+
+# --- workers and the reconciler ---------------------------------------------------------------------------------
+
+
+def work(settings: Settings) -> None:
+    """Take the next training job and see it through."""
+    with a_worker(settings, "training") as context, Beat(context) as beat:
+        training.prepare(context, beat)()
+
+
+def generate(settings: Settings) -> None:
+    """Take the next generation job and see it through."""
+    with a_worker(settings, "generation") as context:
+        job = claim(context)
+        if isinstance(job, GenerationJob):
+            sample(context, job, Writer(settings, context.storage))
+
+
+def reconcile(settings: Settings) -> None:
+    """Reap and hint as long as it takes to reap somebody."""
+    reconciler = Reconciler(settings, session_factory(make_engine(settings)), NullBroker())
+    deadline = time.monotonic() + 3 * settings.lease_s
+    while time.monotonic() < deadline:
+        reconciler.round()
+        time.sleep(0.02)
+
+
+def sweep(settings: Settings) -> None:
+    """Remove files that nobody needs."""
+    storage = Storage.open_url(settings.resolved_storage_url)
+    Sweeper(settings, session_factory(make_engine(settings)), storage).round()
+
+
+@contextmanager
+def a_worker(settings: Settings, kind: Kind) -> Iterator[WorkerContext]:
+    """The parts of a worker process, with the trainer that has no model."""
+    engine = make_engine(settings)
+    context = WorkerContext(
+        settings=settings,
+        kind=kind,
+        sessions=session_factory(engine),
+        storage=Storage.open_url(settings.resolved_storage_url),
+        broker=NullBroker(),
+    )
+    yield behaving(context, "train")
+    engine.dispose()
+
+
+class Writer(Generator):
+    """A generator without a model."""
+
+    def generate(self, *arguments: Any, **options: Any) -> GenerationOutput:
+        path = Path(arguments[-1]) / "text.txt"
+        path.write_text("It was the best of times.")
+        file = OutputFile(name=path.name, path=path, media_type="text/plain")
+        return GenerationOutput(output={"text": "It was the best of times."}, files=[file])
+
+
+# --- the database and the trainer -------------------------------------------------------------------------------
+
+
+def migrate(settings: Settings) -> None:
+    runner.upgrade(settings)
+
+
+def train(folder: Path) -> None:
+    """The trainer program with the toy model, five epochs and no more than one checkpoint beside the best."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model_types.REGISTRY["toy"] = toy.TOY
+    spec = harness.toy_spec(hyperparameters={"epochs": 5}, keep_checkpoints=1)
+    (folder / "asked.json").write_text(spec.model_dump_json())
+    harness._child(folder, None)

@@ -1,0 +1,73 @@
+"""After a crash: everything starts again, runs until every job has ended, and leaves nothing wrong behind."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sqlalchemy import select
+
+from shared.broker import Kind, NullBroker
+from shared.db.models import Artifact, Checkpoint, Job, Model
+from shared.db.session import SessionFactory, reading
+from shared.job_status import JobStatus
+from shared.settings import Settings
+from shared.storage import Storage
+from tests.engine import programs
+from worker.reconciler import Reconciler
+from worker.supervision import run_folder
+from worker.supervision.manifest import WEIGHTS, verified
+from worker.sweeper import Sweeper
+
+PATIENCE_S = 30.0
+WORK: dict[Kind, Callable[[Settings], None]] = {"training": programs.work, "generation": programs.generate}
+
+
+def restart(settings: Settings, database: SessionFactory) -> None:
+    """A reconciler and one worker of each kind, taking turns, until every job has ended."""
+    broker = NullBroker()
+    hurried = settings.model_copy(update={"lease_s": 0.2, "hint_stale_s": 0.1})
+    reconciler = Reconciler(hurried, database, broker)  # no worker is at work while it looks: whoever holds is dead
+    deadline = time.monotonic() + PATIENCE_S
+    while not _all_ended(database):
+        assert time.monotonic() < deadline
+        reconciler.round()
+        for kind, work in WORK.items():
+            while broker.take(kind) is not None:
+                work(settings)
+        time.sleep(0.02)
+
+
+def check(settings: Settings, database: SessionFactory, storage: Storage) -> None:
+    """Every job has ended with one result, every file that a row names is whole, and no other file stays."""
+    with reading(database) as session:
+        jobs = list(session.scalars(select(Job)))
+        checkpoints = list(session.scalars(select(Checkpoint)))
+        artifacts = list(session.scalars(select(Artifact)))
+        published = sorted(session.scalars(select(Model.job_id)))
+    assert [job.status for job in jobs] == [JobStatus.SUCCEEDED] * len(jobs)
+    assert published == sorted(job.id for job in jobs if job.kind == "training")
+    assert {job.id for job in jobs} == {artifact.job_id for artifact in artifacts}
+    for checkpoint in checkpoints:
+        with TemporaryDirectory() as folder:
+            storage.get_tree(checkpoint.storage_key, Path(folder) / "tree")
+            assert verified(Path(folder) / "tree").files[WEIGHTS].sha256 == checkpoint.sha256
+    for artifact in artifacts:
+        assert hashlib.sha256(storage.read_bytes(artifact.storage_key)).hexdigest() == artifact.sha256
+    _check_nothing_is_left(settings, database, storage, {row.storage_key for row in (*checkpoints, *artifacts)})
+
+
+def _check_nothing_is_left(settings: Settings, database: SessionFactory, storage: Storage, named: set[str]) -> None:
+    with programs.a_worker(settings, "training") as context:
+        run_folder.sweep(context)
+    assert list(settings.runs_path.glob("*_*-*")) == []
+    impatient = settings.model_copy(update={"orphan_grace_s": 0.001})
+    Sweeper(impatient, database, storage).round()
+    stored = {f"jobs/{name}" for name in storage.list_names("jobs", unfinished=True)}
+    assert {key for key in stored if key not in named and key.rpartition("/")[0] not in named} == set()
+
+
+def _all_ended(database: SessionFactory) -> bool:
+    with reading(database) as session:
+        return all(status.is_terminal for status in session.scalars(select(Job.status)))
