@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from shared.services import control
 from shared.settings import Settings
 from tests import servers
 from tests.chaos import postgresql
@@ -50,7 +51,7 @@ def reap(database: str, trials: int, **options: Any) -> list[float]:
         rig.trainer.update(step_s=0.5)
         workers = [rig.worker() for _ in range(2 * trials)]
         wait_until(lambda: all(worker.said("ready.") for worker in workers))
-        ids = [rig.submit(5 + round(rig.settings.lease_s * 2.5)) for _ in range(trials)]
+        ids = [rig.submit(100_000) for _ in range(trials)]
         for job_id in ids:
             rig.reaches(job_id, 1)
         time.sleep(rig.settings.lease_s)  # the reconciler waits a lease after its own start
@@ -68,6 +69,8 @@ def reap(database: str, trials: int, **options: Any) -> list[float]:
             return len(took) == len(ids)
 
         wait_until(all_run_again, within_s=600)
+        for job_id in ids:
+            rig.ask(control.cancel, job_id)
         return sorted(took.values())
 
 
