@@ -83,7 +83,7 @@ def main() -> None:
         for title, case in WARM.items():
             model = models[case["model_type"]]
             times = [time_generation(client, model, case["sampling"], seed) for seed in range(options.generations + 5)]
-            warm = times[5:]
+            warm = times[5:]  # the first ones load the model
             figures[f"{title}_ms"] = {"p50": statistics.median(warm), "p99": percentile(warm, 0.99), "max": max(warm)}
     print(json.dumps(figures, indent=1))
 

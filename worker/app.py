@@ -25,7 +25,6 @@ def run(context: WorkerContext) -> None:
         with hearing:
             app.worker_main([
                 "worker",
-                "--pool=threads",
                 "--concurrency=1",
                 f"--queues={context.kind}",
                 f"--hostname={context.kind}-{context.id}@%h",
@@ -39,6 +38,7 @@ def run(context: WorkerContext) -> None:
 def make_app(context: WorkerContext, beat: Beat, hearing: Hearing) -> Celery:
     """The Celery application with the one task of this worker's kind. Importing the task warms it up."""
     app = make_celery(context.settings, worker_kind=context.kind)
+    app.conf.worker_pool = "worker.pool:WakingPool"
     run_next = importlib.import_module(f"worker.tasks.{context.kind}").prepare(context, beat)
 
     @app.task(name=task_name(context.kind), ignore_result=True)

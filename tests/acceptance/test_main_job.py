@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import statistics
+import time
 from typing import Any
 
 import httpx
@@ -137,6 +139,16 @@ def test_generated_output_has_the_size_that_was_asked_for(http: httpx.Client, tr
     assert images.dtype == np.float32
     assert images.shape == (output["rows"] * output["columns"], 1, 28, 28)
     assert 0 <= images.min() <= images.max() <= 1
+
+
+def test_warm_generations_one_after_another_are_taken_at_once(http: httpx.Client, trained: Json) -> None:
+    sampling = {"lstm": {"length": 20}, "vae": {"mode": "random"}, "acgan": {"labels": [1]}}[trained["model_type"]]
+    elapsed = []
+    for seed in range(9):
+        started = time.perf_counter()
+        generate(http, {"model": trained["model"], "sampling": sampling, "seed": seed})
+        elapsed.append(time.perf_counter() - started)
+    assert statistics.median(elapsed) < 0.5, elapsed
 
 
 def test_uploaded_text_can_be_trained_on(http: httpx.Client) -> None:
