@@ -78,7 +78,8 @@ class Job(Base):
     version: Mapped[int] = mapped_column(BigInteger, default=1)
 
     __table_args__ = (
-        Index("ix_jobs_queue", "kind", "status", "priority", "created_at", "id"),
+        # not_before is there so that whether a job is due, and how many are before it, is answered by the index alone.
+        Index("ix_jobs_queue", "kind", "status", "priority", "created_at", "id", "not_before"),
         Index("ix_jobs_status_heartbeat", "status", "heartbeat_at"),
         Index("ix_jobs_kind_id", "kind", "id"),
         Index("ix_jobs_kind_status_id", "kind", "status", "id"),

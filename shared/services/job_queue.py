@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from shared.crash_points import reach
@@ -237,8 +237,11 @@ def queue_position(session: Session, job: Job) -> int | None:
     """1 for the job that the next free worker takes; None where the job is not waiting for one."""
     if job.status is not JobStatus.QUEUED:
         return None
-    ahead = tuple_(Job.priority, Job.created_at, Job.id) < tuple_(
-        job.priority, literal(job.created_at, Timestamp()), job.id
-    )
-    count = select(func.count()).select_from(Job).where(Job.kind == job.kind, is_due(), ahead)
+    count = select(func.count()).select_from(Job).where(Job.kind == job.kind, is_due(), is_ahead_of(job))
     return session.execute(count).scalar_one() + 1
+
+
+def is_ahead_of(job: Job) -> ColumnElement[bool]:
+    """Condition: a worker takes it before this job."""
+    place = tuple_(job.priority, literal(job.created_at, Timestamp()), job.id)
+    return tuple_(Job.priority, Job.created_at, Job.id) < place

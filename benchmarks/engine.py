@@ -1,0 +1,290 @@
+"""Throughput and latency of the engine alone, with jobs that do nothing: `python -m benchmarks.engine`.
+
+Tables of 1,000, 100,000 and 1,000,000 jobs lie side by side, 98 % of them ended, the newest waiting. Each round does
+every operation once on each table, so that whatever else the machine does meets all sizes alike. An operation is what
+the API or a worker does in one transaction. Then jobs are submitted, and claimed, kept alive and finished, as fast as
+one and as four threads can. Databases are durable (SQLite synchronous=FULL, PostgreSQL with fsync).
+
+Figures go to benchmarks/results/engine.json and engine.md.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+from sqlalchemy import Engine, create_engine, make_url, text
+
+from benchmarks.engine_rows import Rows, fill
+from migrations import runner
+from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
+from shared.job_status import JobStatus
+from shared.services import figures, job_queue, training_jobs
+from shared.services.job_queue import Lease
+from shared.settings import Settings
+from shared.specs import parse_training
+from tests import servers
+
+RESULTS = Path(__file__).parent / "results"
+REQUEST = parse_training({"model_type": "vae", "dataset": "digits", "seed": 7})
+PAGE = 20
+
+
+@dataclass(kw_only=True)
+class Table:
+    """One database with so many jobs in it. times: seconds of each operation."""
+
+    rows: Rows
+    settings: Settings
+    engine: Engine
+    sessions: SessionFactory
+    times: dict[str, list[float]] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, operation: str) -> Iterator[None]:
+        """Time the block."""
+        started = time.perf_counter()
+        yield
+        self.times.setdefault(operation, []).append(time.perf_counter() - started)
+
+    # --- what the API and a worker do, each in one transaction ------------------------------------------------------
+
+    def submit(self) -> None:
+        """A POST, without its hint."""
+        with transaction(self.sessions) as session:
+            job = training_jobs.submit(session, REQUEST, settings=self.settings)
+            job_queue.queue_position(session, job)
+
+    def claim(self) -> Lease:
+        """A worker's look for the next job."""
+        with transaction(self.sessions) as session:
+            job = job_queue.claim_next(session, "training", "wrk_bench")
+            assert job is not None
+            return job_queue.lease_of(job)
+
+    def keep(self, lease: Lease) -> None:
+        """A heartbeat."""
+        with transaction(self.sessions) as session:
+            job_queue.hold(session, lease)
+
+    def finish(self, lease: Lease) -> None:
+        """The end of a job that published nothing."""
+        with transaction(self.sessions) as session:
+            job_queue.finish_succeeded(job_queue.hold(session, lease))
+
+    def read(self, job_id: str) -> None:
+        """A GET of one job."""
+        with reading(self.sessions) as session:
+            job_queue.queue_position(session, training_jobs.get(session, job_id))
+
+    def list(self, **filters: Any) -> None:
+        """A GET of one page."""
+        with reading(self.sessions) as session:
+            page, _ = training_jobs.list_page(session, limit=PAGE, **filters)
+            figures.queue_positions(session, page)
+
+
+def round_of(table: Table) -> None:
+    """Every operation once."""
+    rows = table.rows
+    any_job = rows.job_id(random.randint(1, rows.count))
+    waiting = rows.job_id(random.randint(rows.ended + rows.count // 100, rows.count))
+    with table.timed("submit"):
+        table.submit()
+    with table.timed("claim"):
+        lease = table.claim()
+    with table.timed("heartbeat"):
+        table.keep(lease)
+    with table.timed("finish"):
+        table.finish(lease)
+    with table.timed("read, any job"):
+        table.read(any_job)
+    with table.timed("read, far back in the queue"):
+        table.read(waiting)
+    with table.timed("list, newest"):
+        table.list()
+    with table.timed("list, after any job"):
+        table.list(after=any_job)
+    with table.timed("list, by status"):
+        table.list(status=random.choice((JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.QUEUED)))
+    with table.timed("list, by model type"):
+        table.list(model_type="vae")
+
+
+def latencies(tables: list[Table], rounds: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Milliseconds (p50, p95) by operation and number of rows."""
+    for _ in range(max(5, rounds // 20)):
+        for table in tables:
+            round_of(table)
+    for table in tables:
+        table.times.clear()
+    for _ in range(rounds):
+        for table in tables:
+            round_of(table)
+    return {
+        operation: {str(table.rows.count): spread(table.times[operation]) for table in tables}
+        for operation in tables[0].times
+    }
+
+
+def spread(seconds: list[float]) -> dict[str, float]:
+    """p50 and p95 in milliseconds."""
+    ordered = sorted(1000 * each for each in seconds)
+    return {"p50": ordered[len(ordered) // 2], "p95": ordered[int(0.95 * (len(ordered) - 1))]}
+
+
+def per_second(step: Callable[[], None], *, threads: int, seconds: float) -> float:
+    """How often a step is done in a second by so many threads together."""
+    counts = [0] * threads
+    stop_at = time.perf_counter() + seconds
+
+    def repeat(index: int) -> None:
+        while time.perf_counter() < stop_at:
+            step()
+            counts[index] += 1
+
+    workers = [threading.Thread(target=repeat, args=(index,)) for index in range(threads)]
+    started = time.perf_counter()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return sum(counts) / (time.perf_counter() - started)
+
+
+def throughput(table: Table, seconds: float) -> dict[str, float]:
+    """Jobs submitted, and jobs claimed, kept alive once and finished, a second."""
+
+    def work() -> None:
+        lease = table.claim()
+        table.keep(lease)
+        table.finish(lease)
+
+    figures_of: dict[str, float] = {}
+    for threads in (1, 4):
+        figures_of[f"submits/s, {threads} threads"] = per_second(table.submit, threads=threads, seconds=seconds)
+        figures_of[f"jobs finished/s, {threads} threads"] = per_second(work, threads=threads, seconds=seconds / 3)
+    return figures_of
+
+
+# --- databases --------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def table_of(url: str, count: int, folder: Path) -> Iterator[Table]:
+    """A migrated database with so many jobs."""
+    settings = Settings(home=folder / f"home-{count}", database_url=SecretStr(url), datasets_dir=None)
+    started = time.perf_counter()
+    runner.upgrade(settings)
+    engine = make_engine(settings)
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+        rows = fill(connection, count)
+    if engine.dialect.name == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("SET statement_timeout = 0"))
+            connection.execute(text("VACUUM ANALYZE"))
+    print(f"{engine.dialect.name}: {count:,} jobs in {time.perf_counter() - started:.0f} s", flush=True)
+    yield Table(rows=rows, settings=settings, engine=engine, sessions=session_factory(engine))
+    engine.dispose()
+
+
+@contextmanager
+def postgresql() -> Iterator[Callable[[int], str]]:
+    """A server that is as durable as PostgreSQL comes; gives the URL of a new database."""
+    with servers.postgresql() as server:
+        url = make_url(server).set(drivername="postgresql+psycopg")
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text("ALTER SYSTEM RESET ALL"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+
+        def create(count: int) -> str:
+            with engine.connect() as connection:
+                connection.execute(text(f"CREATE DATABASE bench_{count}"))
+            return url.set(database=f"bench_{count}").render_as_string(hide_password=False)
+
+        yield create
+        engine.dispose()
+
+
+def measure(kind: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """All figures of one kind of database."""
+    with ExitStack() as stack:
+        if kind == "postgresql":
+            create = stack.enter_context(postgresql())
+        else:
+            create = lambda count: f"sqlite:///{folder / f'bench-{count}.db'}"  # noqa: E731
+        tables = [stack.enter_context(table_of(create(count), count, folder)) for count in options.rows]
+        return {
+            "latency_ms": latencies(tables, options.rounds),
+            "throughput": {str(table.rows.count): throughput(table, options.seconds) for table in tables},
+        }
+
+
+# --- the report -------------------------------------------------------------------------------------------------
+
+
+def report(results: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    lines = ["# The engine alone", "", results["machine"], ""]
+    for kind, found in results["databases"].items():
+        sizes = list(found["throughput"])
+        lines += [f"## {kind}", "", "p50 / p95 in ms:", ""]
+        lines += [f"| | {' | '.join(f'{int(size):,} jobs' for size in sizes)} | p95, last to first |"]
+        lines += ["|---" * (len(sizes) + 2) + "|"]
+        for operation, by_size in found["latency_ms"].items():
+            cells = [f"{by_size[size]['p50']:.1f} / {by_size[size]['p95']:.1f}" for size in sizes]
+            ratio = by_size[sizes[-1]]["p95"] / by_size[sizes[0]]["p95"]
+            lines.append(f"| {operation} | {' | '.join(cells)} | {ratio:.2f} |")
+        lines += ["", f"| | {' | '.join(f'{int(size):,} jobs' for size in sizes)} |", "|---" * (len(sizes) + 1) + "|"]
+        for name in found["throughput"][sizes[0]]:
+            cells = [f"{found['throughput'][size][name]:,.0f}" for size in sizes]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """What the figures were taken on."""
+    load = os.getloadavg()[0]
+    return (
+        f"{os.cpu_count()} cores ({platform.machine()}), load {load:.1f} at the start, Python "
+        f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}; `make bench-engine`."
+    )
+
+
+def main() -> None:
+    """Measure, print, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 100_000, 1_000_000])
+    parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"], choices=["sqlite", "postgresql"])
+    parser.add_argument("--rounds", type=int, default=200, help="times that each operation is done on each table")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of each measurement of throughput")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    results: dict[str, Any] = {"machine": machine(), "databases": {}}
+    for kind in options.databases:
+        with tempfile.TemporaryDirectory(prefix="mimeo-bench-") as folder:
+            results["databases"][kind] = measure(kind, options, Path(folder))
+    options.results.mkdir(parents=True, exist_ok=True)
+    (options.results / "engine.json").write_text(json.dumps(results, indent=1) + "\n")
+    (options.results / "engine.md").write_text(report(results))
+    print(json.dumps(results, indent=1))
+    print(report(results))
+
+
+if __name__ == "__main__":
+    main()
