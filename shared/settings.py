@@ -42,9 +42,7 @@ class Settings(BaseSettings):
     backoff_s: Seconds = Field(5.0, description="Wait before the second attempt; doubles each time, with jitter.")
     backoff_max_s: Seconds = Field(300.0, description="Longest wait between attempts.")
     stall_timeout_s: Seconds = Field(600.0, description="A trainer that reports nothing for this long is killed.")
-    deaf_s: Seconds = Field(
-        30.0, description="A worker idle for this long while hints wait restarts itself."
-    )
+    deaf_s: Seconds = Field(30.0, description="A worker idle for this long while hints wait restarts itself.")
     stop_grace_s: Seconds = Field(20.0, description="Time a trainer has to write its checkpoint when asked to stop.")
     orphan_grace_s: Seconds = Field(3600.0, description="Stored files older than this that no row names are removed.")
     worker_memory_bytes: Bytes | None = Field(None, description="Memory a job may plan with; the machine's when unset.")
