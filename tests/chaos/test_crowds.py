@@ -13,11 +13,12 @@ from tests.chaos.rig import Rig
 def test_two_reconcilers(rig: Rig, chance: random.Random) -> None:
     rig.reconciler()
     rig.reconciler()
-    workers = [rig.worker(step_s=0.05), rig.worker(step_s=0.05)]
-    ids = [rig.submit(15, hint=chance.random() < 0.5) for _ in range(6)]
-    rig.reaches(ids[0], chance.randint(1, 5))
+    rig.worker(step_s=0.05)
+    rig.worker(step_s=0.05)
+    ids = [rig.submit(60)] + [rig.submit(10, hint=chance.random() < 0.5) for _ in range(5)]
+    rig.reaches(ids[0], chance.randint(1, 20))
 
-    chance.choice(workers).kill()
+    rig.holder(ids[0]).kill()
     rig.end()
 
     reaped = sum(rig.events(job_id).count("reaped") for job_id in ids)
@@ -27,7 +28,7 @@ def test_two_reconcilers(rig: Rig, chance: random.Random) -> None:
 
 def test_fifty_claims_at_once(rig: Rig, chance: random.Random) -> None:
     # Given: more claimers than jobs, or more jobs than claimers
-    ids = {rig.submit(1, hint=False) for _ in range(chance.randint(20, 60))}
+    ids = {rig.submit(1, hint=False) for _ in range(chance.randint(20, 55))}
     start, claimed = threading.Barrier(50), []
 
     def claim(number: int) -> None:
