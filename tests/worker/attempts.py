@@ -15,7 +15,7 @@ from worker.context import WorkerContext
 from worker.supervisor import supervise
 
 FAKE_TRAINER = Path(__file__).with_name("fake_trainer.py")
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0  # for what has to happen: a process that loads torch on a busy machine takes half of it
 
 
 def claim(context: WorkerContext) -> TrainingJob:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -216,7 +218,8 @@ def test_an_unexpected_error_is_tried_again(
     assert (job.status, job.error and job.error["code"]) == (JobStatus.FAILED, "internal")
 
 
-def endless(settings: Settings) -> "subprocess.Popen[bytes]":
+@contextmanager
+def endless(settings: Settings) -> "Iterator[subprocess.Popen[bytes]]":
     """A worker's process that claims the next generation and never ends it."""
     environment = {
         **os.environ,
@@ -225,7 +228,12 @@ def endless(settings: Settings) -> "subprocess.Popen[bytes]":
         "MIMEO_REDIS_URL": settings.resolved_redis_url,
         "MIMEO_STOP_GRACE_S": "0.5",
     }
-    return subprocess.Popen([sys.executable, "-m", "tests.worker.supervision.endless"], env=environment)
+    process = subprocess.Popen([sys.executable, "-m", "tests.worker.supervision.endless"], env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_generation_without_end_fails_with_timeout_and_its_worker_restarts(
@@ -233,7 +241,8 @@ def test_a_generation_without_end_fails_with_timeout_and_its_worker_restarts(
 ) -> None:
     job_id = jobs.generated(database, generating.settings, model=checkpoint.id, timeout_s=1)
 
-    assert endless(generating.settings).wait(60) == 75
+    with endless(generating.settings) as worker:
+        assert worker.wait(60) == 75
 
     job = jobs.look(database, job_id)
     assert (job.status, job.error and job.error["code"]) == (JobStatus.FAILED, "timeout")
@@ -244,12 +253,12 @@ def test_a_generation_that_holds_up_its_worker_s_stop_is_given_back(
     checkpoint: Checkpoint, database: SessionFactory, generating: WorkerContext
 ) -> None:
     job_id = jobs.generated(database, generating.settings, model=checkpoint.id, max_attempts=1)
-    worker = endless(generating.settings)
-    wait_until(lambda: list(generating.settings.runs_path.glob("gen_*")))
+    with endless(generating.settings) as worker:
+        wait_until(lambda: list(generating.settings.runs_path.glob("gen_*")))
 
-    worker.send_signal(signal.SIGTERM)
+        worker.send_signal(signal.SIGTERM)
 
-    assert worker.wait(60) == 0
+        assert worker.wait(60) == 0
     job = jobs.look(database, job_id)
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
     assert event_types(database, job_id)[-1] == "released"
