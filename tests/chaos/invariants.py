@@ -66,6 +66,11 @@ def _check_history(rig: "Rig", job: Job) -> None:
     for before, after in pairwise(transitions):
         assert after in _FOLLOWS[before], (job.id, transitions)
     assert transitions.count("running") == job.lease_token, (job.id, transitions, job.lease_token)
+    attempt = 0
+    for event in told:
+        attempt = event.attempt if event.type == "running" else attempt
+        # A user's request does not belong to an attempt.
+        assert event.attempt == attempt or "to" in event.data, (job.id, "an event of another attempt", event.type)
     assert transitions[-1] in {job.status.value, "reaped"}, (job.id, transitions, job.status)
     assert 0 <= job.attempt <= job.max_attempts
 
