@@ -49,7 +49,7 @@ def test_old_messages(rig: Rig, chance: random.Random) -> None:
 
 
 def test_worker_that_went_deaf_restarts_itself(make_rig: MakeRig, chance: random.Random) -> None:
-    rig = make_rig(deaf_s=2.0, lease_s=60.0)
+    rig = make_rig(deaf_s=6.0, lease_s=60.0)
     rig.reconciler()
     worker = rig.worker()
     rig.end(rig.submit(1))
