@@ -14,10 +14,11 @@ import os
 import platform
 import random
 import sqlite3
+import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,12 @@ class Table:
         with transaction(self.sessions) as session:
             job_queue.finish_succeeded(job_queue.hold(session, lease))
 
+    def work(self) -> None:
+        """A job's whole life with a worker."""
+        lease = self.claim()
+        self.keep(lease)
+        self.finish(lease)
+
     def read(self, job_id: str) -> None:
         """A GET of one job."""
         with reading(self.sessions) as session:
@@ -144,38 +151,33 @@ def spread(seconds: list[float]) -> dict[str, float]:
     return {"p50": ordered[len(ordered) // 2], "p95": ordered[int(0.95 * (len(ordered) - 1))]}
 
 
-def per_second(step: Callable[[], None], *, threads: int, seconds: float) -> float:
-    """How often a step is done in a second by so many threads together."""
-    counts = [0] * threads
-    stop_at = time.perf_counter() + seconds
+def throughputs(tables: list[Table], slices: int) -> dict[str, dict[str, float]]:
+    """Jobs a second by number of rows: submitted; and claimed, kept alive once and finished. Tables take turns."""
+    done: dict[str, dict[str, list[float]]] = {str(table.rows.count): {} for table in tables}
+    for _ in range(slices):
+        for table in tables:
+            for threads in (1, 4):
+                for name, step in (("submitted", table.submit), ("finished", table.work)):
+                    speeds = done[str(table.rows.count)].setdefault(f"{name}/s, {threads} thread(s)", [])
+                    speeds.append(per_second(step, threads=threads))
+    return {size: {name: statistics.median(speeds) for name, speeds in found.items()} for size, found in done.items()}
 
-    def repeat(index: int) -> None:
+
+def per_second(step: Callable[[], None], *, threads: int) -> float:
+    """How often so many threads together do a step in a second."""
+    stop_at = time.perf_counter() + 1.0
+
+    def repeat(_: int) -> int:
+        count = 0
         while time.perf_counter() < stop_at:
             step()
-            counts[index] += 1
+            count += 1
+        return count
 
-    workers = [threading.Thread(target=repeat, args=(index,)) for index in range(threads)]
     started = time.perf_counter()
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return sum(counts) / (time.perf_counter() - started)
-
-
-def throughput(table: Table, seconds: float) -> dict[str, float]:
-    """Jobs submitted, and jobs claimed, kept alive once and finished, a second."""
-
-    def work() -> None:
-        lease = table.claim()
-        table.keep(lease)
-        table.finish(lease)
-
-    figures_of: dict[str, float] = {}
-    for threads in (1, 4):
-        figures_of[f"submits/s, {threads} threads"] = per_second(table.submit, threads=threads, seconds=seconds)
-        figures_of[f"jobs finished/s, {threads} threads"] = per_second(work, threads=threads, seconds=seconds / 3)
-    return figures_of
+    with ThreadPoolExecutor(threads) as pool:
+        total = sum(pool.map(repeat, range(threads)))
+    return total / (time.perf_counter() - started)
 
 
 # --- databases --------------------------------------------------------------------------------------------------
@@ -230,7 +232,7 @@ def measure(kind: str, options: argparse.Namespace, folder: Path) -> dict[str, A
         tables = [stack.enter_context(table_of(create(count), count, folder)) for count in options.rows]
         return {
             "latency_ms": latencies(tables, options.rounds),
-            "throughput": {str(table.rows.count): throughput(table, options.seconds) for table in tables},
+            "throughput": throughputs(tables, options.slices),
         }
 
 
@@ -243,12 +245,12 @@ def report(results: dict[str, Any]) -> str:
     for kind, found in results["databases"].items():
         sizes = list(found["throughput"])
         lines += [f"## {kind}", "", "p50 / p95 in ms:", ""]
-        lines += [f"| | {' | '.join(f'{int(size):,} jobs' for size in sizes)} | p95, last to first |"]
+        lines += [f"| | {' | '.join(f'{int(size):,} jobs' for size in sizes)} | last to first, p50 / p95 |"]
         lines += ["|---" * (len(sizes) + 2) + "|"]
         for operation, by_size in found["latency_ms"].items():
             cells = [f"{by_size[size]['p50']:.1f} / {by_size[size]['p95']:.1f}" for size in sizes]
-            ratio = by_size[sizes[-1]]["p95"] / by_size[sizes[0]]["p95"]
-            lines.append(f"| {operation} | {' | '.join(cells)} | {ratio:.2f} |")
+            cells.append(" / ".join(f"{by_size[sizes[-1]][p] / by_size[sizes[0]][p]:.2f}" for p in ("p50", "p95")))
+            lines.append(f"| {operation} | {' | '.join(cells)} |")
         lines += ["", f"| | {' | '.join(f'{int(size):,} jobs' for size in sizes)} |", "|---" * (len(sizes) + 1) + "|"]
         for name in found["throughput"][sizes[0]]:
             cells = [f"{found['throughput'][size][name]:,.0f}" for size in sizes]
@@ -258,7 +260,7 @@ def report(results: dict[str, Any]) -> str:
 
 
 def machine() -> str:
-    """What the figures were taken on."""
+    """What the figures were taken on: call it before the work, whose own load would count."""
     load = os.getloadavg()[0]
     return (
         f"{os.cpu_count()} cores ({platform.machine()}), load {load:.1f} at the start, Python "
@@ -272,7 +274,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 100_000, 1_000_000])
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"], choices=["sqlite", "postgresql"])
     parser.add_argument("--rounds", type=int, default=200, help="times that each operation is done on each table")
-    parser.add_argument("--seconds", type=float, default=6.0, help="length of each measurement of throughput")
+    parser.add_argument("--slices", type=int, default=5, help="seconds that each throughput is measured for")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     results: dict[str, Any] = {"machine": machine(), "databases": {}}
