@@ -62,5 +62,7 @@ def _outcome(job: Job, settings: Settings) -> tuple[JobStatus, dict[str, object]
         return JobStatus.FAILED, {"error": failure.as_dict()}, f"{lost} No attempts are left."
     if job.status is JobStatus.PAUSING:
         return JobStatus.PAUSED, {}, f"{lost} Paused, as was asked for."
-    wait_ms = backoff_ms(job.attempt, settings)
-    return JobStatus.QUEUED, {"not_before": db_now() + wait_ms}, f"{lost} Trying again in {wait_ms / 1000:.1f} s."
+    # The silence has been a wait already.
+    wait_ms = max(0, backoff_ms(job.attempt, settings) - round(settings.lease_s * 1000))
+    again = f"Trying again in {wait_ms / 1000:.1f} s." if wait_ms else "Trying again."
+    return JobStatus.QUEUED, {"not_before": db_now() + wait_ms}, f"{lost} {again}"

@@ -95,7 +95,7 @@ class Stage(RuleBasedStateMachine):
             before, after = job.status, self.expected.reap(job)
             self.happened[f"reaped: {before} → {after}"] += 1
             if after is S.QUEUED:
-                self._back_off(job, attempt)
+                self._back_off(job, attempt, waited_ms=round(1000 * self.settings.lease_s))
         for kind in KINDS:
             self.reconciler._hint(kind)
 
@@ -163,14 +163,15 @@ class Stage(RuleBasedStateMachine):
             assert ended == [self.expected.succeed(job)]
             self.happened[f"{job.kind} published" if job.status is S.SUCCEEDED else "cancelled before the end"] += 1
 
-    def _back_off(self, job: ModelJob, attempt: int) -> None:
+    def _back_off(self, job: ModelJob, attempt: int, *, waited_ms: int = 0) -> None:
         """The wait is drawn at random: see that it is within its bounds, and take it over."""
         with reading(self.database) as session:
             not_before = session.scalars(select(Job.not_before).where(Job.id == self.ids[job.number])).one()
         assert not_before is not None
         job.not_before_ms = round(not_before.timestamp() * 1000)
         least, longest = self.expected.backoff_ms(attempt)
-        assert least <= job.not_before_ms - self.clock.now_ms <= longest
+        wait_ms = job.not_before_ms - self.clock.now_ms
+        assert max(0, least - waited_ms) <= wait_ms <= max(0, longest - waited_ms)
 
 
 def stored(lease: Lease, step: int, *, is_best: bool) -> StoredCheckpoint:

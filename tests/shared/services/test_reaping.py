@@ -33,7 +33,11 @@ def test_a_job_with_a_fresh_heartbeat_is_left_alone(database: SessionFactory, se
     assert jobs.status_of(database, lease.job_id) is JobStatus.RUNNING
 
 
-def test_a_silent_worker_s_job_is_queued_again_after_a_back_off(database: SessionFactory, settings: Settings) -> None:
+@pytest.mark.parametrize(("backoff_s", "least_s", "longest_s"), [(100, 48, 98), (2, 0, 0)])
+def test_a_silent_worker_s_job_is_queued_again_after_what_is_left_of_its_back_off(
+    database: SessionFactory, settings: Settings, backoff_s: float, least_s: float, longest_s: float
+) -> None:
+    settings = settings.model_copy(update={"lease_s": 2.0, "backoff_s": backoff_s, "backoff_max_s": 300.0})
     lease = jobs.running(database, settings)
     fall_silent(database, lease)
 
@@ -42,7 +46,7 @@ def test_a_silent_worker_s_job_is_queued_again_after_a_back_off(database: Sessio
     job = jobs.look(database, lease.job_id)
     assert (job.status, job.attempt, job.worker, job.hinted_at) == (JobStatus.QUEUED, 1, None, None)
     assert job.not_before is not None
-    assert job.not_before > job.updated_at
+    assert least_s - 0.1 <= (job.not_before - job.updated_at).total_seconds() <= longest_s + 0.1
     with transaction(database) as session:
         last = events.list_for_job(session, lease.job_id)[0][-1]
     assert (last.type, last.attempt, last.data["worker"]) == ("reaped", 1, "wrk_test")
