@@ -189,7 +189,7 @@ ACGAN = ModelType(
     check_sampling=check_sampling,
     needs_labels=True,
     demo={
-        "epochs": 5,
+        "epochs": 4,
         "examples_per_epoch": 14_400,
         "batch_size": 32,
         "width": 16,
