@@ -20,7 +20,7 @@ def conditional_response(job: Job, version: int, if_none_match: str | None) -> R
 
     version: of the row. The queue position is part of the tag: it changes when other jobs do.
     """
-    tag = f"{version}-{job.queue_position or 0}"
+    tag = f"{version}-{job.queue_position or 0}{'' if job.queue_position_is_exact else '+'}"
     if if_none_match is not None and parse_etags(if_none_match).contains_weak(tag):
         response = Response(status=304)
     else:

@@ -9,12 +9,13 @@ from api.schemas import resources
 from api.urls import url
 from shared.db import models as rows
 from shared.job_status import JobStatus, Priority
+from shared.services.job_queue import COUNTED_POSITIONS
 
 PRIORITIES = {priority.rank: priority for priority in Priority}
 
 
 def training_job(job: rows.TrainingJob, *, queue_position: int | None) -> shown.TrainingJob:
-    """A training job. queue_position: 1 is next; None unless queued."""
+    """A training job. queue_position: as `job_queue.queue_position` counts; None unless queued."""
     path = url(f"/v1/training-jobs/{job.id}")
     init_from = job.spec.get("init_from")
     return shown.TrainingJob(
@@ -74,7 +75,8 @@ def _common(job: rows.Job, queue_position: int | None) -> dict[str, Any]:
         "device": job.device,
         "attempt": job.attempt,
         "max_attempts": job.max_attempts,
-        "queue_position": queue_position,
+        "queue_position": None if queue_position is None else min(queue_position, COUNTED_POSITIONS),
+        "queue_position_is_exact": queue_position is None or queue_position <= COUNTED_POSITIONS,
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": finished,

@@ -10,7 +10,7 @@ from client.errors import ApiError
 from client.http import Client
 from client.output import print_json
 from client.schema import Artifact, Job
-from client.wording import progress_line, sample_title
+from client.wording import progress_line, queue_position, sample_title
 
 PLAIN_EVERY_S = 10.0
 
@@ -40,7 +40,7 @@ class PlainPresenter:
     def job(self, job: Job) -> None:
         """Print a line if there is news."""
         progress = job.get("progress")
-        news = (job["status"], job["attempt"], job["queue_position"], progress["epoch"] if progress else None)
+        news = (job["status"], job["attempt"], queue_position(job), progress["epoch"] if progress else None)
         line = f"{job['id']}  {progress_line(job)}"
         moved = line != self._line and time.monotonic() - self._shown_at >= PLAIN_EVERY_S
         if news == self._news and not moved:

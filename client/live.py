@@ -10,7 +10,7 @@ from rich.text import Text
 
 from client.images import half_blocks
 from client.schema import Artifact, Job
-from client.wording import duration, metrics_line, rate, sample_title
+from client.wording import duration, metrics_line, queue_position, rate, sample_title
 
 IMAGE_COLUMNS, IMAGE_ROWS = 64, 32
 TEXT_CHARACTERS = 600
@@ -33,7 +33,7 @@ def state_text(job: Job) -> str:
     """What stands behind the bar."""
     progress = job.get("progress")
     if job["status"] == "queued":
-        position = job["queue_position"]
+        position = queue_position(job)
         retried = f", attempt {job['attempt'] + 1} of {job['max_attempts']}" if job["attempt"] else ""
         return f"queued{f' at position {position}' if position else ''}{retried}"
     if job["is_terminal"]:

@@ -51,6 +51,7 @@ class Job(TypedDict):
     attempt: int
     max_attempts: int
     queue_position: int | None
+    queue_position_is_exact: NotRequired[bool]  # False: further back than the position; a server of before has none
     created_at: str
     started_at: str | None
     finished_at: str | None

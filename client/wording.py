@@ -55,11 +55,19 @@ def metrics_line(metrics: Figures | None) -> str:
     return "  ".join(f"{name} {figure(given[name])}" for name in shown)
 
 
+def queue_position(job: Job) -> str:
+    """`2`; `over 1,000` where the service counts no further; empty where the job has no position."""
+    position = job["queue_position"]
+    if not position:
+        return ""
+    return f"{position:,}" if job.get("queue_position_is_exact", True) else f"over {position:,}"
+
+
 def progress_line(job: Job) -> str:
     """A job on one line, for pipes and logs."""
     parts = [job["status"]]
     if job["status"] == "queued":
-        position = job["queue_position"]
+        position = queue_position(job)
         parts.append(f"position {position}" if position else "waiting for a worker")
     progress = job.get("progress")
     if progress and progress["steps"]:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Answer, Figures, JsonObject, Sha256, Time, Url
 from shared.job_status import ErrorCode, JobStatus, Priority
+from shared.services.job_queue import COUNTED_POSITIONS
 
 
 class Progress(Answer):
@@ -57,7 +58,10 @@ class Job(Answer):
     device: str | None
     attempt: int = Field(description="Attempts started so far, since the last retry you asked for.")
     max_attempts: int
-    queue_position: int | None = Field(description="1 is next; null unless queued.")
+    queue_position: int | None = Field(description=f"1 is next; counted to {COUNTED_POSITIONS:,}. Null unless queued.")
+    queue_position_is_exact: bool = Field(
+        description="False: the job is further back than `queue_position`, which is as far as positions are counted."
+    )
     created_at: Time
     started_at: Time | None
     finished_at: Time | None

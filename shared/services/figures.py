@@ -1,10 +1,8 @@
 """Figures about all jobs, for whoever watches the service."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
-from itertools import groupby
+from collections.abc import Sequence
 
-from sqlalchemy import func, not_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
@@ -26,50 +24,35 @@ def oldest_queued_s(session: Session) -> dict[str, float]:
     return {kind: max(0.0, (now - since).total_seconds()) for kind, since, now in rows}
 
 
-def queue_positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
-    """Position of each waiting job among `jobs`, all of one kind, by id: 1 is next.
+def queue_positions(
+    session: Session, jobs: Sequence[Job], *, counted: int = job_queue.COUNTED_POSITIONS
+) -> dict[str, int]:
+    """Position of each waiting job among `jobs`, all of one kind, by id, as `job_queue.queue_position` gives it.
 
-    Jobs of a page lie close together in the queue, so for each priority one count leads up to the first of them and
-    one short walk to the last: what is read is the queue's index, once.
+    Jobs of a page are mostly far back together, which one look at the last position that is counted tells; where some
+    are before that, one walk along the front of the queue numbers them.
     """
-    waiting = sorted((job for job in jobs if job.status is JobStatus.QUEUED), key=_place)
-    positions: dict[str, int] = {}
-    first: Job | None = None
-    before = 0
-    for _, group in groupby(waiting, key=lambda job: job.priority):
-        members = list(group)
-        before += _count_due(session, first, members[0])
-        first = members[0]
-        positions |= {job_id: before + number for job_id, number in _numbers(session, members)}
-    # Those that wait for their back-off to pass are not in the queue yet; they would come where they are sorted in.
-    for job in waiting:
-        if job.id not in positions and (position := job_queue.queue_position(session, job)):
+    waiting = [job for job in jobs if job.status is JobStatus.QUEUED]
+    if not waiting:
+        return {}
+    last = session.execute(job_queue.front(waiting[0].kind, 1).offset(counted - 1)).one_or_none()
+    # Of the same millisecond as the last: its id decides, in the database's order.
+    far = [job for job in waiting if last is not None and (job.priority, job.created_at) > (last[0], last[1])]
+    positions = {job.id: counted + 1 for job in far}
+    near = [job for job in waiting if job.id not in positions]
+    if near:
+        positions |= _numbers(session, near, counted)
+    # What waits for its back-off to pass is not in the queue yet; it would come where it is sorted in.
+    for job in near:
+        if job.id not in positions and (position := job_queue.queue_position(session, job, counted=counted)):
             positions[job.id] = position
     return positions
 
 
-def _place(job: Job) -> tuple[int, datetime, str]:
-    return job.priority, job.created_at, job.id
-
-
-def _count_due(session: Session, first: Job | None, end: Job) -> int:
-    """How many due jobs come before `end`, those before `first` left out."""
-    count = select(func.count()).select_from(Job).where(Job.kind == end.kind, job_queue.is_due())
-    if first is not None:
-        count = count.where(not_(job_queue.is_ahead_of(first)))
-    return session.execute(count.where(job_queue.is_ahead_of(end))).scalar_one()
-
-
-def _numbers(session: Session, members: Sequence[Job]) -> Iterable[tuple[str, int]]:
-    """Numbers, from 1, of the due ones among jobs of one priority, counted from the first of them."""
-    first, last = members[0], members[-1]
-    number = func.row_number().over(order_by=(Job.created_at, Job.id)).label("number")
-    walk = (
-        select(Job.id, number)
-        .where(Job.kind == first.kind, job_queue.is_due(), Job.priority == first.priority)
-        .where(Job.created_at.between(first.created_at, last.created_at))
-        .where(not_(job_queue.is_ahead_of(first)))
-        .subquery()
-    )
-    found = session.execute(select(walk.c.id, walk.c.number).where(walk.c.id.in_([job.id for job in members])))
-    return [(row.id, row.number) for row in found]
+def _numbers(session: Session, jobs: Sequence[Job], counted: int) -> dict[str, int]:
+    """Position of each job that is among the first `counted` of its queue."""
+    front = job_queue.front(jobs[0].kind, counted)
+    number = func.row_number().over(order_by=job_queue.PLACE).label("number")
+    walk = front.with_only_columns(Job.id, number).subquery()
+    found = session.execute(select(walk.c.id, walk.c.number).where(walk.c.id.in_([job.id for job in jobs])))
+    return {row.id: row.number for row in found}

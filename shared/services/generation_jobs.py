@@ -59,11 +59,8 @@ def list_page(
 ) -> tuple[list[GenerationJob], bool]:
     """Generation jobs, newest first, and whether there are more. Raises SpecError for a bad page."""
     query = select(GenerationJob)
-    if status is not None:
-        query = query.where(GenerationJob.status == status)
-    if model_type is not None:
-        query = query.where(GenerationJob.model_type == model_type)
-    return newest_first(session, query, GenerationJob.id, prefix="gen", limit=limit, after=after)
+    filters = {GenerationJob.status: status, GenerationJob.model_type: model_type}
+    return newest_first(session, query, GenerationJob.id, prefix="gen", limit=limit, after=after, filters=filters)
 
 
 def cancel(session: Session, job_id: str) -> GenerationJob:

@@ -6,6 +6,7 @@ renews the lease and proves it, or raises LeaseLost. What follows in the transac
 
 import random
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, tuple_, update
@@ -18,6 +19,9 @@ from shared.errors import JobFailure, LeaseLost
 from shared.job_status import HELD, JobStatus
 from shared.services import events
 from shared.settings import Settings
+
+PLACE = (Job.priority, Job.created_at, Job.id)  # the order in which workers take jobs, and that of ix_jobs_queue
+COUNTED_POSITIONS = 1_000  # in the queue; beyond, what a user wants to know is that it will be long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +72,7 @@ def _first_due(kind: str) -> Select[str, int]:
     return (
         select(Job.id, Job.lease_token)
         .where(Job.kind == kind, is_due())
-        .order_by(Job.priority, Job.created_at, Job.id)
+        .order_by(*PLACE)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
@@ -233,15 +237,24 @@ def backoff_ms(attempt: int, settings: Settings) -> int:
 # --- looking ----------------------------------------------------------------------------------------------------
 
 
-def queue_position(session: Session, job: Job) -> int | None:
-    """1 for the job that the next free worker takes; None where the job is not waiting for one."""
+def queue_position(session: Session, job: Job, *, counted: int = COUNTED_POSITIONS) -> int | None:
+    """1 for the job that the next free worker takes; None where the job is not waiting for one.
+
+    Positions are counted to `counted`: whatever is further back has `counted + 1`, so that no answer is slower than
+    that many steps along an index.
+    """
     if job.status is not JobStatus.QUEUED:
         return None
-    count = select(func.count()).select_from(Job).where(Job.kind == job.kind, is_due(), is_ahead_of(job))
-    return session.execute(count).scalar_one() + 1
+    ahead = front(job.kind, counted).where(is_ahead_of(job)).subquery()
+    return session.execute(select(func.count()).select_from(ahead)).scalar_one() + 1
+
+
+def front(kind: str, limit: int) -> Select[int, datetime, str]:
+    """The places of the first due jobs of a kind, in the order in which workers take them."""
+    return select(*PLACE).where(Job.kind == kind, is_due()).order_by(*PLACE).limit(limit)
 
 
 def is_ahead_of(job: Job) -> ColumnElement[bool]:
     """Condition: a worker takes it before this job."""
     place = tuple_(job.priority, literal(job.created_at, Timestamp()), job.id)
-    return tuple_(Job.priority, Job.created_at, Job.id) < place
+    return tuple_(*PLACE) < place

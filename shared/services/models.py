@@ -39,9 +39,8 @@ def list_page(
 ) -> tuple[list[Model], bool]:
     """Published models, newest first, and whether there are more. Raises SpecError for a bad page."""
     query = select(Model).options(joinedload(Model.checkpoint))
-    if model_type is not None:
-        query = query.where(Model.model_type == model_type)
-    return newest_first(session, query, Model.id, prefix="mdl", limit=limit, after=after)
+    filters = {Model.model_type: model_type}
+    return newest_first(session, query, Model.id, prefix="mdl", limit=limit, after=after, filters=filters)
 
 
 def resolve(session: Session, reference: str, *, pointer: str = "/model") -> Source:

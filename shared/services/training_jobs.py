@@ -62,11 +62,8 @@ def list_page(
 ) -> tuple[list[TrainingJob], bool]:
     """Training jobs, newest first, and whether there are more. Raises SpecError for a bad page."""
     query = select(TrainingJob).options(_with_model())
-    if status is not None:
-        query = query.where(TrainingJob.status == status)
-    if model_type is not None:
-        query = query.where(TrainingJob.model_type == model_type)
-    return newest_first(session, query, TrainingJob.id, prefix="trn", limit=limit, after=after)
+    filters = {TrainingJob.status: status, TrainingJob.model_type: model_type}
+    return newest_first(session, query, TrainingJob.id, prefix="trn", limit=limit, after=after, filters=filters)
 
 
 def cancel(session: Session, job_id: str) -> TrainingJob:

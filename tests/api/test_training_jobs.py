@@ -1,6 +1,7 @@
 import pytest
 from flask.testing import FlaskClient
 
+from api import serializers
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory, transaction
 from shared.errors import JobFailure
@@ -141,6 +142,25 @@ def test_etag_changes_when_only_the_queue_position_does(client: FlaskClient, wor
 
     assert response.status_code == 200
     assert response.get_json()["queue_position"] == 1
+
+
+def test_job_behind_the_last_position_that_is_counted_says_so_and_has_a_tag_of_its_own(
+    client: FlaskClient, worker: WorkerHands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serializers, "COUNTED_POSITIONS", 2)
+    ids = [submit(client)["id"] for _ in range(3)]
+    waiting = f"/v1/training-jobs/{ids[2]}"
+
+    far = client.get(waiting)
+    listed = {job["id"]: job for job in client.get("/v1/training-jobs").get_json()["data"]}
+    worker.claim("training")
+    near = client.get(waiting, headers={"If-None-Match": far.headers["ETag"]})
+
+    assert (far.get_json()["queue_position"], far.get_json()["queue_position_is_exact"]) == (2, False)
+    assert listed[ids[2]]["queue_position_is_exact"] is False
+    assert listed[ids[1]]["queue_position_is_exact"] is True
+    assert near.status_code == 200
+    assert (near.get_json()["queue_position"], near.get_json()["queue_position_is_exact"]) == (2, True)
 
 
 def test_succeeded_job_names_its_model(client: FlaskClient, worker: WorkerHands) -> None:

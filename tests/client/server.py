@@ -95,6 +95,7 @@ def training_job(**changes: Any) -> dict[str, Any]:
         "attempt": 1,
         "max_attempts": 3,
         "queue_position": None,
+        "queue_position_is_exact": True,
         "progress": {
             "epoch": 3,
             "epochs": 10,

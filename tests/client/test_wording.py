@@ -3,6 +3,7 @@ from typing import Any, cast
 
 import pytest
 
+from client.live import state_text
 from client.schema import Artifact, Job
 from client.wording import ago, duration, metrics_line, outcome, progress_line, sample_title
 from tests.client.server import training_job
@@ -33,6 +34,18 @@ def test_running_job_tells_epoch_loss_speed_and_time_left() -> None:
 
 def test_queued_job_tells_its_position() -> None:
     assert progress_line(job(status="queued", queue_position=2, progress=None)) == "queued  position 2"
+
+
+def test_queued_job_tells_that_it_is_further_back_than_is_counted() -> None:
+    far = job(status="queued", queue_position=1_000, queue_position_is_exact=False, progress=None)
+    assert progress_line(far) == "queued  position over 1,000"
+    assert state_text({**far, "attempt": 0}) == "queued at position over 1,000"
+
+
+def test_position_of_a_server_that_counts_them_all_is_taken_as_it_is() -> None:
+    old = job(status="queued", queue_position=1_200, progress=None)
+    del old["queue_position_is_exact"]
+    assert progress_line(old) == "queued  position 1,200"
 
 
 def test_two_losses_of_an_adversarial_model_stand_for_their_sum() -> None:

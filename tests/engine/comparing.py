@@ -11,6 +11,8 @@ from shared.services import figures, job_queue
 from tests.engine.model import ENDED, ModelJob
 from tests.engine.model import Model as Expectation
 
+COUNTED = 2  # positions, beside all of them: queues are short here
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sight:
@@ -57,7 +59,9 @@ def compare(session: Session, expected: Expectation, ids: list[str], witness: Wi
         row = rows[ids[number]]
         witness.look(row, events[row.id])
         assert _seen(row) == _meant(job)
-        assert job_queue.queue_position(session, row) == expected.position(job, now_ms)
+        place = expected.position(job, now_ms)
+        assert job_queue.queue_position(session, row) == place
+        assert job_queue.queue_position(session, row, counted=COUNTED) == _counted(place)
     for kind in ("training", "generation"):
         of_kind = [row for row in rows.values() if row.kind == kind]
         positions = {
@@ -66,7 +70,13 @@ def compare(session: Session, expected: Expectation, ids: list[str], witness: Wi
             if job.kind == kind and (place := expected.position(job, now_ms)) is not None
         }
         assert figures.queue_positions(session, of_kind) == positions
+        few = {job_id: _counted(place) for job_id, place in positions.items()}
+        assert figures.queue_positions(session, of_kind, counted=COUNTED) == few
     _compare_records(session, expected, ids)
+
+
+def _counted(place: int | None) -> int | None:
+    return None if place is None else min(place, COUNTED + 1)
 
 
 def _compare_records(session: Session, expected: Expectation, ids: list[str]) -> None:

@@ -1,0 +1,119 @@
+"""Positions in the queue, of one job and of a whole page: counted up to a limit, whatever lies behind it."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, event, select, text
+
+from shared.db.clock import db_now
+from shared.db.models import Job
+from shared.db.session import SessionFactory, reading
+from shared.services import figures, job_queue
+from shared.settings import Settings
+from tests import jobs
+
+COUNTED = 3
+
+
+def positions(database: SessionFactory, ids: list[str], counted: int = COUNTED) -> list[int | None]:
+    """Positions of these jobs, which are the same whether asked for one by one or as a page."""
+    with reading(database) as session:
+        rows = [session.get_one(Job, job_id) for job_id in ids]
+        page = figures.queue_positions(session, rows, counted=counted)
+        single = [job_queue.queue_position(session, row, counted=counted) for row in rows]
+    assert [page.get(job_id) for job_id in ids] == single
+    return single
+
+
+def test_positions_are_counted_to_the_limit_and_no_further(database: SessionFactory, settings: Settings) -> None:
+    ids = [jobs.submitted(database, settings) for _ in range(6)]
+    assert positions(database, ids) == [1, 2, 3, 4, 4, 4]
+    assert positions(database, ids, counted=1_000) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_page_that_lies_behind_the_limit_or_before_it_is_numbered_alike(
+    database: SessionFactory, settings: Settings
+) -> None:
+    ids = [jobs.submitted(database, settings) for _ in range(6)]
+    assert positions(database, ids[3:]) == [4, 4, 4]
+    assert positions(database, ids[:2]) == [1, 2]
+
+
+def test_priority_decides_who_is_within_the_limit(database: SessionFactory, settings: Settings) -> None:
+    wanted = ["low", "normal", "normal", "normal", "high", "low"]
+    ids = [jobs.submitted(database, settings, priority=priority) for priority in wanted]
+    assert positions(database, ids) == [4, 2, 3, 4, 1, 4]
+
+
+@pytest.mark.parametrize(("place", "expected"), [(0, [1, 1, 2, 3, 4]), (4, [1, 2, 3, 4, 4])])
+def test_a_job_in_its_back_off_stands_where_it_will_come_in(
+    database: SessionFactory, settings: Settings, place: int, expected: list[int]
+) -> None:
+    ids = [jobs.submitted(database, settings) for _ in range(5)]
+    later = jobs.look(database, ids[place]).created_at + timedelta(hours=1)
+    jobs.set_values(database, ids[place], not_before=later)
+    assert positions(database, ids) == expected
+
+
+def test_jobs_of_the_same_millisecond_at_the_limit_are_told_apart_by_id(
+    database: SessionFactory, settings: Settings
+) -> None:
+    ids = sorted(jobs.submitted(database, settings) for _ in range(5))
+    with reading(database) as session:
+        moment = session.execute(select(db_now())).scalar_one()
+    for job_id in ids:
+        jobs.set_values(database, job_id, created_at=moment)
+    assert positions(database, ids) == [1, 2, 3, 4, 4]
+
+
+def test_a_job_that_a_worker_has_takes_no_place(database: SessionFactory, settings: Settings) -> None:
+    running = jobs.running(database, settings).job_id
+    ids = [jobs.submitted(database, settings) for _ in range(2)]
+    assert positions(database, [running, *ids]) == [None, 1, 2]
+
+
+def test_positions_are_read_off_the_index_of_the_queue(
+    database: SessionFactory, engine: Engine, settings: Settings
+) -> None:
+    """No sort, no table: what is read of a queue of 3,000 is the first part of its index, in order."""
+    first = jobs.submitted(database, settings)
+    _copy(engine, first, 3_000)
+    statements: list[tuple[str, object]] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _note(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    with reading(database) as session:
+        newest = session.scalars(select(Job).order_by(Job.id.desc()).limit(20)).all()
+        oldest = session.scalars(select(Job).order_by(Job.id).limit(20)).all()
+        statements.clear()
+        assert set(figures.queue_positions(session, newest).values()) == {1_001}
+        assert sorted(figures.queue_positions(session, oldest).values()) == list(range(1, 21))
+        assert job_queue.queue_position(session, newest[0]) == 1_001
+        asked = list(statements)
+        explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
+        for statement, parameters in asked:
+            plan = [str(row[-1]) for row in session.connection().exec_driver_sql(explain + statement, parameters)]  # type: ignore[arg-type]
+            told = "\n".join(plan)
+            assert "ix_jobs_queue" in told, told
+            assert "Sort" not in told, told
+            assert "TEMP B-TREE" not in told, told
+    assert len(asked) == 4
+
+
+def _copy(engine: Engine, job_id: str, count: int) -> None:
+    """Put copies of a queued job behind it, each a millisecond after the one before."""
+    columns = [column.name for column in Job.__table__.columns if column.name not in {"id", "created_at"}]
+    names = ", ".join(f'"{name}"' for name in columns)
+    digits = "printf('%026d', n)" if engine.dialect.name == "sqlite" else "lpad(CAST(n AS text), 26, '0')"
+    statement = (
+        "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count) "
+        f"INSERT INTO jobs (id, created_at, {names}) SELECT 'trn_z' || {digits}, created_at + n, {names} "
+        "FROM jobs, numbers WHERE id = :id"
+    )
+    with engine.begin() as connection:
+        connection.execute(text(statement), {"count": count, "id": job_id})
+    if engine.dialect.name == "postgresql":  # as its autovacuum does: until then it goes by a guess of the rows
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE jobs"))
