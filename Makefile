@@ -12,9 +12,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup$(if $(TORCH),-$(TORCH))
 UV = $(BIN)/uv
+# What `make bench` compares with. KERAS=0 leaves it out.
+KERAS ?= 1
+KERAS_VENV := .venv-keras
+KERAS_STAMP := $(KERAS_VENV)/.setup
 LOCKS := requirements/uv.txt $(if $(TORCH),requirements/no-torch.txt requirements/torch.in,requirements/all.txt)
 
-.PHONY: help setup demo up test test-unit test-acceptance test-fast chaos engine-soak bench-engine lint format compose-test lock clean
+.PHONY: help setup demo up test test-unit test-acceptance test-fast chaos engine-soak bench gpu-check bench-engine lint format compose-test lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,13 +60,28 @@ test-acceptance: setup
 CHAOS_AT_ONCE ?= 3
 chaos: setup ## Every fault of docs/chaos.md, MIMEO_CHAOS_RUNS (20) times, with outages as long as in life
 	MIMEO_CHAOS_RUNS=$${MIMEO_CHAOS_RUNS:-20} MIMEO_CHAOS_LONG=$${MIMEO_CHAOS_LONG:-1} OMP_NUM_THREADS=1 \
-		$(BIN)/python -m pytest -n $(CHAOS_AT_ONCE) --dist worksteal tests/chaos
+		$(BIN)/python -m pytest -v -n $(CHAOS_AT_ONCE) --dist load --maxschedchunk 1 tests/chaos
 
 test-fast: setup ## The tests that take seconds, in parallel
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --ignore=tests/acceptance --ignore=tests/chaos -m "not slow"
 
 engine-soak: setup ## The job core against its model, at length (SEED=N to replay)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -s --timeout=0 tests/engine/test_job_machine.py --hypothesis-profile=engine-soak$(if $(SEED), --hypothesis-seed=$(SEED))
+
+bench: setup ## Steps and samples beside plain PyTorch and Keras, in turn (6 minutes; KERAS=0 without Keras)
+ifeq ($(KERAS),1)
+	@$(MAKE) --no-print-directory $(KERAS_STAMP) || { rm -rf $(KERAS_VENV); echo "mimeo: Keras could not be installed; its rows will say so" >&2; }
+endif
+	$(BIN)/python -m benchmarks.speed $(if $(filter 1,$(KERAS)),--keras $(KERAS_VENV)/bin/python)
+
+$(KERAS_STAMP): requirements/bench-keras.txt
+	@rm -rf $(KERAS_VENV)
+	@$(UV) venv --quiet --python $(BIN)/python $(KERAS_VENV)
+	$(UV) pip install --quiet --python $(KERAS_VENV)/bin/python --require-hashes -r requirements/bench-keras.txt
+	@touch $@
+
+gpu-check: setup ## Whether a GPU computes what the processor does, and how fast
+	$(BIN)/python -m benchmarks.gpu_check
 
 bench-engine: setup ## The engine alone, with up to a million jobs, on both databases (5 minutes)
 	$(BIN)/python -m benchmarks.engine
@@ -86,6 +105,7 @@ RUNTIME := requirements/shared.in requirements/api.in requirements/torch.in requ
 lock: setup ## Pin requirements/*.in anew (LOCKFLAGS=--upgrade for the newest)
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	$(COMPILE) $(RUNTIME) requirements/dev.in -o requirements/all.txt
+	$(COMPILE) requirements/bench-keras.in -o requirements/bench-keras.txt
 	$(COMPILE) requirements/shared.in requirements/api.in -c requirements/all.txt -o requirements/api.txt
 	$(COMPILE) requirements/shared.in requirements/torch.in requirements/worker.in -c requirements/all.txt -o requirements/worker.txt
 	without=$$(sed -nE 's/^((nvidia-|cuda-)[a-z0-9-]*|triton|torch|torchvision)(\[[^]]*\])?==.*/--no-emit-package \1/p' requirements/all.txt | sort -u); \
@@ -93,6 +113,6 @@ lock: setup ## Pin requirements/*.in anew (LOCKFLAGS=--upgrade for the newest)
 	$(COMPILE) requirements/shared.in requirements/torch.in requirements/worker.in -c requirements/all.txt $$without -o requirements/worker-no-torch.txt
 	! grep -lE '^--|https?://' requirements/*.txt
 
-clean: ## What tests and builds left; .venv and .mimeo stay
+clean: ## What tests and builds left; environments and .mimeo stay
 	rm -rf build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov demo
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './$(KERAS_VENV)/*' -prune -exec rm -rf {} +
