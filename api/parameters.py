@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -172,6 +172,12 @@ class ArtifactsQuery(Query):
 
     limit: int = Field(100, ge=1, le=1000, description="Items in the page.")
     after: Annotated[str, _documented(ARTIFACT)] | Absent = Field(None, description=AFTER)
+
+
+class FilesQuery(ArtifactsQuery):
+    """Which files of a job."""
+
+    kind: Literal["sample", "output", "tensorboard"] | Absent = Field(None, description="Only files of this kind.")
 
 
 class EventsQuery(Query):

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from api.schemas import jobs as shown
 from api.schemas import resources
 from api.urls import url
@@ -108,13 +110,16 @@ def _estimated_finish(job: rows.TrainingJob) -> datetime | None:
     return job.updated_at + timedelta(seconds=eta_s)
 
 
+_ARTIFACT_KIND: TypeAdapter[shown.ArtifactKind] = TypeAdapter(shown.ArtifactKind)
+
+
 def artifact(row: rows.Artifact) -> shown.Artifact:
     """A file."""
     path = url(f"/v1/artifacts/{row.id}")
     return shown.Artifact(
         id=row.id,
         job=row.job_id,
-        kind="output" if row.kind == "output" else "sample",
+        kind=_ARTIFACT_KIND.validate_python(row.kind),
         name=row.name,
         media_type=row.media_type,
         size=row.size,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from client.commands import catalogue, generation, jobs, training
+from client.commands.board import board
 from client.errors import ApiError, ClientError
 from client.output import remark
 
@@ -46,6 +47,7 @@ app.command()(jobs.pause)
 app.command()(jobs.resume)
 app.command()(jobs.retry)
 app.command()(jobs.delete)
+app.command("tensorboard")(board)
 app.command()(generation.generate)
 app.command()(catalogue.models)
 app.add_typer(catalogue.datasets_app, name="datasets")

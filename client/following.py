@@ -9,7 +9,7 @@ from rich.console import Console
 from client.errors import ApiError
 from client.http import Client
 from client.output import print_json
-from client.schema import Artifact, Job
+from client.schema import Artifact, Event, Job
 from client.wording import progress_line, queue_position, sample_title
 
 PLAIN_EVERY_S = 10.0
@@ -23,6 +23,9 @@ class Presenter(Protocol):
 
     def sample(self, sample: Artifact, content: bytes, path: Path) -> None:
         """A sample was fetched and saved at `path`."""
+
+    def alarm(self, alarm: Event) -> None:
+        """The training looks wrong; the message says what to change."""
 
     def close(self) -> None:
         """Nothing more will come."""
@@ -52,6 +55,10 @@ class PlainPresenter:
         """Print where the sample is."""
         self._print(f"sample  {sample_title(sample)}  {path}")
 
+    def alarm(self, alarm: Event) -> None:
+        """Print what is wrong."""
+        self._print(f"warning  {alarm['type']}  {alarm['message']}")
+
     def close(self) -> None:
         """Every line is out already."""
 
@@ -60,7 +67,7 @@ class PlainPresenter:
 
 
 class JsonPresenter:
-    """JSON lines: `{"type": "job", "job": …}` at each change, `{"type": "sample", "sample": …, "path": …}`."""
+    """JSON lines: `{"type": "job", "job": …}` at each change; `sample` with its path, and `alarm`, likewise."""
 
     def job(self, job: Job) -> None:
         """Print the whole job."""
@@ -69,6 +76,10 @@ class JsonPresenter:
     def sample(self, sample: Artifact, content: bytes, path: Path) -> None:  # noqa: ARG002  the path leads to it
         """Print the artifact and its path."""
         print_json({"type": "sample", "sample": sample, "path": str(path)})
+
+    def alarm(self, alarm: Event) -> None:
+        """Print the event."""
+        print_json({"type": "alarm", "alarm": alarm})
 
     def close(self) -> None:
         """Every line is out already."""
@@ -84,6 +95,7 @@ class Follower:
         self._folder = folder
         self._seen: set[str] = set()
         self._newest: str | None = None
+        self._last_event: int | None = None
 
     def run(self) -> Job:
         """Follow until the job is terminal and return it. Raises what the client raises."""
@@ -93,10 +105,18 @@ class Follower:
                 last = job
                 self._fetch_samples(all_of_them=job["is_terminal"])
                 self._presenter.job(job)
+                self._fetch_alarms()
         finally:
             self._presenter.close()
         assert last is not None, "a watched job is shown at least once"
         return last
+
+    def _fetch_alarms(self) -> None:
+        """Show what health checks have found since the last look: events with a hint."""
+        for event in self._client.events(self._job_id, after=self._last_event):
+            self._last_event = event["id"]
+            if event["data"].get("hint"):
+                self._presenter.alarm(event)
 
     def _fetch_samples(self, *, all_of_them: bool) -> None:
         """Save and show the samples that are new.

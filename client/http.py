@@ -131,9 +131,9 @@ class Client(Transport):
         body = self.get(f"{job_path(job_id)}/metrics", name=name, max_points=max_points)
         return cast("list[MetricSeries]", body["data"])
 
-    def events(self, job_id: str) -> list[Event]:
-        """The history of a job, oldest first."""
-        return cast("list[Event]", self._all(f"{job_path(job_id)}/events"))
+    def events(self, job_id: str, *, after: int | None = None) -> list[Event]:
+        """The history of a job, oldest first; only what came after the event `after`."""
+        return cast("list[Event]", self._all(f"{job_path(job_id)}/events", after=after))
 
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
         """The checkpoints that are kept, newest first."""
@@ -143,9 +143,9 @@ class Client(Transport):
         """The samples written while training, oldest first; only those after the id `after`."""
         return cast("list[Artifact]", self._all(f"{job_path(job_id)}/samples", after=after))
 
-    def artifacts(self, job_id: str) -> list[Artifact]:
-        """Every file of a training job, oldest first."""
-        return cast("list[Artifact]", self._all(f"{job_path(job_id)}/artifacts"))
+    def artifacts(self, job_id: str, *, kind: str | None = None) -> list[Artifact]:
+        """The files of a training job, oldest first; with `kind` only its `sample`s or its `tensorboard` files."""
+        return cast("list[Artifact]", self._all(f"{job_path(job_id)}/artifacts", kind=kind))
 
     # Generation ------------------------------------------------------------------------------------------------------
 
@@ -253,11 +253,11 @@ class Client(Transport):
         """The server's OpenAPI document."""
         return cast("JsonObject", self.get("/openapi/openapi.json"))
 
-    def _all(self, path: str, *, after: str | int | None = None) -> list[JsonObject]:
+    def _all(self, path: str, *, after: str | int | None = None, **filters: str | None) -> list[JsonObject]:
         """Every item of a list from `after` on, page after page."""
         items: list[JsonObject] = []
         while True:
-            page = self.get(path, limit=PAGE, after=after)
+            page = self.get(path, limit=PAGE, after=after, **filters)
             items += page["data"]
             if not page["has_more"]:
                 return items

@@ -9,7 +9,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from client.images import half_blocks
-from client.schema import Artifact, Job
+from client.schema import Artifact, Event, Job
 from client.wording import duration, metrics_line, queue_position, rate, sample_title
 
 IMAGE_COLUMNS, IMAGE_ROWS = 64, 32
@@ -92,6 +92,10 @@ class LivePresenter:
         console = self._progress.console
         console.print(Rule(f"{sample_title(sample)} · {path}", align="left", style="dim"))
         show_content(console, content, sample["media_type"])
+
+    def alarm(self, alarm: Event) -> None:
+        """Print what is wrong above the bar."""
+        self._progress.console.print(Text(f"{alarm['type']}: {alarm['message']}", style="yellow"))
 
     def close(self) -> None:
         """Leave the bar as it stands."""

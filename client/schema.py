@@ -74,7 +74,7 @@ class Job(TypedDict):
 
 
 class Artifact(TypedDict):
-    """A file that can be fetched. kind: `sample` or `output`."""
+    """A file that can be fetched. kind: `sample`, `tensorboard` or `output`."""
 
     id: str
     job: str

@@ -80,13 +80,28 @@ class SampleWritten(_Event):
     meta: dict[str, Any] = {}
 
 
+class EventFileWritten(_Event):
+    """A file for TensorBoard is complete and never touched again. `path` is relative to RUN_DIR.
+
+    With the files reported before, it holds every point, sample and alarm up to `step`.
+    """
+
+    type: Literal["event_file"] = "event_file"
+    step: int
+    path: str
+
+
 class Health(_Event):
-    """Something a user should know: a resume, a fallback to an older checkpoint, collapse, a suggestion."""
+    """Something a user should know: a resume, a fallback to an older checkpoint, collapse, a suggestion.
+
+    step: of an alarm about the training. A run raises an alarm once at a step, however often it does the step again.
+    """
 
     type: Literal["health"] = "health"
     code: str
     message: str
     hint: str | None = None
+    step: int | None = None
     data: dict[str, Any] = {}
 
 
@@ -118,7 +133,16 @@ class Failed(_Event):
 
 
 Event = Annotated[
-    Started | Progress | Metrics | CheckpointWritten | SampleWritten | Health | Finished | Stopped | Failed,
+    Started
+    | Progress
+    | Metrics
+    | CheckpointWritten
+    | SampleWritten
+    | EventFileWritten
+    | Health
+    | Finished
+    | Stopped
+    | Failed,
     Field(discriminator="type"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

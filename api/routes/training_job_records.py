@@ -5,7 +5,7 @@ from flask_openapi.blueprint import APIBlueprint
 
 from api import serializers
 from api.documents import answers
-from api.parameters import ArtifactsQuery, EventsQuery, MetricsQuery, TrainingJobPath
+from api.parameters import ArtifactsQuery, EventsQuery, FilesQuery, MetricsQuery, TrainingJobPath
 from api.responses import json_response, page_response
 from api.runtime import runtime
 from api.schemas.jobs import MetricPoint, MetricSeries, MetricsOfJob
@@ -59,9 +59,9 @@ def list_training_job_samples(path: TrainingJobPath, query: ArtifactsQuery) -> R
 
 
 @routes.get("/artifacts", responses=answers({200: ArtifactPage}, 404, 422, headers=("Link",)))
-def list_training_job_artifacts(path: TrainingJobPath, query: ArtifactsQuery) -> Response:
-    """Every file of a training job, oldest first."""
-    return _artifact_page(path.id, query, kind=None)
+def list_training_job_artifacts(path: TrainingJobPath, query: FilesQuery) -> Response:
+    """Files of a training job, oldest first."""
+    return _artifact_page(path.id, query, kind=query.kind)
 
 
 def _artifact_page(job_id: str, query: ArtifactsQuery, *, kind: str | None) -> Response:

@@ -85,6 +85,9 @@ class TrainingJob(Job):
     urls: TrainingJobUrls
 
 
+ArtifactKind = Literal["sample", "output", "tensorboard"]
+
+
 class ArtifactUrls(Answer):
     """Where to go from an artifact."""
 
@@ -94,12 +97,14 @@ class ArtifactUrls(Answer):
 
 
 class Artifact(Answer):
-    """A file you can fetch: a sample written while training, or the output of a generation."""
+    """A file you can fetch: a sample or an event file written while training, or the output of a generation."""
 
     id: str
     object: Literal["artifact"] = "artifact"
     job: str
-    kind: Literal["sample", "output"]
+    kind: ArtifactKind = Field(
+        description="`tensorboard`: an event file; a run's are read in the order of their names."
+    )
     name: str
     media_type: str
     size: int = Field(description="Bytes.")

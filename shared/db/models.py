@@ -147,7 +147,10 @@ class Model(Base):
 
 
 class Artifact(Base):
-    """A file a user can fetch. kind: `sample` (written while training) or `output` (of a generation)."""
+    """A file a user can fetch.
+
+    kind: `sample` (written while training), `tensorboard` (its event files) or `output` (of a generation).
+    """
 
     __tablename__ = "artifacts"
 

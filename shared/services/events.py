@@ -18,6 +18,12 @@ def add(
     )
 
 
+def is_known_at(session: Session, job_id: str, *, event: str, step: int) -> bool:
+    """Whether a job's history holds an event of this type whose data names this step."""
+    known = session.scalars(select(JobEvent.data).where(JobEvent.job_id == job_id, JobEvent.type == event))
+    return any(data.get("step") == step for data in known)
+
+
 def list_for_job(session: Session, job_id: str, *, after: int = 0, limit: int = 100) -> tuple[list[JobEvent], bool]:
     """Events with an id above `after`, oldest first, and whether there are more."""
     query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.id > after).order_by(JobEvent.id)

@@ -27,7 +27,7 @@ class MetricPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFile:
-    """A file that lies in storage and is about to become an artifact. kind: `sample` or `output`."""
+    """A file that lies in storage and is about to become an artifact. kind: `sample`, `output` or `tensorboard`."""
 
     kind: str
     name: str

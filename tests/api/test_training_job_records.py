@@ -69,6 +69,19 @@ def test_samples_are_the_files_written_while_training(client: FlaskClient, worke
     assert everything[0]["urls"]["job"] == url
 
 
+def test_files_are_listed_by_kind_on_request(client: FlaskClient, worker: WorkerHands, lease: Lease) -> None:
+    worker.file(lease, "epoch-0001-grid.png", b"picture")
+    worker.file(lease, "events.out.tfevents.000001-00000001", b"curves", kind="tensorboard")
+
+    every = client.get(f"/v1/training-jobs/{lease.job_id}/artifacts").get_json()["data"]
+    curves = client.get(f"/v1/training-jobs/{lease.job_id}/artifacts?kind=tensorboard").get_json()["data"]
+    refused = client.get(f"/v1/training-jobs/{lease.job_id}/artifacts?kind=picture")
+
+    assert sorted(file["kind"] for file in every) == ["sample", "tensorboard"]
+    assert [file["name"] for file in curves] == ["events.out.tfevents.000001-00000001"]
+    assert refused.status_code == 422
+
+
 @pytest.mark.parametrize("record", ["metrics", "events", "checkpoints", "samples", "artifacts"])
 def test_records_of_an_unknown_job_are_404(client: FlaskClient, record: str) -> None:
     assert client.get(f"/v1/training-jobs/{new_id('trn')}/{record}").status_code == 404

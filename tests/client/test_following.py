@@ -13,6 +13,12 @@ from tests.client.test_images import png
 
 TEXT = {"id": "art_1", "name": "epoch-0001-t0.25.txt", "media_type": "text/plain", "epoch": 1}
 GRID = {"id": "art_2", "name": "epoch-0001-grid.png", "media_type": "image/png", "epoch": 1}
+ALARM = {
+    "id": 3,
+    "type": "mode_collapse",
+    "message": "It has collapsed. Use a smaller learning_rate.",
+    "data": {"hint": "…"},
+}
 CONTENT = {"art_1": b"to be or not", "art_2": png(8, 8)}
 
 
@@ -27,6 +33,8 @@ def follow(tmp_path: Path, presenter: PlainPresenter | JsonPresenter | LivePrese
     samples = [{**sample, "details": {}} for sample in (GRID, TEXT)]
 
     def answer(request: Request) -> Reply:
+        if "/events" in request.path:
+            return Reply(body={"data": [ALARM] if "after" not in request.path else [], "has_more": False})
         if "/samples" in request.path:
             return Reply(body={"data": samples if len(jobs) < 2 else [], "has_more": False})
         if "/artifacts/" in request.path:
@@ -51,6 +59,7 @@ def test_pipe_gets_plain_lines(tmp_path: Path) -> None:
     assert lines[0] == "trn_1  queued  position 1"
     assert any("epoch 3/10" in line and "loss 28.41" in line for line in lines)
     assert sum(line.startswith("sample") for line in lines) == 2
+    assert [line for line in lines if line.startswith("warning")] == [f"warning  mode_collapse  {ALARM['message']}"]
 
 
 def test_json_lines_parse_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,6 +131,28 @@ def crash_once(run_dir: Path) -> None:
     train(run_dir)
 
 
+def event_file(run_dir: Path, step: int, contents: str) -> None:
+    (run_dir / "tensorboard").mkdir(exist_ok=True)
+    name = f"events.out.tfevents.{len(list((run_dir / 'tensorboard').iterdir())) + 1:08d}"
+    (run_dir / "tensorboard" / name).write_text(contents)
+    say("event_file", step=step, path=f"tensorboard/{name}")
+
+
+def alarm_and_crash_once(run_dir: Path) -> None:
+    """Both attempts do step 5, and find there what a deterministic run finds there."""
+    first = first_step(run_dir)
+    start(run_dir)
+    if first == 0:
+        event_file(run_dir, 3, "steps 1 to 3")
+        checkpoint(run_dir, 3)
+    say("health", code="mode_collapse", message="It has collapsed.", hint="Lower the rate.", step=5, data={"n": 1})
+    if first == 0:
+        sys.exit(1)
+    event_file(run_dir, 6, "steps 4 to 6")
+    checkpoint(run_dir, 6, is_best=True)
+    finish(run_dir, 6)
+
+
 def hang(run_dir: Path) -> None:
     start(run_dir)
     time.sleep(600)
@@ -181,6 +203,7 @@ BEHAVIOURS = {
     "crash": crash,
     "crash_once": crash_once,
     "sample_and_crash": sample_and_crash,
+    "alarm_and_crash_once": alarm_and_crash_once,
     "hang": hang,
     "killed": killed,
     "diverged": diverged,

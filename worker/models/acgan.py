@@ -15,7 +15,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from shared.model_types.acgan import AcganHyperparameters, AcganSampling, check_sampling, check_training, merged_classes
 from shared.model_types.base import DatasetShape
 from worker.data import Dataset, ImageDataset
+from worker.models.acgan_health import DiscriminatorWon, ModeCollapse
 from worker.models.acgan_networks import NETWORKS
+from worker.models.health import HealthCheck, LossExploding
 from worker.models.images import CHUNK, tiled, unit
 from worker.models.judge import Judge, judged
 from worker.models.optimization import (
@@ -129,12 +131,18 @@ class Acgan(GenerativeModel):
         rate = self._rate()
         for optimizer in self._optimizers.values():
             set_learning_rate(optimizer, rate)
-        d_loss, right = self.discriminator_step(unit(images) * 2 - 1, labels_B)
+        d_loss, right, told_apart = self.discriminator_step(unit(images) * 2 - 1, labels_B)
         # The published generator step sees as many images as the discriminator's: real and generated together.
         g_loss = self.generator_step(len(labels_B) * (2 if self._is_book else 1))
         self._step += 1
         self._follow()
-        return {"d_loss": d_loss, "g_loss": g_loss, "class_accuracy": right, "learning_rate": torch.tensor(rate)}
+        return {
+            "d_loss": d_loss,
+            "g_loss": g_loss,
+            "class_accuracy": right,
+            "realness_accuracy": told_apart,
+            "learning_rate": torch.tensor(rate),
+        }
 
     def _rate(self) -> float:
         hyperparameters = self.hyperparameters
@@ -146,8 +154,11 @@ class Acgan(GenerativeModel):
     def _is_book(self) -> bool:
         return self.hyperparameters.network == "book"
 
-    def discriminator_step(self, images: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Tell real images from generated ones, and classes apart. Loss, and share of real ones classed right."""
+    def discriminator_step(self, images: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tell real images from generated ones, and classes apart.
+
+        Loss, share of real images classed right, and share of all images whose realness has the right sign.
+        """
         batch = len(labels_B)
         self.generator.train(
             not self._is_book
@@ -164,7 +175,9 @@ class Acgan(GenerativeModel):
         judged_on = slice(None) if self._is_book else slice(0, batch)
         loss = loss + self.hyperparameters.class_weight * cross_entropy(classes[judged_on], every_label[judged_on])
         self._descend("discriminator", loss)
-        return loss.detach(), (classes[:batch].argmax(dim=1) == labels_B).float().mean().detach()
+        told_apart = (realness.detach() > 0) == (torch.arange(len(realness), device=self.device) < batch)
+        right = classes[:batch].argmax(dim=1) == labels_B
+        return loss.detach(), right.float().mean(), told_apart.float().mean()
 
     def generator_step(self, batch: int) -> Tensor:
         """Be called real, and of the class asked for. The discriminator stays as it is, its gradients too."""
@@ -222,6 +235,10 @@ class Acgan(GenerativeModel):
         for name, optimizer in self._optimizers.items():
             load_optimizer_tensors(name, optimizer, tensors)
         self._step = values["step"]
+
+    def health_checks(self) -> list[HealthCheck]:
+        """An exploding discriminator loss, a collapsed generator, and a discriminator that has won."""
+        return [LossExploding("d_loss", relapses=False), ModeCollapse(), DiscriminatorWon()]
 
     # --- looking at it ------------------------------------------------------------------------------------------
 

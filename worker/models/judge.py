@@ -5,6 +5,7 @@ Shapes: N images, F features of the judge's last hidden layer.
 """
 
 import hashlib
+import math
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -95,16 +96,19 @@ def judged(
 
     class_accuracy: share that the judge gives the class asked for. frechet_distance: between the two clouds of
     features (Heusel et al. 2017, arXiv:1706.08500). diversity: mean distance between two images of a class, as a share
-    of the real images'. neighbours: precision and recall too (Kynkäänniemi et al. 2019, arXiv:1904.06991).
+    of the real images'; lowest_diversity: that of the least diverse class. neighbours: precision and recall too
+    (Kynkäänniemi et al. 2019, arXiv:1904.06991).
     """
     generated, classes = judge.look(images)
     real, _ = judge.look(unit(dataset.test_images[: len(images)]))
     real_labels = dataset.test_labels[: len(images)]
+    generated_K = _diversity(generated, labels_N, len(dataset.class_names))
+    real_K = _diversity(real, real_labels, len(dataset.class_names))
     figures = {
         "class_accuracy": float((classes == labels_N).double().mean()),
         "frechet_distance": frechet_distance(real, generated),
-        "diversity": _diversity(generated, labels_N, len(dataset.class_names))
-        / _diversity(real, real_labels, len(dataset.class_names)),
+        "diversity": float(generated_K.nanmean() / real_K.nanmean()),
+        "lowest_diversity": float((generated_K / real_K).nan_to_num(math.inf).min()),
     }
     if neighbours:
         precision, recall = precision_recall(real[:NEIGHBOUR_IMAGES], generated[:NEIGHBOUR_IMAGES])
@@ -133,10 +137,10 @@ def precision_recall(real_NF: Tensor, generated_NF: Tensor) -> tuple[float, floa
     return float(precision), float(recall)
 
 
-def _diversity(features_NF: Tensor, labels_N: Tensor, classes: int) -> float:
-    """Mean distance between two images of one class, averaged over the classes."""
+def _diversity(features_NF: Tensor, labels_N: Tensor, classes: int) -> Tensor:
+    """Mean distance between two images of one class, [K]; nan for a class with fewer than two."""
     chosen = [features_NF[labels_N == label][:DIVERSITY_IMAGES] for label in range(classes)]
-    return float(torch.stack([torch.pdist(points).mean() for points in chosen if len(points) > 1]).mean())
+    return torch.stack([torch.pdist(points).mean() for points in chosen])
 
 
 def _fingerprint(dataset: ImageDataset) -> str:

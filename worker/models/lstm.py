@@ -17,7 +17,9 @@ from shared.errors import SpecError
 from shared.model_types.base import DatasetShape
 from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_sampling, check_training
 from worker.data import Dataset, TextCorpus
+from worker.models.health import HealthCheck, LossExploding
 from worker.models.lstm_data import CharacterBatch, Streams, Windows, windows_at
+from worker.models.lstm_health import Memorising, VerbatimCopy
 from worker.models.lstm_sampling import CharacterSampler
 from worker.models.optimization import learning_rate, load_optimizer_tensors, optimizer_tensors, set_learning_rate
 from worker.models.protocol import Generated, GenerativeModel, Sample, StepMetrics, require_fit
@@ -176,6 +178,10 @@ class Lstm(GenerativeModel):
             names = [(f"carried.{index}.h", f"carried.{index}.c") for index in range(len(self.layers))]
             self._carried = [(tensors[h].to(self.device), tensors[c].to(self.device)) for h, c in names]
         self._step, self._epoch = values["step"], values["epoch"]
+
+    def health_checks(self) -> list[HealthCheck]:
+        """An exploding loss, and learning by heart."""
+        return [LossExploding(), Memorising(), VerbatimCopy()]
 
     # --- looking at it ------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from shared.errors import JobFailure, SpecError
 from shared.job_status import ErrorCode
 from shared.model_types.base import Hyperparameters, TrainingCheck
 from worker.data import Dataset
+from worker.models.health import HealthCheck, LossExploding
 
 StepMetrics = Mapping[str, Tensor]
 """Training figures of one step: detached 0-d tensors, so that the loop chooses when to wait for them."""
@@ -122,6 +123,10 @@ class GenerativeModel(nn.Module, ABC):
     @abstractmethod
     def load_training_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Undo `training_state`, exactly."""
+
+    def health_checks(self) -> list[HealthCheck]:
+        """What can go wrong with this training and can be told from its figures; fresh ones at every call."""
+        return [LossExploding()]
 
     # --- looking at it ------------------------------------------------------------------------------------------
 

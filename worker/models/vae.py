@@ -24,6 +24,7 @@ from shared.model_types.vae import (
     rows,
 )
 from worker.data import Dataset, ImageDataset
+from worker.models.health import HealthCheck, LossExploding
 from worker.models.images import CHUNK, near_square, tiled, unit
 from worker.models.optimization import (
     epoch_order,
@@ -34,6 +35,7 @@ from worker.models.optimization import (
     set_learning_rate,
 )
 from worker.models.protocol import Generated, GenerativeModel, Sample, StepMetrics
+from worker.models.vae_health import PosteriorCollapse
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
 SAMPLE_GRID = GridSampling(points=15)
@@ -175,6 +177,10 @@ class Vae(GenerativeModel):
         """Undo `training_state`."""
         load_optimizer_tensors("optimizer", self._optimizer, tensors)
         self._step = values["step"]
+
+    def health_checks(self) -> list[HealthCheck]:
+        """An exploding loss, and latents that say nothing."""
+        return [LossExploding(), PosteriorCollapse(self.hyperparameters.kl_weight)]
 
     # --- looking at it ------------------------------------------------------------------------------------------
 

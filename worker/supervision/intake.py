@@ -4,7 +4,7 @@ from pathlib import Path
 
 from shared.crash_points import reach
 from shared.errors import JobFailure
-from shared.events import CheckpointWritten, SampleWritten
+from shared.events import CheckpointWritten, EventFileWritten, SampleWritten
 from shared.job_status import ErrorCode
 from shared.services.job_queue import Lease
 from shared.services.records import StoredCheckpoint, StoredFile
@@ -45,8 +45,11 @@ class Intake:
             metrics=event.metrics,
         )
 
-    def sample(self, event: SampleWritten) -> StoredFile:
-        """Store a sample. Raises OSError, JobFailure."""
+    def file(self, event: SampleWritten | EventFileWritten) -> StoredFile:
+        """Store a sample or an event file. Raises OSError, JobFailure."""
+        return self._sample(event) if isinstance(event, SampleWritten) else self._event_file(event)
+
+    def _sample(self, event: SampleWritten) -> StoredFile:
         file = self._inside(event.path)
         key = f"jobs/{self._lease.job_id}/samples/{self._lease.token}/{file.name}"
         stored = StoredFile(
@@ -62,6 +65,25 @@ class Intake:
         )
         self._storage.put_file(file, key)
         reach("ingest.sample_stored")
+        return stored
+
+    def _event_file(self, event: EventFileWritten) -> StoredFile:
+        """TensorBoard reads a run's files in the order of their names, and each attempt numbers its own from 1."""
+        file = self._inside(event.path)
+        stem, _, number = file.name.rpartition(".")
+        name = f"{stem}.{self._lease.token:06d}-{number}"
+        key = f"jobs/{self._lease.job_id}/tensorboard/{name}"
+        stored = StoredFile(
+            kind="tensorboard",
+            name=name,
+            media_type="application/octet-stream",
+            storage_key=key,
+            sha256=sha256_of(file),
+            size=file.stat().st_size,
+            step=event.step,
+        )
+        self._storage.put_file(file, key)
+        reach("ingest.event_file_stored")
         return stored
 
     def _inside(self, path: str) -> Path:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from shared import events
 from shared.services import checkpoints, job_queue, records
+from shared.services import events as events_service
 from shared.services.job_queue import Hold, Lease
 from shared.services.records import MetricPoint, StoredCheckpoint, StoredFile
 
@@ -20,7 +21,7 @@ class Pending:
     points: list[MetricPoint] = field(default_factory=list)
     files: list[StoredFile] = field(default_factory=list)
     checkpoints: list[StoredCheckpoint] = field(default_factory=list)
-    events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    events: list[tuple[str, str, dict[str, Any], bool]] = field(default_factory=list)  # the last: once at its step
     is_changed: bool = False
 
 
@@ -79,10 +80,12 @@ class Recorder:
     def health(self, event: events.Health) -> None:
         """Something a user should know."""
         message = f"{event.message} {event.hint}" if event.hint else event.message
-        self._add_event(event.code, message, event.data)
+        told = {"hint": event.hint, "step": event.step}
+        data = event.data | {name: value for name, value in told.items() if value is not None}
+        self._add_event(event.code, message, data, once=event.step is not None)
 
-    def sample(self, stored: StoredFile) -> None:
-        """A sample lies in storage."""
+    def file(self, stored: StoredFile) -> None:
+        """A sample or an event file lies in storage."""
         self._pending.files.append(stored)
         self._pending.is_changed = True
 
@@ -91,8 +94,8 @@ class Recorder:
         self._pending.checkpoints.append(stored)
         self._pending.is_changed = True
 
-    def _add_event(self, name: str, message: str, data: dict[str, Any]) -> None:
-        self._pending.events.append((name, message, data))
+    def _add_event(self, name: str, message: str, data: dict[str, Any], *, once: bool = False) -> None:
+        self._pending.events.append((name, message, data, once))
         self._pending.is_changed = True
 
     def _move(self, epoch: int, step: int) -> None:
@@ -124,8 +127,9 @@ class Recorder:
         self._obsolete = records.add_artifacts(hold, self._pending.files)
         for stored in self._pending.checkpoints:
             self._obsolete += records.add_checkpoint(hold, stored)
-        for name, message, data in self._pending.events:
-            records.add_event(hold, event=name, message=message, data=data)
+        for name, message, data, once in self._pending.events:
+            if not (once and events_service.is_known_at(session, self._lease.job_id, event=name, step=data["step"])):
+                records.add_event(hold, event=name, message=message, data=data)
         if self._pending.checkpoints:
             self._obsolete += checkpoints.prune(session, self._lease.job_id)
         return hold

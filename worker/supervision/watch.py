@@ -101,8 +101,8 @@ class Watch:
                 self.recorder.metrics(event)
             case events.Health():
                 self.recorder.health(event)
-            case events.SampleWritten():
-                self.recorder.sample(self.intake.sample(event))
+            case events.SampleWritten() | events.EventFileWritten():
+                self.recorder.file(self.intake.file(event))
             case events.CheckpointWritten():
                 self._take_checkpoint(event)
                 self._write(heart)

@@ -40,6 +40,7 @@ def finish(run: Run, loop: Loop, control: Control, reporter: Reporter) -> None:
             quality = run.model.final_quality()
     for name in [name for name, value in quality.items() if not math.isfinite(value)]:
         reporter.health("quality_not_finite", f"The final evaluation gives {quality.pop(name)} for {name}.")
+    loop.watch("quality", loop.step, quality)
     event = events.Finished(
         epoch=loop.epoch, step=loop.step, checkpoint=f"{checkpoints.FOLDER}/{chosen.path.name}", quality=quality
     )

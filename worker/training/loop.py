@@ -11,7 +11,9 @@ from contextlib import AbstractContextManager
 
 from shared import events
 from shared.crash_points import reach
+from worker.models.health import Figures, Stage
 from worker.training import cadence, checkpoints, failures, samples
+from worker.training.alarms import Alarms
 from worker.training.cadence import CheckpointCadence, SampleCadence, Stopwatch
 from worker.training.checkpoints import Checkpoint, Manifest
 from worker.training.control import Control
@@ -40,6 +42,7 @@ class Loop:
         self.selection = Selection(run.spec.contract.selection, state.get("best"))
         self.newest = run.start
         self._meter = Meter(self.steps, state.get("meter"))
+        self._alarms = Alarms(run.model.health_checks(), state.get("health"))
         self._figures: dict[str, float] = dict(run.start.manifest.metrics) if run.start else {}
         self._watch = Stopwatch()
         self._sampling = SampleCadence(self._epochs, self._watch)
@@ -93,6 +96,7 @@ class Loop:
             self._figures |= evaluation
             values |= evaluation
             is_best = self.selection.offer({**evaluation, "epoch": self.epoch, "step": self.step}, self.step)
+            self.watch("evaluation", self.step, evaluation)
         self._reporter.emit(events.Metrics(epoch=self.epoch, step=self.step, values=values))
         # Before the checkpoint: whoever is killed in between does this epoch, and its samples, again.
         if self._sampling.is_due(self.epoch):
@@ -110,10 +114,16 @@ class Loop:
             epoch = (point.step - 1) // self._steps_per_epoch + 1
             self._reporter.emit(events.Metrics(epoch=epoch, step=point.step, values=point.values))
             self._figures |= point.values
+            self.watch("training", point.step, point.values)
         if reading.recent:
             self._reporter.emit(
                 events.Progress(epoch=self.epoch, step=self.step, examples_per_s=self._speed(), metrics=reading.recent)
             )
+
+    def watch(self, stage: Stage, step: int, values: Mapping[str, float]) -> None:
+        """Have the model's health checks look at figures, and report what they find."""
+        for code, found in self._alarms.look(Figures(stage=stage, step=step, values=values)):
+            self._reporter.alarm(code, found.message, found.hint, step=step, data=found.data)
 
     def _speed(self) -> float:
         return self._watch.speed((self.step - self._first_step) * self._model.examples_per_step())
@@ -160,7 +170,7 @@ class Loop:
             step_in_epoch=self.step - (self.epoch - 1) * self._steps_per_epoch,
             metrics=dict(self._figures),
             training_values=dict(training_values),
-            loop={"meter": self._meter.state(), "best": self.selection.state()},
+            loop={"meter": self._meter.state(), "best": self.selection.state(), "health": self._alarms.state()},
             versions=dict(run.versions),
             device=run.compute.device.type,
             precision=run.compute.precision,

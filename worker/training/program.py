@@ -8,6 +8,7 @@ from worker.models.protocol import count_parameters
 from worker.training import finish, setup
 from worker.training.checkpoints import write_durably
 from worker.training.control import Control
+from worker.training.event_files import EventFiles
 from worker.training.loop import Loop
 from worker.training.report import Reporter
 from worker.training.spec import TrainerSpec
@@ -37,6 +38,7 @@ def train(spec: TrainerSpec, folder: Path, settings: Settings, control: Control,
     if ended is not None and loop.step == loop.steps:
         reporter.emit(ended)
         return True
+    reporter.attach(EventFiles(folder, spec, start=loop.step))
     if loop.train():
         finish.finish(run, loop, control, reporter)
         return True

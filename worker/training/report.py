@@ -1,11 +1,12 @@
 """Where a run's events go: RUN_DIR/events.jsonl always, and JSON lines on a pipe or a progress bar on a terminal."""
 
+import json
 import os
 import sys
 import threading
 from io import RawIOBase
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -22,6 +23,13 @@ class Display(Protocol):
 
     def close(self) -> None:
         """Show no more."""
+
+
+class Listener(Protocol):
+    """Hears every event before it is shown, and may have something to report before it."""
+
+    def take(self, event: Event) -> Event | None:
+        """Hear an event."""
 
 
 class JsonLines:
@@ -125,19 +133,50 @@ class Reporter:
     def __init__(self, run_dir: Path, display: Display) -> None:
         self._display = display
         self._lock = threading.Lock()
+        self._alarms = _alarms(run_dir / "events.jsonl")
         self._log = _open_log(run_dir / "events.jsonl")
+        self._listener: Listener | None = None
+
+    def attach(self, listener: Listener) -> None:
+        """From now on `listener` hears every event first."""
+        self._listener = listener
 
     def emit(self, event: Event) -> None:
-        """Report. Raises OSError when the log cannot be written; the display has been told by then."""
+        """Report. Raises OSError when a file cannot be written; of a failure the display has been told by then."""
         with self._lock:
-            self._display.show(event)
+            if isinstance(event, events.Failed):
+                self._fail(event)
+                return
+            if self._listener is not None and (first := self._listener.take(event)):
+                self._send(first)
+            self._send(event)
+
+    def _fail(self, event: events.Failed) -> None:
+        """Report the end of a run whose disk may be the failure: that the display hears of it is what counts."""
+        try:
+            last = self._listener.take(event) if self._listener is not None else None
+        except OSError as error:
+            last = None
+            print(f"mimeo trainer: the event file cannot be written: {error}", file=sys.stderr)
+        for each in (last, event) if last is not None else (event,):
+            self._display.show(each)
             try:
-                self._log.write(event.model_dump_json().encode() + b"\n")
+                self._write(each)
             except OSError:
-                if not isinstance(event, events.Failed):
-                    raise
-                # The failure may be this very disk; the display has the event, which is what counts.
                 print("mimeo trainer: events.jsonl cannot be written", file=sys.stderr)
+
+    def _send(self, event: Event) -> None:
+        self._display.show(event)
+        self._write(event)
+
+    def _write(self, event: Event) -> None:
+        self._log.write(event.model_dump_json().encode() + b"\n")
+
+    def alarm(self, code: str, message: str, hint: str, *, step: int, data: dict[str, Any]) -> None:
+        """Report what a health check found at a step, unless this run has reported it before a resume."""
+        if (code, step) not in self._alarms:
+            self._alarms.add((code, step))
+            self.emit(events.Health(code=code, message=message, hint=hint, step=step, data=data))
 
     def health(self, code: str, message: str, hint: str | None = None, **data: object) -> None:
         """Report something a user should know."""
@@ -147,6 +186,19 @@ class Reporter:
         """Close the display and the log."""
         self._display.close()
         self._log.close()
+
+
+def _alarms(path: Path) -> set[tuple[str, int]]:
+    """The alarms that a log holds already: (code, step)."""
+    found = set()
+    if path.is_file():
+        with path.open("rb") as log:
+            for line in log:
+                if line.startswith(b'{"type":"health"') and line.endswith(b"\n"):
+                    event = json.loads(line)
+                    if event.get("step") is not None:
+                        found.add((event["code"], event["step"]))
+    return found
 
 
 def _open_log(path: Path) -> RawIOBase:

@@ -183,9 +183,10 @@ def test_the_discriminator_can_learn_one_batch_by_heart(preset: str) -> None:
     real = unit(images) * 2 - 1
     torch.manual_seed(0)
     for _ in range(40):
-        _, right = model.discriminator_step(real, labels)
+        _, right, told_apart = model.discriminator_step(real, labels)
 
     assert float(right) == 1.0
+    assert float(told_apart) > 0.9
 
 
 def test_both_losses_move_and_the_classifier_learns_on_real_digits() -> None:

@@ -1,0 +1,85 @@
+"""Event files of training jobs brought here for TensorBoard, and TensorBoard on them."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from client.errors import ApiError, ClientError
+from client.http import Client
+
+KIND = "tensorboard"
+NEWEST = 20
+
+
+class BoardFailed(ClientError):
+    """TensorBoard did not start."""
+
+
+class EventFolder:
+    """A folder with a run for each job, kept up to date.
+
+    job_ids: the jobs to show; the newest ones, and whatever starts meanwhile, when empty.
+    """
+
+    def __init__(self, client: Client, folder: Path, job_ids: list[str]) -> None:
+        self._client, self._folder, self._job_ids = client, folder, job_ids
+        self._over: set[str] = set()
+
+    def refresh(self) -> int:
+        """Bring what is new; returns how many files. Raises what the client raises."""
+        if self._job_ids:
+            jobs = [self._client.job(job_id) for job_id in self._job_ids if job_id not in self._over]
+        else:
+            newest = self._client.training_jobs(limit=NEWEST)["data"]
+            jobs = [job for job in newest if job["id"] not in self._over]
+        brought = 0
+        for job in jobs:
+            run = f"{job['id']} {job['name']}".replace("/", "_") if job["name"] else job["id"]
+            brought += self._bring(job["id"], self._folder / run)
+            # Its state is older than the list of its files: what was over then has no file that is not here.
+            if job["is_terminal"]:
+                self._over.add(job["id"])
+            else:
+                self._over.discard(job["id"])
+        return brought
+
+    def _bring(self, job_id: str, run: Path) -> int:
+        """Fetch the event files of a job that are not here, in order: TensorBoard goes back to no earlier one."""
+        files = sorted(self._client.artifacts(job_id, kind=KIND), key=lambda file: file["name"])
+        missing = [file for file in files if not (run / Path(file["name"]).name).exists()]
+        for file in missing:
+            try:
+                content = self._client.content(file["id"])
+            except ApiError as error:
+                if error.status == 404:  # deleted meanwhile
+                    return 0
+                raise
+            run.mkdir(parents=True, exist_ok=True)
+            unfinished = run / ".unfinished"
+            unfinished.write_bytes(content)
+            unfinished.replace(run / Path(file["name"]).name)
+        return len(missing)
+
+
+@contextmanager
+def serving(folder: Path, port: int | None) -> Iterator[str]:
+    """TensorBoard on a folder, until the block ends; gives its address. Raises BoardFailed.
+
+    port: None for the first free one from 6006 on, 0 for any.
+    """
+    command = [sys.executable, "-m", "client.board_server", str(folder), *([str(port)] if port is not None else [])]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        address = process.stdout.readline().strip()
+        if not address:
+            said = process.stderr.read().strip().splitlines()
+            raise BoardFailed(f"TensorBoard did not start: {said[-1] if said else 'it says nothing'}")
+        try:
+            yield address
+        finally:
+            process.terminate()

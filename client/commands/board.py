@@ -1,0 +1,57 @@
+"""`mimeo tensorboard`."""
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from client.boards import EventFolder, serving
+from client.commands.context import connect
+from client.errors import BadInput, ServerUnreachable
+from client.output import out, remark
+
+REFRESH_S = 5.0
+
+
+def board(
+    context: typer.Context,
+    jobs: Annotated[
+        list[str] | None, typer.Argument(metavar="[JOB]...", help="Training jobs (trn_…); the newest ones if none.")
+    ] = None,
+    logdir: Annotated[
+        Path | None, typer.Option(help="Keep the event files here; default a temporary folder.", file_okay=False)
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port on this machine; 0 for any. Default 6006, or the next free."),
+    ] = None,
+) -> None:
+    """Open TensorBoard on training jobs, and keep it up to date while they run, until Ctrl-C."""
+    for job_id in jobs or []:
+        if not job_id.startswith("trn_"):
+            raise BadInput(f"{job_id}: only training jobs (trn_…) have event files")
+    with connect(context) as client, ExitStack() as stack:
+        folder = logdir or Path(stack.enter_context(TemporaryDirectory(prefix="mimeo-tensorboard-")))
+        folder.mkdir(parents=True, exist_ok=True)
+        events = EventFolder(client, folder, jobs or [])
+        events.refresh()
+        address = stack.enter_context(serving(folder, port))
+        out.print(f"TensorBoard: {address}", soft_wrap=True)
+        remark("It follows running jobs. Ctrl-C ends it.")
+        is_away = False
+        try:
+            while True:
+                time.sleep(REFRESH_S)
+                try:
+                    events.refresh()
+                except ServerUnreachable as error:
+                    if not is_away:
+                        remark(f"mimeo: {error}; what is here stays")
+                    is_away = True
+                else:
+                    is_away = False
+        except KeyboardInterrupt:
+            return
