@@ -1,0 +1,261 @@
+"""`make bench` on little: every side works, sides take turns, peers compute what Mimeo computes, the sums are right."""
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.speed import keras_child, ours
+from benchmarks.speed.__main__ import main
+from benchmarks.speed.arithmetic import flops
+from benchmarks.speed.cases import CASES, Case
+from benchmarks.speed.material import Material
+from benchmarks.speed.measuring import FULL, Plan, faster, measure
+from benchmarks.speed.peers_torch import TRAINERS
+from benchmarks.speed.sides import LeftOutError, Ready, Side, Workplace
+from shared import model_types
+from shared.settings import Settings
+from worker.models import GenerativeModel, implementation
+from worker.models.protocol import count_parameters
+
+pytestmark = pytest.mark.usefixtures("torch_as_it_was")
+
+ROOT = Path(__file__).parents[2]
+KERAS = ROOT / ".venv-keras" / "bin" / "python"
+TRAINING = {case.name: case for case in CASES if case.kind == "training"}
+BY_NAME = {case.name: case for case in CASES}
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    return Material.at_hand(Settings(home=tmp_path_factory.mktemp("home"), datasets_dir=None), builtin=True)
+
+
+@pytest.fixture
+def workplace(material: Material, tmp_path: Path) -> Workplace:
+    return Workplace(material=material, folder=tmp_path, threads=1)
+
+
+def model_of(case: Case, material: Material, **changed: Any) -> GenerativeModel:
+    """Our model, ready for its first step."""
+    kind = model_types.get(case.model_type)
+    chosen = kind.resolve("book", {**ours.hyperparameters(case), **changed})
+    torch.manual_seed(3)
+    model = implementation(kind).for_data(chosen, material.datasets[case.model_type])
+    model.train()
+    model.start_training(material.datasets[case.model_type], seed=3)
+    return model
+
+
+# --- the command --------------------------------------------------------------------------------------------------
+
+
+def test_quick_run_measures_every_case_on_every_side_and_writes_table_figures_and_picture(tmp_path: Path) -> None:
+    main(["--quick", "--threads", "1", "--results", str(tmp_path)])
+
+    results = json.loads((tmp_path / "bench.json").read_text())
+    assert list(results["cases"]) == [case.name for case in CASES]
+    assert results["machine"]["threads"] == 1
+    assert {"torch", "python"} <= set(results["versions"])
+    page = (tmp_path / "bench.md").read_text()
+    for case in CASES:
+        found = results["cases"][case.name]
+        training = case.kind == "training"
+        played = {name for name, row in found["rows"].items() if "left_out" not in row}
+        assert played == ({"mimeo", "mimeo-loop", "torch", "torch-bf16"} if training else {"mimeo", "torch"})
+        assert found["rows"]["keras"]["left_out"] == "left out: KERAS=0"
+        for name in played:
+            row = found["rows"][name]
+            assert 0 < row["ms_fastest"] <= row["ms"] <= row["ms_slowest"]
+            assert set(row["times_as_fast_as"]) == {"torch", "torch-bf16"} & played - {name}
+            assert row["share_of_ceiling"]["float32"] > 0
+        assert f"## {found['title']}" in page
+    assert page.count("| Keras 3 on TensorFlow | – (left out: KERAS=0) |") == len(CASES)
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_where_keras_could_not_be_installed_its_rows_say_so(tmp_path: Path) -> None:
+    missing = tmp_path / "no" / "python"
+    main(["--quick", "--cases", "grid-400", "--keras", str(missing), "--results", str(tmp_path)])
+
+    results = json.loads((tmp_path / "bench.json").read_text())
+    assert results["cases"]["grid-400"]["rows"]["keras"]["left_out"] == f"not installed: {missing} is missing"
+
+
+def test_a_whole_run_stays_within_its_minutes() -> None:
+    measured = sum(FULL.budget_s[case.kind] for case in CASES)
+    assert measured < 4 * 60, "the other two of six minutes are for starting, compiling and warming up"
+
+
+# --- taking turns -------------------------------------------------------------------------------------------------
+
+
+def test_sides_take_turns_and_ratios_are_taken_within_rounds(workplace: Workplace) -> None:
+    turns: list[str] = []
+    machine = iter([1.0, 10.0, 1.0])  # in the second round the machine is ten times as slow
+    pace = 1.0
+
+    def side(name: str, seconds: float) -> Side:
+        def run(count: int) -> float:
+            nonlocal pace
+            if name == "a":
+                pace = next(machine)
+            turns.append(name)
+            return count * seconds * pace
+
+        return Side(name=name, title=name, role="peer", kind="sampling", prepare=lambda _case, _place: Ready(run=run))
+
+    def absent(_case: Case, _place: Workplace) -> Ready:
+        raise LeftOutError("not here")
+
+    sides = [
+        side("b", 2.0),
+        Side(name="c", title="c", role="peer", kind="sampling", prepare=absent),
+        Side(name="t", title="t", role="peer", kind="training", prepare=absent),
+    ]
+    plan = Plan(slice_s={"sampling": 0.0}, budget_s={"sampling": 0.0}, fewest=2)
+    measured = measure(BY_NAME["grid-400"], [side("a", 1.0), *sides], workplace, {}, plan)
+
+    assert turns == ["a", "b", "a", "b", "a", "b"]  # the first of each warms up
+    a, b = measured.players
+    assert (a.times, b.times) == ([10.0, 1.0], [20.0, 2.0])
+    assert faster(a, b) == 2.0
+    assert [(left.name, reason) for left, reason in measured.left_out] == [("c", "not here")]
+
+
+def test_the_loops_time_holds_so_many_steps_and_the_run_goes_on_from_there(workplace: Workplace) -> None:
+    ready = ours.prepare_loop(TRAINING["vae"].small(), workplace)
+
+    assert all(ready.run(count) > 0 for count in (3, 2))
+
+    checkpoints = sorted(path.name for path in workplace.folder.glob("vae-auto-*/checkpoints/*"))
+    ready.close()
+    assert checkpoints == ["00000003", "00000005"]
+
+
+# --- the same mathematics -----------------------------------------------------------------------------------------
+
+
+def lstm_weights(model: GenerativeModel) -> dict[str, torch.Tensor]:
+    weights = model.state_dict()
+    layers = {
+        name.replace("layers.", "lstm.").replace(f".{index}.", ".").replace("_l0", f"_l{index}"): value
+        for index in range(2)
+        for name, value in weights.items()
+        if name.startswith(f"layers.{index}.")
+    }
+    return layers | {name: value for name, value in weights.items() if name.startswith("head.")}
+
+
+def vae_weights(model: GenerativeModel) -> dict[str, torch.Tensor]:
+    weights = model.state_dict()
+    found = {name: value for name, value in weights.items() if name.startswith("decoder.")}
+    for part in ("weight", "bias"):
+        found[f"hidden.{part}"] = weights[f"encoder.0.{part}"]
+        found[f"mean.{part}"], found[f"log_var.{part}"] = weights[f"encoder.2.{part}"].chunk(2)
+    return found
+
+
+def acgan_weights(model: GenerativeModel) -> dict[str, torch.Tensor]:
+    places = {"generator.": "0.", "discriminator.": "1.", **{f"convolutions.{i}": f"body.{3 * i}" for i in range(4)}}
+    found = {}
+    for name, value in model.state_dict().items():
+        renamed = name
+        for before, after in places.items():
+            renamed = renamed.replace(before, after, 1)
+        found[renamed] = value
+    return found
+
+
+WEIGHTS = {"lstm": lstm_weights, "vae": vae_weights, "acgan": acgan_weights}
+
+
+def plain_batch(case: Case, batch: Any) -> tuple[torch.Tensor, ...]:
+    """Our batch as the plain trainer takes it."""
+    if case.model_type == "lstm":
+        last = batch.targets[-1:] if case.every_character else batch.targets[None]
+        return (torch.cat([batch.inputs, last]).T,)
+    if case.model_type == "vae":
+        return (batch.float() / 255,)
+    return batch[0].float() / 127.5 - 1, batch[1]
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_plain_torch_computes_the_same_losses_from_the_same_weights_batch_and_noise(
+    name: str, material: Material
+) -> None:
+    case = TRAINING[name].small()
+    model = model_of(case, material, **({"dropout": 0.0} if case.model_type == "acgan" else {}))
+    trainer: Any = TRAINERS[case.model_type](case, material, nullcontext)
+    trainer.model.load_state_dict(WEIGHTS[case.model_type](model))
+    for part in trainer.model.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    batch = next(iter(model.batches(1, 0)))
+
+    torch.manual_seed(5)
+    expected = model.training_step(batch)
+    torch.manual_seed(5)
+    found = trainer.learn(*plain_batch(case, batch))
+
+    for loss, value in found.items():
+        assert float(value) == pytest.approx(float(expected[loss]), rel=1e-4), loss
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_plain_torch_has_as_many_parameters(name: str, material: Material) -> None:
+    case = TRAINING[name]
+    trainer = TRAINERS[case.model_type](case, material, nullcontext)
+    assert sum(p.numel() for p in trainer.model.parameters()) == count_parameters(model_of(case, material))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not KERAS.is_file(), reason="`make bench` has not installed Keras")
+def test_keras_has_as_many_parameters_and_trains_and_samples(workplace: Workplace) -> None:
+    with keras_child.started(KERAS, workplace) as keras:
+        sides = {side.kind: side for side in keras_child.sides(keras)}
+        for case in CASES:
+            if case.name == "text-64":
+                with pytest.raises(LeftOutError, match="one text at a time"):
+                    sides[case.kind].prepare(case, workplace)
+                continue
+            ready = sides[case.kind].prepare(case.small(), workplace)
+            assert ready.run(2) > 0
+            if case.kind == "training":
+                # torch keeps two biases where Keras keeps their sum
+                second_biases = 4 * sum(case.small().layers) if case.model_type == "lstm" else 0
+                model = model_of(case.small(), workplace.material)
+                assert ready.parameters == count_parameters(model) - second_biases
+
+
+# --- arithmetic ---------------------------------------------------------------------------------------------------
+
+
+def counted(case: Case, material: Material) -> int:
+    """FLOPs of one plain step, as torch counts them."""
+    trainer: Any = TRAINERS[case.model_type](case, material, nullcontext)
+    with FlopCounterMode(display=False) as counter:
+        trainer.step()
+    return int(counter.get_total_flops())
+
+
+def test_the_vaes_arithmetic_is_what_torch_counts(material: Material) -> None:
+    case = TRAINING["vae"].small()
+    assert flops(case, 0) == counted(case, material)
+
+
+def test_the_acgans_arithmetic_is_what_torch_counts_less_the_products_with_borders_of_zeros(material: Material) -> None:
+    case = TRAINING["acgan"].small()
+    assert 0.8 * counted(case, material) < flops(case, 0) < counted(case, material)
+
+
+def test_the_lstms_arithmetic_by_hand() -> None:
+    first, second, head = 128 * 512, 2 * 128 * 512, 128 * 65
+    body = 3 * 2 * (first + second) * 128 * 60
+    assert flops(TRAINING["lstm-last"], 65) == body + 3 * 2 * head * 128
+    assert flops(TRAINING["lstm-every"], 65) == body + 3 * 2 * head * 128 * 60
+    assert flops(BY_NAME["text-1"], 65) == flops(BY_NAME["text-64"], 65) == 2 * (first + second + head)
