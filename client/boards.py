@@ -1,5 +1,6 @@
 """Event files of training jobs brought here for TensorBoard, and TensorBoard on them."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,9 +9,11 @@ from pathlib import Path
 
 from client.errors import ApiError, ClientError
 from client.http import Client
+from client.schema import Job
 
 KIND = "tensorboard"
 NEWEST = 20
+_UNFIT = re.compile(r"[^\w .,()+=-]")
 
 
 class BoardFailed(ClientError):
@@ -30,14 +33,14 @@ class EventFolder:
     def refresh(self) -> int:
         """Bring what is new; returns how many files. Raises what the client raises."""
         if self._job_ids:
-            jobs = [self._client.job(job_id) for job_id in self._job_ids if job_id not in self._over]
+            jobs = [self._client.job(job_id) for job_id in self._job_ids]
         else:
-            newest = self._client.training_jobs(limit=NEWEST)["data"]
-            jobs = [job for job in newest if job["id"] not in self._over]
+            jobs = self._client.training_jobs(limit=NEWEST)["data"]
         brought = 0
         for job in jobs:
-            run = f"{job['id']} {job['name']}".replace("/", "_") if job["name"] else job["id"]
-            brought += self._bring(job["id"], self._folder / run)
+            if job["is_terminal"] and job["id"] in self._over:
+                continue
+            brought += self._bring(job["id"], self._folder / _run_name(job))
             # Its state is older than the list of its files: what was over then has no file that is not here.
             if job["is_terminal"]:
                 self._over.add(job["id"])
@@ -61,6 +64,11 @@ class EventFolder:
             unfinished.write_bytes(content)
             unfinished.replace(run / Path(file["name"]).name)
         return len(missing)
+
+
+def _run_name(job: Job) -> str:
+    """What TensorBoard calls a job: its id, and its name as far as a folder can have it."""
+    return f"{job['id']} {_UNFIT.sub('_', job['name'])}"[:200].strip() if job["name"] else job["id"]
 
 
 @contextmanager

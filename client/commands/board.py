@@ -10,7 +10,7 @@ import typer
 
 from client.boards import EventFolder, serving
 from client.commands.context import connect
-from client.errors import BadInput, ServerUnreachable
+from client.errors import BadInput, ClientError
 from client.output import out, remark
 
 REFRESH_S = 5.0
@@ -47,7 +47,7 @@ def board(
                 time.sleep(REFRESH_S)
                 try:
                     events.refresh()
-                except ServerUnreachable as error:
+                except ClientError as error:  # the server is away, or a job was deleted
                     if not is_away:
                         remark(f"mimeo: {error}; what is here stays")
                     is_away = True

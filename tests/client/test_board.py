@@ -150,6 +150,17 @@ def test_only_new_event_files_are_fetched_and_none_after_the_end(tmp_path: Path)
     assert kept == {"events.out.tfevents.000001-00000000": b"first", "events.out.tfevents.000001-00000001": b"second"}
 
 
+def test_a_job_that_runs_again_is_followed_again(tmp_path: Path) -> None:
+    job = Job()
+    job.status, job.files = "succeeded", [b"first"]
+    with api(job.answer) as server, Client(server.url) as client:
+        folder = EventFolder(client, tmp_path, ["trn_1"])
+        assert (folder.refresh(), folder.refresh()) == (1, 0)
+        job.status = "running"
+        job.files.append(b"second")
+        assert folder.refresh() == 1
+
+
 def test_a_port_that_is_taken_is_a_clear_error(tmp_path: Path) -> None:
     with api(lambda _: Reply()) as taken:
         port = int(taken.url.rsplit(":", 1)[1])

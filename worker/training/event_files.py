@@ -35,7 +35,8 @@ class EventFiles:
     def __init__(self, run_dir: Path, spec: TrainerSpec, *, start: int) -> None:
         self._run_dir, self._folder = run_dir, run_dir / FOLDER
         self._folder.mkdir(exist_ok=True)
-        self._number = max((int(path.name.removeprefix(PREFIX)) for path in self._folder.glob(f"{PREFIX}*")), default=0)
+        numbers = (path.name.removeprefix(PREFIX) for path in self._folder.glob(f"{PREFIX}*"))
+        self._number = max((int(number) for number in numbers if number.isdigit()), default=0)
         self._file: RawIOBase | None = None
         self._step = start
         if start:
