@@ -59,7 +59,6 @@ def heard(check: HealthCheck, stage: str, *points: dict[str, float], first_step:
     [
         ("lstm", 60, {"layers": (64, 64), "batch_size": 16, "window": 32, "examples_per_epoch": 512 * 20}),
         ("vae", 180, {"hidden": (512, 512, 128), "batch_size": 128, "examples_per_epoch": 128 * 60}),
-        ("acgan", 360, {"width": 8, "batch_size": 16, "examples_per_epoch": 16 * 120, "ema": 0.9}),
     ],
 )
 def test_the_fast_preset_raises_no_alarm(name: str, steps: int, overrides: dict[str, object], cache_dir: Path) -> None:
@@ -67,6 +66,14 @@ def test_the_fast_preset_raises_no_alarm(name: str, steps: int, overrides: dict[
     model.cache_dir = cache_dir
 
     assert watched(model, steps) == []
+
+
+def test_a_small_acgan_is_not_accused_of_collapse(cache_dir: Path) -> None:
+    """Of the 1,437 builtin digits its discriminator soon knows each by heart; that it wins there is true."""
+    model = build("acgan", width=8, batch_size=16, examples_per_epoch=16 * 120, ema=0.9)
+    model.cache_dir = cache_dir
+
+    assert codes(watched(model, 360)) <= {"discriminator_won"}
 
 
 # --- provoked ---------------------------------------------------------------------------------------------------------
