@@ -1,0 +1,245 @@
+"""Does a GPU compute what the processor does, and how fast? `python -m benchmarks.gpu_check`.
+
+Every model type and preset takes one training step from the same weights, batch and noise on the processor and on the
+GPU, and samples with the same seed: losses, gradients and samples have to agree. Then steps are timed on the GPU in
+each precision. Needs torch, torchvision, NumPy, scikit-learn, safetensors, threadpoolctl and pydantic; no server, no
+database, no files: the data is built in.
+
+Exit status: 0 all agree, 1 something differs, 2 there is no GPU. `--device cpu` checks the check itself, where there is
+none.
+"""
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+# Read when CUDA starts: as in the trainer, without it cuBLAS may give other last digits each time.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+
+from shared import model_types
+from shared.model_types import ModelType
+from worker.data import Dataset, load
+from worker.models import GenerativeModel, implementation
+from worker.training import device as devices
+from worker.training.device import Compute, Precision
+from worker.training.seeding import Seeder, Stream
+
+SEED = 7
+# Sums in another order differ by this much in float32; in bfloat16 each product is rounded to 8 bits first.
+LOSS_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 5e-2}
+GRADIENT_TOLERANCE = 5e-3
+PIXEL_TOLERANCE = 1e-3
+SMALL: dict[str, dict[str, Any]] = {
+    "lstm": {"layers": (64, 64), "window": 32, "batch_size": 16},
+    "vae": {"batch_size": 32},
+    "acgan": {"batch_size": 16},
+}
+# Of the timed rows. A further way of computing, such as captured graphs, becomes a row here.
+MODES: tuple[Precision, ...] = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison."""
+
+    what: str
+    difference: float
+    allowed: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the difference is within what is allowed; never, if it is not a number."""
+        return self.difference <= self.allowed
+
+    def __str__(self) -> str:
+        verdict = "ok  " if self.agrees else "DIFFERS"
+        return f"  {verdict} {self.what}: {self.difference:.1e} (allowed {self.allowed:.0e})"
+
+
+class DrawsOnProcessor(TorchFunctionMode):
+    """Random tensors come from the processor's generator, wherever they are wanted: both devices see the same noise."""
+
+    _draws = frozenset({torch.rand, torch.randn, torch.randint})
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        options = dict(kwargs or {})
+        if func not in self._draws:
+            return func(*args, **options)
+        wanted = options.pop("device", None)
+        drawn = func(*args, **options)
+        return drawn if wanted is None else drawn.to(wanted)
+
+
+def model_and_data(kind: ModelType, preset: str, **overrides: Any) -> tuple[GenerativeModel, Dataset]:
+    """A fresh model on the processor, not yet training, and its data."""
+    dataset = load(kind.fallback_dataset, datasets_dir=None, home=Path("unused"), offline=True)
+    torch.manual_seed(SEED)
+    return implementation(kind).for_data(kind.resolve(preset, overrides), dataset), dataset
+
+
+# --- agreement ----------------------------------------------------------------------------------------------------
+
+
+def step_on(model: GenerativeModel, dataset: Dataset, compute: Compute) -> dict[str, float]:
+    """One training step there. Its figures; the gradients stay on the model."""
+    model.to(compute.device).train()
+    model.start_training(dataset, seed=SEED)
+    batch = next(iter(model.batches(1, 0)))
+    torch.manual_seed(SEED)
+    with DrawsOnProcessor(), compute.autocast():
+        figures = model.training_step(batch)
+    return {name: float(value) for name, value in figures.items()}
+
+
+def compare_steps(model: GenerativeModel, dataset: Dataset, compute: Compute) -> list[Finding]:
+    """Losses of one step, and in float32 the gradients as well, against the processor in float32."""
+    reference, other = deepcopy(model), deepcopy(model)
+    home = Compute(device=torch.device("cpu"), precision="float32", threads=compute.threads)
+    expected, found = step_on(reference, dataset, home), step_on(other, dataset, compute)
+    findings = [
+        Finding(name, abs(found[name] - value) / max(abs(value), 1e-3), LOSS_TOLERANCE[compute.precision])
+        for name, value in expected.items()
+        if "loss" in name or name in {"reconstruction", "kl"}
+    ]
+    if compute.precision == "float32":
+        findings.append(Finding("gradients", gradient_difference(reference, other), GRADIENT_TOLERANCE))
+    return findings
+
+
+def gradient_difference(reference: GenerativeModel, other: GenerativeModel) -> float:
+    """The largest relative difference of a parameter's gradient, by norm.
+
+    A gradient that is nothing but rounding, as of a bias before a normalisation, counts against the largest one.
+    """
+    pairs = [
+        (a.grad.detach().cpu(), b.grad.detach().cpu())
+        for a, b in zip(reference.parameters(), other.parameters(), strict=True)
+        if a.grad is not None and b.grad is not None
+    ]
+    assert pairs, "a training step leaves gradients"
+    scale = max(float(a.norm()) for a, _ in pairs)
+    return max(float((a - b).norm() / (a.norm() + 1e-2 * scale)) for a, b in pairs)
+
+
+def compare_samples(kind: ModelType, reference: GenerativeModel, other: GenerativeModel) -> list[Finding]:
+    """What a generation request gives from the same weights and seed."""
+    sampling = kind.sampling.validate_python({**kind.demo_sampling, **({"length": 64} if kind.name == "lstm" else {})})
+    expected, found = (model.eval().generate(sampling, seed=SEED) for model in (reference, other))
+    findings = []
+    if expected.images is not None and found.images is not None:
+        difference = float(np.abs(expected.images - found.images).max())
+        findings.append(Finding("sampled pixels", difference, PIXEL_TOLERANCE))
+    if expected.texts is not None:
+        findings.append(Finding("sampled texts", float(expected.texts != found.texts), 0.0))
+    return findings
+
+
+def check(kind: ModelType, preset: str, where: torch.device, threads: int) -> list[Finding]:
+    """All comparisons of one preset. float32 means float32 here, without TF32."""
+    small = dict(SMALL.get(kind.name, {}))
+    # Dropout draws on the device itself. Adam's first step is the gradient's sign: a large one would turn rounding into
+    # other weights before the generator's half of an adversarial step.
+    small |= {"learning_rate": 1e-6} | ({"dropout": 0.0} if "dropout" in kind.hyperparameters.model_fields else {})
+    findings = []
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    model, dataset = model_and_data(kind, preset, **small)
+    findings += compare_samples(kind, deepcopy(model), deepcopy(model).to(where))
+    for precision in MODES:
+        compute = Compute(device=where, precision=precision, threads=threads)
+        for finding in compare_steps(model, dataset, compute):
+            findings.append(Finding(f"{precision} {finding.what}", finding.difference, finding.allowed))
+    return findings
+
+
+# --- speed --------------------------------------------------------------------------------------------------------
+
+
+def steps_per_s(kind: ModelType, preset: str, compute: Compute, options: argparse.Namespace) -> float:
+    """Training steps a second under the trainer's settings, seeding and data included."""
+    devices.set_up(compute)
+    torch.backends.cudnn.allow_tf32 = True  # torch's default, which the comparison above turned off
+    sizes = {"batch_size": options.batch_size} if options.batch_size else {}
+    model, dataset = model_and_data(kind, preset, **sizes)
+    model.to(compute.device).train()
+    model.start_training(dataset, seed=SEED)
+    seeder = Seeder(SEED, compute.device)
+    batches = chain.from_iterable(model.batches(epoch, 0) for epoch in count(1))
+
+    def steps(number: int) -> float:
+        for step in range(number):
+            seeder.set(Stream.STEP, 1, step)
+            with compute.autocast():
+                figures = model.training_step(next(batches))
+        if compute.device.type == "cuda":
+            torch.cuda.synchronize(compute.device)
+        return float(next(iter(figures.values())))
+
+    steps(max(1, options.steps // 5))
+    began = time.perf_counter()
+    last = steps(options.steps)
+    seconds = time.perf_counter() - began
+    assert math.isfinite(last), "the timed steps diverged"
+    return options.steps / seconds
+
+
+# --- the command --------------------------------------------------------------------------------------------------
+
+
+def examine(where: torch.device, options: argparse.Namespace) -> dict[str, Any]:
+    """Everything; prints as it goes."""
+    threads = devices.choose_threads(None)
+    torch.set_num_threads(threads)
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else "the processor, compared with itself"
+    print(f"{name}; torch {torch.__version__}", flush=True)
+    rows: dict[str, Any] = {"device": name, "torch": torch.__version__, "agree": True, "models": {}}
+    for kind in map(model_types.get, options.model_types):
+        for preset in kind.presets:
+            print(f"{kind.name}, {preset}", flush=True)
+            findings = check(kind, preset, where, threads)
+            speeds = {}
+            print(*findings, sep="\n", flush=True)
+            for mode in MODES:
+                compute = Compute(device=where, precision=mode, threads=threads)
+                speeds[mode] = steps_per_s(kind, preset, compute, options)
+                print(f"  {speeds[mode]:.1f} steps/s in {mode}", flush=True)
+            rows["agree"] = rows["agree"] and all(finding.agrees for finding in findings)
+            differences = {finding.what: finding.difference for finding in findings}
+            rows["models"][f"{kind.name}, {preset}"] = {"differences": differences, "steps_per_s": speeds}
+    return rows
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check, time, print. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    known = list(model_types.REGISTRY)
+    parser.add_argument("--model-types", nargs="+", choices=known, default=known, help="only these")
+    parser.add_argument("--steps", type=int, default=100, help="timed in each precision")
+    parser.add_argument("--batch-size", type=int, help="of the timed steps; each preset's own")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    options = parser.parse_args(arguments)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        print("no GPU: torch sees none on this machine (`--device cpu` checks this program itself)", file=sys.stderr)
+        return 2
+    rows = examine(torch.device("cuda", 0) if options.device == "cuda" else torch.device("cpu"), options)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    print("all agree" if rows["agree"] else "DIFFERENCES: see above")
+    return 0 if rows["agree"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

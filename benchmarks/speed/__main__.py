@@ -1,0 +1,91 @@
+"""Mimeo's steps and samples beside plain PyTorch and Keras, in turn, in one run: `make bench`.
+
+`python -m benchmarks.speed --keras .venv-keras/bin/python` writes bench.json, bench.md and bench.png into
+benchmarks/results; `--quick` does everything once on little, to see that it works. Processors only: a GPU is left alone
+(benchmarks/gpu_check.py looks at that).
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed import ceiling, keras_child, ours, peers_torch, plot, report
+from benchmarks.speed.cases import CASES, Case
+from benchmarks.speed.material import Material
+from benchmarks.speed.measuring import FULL, QUICK, Plan, measure
+from benchmarks.speed.sides import LeftOutError, Side, Workplace
+from shared.settings import Settings
+from worker.training import device
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Everything, as JSON."""
+    began = time.monotonic()
+    threads = device.choose_threads(options.threads)
+    results: dict[str, Any] = {"machine": report.machine(threads)}
+    ours.set_up(threads)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mimeo-bench-")))
+        material = Material.at_hand(Settings(), builtin=options.quick)
+        workplace = Workplace(material=material, folder=folder, threads=threads)
+        keras: keras_child.Keras | str = _no_keras(options.keras)
+        versions = ours.versions()
+        if not keras:
+            keras = stack.enter_context(keras_child.started(options.keras, workplace))
+            try:
+                versions |= {name: v for name, v in keras.ask(do="versions").items() if name in {"keras", "tensorflow"}}
+            except LeftOutError as reason:
+                keras = str(reason)
+        sides = (*ours.SIDES, *peers_torch.SIDES, *keras_child.sides(keras))
+        chosen = [case for case in CASES if not options.cases or case.name in options.cases]
+        cases = [case.small() if options.quick else case for case in chosen]
+        plan = QUICK if options.quick else FULL
+        results |= {"versions": versions, "datasets": material.names, "cases": _measure(cases, sides, workplace, plan)}
+    command = "make bench" + (" KERAS=0" if options.keras is None else "")
+    return results | {"command": command, "seconds": time.monotonic() - began}
+
+
+def _no_keras(python: Path | None) -> str:
+    """Why there is no Keras, or nothing."""
+    if python is None:
+        return "left out: KERAS=0"
+    return "" if python.is_file() else f"not installed: {python} is missing"
+
+
+def _measure(cases: list[Case], sides: tuple[Side, ...], workplace: Workplace, plan: Plan) -> dict[str, Any]:
+    products = ceiling.products(plan.product)
+    vocabulary = len(workplace.material.text.vocabulary)
+    found: dict[str, Any] = {}
+    for case in cases:
+        began = time.monotonic()
+        found[case.name] = report.figures(measure(case, sides, workplace, products, plan), vocabulary)
+        print(f"{case.title}: {time.monotonic() - began:.0f} s", flush=True)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keras", type=Path, metavar="PYTHON", help="of an environment with Keras; left out: no Keras")
+    parser.add_argument("--quick", action="store_true", help="tiny models and counts: figures mean nothing")
+    parser.add_argument("--threads", type=int, help="of each side; the machine's cores")
+    parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES], help="only these")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args(arguments)
+    results = run(options)
+    options.results.mkdir(parents=True, exist_ok=True)
+    page = report.markdown(results)
+    (options.results / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
+    (options.results / "bench.md").write_text(page)
+    plot.draw(results, options.results / "bench.png")
+    print(page)
+
+
+if __name__ == "__main__":
+    main()

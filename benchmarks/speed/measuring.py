@@ -1,0 +1,97 @@
+"""Sides in turn, a slice of each in every round, so that whatever else the machine does meets all of them alike."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from benchmarks.speed.cases import Case
+from benchmarks.speed.sides import LeftOutError, Ready, Side, Workplace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much is measured.
+
+    slice_s: of one side in one round. budget_s: of a case, by kind; it gets as many rounds as fit, at least `fewest`
+    and at most `most`. product: size of the matrices of the ceiling.
+    """
+
+    slice_s: dict[str, float]
+    budget_s: dict[str, float]
+    fewest: int = 5
+    most: int = 15
+    product: int = 2048
+
+
+FULL = Plan(slice_s={"training": 1.0, "sampling": 0.4}, budget_s={"training": 42.0, "sampling": 9.0})
+QUICK = Plan(
+    slice_s={"training": 0.0, "sampling": 0.0},
+    budget_s={"training": 0.0, "sampling": 0.0},
+    fewest=1,
+    product=128,
+)
+
+
+@dataclass(kw_only=True)
+class Player:
+    """A side in a case. times: seconds per call, by round."""
+
+    side: Side
+    ready: Ready
+    count: int
+    times: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One case. left_out: sides that did not play, and why. ceiling: FLOP/s by precision and round."""
+
+    case: Case
+    players: list[Player]
+    left_out: list[tuple[Side, str]]
+    ceiling: dict[str, list[float]]
+
+
+def measure(
+    case: Case, sides: Sequence[Side], workplace: Workplace, products: dict[str, Callable[[int], float]], plan: Plan
+) -> Measured:
+    """Prepare the sides one after another, then let them take turns."""
+    players: list[Player] = []
+    left_out: list[tuple[Side, str]] = []
+    ceiling: dict[str, list[float]] = {name: [] for name in products}
+    with ExitStack() as stack:
+        for side in (side for side in sides if side.kind == case.kind):
+            try:
+                ready = side.prepare(case, workplace)
+                stack.callback(ready.close)
+                players.append(Player(side=side, ready=ready, count=_calls(ready, plan.slice_s[case.kind])))
+            except LeftOutError as reason:
+                left_out.append((side, str(reason)))
+        began = time.monotonic()
+        for number in range(plan.most):
+            if number >= plan.fewest and time.monotonic() - began > plan.budget_s[case.kind]:
+                break
+            for name, multiply in products.items():
+                ceiling[name].append(multiply(2))
+            for player in players:
+                player.times.append(player.ready.run(player.count) / player.count)
+    return Measured(case=case, players=players, left_out=left_out, ceiling=ceiling)
+
+
+def _calls(ready: Ready, slice_s: float) -> int:
+    """Calls that fill a slice; warms up meanwhile, since the first calls allocate, compile and fill caches."""
+    if not slice_s:
+        ready.run(1)
+        return 1
+    ready.run(2)
+    each = ready.run(2) / 2
+    if 8 * each < slice_s:
+        each = ready.run(8) / 8
+    return max(1, round(slice_s / each))
+
+
+def faster(player: Player, peer: Player) -> float:
+    """How many times as fast as a peer: the median of the rounds' ratios, since both met the same machine in each."""
+    return statistics.median(theirs / own for own, theirs in zip(player.times, peer.times, strict=True))

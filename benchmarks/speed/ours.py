@@ -1,0 +1,227 @@
+"""Mimeo's sides: the model's own step as the loop calls it, the whole loop, and sampling as generation jobs do it."""
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count as count_from
+from typing import Any, cast
+
+import torch
+
+from benchmarks.speed.cases import Case
+from benchmarks.speed.sides import LeftOutError, Ready, Side, Workplace
+from shared import model_types
+from shared.settings import Settings
+from worker.models import GenerativeModel, implementation
+from worker.models.protocol import count_parameters
+from worker.training import device, setup
+from worker.training.control import Control
+from worker.training.loop import Loop
+from worker.training.report import JsonLines, Reporter
+from worker.training.seeding import Stream
+from worker.training.setup import Run
+from worker.training.spec import TrainerSpec
+
+SEED = 7
+
+
+def hyperparameters(case: Case) -> dict[str, Any]:
+    """What a case changes of the book preset."""
+    chosen: dict[str, Any] = {"batch_size": case.batch, "epochs": case.epochs}
+    examples = case.batch * case.steps_per_epoch
+    if case.model_type == "lstm":
+        batching = "streams" if case.every_character else "windows"
+        chosen |= {"window": case.window, "layers": case.layers, "batching": batching, "validation_split": 0.0}
+        examples *= case.window if case.every_character else 1
+    return chosen | {"examples_per_epoch": examples}
+
+
+class Training:
+    """One run of the trainer, prepared as the trainer program prepares it."""
+
+    def __init__(self, case: Case, workplace: Workplace, *, precision: str) -> None:
+        folder = workplace.folder / f"{case.name}-{precision}-{time.monotonic_ns()}"
+        folder.mkdir()
+        home = workplace.folder / "home"
+        home.mkdir(exist_ok=True)
+        material = workplace.material
+        self._log = (folder / "stdout").open("w")
+        self.reporter = Reporter(folder, JsonLines(self._log))
+        spec = TrainerSpec(
+            model_type=case.model_type,
+            dataset=material.names[case.model_type],
+            preset="book",
+            hyperparameters=hyperparameters(case),
+            seed=SEED,
+            device="cpu",
+            precision=cast(Any, precision),
+            threads=workplace.threads,
+        )
+        settings = Settings(home=home, datasets_dir=material.folders[case.model_type], offline=True)
+        self.run: Run = setup.prepare(spec.completed(), folder, settings, self.reporter)
+
+    @property
+    def precision(self) -> str:
+        """As chosen or asked for."""
+        return self.run.compute.precision
+
+    def close(self) -> None:
+        """End the reports and forget the model."""
+        self.reporter.close()
+        self._log.close()
+        del self.run
+        gc.collect()
+
+    def ready(self, run: Callable[[int], float], about: str) -> Ready:
+        """This run, as a side."""
+        return Ready(run=run, about=about, parameters=count_parameters(self.run.model), close=self.close)
+
+
+def deterministic(run: Callable[[int], float], count: int) -> float:
+    """Run under the trainer's setting of torch, which the other sides in this process do not want."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        return run(count)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+# --- training -----------------------------------------------------------------------------------------------------
+
+
+def steps(run: Run, positions: Iterator[tuple[int, int, Any]], count: int) -> float:
+    """Steps as the loop does them, nothing else of the loop around them. Seconds."""
+    began = time.perf_counter()
+    for _ in range(count):
+        epoch, number, batch = next(positions)
+        run.seeder.set(Stream.STEP, epoch, number)
+        with run.compute.autocast():
+            run.model.training_step(batch)
+    return time.perf_counter() - began
+
+
+def every_batch(model: GenerativeModel) -> Iterator[tuple[int, int, Any]]:
+    """Epoch, step and batch, without end."""
+    for epoch in count_from(1):
+        for number, batch in enumerate(model.batches(epoch, 0)):
+            yield epoch, number, batch
+
+
+def prepare_step(case: Case, workplace: Workplace, *, precision: str) -> Ready:
+    """The model's `training_step` with data, seeding and precision as in the loop."""
+    training = Training(case, workplace, precision=precision)
+    training.run.model.train()
+    run = partial(steps, training.run, every_batch(training.run.model))
+    return training.ready(partial(deterministic, run), training.precision)
+
+
+class SteppingControl:
+    """Stops the loop after so many steps and times them: the loop asks before every step whether to stop.
+
+    So the time holds everything the loop does from one step to the next, and not the checkpoint it ends with.
+    """
+
+    def __init__(self) -> None:
+        self.begin(0)
+
+    def begin(self, count: int) -> None:
+        """Start anew."""
+        self._left = count
+        self._began: float | None = None
+        self.seconds = 0.0
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether enough steps were done."""
+        now = time.perf_counter()
+        if self._began is None:
+            self._began = now
+            return self._left == 0
+        self._left -= 1
+        self.seconds = now - self._began
+        return self._left == 0
+
+
+def loop_steps(loop: Loop, control: SteppingControl, count: int) -> float:
+    """Steps of the trainer's own loop, which reads figures, reports and keeps its cadences meanwhile. Seconds."""
+    control.begin(count)
+    finished = loop.train()
+    assert not finished, "the run is longer than what is measured of it"
+    return control.seconds
+
+
+def prepare_loop(case: Case, workplace: Workplace) -> Ready:
+    """The whole trainer, loop and all, in the precision that it chooses."""
+    training = Training(case, workplace, precision="auto")
+    control = SteppingControl()
+    loop = Loop(training.run, cast(Control, control), training.reporter)
+    return training.ready(partial(deterministic, partial(loop_steps, loop, control)), training.precision)
+
+
+def prepare_float32(case: Case, workplace: Workplace) -> Ready:
+    """The step in float32, where the trainer would choose bfloat16."""
+    chosen = Training(case, workplace, precision="auto")
+    same = chosen.precision == "float32"
+    chosen.close()
+    if same:
+        raise LeftOutError("float32 is what the trainer chose")
+    return prepare_step(case, workplace, precision="float32")
+
+
+# --- sampling -----------------------------------------------------------------------------------------------------
+
+
+def sampling_of(case: Case) -> dict[str, Any]:
+    """The sampling parameters of a generation job."""
+    match case.model_type:
+        case "lstm":
+            return {"length": case.length, "n": case.batch, "temperature": 0.75}
+        case "vae":
+            return {"mode": "grid", "points": round(case.batch**0.5)}
+        case "acgan":
+            return {"labels": [index % 10 for index in range(case.batch)], "n_per_label": 1}
+
+
+def fresh_model(case: Case, workplace: Workplace) -> GenerativeModel:
+    """An untrained model with the book's layers: how long it takes does not depend on what it learned."""
+    contract = model_types.get(case.model_type)
+    torch.manual_seed(SEED)
+    dataset = workplace.material.datasets[case.model_type]
+    return implementation(contract).for_data(contract.resolve("book", hyperparameters(case)), dataset).eval()
+
+
+def prepare_sampling(case: Case, workplace: Workplace) -> Ready:
+    """`generate`, whole: from the request's parameters to the texts or pixels."""
+    model = fresh_model(case, workplace)
+    parameters = model_types.get(case.model_type).sampling.validate_python(sampling_of(case))
+    seeds = count_from(1)
+
+    def run(count: int) -> float:
+        began = time.perf_counter()
+        for _ in range(count):
+            model.generate(parameters, seed=next(seeds))
+        return time.perf_counter() - began
+
+    return Ready(run=run, about="generate()")
+
+
+SIDES = (
+    Side(
+        name="mimeo", title="Mimeo, step", role="ours", kind="training", prepare=partial(prepare_step, precision="auto")
+    ),
+    Side(name="mimeo-loop", title="Mimeo, whole loop", role="ours", kind="training", prepare=prepare_loop),
+    Side(name="mimeo-f32", title="Mimeo, step in float32", role="ours", kind="training", prepare=prepare_float32),
+    Side(name="mimeo", title="Mimeo", role="ours", kind="sampling", prepare=prepare_sampling),
+)
+
+
+def set_up(threads: int) -> None:
+    """Torch as it comes, but for the threads: what the peers in this process expect."""
+    device.set_up(device.Compute(device=torch.device("cpu"), precision="float32", threads=threads))
+    torch.use_deterministic_algorithms(False)
+
+
+def versions() -> dict[str, str]:
+    """Of what computes here."""
+    return device.versions() | {"instructions": torch.backends.cpu.get_cpu_capability()}

@@ -1,0 +1,101 @@
+"""The sides of plain, eager PyTorch: training in float32 and with bfloat16 autocast, and naive sampling."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+
+import torch
+
+from benchmarks.speed.cases import Case
+from benchmarks.speed.material import Material
+from benchmarks.speed.plain_torch import Autocast, CharacterModel, TextTrainer, Trainer, Vae, VaeTrainer, write_text
+from benchmarks.speed.plain_torch_acgan import CLASSES, LATENT, AcganTrainer, Generator
+from benchmarks.speed.sides import Ready, Side, Workplace
+
+TRAINERS: dict[str, Callable[[Case, Material, Autocast], Trainer]] = {
+    "lstm": TextTrainer,
+    "vae": VaeTrainer,
+    "acgan": AcganTrainer,
+}
+
+
+def timed(call: Callable[[], object], count: int) -> float:
+    """Seconds of so many calls."""
+    began = time.perf_counter()
+    for _ in range(count):
+        call()
+    return time.perf_counter() - began
+
+
+def prepare_training(case: Case, workplace: Workplace, *, bfloat16: bool) -> Ready:
+    """A plain training loop."""
+    torch.manual_seed(0)
+    autocast = partial(torch.autocast, "cpu", dtype=torch.bfloat16) if bfloat16 else nullcontext
+    trainer = TRAINERS[case.model_type](case, workplace.material, autocast)
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    about = "bfloat16" if bfloat16 else "float32"
+    return Ready(run=partial(timed, trainer.step), about=about, parameters=parameters)
+
+
+def prepare_sampling(case: Case, workplace: Workplace) -> Ready:
+    """From random numbers to texts or pixels, the plain way."""
+    torch.manual_seed(0)
+    draw = {"lstm": text_drawer, "vae": grid_drawer, "acgan": digits_drawer}[case.model_type](case, workplace)
+    return Ready(run=partial(timed, draw), about="float32")
+
+
+def text_drawer(case: Case, workplace: Workplace) -> Callable[[], object]:
+    """Writes texts with `nn.LSTM`, a step at a time."""
+    corpus = workplace.material.text
+    model = CharacterModel(len(corpus.vocabulary), case.layers).eval()
+    prompt = corpus.held_out_ids[: case.window].long().repeat(case.batch, 1)
+
+    def draw() -> list[str]:
+        ids = write_text(model, prompt, case.length)
+        return ["".join(corpus.vocabulary[index] for index in text) for text in ids.tolist()]
+
+    return draw
+
+
+def grid_drawer(case: Case, _workplace: Workplace) -> Callable[[], object]:
+    """Decodes a square of latents."""
+    model = Vae().eval()
+    axis = torch.linspace(-4, 4, round(case.batch**0.5))
+
+    @torch.no_grad()
+    def draw() -> object:
+        return model.decoder(torch.cartesian_prod(axis, axis)).view(-1, 1, 28, 28).numpy()
+
+    return draw
+
+
+def digits_drawer(case: Case, _workplace: Workplace) -> Callable[[], object]:
+    """Draws digits of given classes."""
+    model = Generator().eval()
+    labels = torch.arange(case.batch) % CLASSES
+
+    @torch.no_grad()
+    def draw() -> object:
+        return ((model(torch.rand(case.batch, LATENT) * 2 - 1, labels) + 1) / 2).numpy()
+
+    return draw
+
+
+SIDES = (
+    Side(
+        name="torch",
+        title="PyTorch, eager",
+        role="peer",
+        kind="training",
+        prepare=partial(prepare_training, bfloat16=False),
+    ),
+    Side(
+        name="torch-bf16",
+        title="PyTorch, eager, autocast",
+        role="peer",
+        kind="training",
+        prepare=partial(prepare_training, bfloat16=True),
+    ),
+    Side(name="torch", title="PyTorch, eager", role="peer", kind="sampling", prepare=prepare_sampling),
+)
