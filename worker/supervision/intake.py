@@ -83,7 +83,6 @@ class Intake:
             step=event.step,
         )
         self._storage.put_file(file, key)
-        reach("ingest.event_file_stored")
         return stored
 
     def _inside(self, path: str) -> Path:
