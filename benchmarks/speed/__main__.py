@@ -9,6 +9,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Everything, as JSON."""
+    """Everything, as JSON. Written after each case, so that a run that is cut short leaves what it found."""
     began = time.monotonic()
     threads = device.choose_threads(options.threads)
     results: dict[str, Any] = {"machine": report.machine(threads)}
@@ -46,9 +47,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         chosen = [case for case in CASES if not options.cases or case.name in options.cases]
         cases = [case.small() if options.quick else case for case in chosen]
         plan = QUICK if options.quick else FULL
-        results |= {"versions": versions, "datasets": material.names, "cases": _measure(cases, sides, workplace, plan)}
-    command = "make bench" + (" KERAS=0" if options.keras is None else "")
-    return results | {"command": command, "seconds": time.monotonic() - began}
+        command = "make bench" + (" KERAS=0" if options.keras is None else "")
+        results |= {"versions": versions, "datasets": material.names, "command": command, "cases": {}}
+        for name, found in _measured(cases, sides, workplace, plan):
+            results["cases"][name] = found
+            results["seconds"] = time.monotonic() - began
+            _write(results, options.results)
+            print(f"{found['title']}: done after {results['seconds']:.0f} s", flush=True)
+            if results["seconds"] > options.seconds:
+                break
+    return results
 
 
 def _no_keras(python: Path | None) -> str:
@@ -58,15 +66,21 @@ def _no_keras(python: Path | None) -> str:
     return "" if python.is_file() else f"not installed: {python} is missing"
 
 
-def _measure(cases: list[Case], sides: tuple[Side, ...], workplace: Workplace, plan: Plan) -> dict[str, Any]:
+def _measured(
+    cases: list[Case], sides: tuple[Side, ...], workplace: Workplace, plan: Plan
+) -> Iterator[tuple[str, dict[str, Any]]]:
     products = ceiling.products(plan.product)
     vocabulary = len(workplace.material.text.vocabulary)
-    found: dict[str, Any] = {}
     for case in cases:
-        began = time.monotonic()
-        found[case.name] = report.figures(measure(case, sides, workplace, products, plan), vocabulary)
-        print(f"{case.title}: {time.monotonic() - began:.0f} s", flush=True)
-    return found
+        yield case.name, report.figures(measure(case, sides, workplace, products, plan), vocabulary)
+
+
+def _write(results: dict[str, Any], folder: Path) -> None:
+    """Figures, table and picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "bench.md").write_text(report.markdown(results))
+    plot.draw(results, folder / "bench.png")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -76,15 +90,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="tiny models and counts: figures mean nothing")
     parser.add_argument("--threads", type=int, help="of each side; the machine's cores")
     parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES], help="only these")
+    parser.add_argument("--seconds", type=float, default=330, help="no case is begun after so many")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     results = run(options)
-    options.results.mkdir(parents=True, exist_ok=True)
-    page = report.markdown(results)
-    (options.results / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
-    (options.results / "bench.md").write_text(page)
-    plot.draw(results, options.results / "bench.png")
-    print(page)
+    print(report.markdown(results))
 
 
 if __name__ == "__main__":

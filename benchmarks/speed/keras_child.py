@@ -14,15 +14,15 @@ from benchmarks.speed.cases import Case
 from benchmarks.speed.sides import LeftOutError, Ready, Side, Workplace
 
 ROOT = Path(__file__).parents[2]
-# The comparison is of processors; TensorFlow's greetings are not for the reader.
+# The comparison is of processors.
 ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 class Keras:
     """The child and its answers."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
+    def __init__(self, process: "subprocess.Popen[str]", log: Path) -> None:
+        self._process, self._log = process, log
 
     def ask(self, **command: Any) -> dict[str, Any]:
         """One command. Raises LeftOutError with what the child says went wrong."""
@@ -35,7 +35,8 @@ class Keras:
         except BrokenPipeError:
             line = ""
         if not line:
-            raise LeftOutError(f"Keras's process ended with status {self._process.wait()}")
+            said = self._log.read_text(errors="replace").strip().splitlines()
+            raise LeftOutError(f"Keras's process ended with status {self._process.wait()}: {''.join(said[-1:])}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise LeftOutError(answer["error"])
@@ -48,16 +49,21 @@ def started(python: Path, workplace: Workplace) -> Iterator[Keras]:
     data = workplace.folder / "data.npz"
     workplace.material.write(data)
     command = [str(python.absolute()), "-m", "benchmarks.speed.peers_keras", str(data), str(workplace.threads)]
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **ENVIRONMENT},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    log = workplace.folder / "keras.log"  # TensorFlow greets at length
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **ENVIRONMENT},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as process,
+    ):
         try:
-            yield Keras(process)
+            yield Keras(process, log)
         finally:
             process.kill()
 
