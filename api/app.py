@@ -13,9 +13,9 @@ from api.job_metrics import JobCollector
 from api.routes import BLUEPRINTS
 from api.runtime import Runtime
 from api.urls import url
-from api.version import VERSION
 from shared.broker import Broker, CeleryBroker
 from shared.settings import Settings
+from shared.version import VERSION
 
 DESCRIPTION = """Trains small generative models as jobs and serves their samples.
 

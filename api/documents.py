@@ -25,13 +25,16 @@ PROBLEMS = {
     415: "The body is of a type that is not understood.",
     416: "The range lies outside the file.",
     422: "The request is understood and wrong; `errors` says where.",
+    500: "The file is damaged or could not be made; the detail says what to do.",
     503: "The database, or the file store, does not answer.",
 }
+FILE: JsonDict = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
 HEADERS: dict[str, JsonDict] = {
     "Idempotency-Replayed": {
         "description": "`true` where an earlier request with the same `Idempotency-Key` made the job.",
         "schema": {"type": "string", "enum": ["true"]},
     },
+    "Content-Disposition": {"description": "The name to save the file under.", "schema": {"type": "string"}},
     "ETag": {"description": "Changes when the answer does.", "schema": {"type": "string"}},
     "Link": {"description": 'RFC 8288 link to the next page, `rel="next"`.', "schema": {"type": "string"}},
     "Location": {"description": "Where the new thing is.", "schema": {"type": "string", "format": "uri-reference"}},

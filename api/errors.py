@@ -14,7 +14,17 @@ from werkzeug.wrappers import Response as WsgiResponse
 
 from api.instrumentation import request_id
 from api.schemas.problem import Problem, ProblemError
-from shared.errors import Conflict, FieldError, MimeoError, NotFound, SpecError, TooLarge, Unavailable
+from shared.errors import (
+    Conflict,
+    Damaged,
+    ExportFailed,
+    FieldError,
+    MimeoError,
+    NotFound,
+    SpecError,
+    TooLarge,
+    Unavailable,
+)
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = "5"
@@ -24,6 +34,8 @@ STATUS: dict[type[MimeoError], HTTPStatus] = {
     Conflict: HTTPStatus.CONFLICT,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    ExportFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
+    Damaged: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 HTTP_CODES = {
     400: "bad_request",

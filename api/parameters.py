@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from shared import model_types
+from shared import exports, model_types
 from shared.errors import FieldError, NotFound, SpecError
 from shared.job_status import JobStatus
 from shared.spec_errors import nearest
@@ -165,6 +165,27 @@ class ModelsQuery(PageQuery):
 
     model_type: ModelTypeName | Absent = Field(None, description="Only models of this type.")
     after: Annotated[str, _documented(MODEL)] | Absent = Field(None, description=AFTER)
+
+
+def _known_format(name: str) -> str:
+    if name not in exports.FORMATS:
+        known = " and ".join(exports.FORMATS)
+        raise SpecError.at("?format", f"There is no export format `{name[:64]}`; there are {known}.", "unknown")
+    return name
+
+
+_PARTS = sorted({part for model_type in model_types.REGISTRY.values() for part in model_type.onnx_parts})
+
+
+class ExportQuery(Query):
+    """What a model is exported as."""
+
+    format: Annotated[str, AfterValidator(_known_format), _one_of(exports.FORMATS)] = Field(
+        exports.SAFETENSORS, description="`safetensors`: the weights. `onnx`: a graph that computes without Mimeo."
+    )
+    part: Annotated[str, _one_of(_PARTS)] | Absent = Field(
+        None, description="Which graph, where a model has several (`onnx` only); its first when absent."
+    )
 
 
 class ArtifactsQuery(Query):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from client.commands import catalogue, generation, jobs, training
+from client.commands import catalogue, exporting, generation, jobs, training
 from client.commands.board import board
 from client.errors import ApiError, ClientError
 from client.output import remark
@@ -50,6 +50,7 @@ app.command()(jobs.delete)
 app.command("tensorboard")(board)
 app.command()(generation.generate)
 app.command()(catalogue.models)
+app.command()(exporting.export)
 app.add_typer(catalogue.datasets_app, name="datasets")
 app.command()(catalogue.workers)
 

@@ -8,12 +8,14 @@ with Client("http://127.0.0.1:8000") as mimeo:
 """
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
 from client.errors import ApiError
+from client.files import ExportedFile, file_name
 from client.schema import (
     Artifact,
     Checkpoint,
@@ -32,6 +34,7 @@ from client.watching import Change, changes
 
 MAX_WAIT_S = 60  # what `Prefer: wait` is allowed to ask for
 PAGE = 100
+EXPORT_POLL_S = 1.0
 
 
 def default_url() -> str:
@@ -195,6 +198,24 @@ class Client(Transport):
     def model(self, model_id: str) -> Model:
         """One model."""
         return cast("Model", self.get(f"/v1/models/{model_id}"))
+
+    def export(self, model_id: str, format_: str = "safetensors", *, part: str | None = None) -> ExportedFile:
+        """A model as a file: `safetensors` (its weights) or `onnx` (a graph; `part` where it has several).
+
+        Waits, for as long as it takes, for a worker to make what has never been asked for.
+        """
+        query = {"format": format_} | ({"part": part} if part else {})
+        while True:
+            asked_at = time.monotonic()
+            try:
+                response = self.request("GET", f"/v1/models/{model_id}/export", params=query)
+            except ApiError as error:
+                if error.code != "export_pending":
+                    raise
+                # A server with threads to spare has held the request already; one without answers at once.
+                time.sleep(max(0.0, EXPORT_POLL_S - (time.monotonic() - asked_at)))
+            else:
+                return ExportedFile(name=file_name(response, f"{model_id}.{format_}"), content=response.content)
 
     def artifact(self, artifact_id: str) -> Artifact:
         """What a file is."""

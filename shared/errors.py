@@ -6,6 +6,9 @@ MimeoError
 ├── Conflict         the state forbids it: 409
 ├── TooLarge         over a size limit: 413
 ├── Unavailable      a server that is needed does not answer: 503
+│   └── ExportPending    the file is still being made: 503, ask again
+├── ExportFailed     the file could not be made: 500
+├── Damaged          a stored file is not what was written: 500
 ├── SetupError       the stack cannot start as configured: one line, exit code 2
 ├── LeaseLost        another worker owns the job now: stop at once
 └── JobFailure       a training or generation run cannot go on
@@ -77,6 +80,24 @@ class Unavailable(MimeoError):
     """A server that Mimeo needs does not answer."""
 
     code = "unavailable"
+
+
+class ExportPending(Unavailable):
+    """The file is still being made."""
+
+    code = "export_pending"
+
+
+class ExportFailed(MimeoError):
+    """The file could not be made."""
+
+    code = "export_failed"
+
+
+class Damaged(MimeoError):
+    """A stored file is not what was written."""
+
+    code = "damaged"
 
 
 class SetupError(MimeoError):

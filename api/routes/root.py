@@ -6,7 +6,7 @@ from flask_openapi.blueprint import APIBlueprint
 from api.responses import json_response
 from api.schemas.resources import Root
 from api.urls import url
-from api.version import VERSION
+from shared.version import VERSION
 
 routes = APIBlueprint("root", __name__, doc_ui=False)
 

@@ -96,7 +96,10 @@ class TrainingJob(Job):
 
 
 class GenerationJob(Job):
-    """A generation job. spec: model (as asked), sampling (resolved), format, checkpoint_id and model_id as resolved."""
+    """A generation job. spec: model (as asked), sampling (resolved), format, checkpoint_id and model_id as resolved.
+
+    One that makes an export has its format (`onnx`) and no sampling parameters.
+    """
 
     __mapper_args__ = {"polymorphic_identity": "generation"}  # noqa: RUF012 - SQLAlchemy reads it once
 
@@ -168,6 +171,18 @@ class Artifact(Base):
     created_at: Mapped[datetime] = mapped_column(default=db_now())
 
     __table_args__ = (UniqueConstraint("job_id", "name"), Index("ix_artifacts_job_kind_id", "job_id", "kind", "id"))
+
+
+class Export(Base):
+    """A model in another format, and the generation job that makes its files: one for each model and format."""
+
+    __tablename__ = "exports"
+
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
+    format: Mapped[str] = mapped_column(String(16), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+
+    __table_args__ = (Index("ix_exports_job", "job_id"),)
 
 
 class Metric(Base):

@@ -179,6 +179,7 @@ ACGAN = ModelType(
     sampling=TypeAdapter(AcganSampling),
     presets={"fast": {}, "book": BOOK},
     formats=("png", "npy"),
+    onnx_parts=("generator",),
     metrics=(
         "d_loss",
         "g_loss",

@@ -89,6 +89,7 @@ class ModelType:
     sampling: a TypeAdapter, since a model type may have several modes (a discriminated union).
     presets: overrides of the defaults by preset name; `fast` is the default preset.
     formats: output formats, the default first.
+    onnx_parts: ONNX graphs the model can be exported as (`decoder` …), the default first; empty where it cannot be.
     selection: metric that picks the best checkpoint, and whether lower or higher is better.
     check_training, check_sampling: what the fields alone cannot tell; the dataset's unknown numbers are not checked.
     """
@@ -112,6 +113,7 @@ class ModelType:
     check_training: TrainingCheck
     check_sampling: SamplingCheck
     needs_labels: bool = False
+    onnx_parts: tuple[str, ...] = ()
     demo: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters of the short demonstration job
     demo_sampling: Mapping[str, Any] = field(default_factory=dict)
 

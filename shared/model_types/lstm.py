@@ -155,6 +155,7 @@ LSTM = ModelType(
     sampling=TypeAdapter(LstmSampling),
     presets={"fast": {}, "book": BOOK},
     formats=("txt",),
+    onnx_parts=("step",),
     metrics=("loss", "val_loss", "bits_per_char", "learning_rate", "examples_per_s"),
     quality=("val_loss", "bits_per_char", "perplexity"),
     selection=("bits_per_char", "min"),

@@ -233,6 +233,7 @@ VAE = ModelType(
     sampling=TypeAdapter(VaeSampling),
     presets={"fast": {}, "book": BOOK},
     formats=("png", "npy"),
+    onnx_parts=("decoder", "encoder"),
     metrics=("loss", "val_loss", "reconstruction", "kl", "learning_rate", "examples_per_s"),
     quality=("val_loss", "reconstruction", "kl", "elbo"),
     selection=("val_loss", "min"),

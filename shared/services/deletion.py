@@ -6,13 +6,13 @@ from sqlalchemy.orm import Session
 from shared.crash_points import reach
 from shared.db.models import Checkpoint, Job, Model
 from shared.errors import Conflict
-from shared.services import checkpoints, control, garbage
+from shared.services import checkpoints, control, exports, garbage
 
 _NAMED = 3
 
 
 def delete_job(session: Session, job_id: str) -> None:
-    """Delete an ended job, everything recorded of it, and its model; the reconciler removes the files.
+    """Delete an ended job, everything recorded of it, and its model with its exports; the reconciler removes the files.
 
     Raises NotFound, and Conflict for a job that has not ended or whose weights an unfinished job is to read.
     """
@@ -21,6 +21,7 @@ def delete_job(session: Session, job_id: str) -> None:
         raise Conflict(f"The job {control.standing(status)}; cancel it before you delete it.")
     _refuse_if_needed(session, job_id)
     garbage.add(session, f"jobs/{job_id}")
+    exports.delete_of_job(session, job_id)
     session.execute(delete(Model).where(Model.job_id == job_id))  # before the checkpoint that it names
     session.execute(delete(Job).where(Job.id == job_id).execution_options(synchronize_session=False))
     reach("delete.written")

@@ -4,14 +4,18 @@ import hashlib
 import io
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 
+from shared import model_types
 from tests.acceptance.stack import wait_for_job
+from worker.export import load_weights
 
 Json = dict[str, Any]
 
@@ -139,6 +143,52 @@ def test_generated_output_has_the_size_that_was_asked_for(http: httpx.Client, tr
     assert images.dtype == np.float32
     assert images.shape == (output["rows"] * output["columns"], 1, 28, 28)
     assert 0 <= images.min() <= images.max() <= 1
+
+
+def test_exported_model_draws_elsewhere_what_the_service_draws(
+    http: httpx.Client, trained: Json, tmp_path: Path
+) -> None:
+    url, kind = f"/v1/models/{trained['model']}/export", trained["model_type"]
+    for name in ("safetensors", "onnx"):
+        started = time.perf_counter()
+        while (response := http.get(url, params={"format": name})).status_code == 503:
+            assert response.json()["code"] == "export_pending"
+            assert time.perf_counter() - started < 120
+        assert response.status_code == 200, response.text
+        assert f"-{trained['model']}.{name}" in response.headers["Content-Disposition"]
+        (tmp_path / f"model.{name}").write_bytes(response.content)
+    run = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    model = load_weights(tmp_path / "model.safetensors")
+
+    if kind == "lstm":
+        sampling: Json = {"prompt": "import ", "length": 40, "temperature": 0}
+        job = generate(http, {"model": trained["model"], "sampling": sampling})
+        assert greedy(run, "import ", 40) == job["output"]["text"]
+    else:
+        z = np.linspace(-1, 1, 2 * run.get_inputs()[0].shape[1], dtype=np.float32).reshape(2, -1)
+        given: dict[str, Any] = {"z": z} if kind == "vae" else {"z": z, "label": np.array([3, 3])}
+        sampling = {"mode": "latent", "z": z.tolist()} if kind == "vae" else {"labels": [3], "z": z.tolist()}
+        job = generate(http, {"model": trained["model"], "sampling": sampling, "format": "npy"})
+        images = np.load(io.BytesIO(download(http, job["artifacts"][0])), allow_pickle=False)
+        assert np.allclose(run.run(None, given)[0], images, atol=1e-4)
+    parameters = model_types.get(kind).sampling.validate_python(job["sampling"])
+    rebuilt = model.generate(parameters, seed=job["seed"])
+    assert rebuilt.texts == job["output"].get("texts")
+    assert rebuilt.images is None or np.allclose(rebuilt.images, images, atol=1e-6)
+
+
+def greedy(run: onnxruntime.InferenceSession, prompt: str, length: int) -> str:
+    """The likeliest text after a prompt."""
+    vocabulary = run.get_modelmeta().custom_metadata_map["vocabulary"]
+    state = {i.name: np.zeros((1, 1, i.shape[2]), np.float32) for i in run.get_inputs()[1:]}
+    ids = np.array([[vocabulary.index(character)] for character in prompt])
+    text = ""
+    for _ in range(length):
+        logits, *after = run.run(None, {"ids": ids, **state})
+        state = dict(zip(state, after, strict=True))
+        ids = np.array([[logits[-1, 0].argmax()]])
+        text += vocabulary[ids[0, 0]]
+    return text
 
 
 def test_warm_generations_one_after_another_are_taken_at_once(http: httpx.Client, trained: Json) -> None:

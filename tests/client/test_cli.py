@@ -206,6 +206,37 @@ def test_generated_image_goes_to_the_file_that_was_named(tmp_path: Path) -> None
     assert json.loads(server.requests[0].body)["sampling"] == {"labels": [3, 7]}
 
 
+def test_exported_model_is_waited_for_and_saved_under_the_server_s_name(tmp_path: Path) -> None:
+    replies = iter([
+        Reply(503, {"code": "export_pending", "detail": "ask again"}, {"Retry-After": "5"}),
+        Reply(body=b"a graph", headers={"Content-Disposition": "attachment; filename=../vae-digits-mdl_1.onnx"}),
+    ])  # fmt: skip
+    with serving(lambda _: next(replies)) as server:
+        done = mimeo("export", "mdl_1", "--format", "onnx", "--part", "encoder", url=server.url, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "vae-digits-mdl_1.onnx\n")
+    assert [file.name for file in tmp_path.iterdir()] == ["vae-digits-mdl_1.onnx"]
+    assert (tmp_path / "vae-digits-mdl_1.onnx").read_bytes() == b"a graph"
+    assert server.requests[0].path == "/v1/models/mdl_1/export?format=onnx&part=encoder"
+
+
+def test_export_goes_where_it_was_told_to(tmp_path: Path) -> None:
+    with serving(lambda _: Reply(body=b"weights")) as server:
+        named = mimeo("export", "mdl_1", "--out", "mine.safetensors", url=server.url, cwd=tmp_path)
+        piped = mimeo("export", "mdl_1", "--out", "-", url=server.url, cwd=tmp_path)
+        nowhere = mimeo("export", "mdl_1", "--out", "no/such/file", url=server.url, cwd=tmp_path)
+    assert (named.returncode, (tmp_path / "mine.safetensors").read_bytes()) == (0, b"weights")
+    assert (piped.returncode, piped.stdout) == (0, "weights")
+    assert (nowhere.returncode, nowhere.stderr) == (2, "mimeo: --out no/such/file: no such file or directory\n")
+
+
+@pytest.mark.parametrize(("status", "code", "expected"), [(404, "not_found", 2), (500, "export_failed", 1)])
+def test_export_that_cannot_be_leaves_no_file(tmp_path: Path, status: int, code: str, expected: int) -> None:
+    with serving(lambda _: Reply(status, {"code": code, "detail": "it is gone"})) as server:
+        done = mimeo("export", "mdl_1", url=server.url, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (expected, "mimeo: it is gone\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_list_on_a_pipe_is_tab_separated_with_a_header() -> None:
     with serving(lambda _: Reply(body={"data": [training_job()], "has_more": False})) as server:
         done = mimeo("jobs", "--status", "running", url=server.url)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from shared import model_types
+from shared import exports, model_types
 from shared.datasets import REGISTRY as DATASETS
 from shared.errors import SpecError
 from shared.model_types import DatasetShape, ModelType
@@ -87,6 +87,35 @@ class Generator:
         with torch.no_grad():
             generated = loaded.model.generate(parameters, seed=seed, dataset=dataset)
         return _written(generated, chosen, workdir)
+
+    def export_graphs(self, checkpoint: CheckpointRef, workdir: Path) -> GenerationOutput:
+        """Write the model's ONNX graphs into `workdir`, each compared with the model itself.
+
+        Raises NotFound for a checkpoint that is gone, and JobFailure for a damaged one or a graph that computes
+        something else.
+        """
+        # Not before it is asked for: the exporter and its runtime take two seconds and a hundred megabytes.
+        from worker.export.graph_files import write_graphs  # noqa: PLC0415
+
+        loaded = self._models.get(checkpoint.sha256, lambda: load_model(self._storage, checkpoint, self._device))
+        manifest = loaded.manifest
+        facts = exports.origin(
+            model_type=manifest.model_type,
+            dataset=manifest.dataset,
+            checkpoint_sha256=checkpoint.sha256,
+            versions=manifest.versions,
+        )
+        written = write_graphs(loaded.model, facts, workdir)
+        files = [
+            OutputFile(
+                name=exports.part_file(graph.name),
+                path=graph.path,
+                media_type=exports.OCTETS,
+                details={"part": graph.name, "max_abs_difference": graph.difference},
+            )
+            for graph in written
+        ]
+        return GenerationOutput(output={"parts": [graph.name for graph in written]}, files=files)
 
     def _dataset(self, loaded: LoadedModel) -> Dataset:
         """The data the model was trained on: real images to encode. Uploaded texts are never read back."""

@@ -18,6 +18,7 @@ from worker.data import Dataset, ImageDataset
 from worker.models.acgan_health import DiscriminatorWon, ModeCollapse
 from worker.models.acgan_networks import NETWORKS
 from worker.models.health import HealthCheck, LossExploding
+from worker.models.image_graphs import acgan_graphs
 from worker.models.images import CHUNK, tiled, unit
 from worker.models.judge import Judge, judged
 from worker.models.optimization import (
@@ -28,7 +29,7 @@ from worker.models.optimization import (
     optimizer_tensors,
     set_learning_rate,
 )
-from worker.models.protocol import Generated, GenerativeModel, Sample, StepMetrics, require_fit
+from worker.models.protocol import Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit
 
 SAMPLE_COLUMNS = 10  # generated images of each class in the epoch's sample
 REAL_COLUMNS = 3  # real ones beside them
@@ -314,6 +315,10 @@ class Acgan(GenerativeModel):
         images = self._draw(z_NZ, labels_N).numpy()
         meta = {"labels": labels, "n_per_label": sampling.draws, "class_names": self.class_names}
         return Generated(images=images, rows=len(labels), columns=sampling.draws, meta=meta)
+
+    def onnx_graphs(self) -> list[OnnxGraph]:
+        """The generator."""
+        return acgan_graphs(self)
 
 
 def _called(realness_B: Tensor, label: float) -> Tensor:

@@ -19,10 +19,11 @@ from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_sam
 from worker.data import Dataset, TextCorpus
 from worker.models.health import HealthCheck, LossExploding
 from worker.models.lstm_data import CharacterBatch, Streams, Windows, windows_at
+from worker.models.lstm_graph import step_graph
 from worker.models.lstm_health import Memorising, VerbatimCopy
 from worker.models.lstm_sampling import CharacterSampler
 from worker.models.optimization import learning_rate, load_optimizer_tensors, optimizer_tensors, set_learning_rate
-from worker.models.protocol import Generated, GenerativeModel, Sample, StepMetrics, require_fit
+from worker.models.protocol import Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit
 
 State = list[tuple[Tensor, Tensor]]
 """Hidden and cell state of each layer, [1, B, H] each."""
@@ -274,3 +275,7 @@ class Lstm(GenerativeModel):
             raise SpecError.at("/sampling/prompt", detail, "unknown_character")
         texts = CharacterSampler(self).texts(prompt, sampling, seed=seed)
         return Generated(texts=texts, meta={"prompt": prompt, "temperature": sampling.temperature})
+
+    def onnx_graphs(self) -> list[OnnxGraph]:
+        """One graph, of one step or many."""
+        return [step_graph(self)]

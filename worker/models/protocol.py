@@ -1,7 +1,7 @@
 """What the loop and the generation worker ask of a model. A model owns its optimizers; the loop owns time."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,25 @@ class Generated:
     columns: int = 0
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxGraph:
+    """One of the graphs that a model is exported as.
+
+    name: as in the contract's `onnx_parts`. network: a module of what the graph needs and no more, in evaluation mode;
+    takes the inputs in order. inputs: their axes, by name (`{"z": ("batch", 2)}`: a name varies, a number does not).
+    examples: inputs for given sizes of the axes that vary. about: what each input and output means, by name.
+    facts: what else a user needs to know, such as the character set; values that are no strings become JSON.
+    """
+
+    name: str
+    network: nn.Module
+    inputs: Mapping[str, tuple[str | int, ...]]
+    outputs: tuple[str, ...]
+    examples: Callable[[Mapping[str, int]], tuple[Tensor, ...]]
+    about: Mapping[str, str]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class GenerativeModel(nn.Module, ABC):
@@ -145,6 +164,10 @@ class GenerativeModel(nn.Module, ABC):
     @abstractmethod
     def generate(self, sampling: Any, *, seed: int, dataset: Dataset | None = None) -> Generated:
         """Sample. `dataset` is given where the sampling reads real examples (`reconstruct`, `encode`)."""
+
+    def onnx_graphs(self) -> list[OnnxGraph]:
+        """What the model is exported as: the `onnx_parts` of its contract, in their order, on the CPU."""
+        return []
 
 
 def require_fit(check: TrainingCheck, hyperparameters: Hyperparameters, dataset: Dataset) -> None:

@@ -25,6 +25,7 @@ from shared.model_types.vae import (
 )
 from worker.data import Dataset, ImageDataset
 from worker.models.health import HealthCheck, LossExploding
+from worker.models.image_graphs import vae_graphs
 from worker.models.images import CHUNK, near_square, tiled, unit
 from worker.models.optimization import (
     epoch_order,
@@ -34,7 +35,7 @@ from worker.models.optimization import (
     optimizer_tensors,
     set_learning_rate,
 )
-from worker.models.protocol import Generated, GenerativeModel, Sample, StepMetrics
+from worker.models.protocol import Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics
 from worker.models.vae_health import PosteriorCollapse
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
@@ -232,6 +233,10 @@ class Vae(GenerativeModel):
             pixels_ND = torch.cat([self.decode(z) for z in z_NZ.to(self.device).split(CHUNK)])
         images = pixels_ND.view(-1, channels, height, width).cpu().numpy()
         return Generated(images=images, rows=shape[0], columns=shape[1], meta=meta)
+
+    def onnx_graphs(self) -> list[OnnxGraph]:
+        """Decoder and encoder."""
+        return vae_graphs(self)
 
     def _latents(self, sampling: Any, seed: int, dataset: Dataset | None) -> tuple[Tensor, tuple[int, int]]:
         """Latents to decode, [N, Z], and the rows and columns they are shown in."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy.orm import Session
 
+from shared import exports
 from shared.crash_points import reach
 from shared.db.models import Checkpoint, GenerationJob
 from shared.db.session import reading
@@ -119,6 +120,8 @@ class _Limit:
 
 def _generate(context: WorkerContext, job: GenerationJob, generator: Generator, folder: Path) -> GenerationOutput:
     def generate(reference: CheckpointRef) -> GenerationOutput:
+        if job.spec["format"] == exports.ONNX:
+            return generator.export_graphs(reference, folder)
         return generator.generate(reference, job.spec["sampling"], job.seed, job.spec["format"], folder)
 
     reference = _reference(context, job)

@@ -11,7 +11,7 @@ from shared.db.session import SessionFactory, reading, transaction
 from shared.errors import Conflict, NotFound, SpecError
 from shared.ids import new_id
 from shared.job_status import JobStatus
-from shared.services import deletion, job_queue, records, training_jobs
+from shared.services import deletion, exports, job_queue, records, training_jobs
 from shared.services.records import MetricPoint, StoredCheckpoint, StoredFile
 from shared.settings import Settings
 from tests import jobs
@@ -45,6 +45,8 @@ def published(database: SessionFactory, settings: Settings) -> tuple[str, str]:
         )
         records.add_model(hold, model)
         job_queue.finish_succeeded(hold)
+        export, _ = exports.submit(session, model.id, "onnx")
+        export.status = JobStatus.SUCCEEDED
     return lease.job_id, model.id
 
 
@@ -67,7 +69,10 @@ def test_no_table_keeps_a_row_of_a_deleted_job_and_the_others_keep_theirs(
 ) -> None:
     kept, _ = published(database, settings)
     before = rows_by_table(database)
-    gone, _ = published(database, settings)
+    gone, model = published(database, settings)
+    with reading(database) as session:
+        export = exports.job_of(session, model, "onnx")
+    assert export is not None
 
     delete(database, gone)
 
@@ -75,7 +80,7 @@ def test_no_table_keeps_a_row_of_a_deleted_job_and_the_others_keep_theirs(
     assert all(count for name, count in before.items() if name != "workers"), "a table that this test leaves out"
     with reading(database) as session:
         assert session.get(Job, kept) is not None
-        assert list(session.scalars(select(Garbage.storage_key))) == [f"jobs/{gone}"]
+        assert set(session.scalars(select(Garbage.storage_key))) == {f"jobs/{gone}", f"jobs/{export.id}"}
 
 
 def test_every_table_that_names_jobs_lets_go_of_deleted_ones(database: SessionFactory) -> None:

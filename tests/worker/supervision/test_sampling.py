@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from shared.broker import NullBroker
-from shared.db.models import Checkpoint, GenerationJob
+from shared.db.models import Checkpoint, GenerationJob, Job, Model
 from shared.db.session import SessionFactory, reading, transaction
 from shared.ids import new_id
 from shared.job_status import JobStatus
-from shared.services import artifacts, job_queue
+from shared.services import artifacts, exports, job_queue
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
@@ -159,6 +160,38 @@ def test_a_checkpoint_that_is_gone_or_damaged_fails_the_job_at_once(
         assert (job.status, job.attempt) == (JobStatus.FAILED, 1)
         assert job.error is not None
         assert job.error["code"] == "invalid_data"
+
+
+def test_an_export_becomes_a_checked_file_for_each_part_and_the_worker_goes_on_sampling(
+    generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory, storage: Storage
+) -> None:
+    with transaction(database) as session:
+        job = session.get_one(Job, checkpoint.job_id)
+        spec = {name: job.spec[name] for name in ("dataset", "hyperparameters")}
+        model = Model(id=new_id("mdl"), job_id=job.id, checkpoint_id=checkpoint.id, model_type="vae", **spec)
+        session.add(model)
+        session.flush()
+        export, _ = exports.submit(session, model.id, "onnx")
+    generator = Generator(generating.settings, storage)
+
+    attempt(generating, generator)
+
+    made = jobs.look(database, export.id)
+    assert (made.status, made.error) == (JobStatus.SUCCEEDED, None)
+    assert made.output == {"parts": ["decoder", "encoder"]}
+    with reading(database) as session:
+        files, _ = artifacts.list_for_job(session, export.id)
+    assert {file.name for file in files} == {"decoder.onnx", "encoder.onnx"}
+    for file in files:
+        told = {
+            entry.key: entry.value
+            for entry in onnx.load_from_string(storage.read_bytes(file.storage_key)).metadata_props
+        }
+        assert (told["dataset"], told["checkpoint_sha256"]) == ("digits", checkpoint.sha256)
+        assert file.details["max_abs_difference"] < 1e-4
+    sampled = jobs.generated(database, generating.settings, model=checkpoint.id)
+    attempt(generating, generator)
+    assert jobs.status_of(database, sampled) is JobStatus.SUCCEEDED
 
 
 class Slow(Generator):

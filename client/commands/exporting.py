@@ -1,0 +1,49 @@
+"""`mimeo export`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+
+from client.commands.context import connect
+from client.errors import BadInput
+from client.output import err, out
+
+
+def export(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="mdl_…, as `mimeo models` lists them.")],
+    *,
+    format_: Annotated[
+        str, typer.Option("--format", help="safetensors (the weights) or onnx (a graph that computes without Mimeo).")
+    ] = "safetensors",
+    part: Annotated[str | None, typer.Option(help="Which graph: decoder or encoder (onnx of a vae).")] = None,
+    out_: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write; - is standard output.")
+    ] = None,
+) -> None:
+    """Save a model as a file for use elsewhere. An ONNX file is made, and checked, when it is first asked for."""
+    with connect(context) as client, err.status(f"Exporting {model} …"):
+        exported = client.export(model, format_, part=part)
+    if out_ == "-":
+        sys.stdout.buffer.write(exported.content)
+        return
+    path = Path(out_ or exported.name)
+    if path.is_dir():
+        path /= exported.name
+    _write_whole(path, exported.content)
+    out.print(str(path), markup=False, soft_wrap=True)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write beside the place and rename, so that what is there is whole. Raises BadInput."""
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise BadInput(f"--out {path}: {(error.strerror or str(error)).lower()}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,81 @@
+"""Models in formats that a worker has to make: one generation job for each model and format, found or made."""
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from shared.db.clock import db_now
+from shared.db.models import Export, GenerationJob, Job, Model
+from shared.ids import new_id
+from shared.job_status import JobStatus, Priority
+from shared.services import events, garbage, models
+
+TIMEOUT_S = 600
+MAX_ATTEMPTS = 3
+
+
+def job_of(session: Session, model_id: str, format_: str) -> GenerationJob | None:
+    """The job that makes, or has made, the model's files in a format; None where nobody has asked for them yet."""
+    query = select(GenerationJob).join(Export, Export.job_id == GenerationJob.id)
+    return session.scalars(query.where(Export.model_id == model_id, Export.format == format_)).one_or_none()
+
+
+def submit(session: Session, model_id: str, format_: str) -> tuple[GenerationJob, bool]:
+    """The job that makes the model's files in a format, and whether it is new: then send its hint after the commit.
+
+    Of requests that come at once, one makes the job and the others find it. Raises NotFound, and SpecError for a model
+    whose checkpoint is gone.
+    """
+    found = job_of(session, model_id, format_)
+    if found is not None:
+        return found, False
+    models.get(session, model_id)
+    job = _job(session, model_id, format_)
+    try:
+        with session.begin_nested():
+            session.add(job)
+            session.flush()
+            session.add(Export(model_id=model_id, format=format_, job_id=job.id))
+            session.flush()
+    except IntegrityError:  # another request was faster
+        found = job_of(session, model_id, format_)
+        if found is None:
+            raise
+        return found, False
+    events.add(session, job.id, event="queued", message="Accepted.", attempt=0)
+    session.refresh(job)
+    return job, True
+
+
+def delete_of_job(session: Session, training_job_id: str) -> None:
+    """Delete the jobs that made exports of a training job's model, and note their files, before the model goes."""
+    made = select(Export.job_id).join(Model, Model.id == Export.model_id).where(Model.job_id == training_job_id)
+    ids = list(session.scalars(made))
+    for job_id in ids:
+        garbage.add(session, f"jobs/{job_id}")
+    session.execute(delete(Job).where(Job.id.in_(ids)).execution_options(synchronize_session=False))
+
+
+def _job(session: Session, model_id: str, format_: str) -> GenerationJob:
+    source = models.resolve(session, model_id)
+    spec = {
+        "model": model_id,
+        "model_id": model_id,
+        "training_job_id": source.checkpoint.job_id,
+        "checkpoint_id": source.checkpoint.id,
+        "sampling": {},
+        "format": format_,
+    }
+    return GenerationJob(
+        id=new_id("gen"),
+        status=JobStatus.QUEUED,
+        model_type=source.model_type,
+        name=None,
+        spec=spec,
+        labels={},
+        priority=Priority.NORMAL.rank,
+        seed=0,  # nothing is drawn that the file could depend on
+        max_attempts=MAX_ATTEMPTS,
+        timeout_s=TIMEOUT_S,
+        hinted_at=db_now(),  # the caller sends the first hint right after the commit
+    )

@@ -1,0 +1,205 @@
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from flask.testing import FlaskClient
+
+from api.routes import model_exports
+from shared.broker import NullBroker
+from shared.errors import JobFailure
+from shared.ids import new_id
+from shared.job_status import ErrorCode
+from shared.storage import Storage
+from tests.api.worker_hands import TENSORS, WEIGHTS, WorkerHands
+
+GRAPHS = {"decoder.onnx": b"a decoder", "encoder.onnx": b"an encoder"}
+
+
+@pytest.fixture
+def model(client: FlaskClient, worker: WorkerHands) -> str:
+    """Id of a published model."""
+    assert client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).status_code == 202
+    return worker.publish(worker.claim("training"))
+
+
+@pytest.fixture(autouse=True)
+def _brief_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_exports, "HOLD_S", 0.3)
+
+
+@contextmanager
+def exporting(worker: WorkerHands, broker: NullBroker) -> Iterator[None]:
+    """A worker that makes what it is woken for, meanwhile."""
+
+    def make() -> None:
+        deadline = time.monotonic() + 30
+        while broker.take("generation") is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        make_graphs(worker)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    yield
+    thread.join()
+
+
+def make_graphs(worker: WorkerHands) -> None:
+    lease = worker.claim("generation")
+    for name, data in GRAPHS.items():
+        worker.file(lease, name, data, kind="output", media_type="application/octet-stream")
+    worker.finish(lease, {"parts": ["decoder", "encoder"]})
+
+
+def test_weights_come_with_all_that_rebuilds_the_model(client: FlaskClient, model: str) -> None:
+    response = client.get(f"/v1/models/{model}/export")
+
+    length = int.from_bytes(response.data[:8], "little")
+    header = json.loads(response.data[8 : 8 + length])
+    told = header.pop("__metadata__")
+    assert response.status_code == 200
+    assert response.headers["Content-Disposition"] == f"attachment; filename=vae-digits-{model}.safetensors"
+    assert response.headers["Content-Length"] == str(len(response.data))
+    assert response.data[8 + length :] == TENSORS
+    assert header == {"bias": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+    assert length % 8 == 0
+    assert all(isinstance(value, str) for value in told.values())
+    assert (told["model_type"], told["dataset"], told["torch_version"]) == ("vae", "digits", "2.13.0")
+    assert (told["model_id"], told["checkpoint_sha256"]) == (model, WEIGHTS)
+    assert json.loads(told["config"]) == {"hyperparameters": {}, "image_shape": [1, 28, 28]}
+    assert "load_weights" in told["how_to_load"]
+
+
+def test_weights_are_the_same_bytes_each_time_and_not_sent_to_who_has_them(client: FlaskClient, model: str) -> None:
+    url = f"/v1/models/{model}/export?format=safetensors"
+    first, again = client.get(url), client.get(url)
+    headers = {"If-None-Match": first.headers["ETag"]}
+
+    assert first.data == again.data
+    assert client.get(url, headers=headers).status_code == 304
+    assert client.head(url).headers["Content-Length"] == str(len(first.data))
+
+
+def test_weights_that_are_gone_or_changed_are_never_handed_out(
+    client: FlaskClient, model: str, storage: Storage
+) -> None:
+    key = f"jobs/{client.get(f'/v1/models/{model}').get_json()['training_job']}/checkpoints/00000235/model.safetensors"
+    data = storage.read_bytes(key)
+    storage.put_bytes(data[:-1] + b"!", key)
+    damaged = client.get(f"/v1/models/{model}/export")
+    storage.delete_file(key)
+    gone = [client.get(f"/v1/models/{model}/export?format={name}") for name in ("safetensors", "onnx")]
+
+    assert (damaged.status_code, damaged.get_json()["code"]) == (500, "damaged")
+    assert "have changed since they were written" in damaged.get_json()["detail"]
+    for response in gone:
+        assert (response.status_code, response.get_json()["code"]) == (404, "not_found")
+        assert f"The weights of {model} are gone" in response.get_json()["detail"]
+    assert client.get("/v1/generation-jobs").get_json()["data"] == []
+
+
+def test_graph_is_made_once_and_then_served_from_storage(
+    client: FlaskClient, model: str, worker: WorkerHands, broker: NullBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_exports, "HOLD_S", 30.0)
+    with exporting(worker, broker):
+        made = client.get(f"/v1/models/{model}/export?format=onnx")
+    kept = client.get(f"/v1/models/{model}/export?format=onnx&part=decoder")
+    other = client.get(f"/v1/models/{model}/export?format=onnx&part=encoder")
+
+    assert (made.status_code, made.data) == (200, b"a decoder")
+    assert made.headers["ETag"] == f'"{hashlib.sha256(b"a decoder").hexdigest()}"'
+    assert made.headers["Content-Disposition"] == f"attachment; filename=vae-digits-decoder-{model}.onnx"
+    assert kept.data == made.data
+    assert other.data == b"an encoder"
+    (job,) = client.get("/v1/generation-jobs").get_json()["data"]
+    assert (job["format"], job["model"], job["sampling"]) == ("onnx", model, {})
+
+
+def test_graph_that_takes_longer_is_503_to_ask_again_with_one_job_for_all(
+    client: FlaskClient, model: str, worker: WorkerHands
+) -> None:
+    answers = [client.get(f"/v1/models/{model}/export?format=onnx") for _ in range(2)]
+    make_graphs(worker)
+    at_last = client.get(f"/v1/models/{model}/export?format=onnx")
+
+    for response in answers:
+        assert (response.status_code, response.get_json()["code"]) == (503, "export_pending")
+        assert int(response.headers["Retry-After"]) > 0
+        assert response.mimetype == "application/problem+json"
+    assert (at_last.status_code, at_last.data) == (200, b"a decoder")
+
+
+def test_graph_asked_for_by_many_at_once_is_one_job(client: FlaskClient, model: str) -> None:
+    barrier = threading.Barrier(4)
+    statuses = []
+
+    def ask() -> None:
+        barrier.wait()
+        statuses.append(client.application.test_client().get(f"/v1/models/{model}/export?format=onnx").status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert statuses == [503] * 4
+    assert len(client.get("/v1/generation-jobs").get_json()["data"]) == 1
+
+
+def test_failed_graph_says_why_until_its_job_is_deleted(client: FlaskClient, model: str, worker: WorkerHands) -> None:
+    url = f"/v1/models/{model}/export?format=onnx"
+    client.get(url)
+    lease = worker.claim("generation")
+    worker.fail(lease, JobFailure(ErrorCode.INVALID_DATA, "The graph differs.", "Take the weights."))
+    failed = client.get(url)
+    client.delete(f"/v1/generation-jobs/{lease.job_id}")
+
+    assert (failed.status_code, failed.get_json()["code"]) == (500, "export_failed")
+    assert "The graph differs. Take the weights." in failed.get_json()["detail"]
+    assert f"delete {lease.job_id} and ask again" in failed.get_json()["detail"]
+    assert client.get(url).get_json()["code"] == "export_pending"
+
+
+def test_exports_are_deleted_with_the_job_that_trained_the_model(
+    client: FlaskClient, model: str, worker: WorkerHands
+) -> None:
+    job = client.get(f"/v1/models/{model}").get_json()["training_job"]
+    client.get(f"/v1/models/{model}/export?format=onnx")
+    while_making = client.delete(f"/v1/training-jobs/{job}")
+    make_graphs(worker)
+    afterwards = client.delete(f"/v1/training-jobs/{job}")
+
+    assert (while_making.status_code, afterwards.status_code) == (409, 204)
+    assert client.get("/v1/generation-jobs").get_json()["data"] == []
+    assert client.get(f"/v1/models/{model}/export?format=onnx").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer", "said"),
+    [
+        ("format=onxx", "?format", "there are safetensors and onnx"),
+        ("format=onnx&part=decode", "?part", "decoder"),
+        ("part=decoder", "?part", "Only format=onnx has parts"),
+        ("formt=onnx", "?formt", "format"),
+    ],
+)
+def test_what_there_is_not_is_422_and_named(
+    client: FlaskClient, model: str, query: str, pointer: str, said: str
+) -> None:
+    response = client.get(f"/v1/models/{model}/export?{query}")
+
+    assert response.status_code == 422
+    (error,) = response.get_json()["errors"]
+    assert error["pointer"] == pointer
+    assert said in error["detail"]
+
+
+def test_unknown_model_is_404(client: FlaskClient) -> None:
+    for model_id in (new_id("mdl"), "mdl_1"):
+        assert client.get(f"/v1/models/{model_id}/export").status_code == 404

@@ -1,0 +1,195 @@
+"""What every model type gives to those who run it elsewhere, so that a new one is tested by being there."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from shared import model_types
+from shared.errors import JobFailure, SpecError
+from tests.worker.models.conftest import TYPES_AND_PRESETS, build, train
+from worker.export import load_weights
+from worker.export.graph_files import TOLERANCE, GraphFile, write_graphs
+from worker.models import GenerativeModel
+from worker.training.checkpoints import weights_bytes
+
+EACH = pytest.mark.parametrize(("name", "preset"), TYPES_AND_PRESETS)
+ROOT = Path(__file__).parents[3]
+FACTS = {"model_type": "of the test", "mimeo_version": "1"}
+
+
+def session(path: Path) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+class Exported:
+    """Models that have learned for a step, and their graphs by part; each made when first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[tuple[str, str], tuple[GenerativeModel, dict[str, GraphFile]]] = {}
+
+    def __call__(self, name: str, preset: str = "fast") -> tuple[GenerativeModel, dict[str, GraphFile]]:
+        if (name, preset) not in self._made:
+            folder = self._folder / f"{name}-{preset}"
+            folder.mkdir()
+            model = build(name, preset)
+            train(model, 0, 1)
+            files = write_graphs(model.eval(), FACTS, folder)
+            self._made[name, preset] = model, {file.name: file for file in files}
+        return self._made[name, preset]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return Exported(tmp_path_factory.mktemp("exported"))
+
+
+@EACH
+def test_every_part_of_the_contract_becomes_a_sound_file_that_agrees_with_torch(
+    name: str, preset: str, exported: Exported
+) -> None:
+    _, files = exported(name, preset)
+
+    assert tuple(files) == model_types.get(name).onnx_parts
+    for file in files.values():
+        onnx.checker.check_model(file.path, full_check=True)
+        assert 0 <= file.difference <= 10 * TOLERANCE
+        told = session(file.path).get_modelmeta().custom_metadata_map
+        assert FACTS.items() <= told.items()
+        graph = onnx.load(file.path).graph
+        assert {value.name for value in (*graph.input, *graph.output)} == json.loads(told["about"]).keys()
+        assert str(ROOT) not in file.path.read_bytes().decode("latin-1")
+
+
+@pytest.mark.parametrize("name", list(model_types.REGISTRY))
+def test_equal_models_give_equal_files_and_are_left_as_they_were(name: str, exported: Exported, tmp_path: Path) -> None:
+    model, files = exported(name)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+
+    again = write_graphs(model, FACTS, tmp_path)
+
+    assert [file.path.read_bytes() for file in again] == [file.path.read_bytes() for file in files.values()]
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+@EACH
+def test_weights_are_rebuilt_to_a_model_that_draws_the_same(name: str, preset: str, tmp_path: Path) -> None:
+    model = build(name, preset).eval()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(weights_bytes(name, model.config(), model.state_dict()))
+
+    rebuilt = load_weights(path)
+
+    sampling = model_types.get(name).sampling.validate_python({})
+    first, again = (one.generate(sampling, seed=5) for one in (model, rebuilt))
+    assert first.texts == again.texts
+    assert (first.images is None and again.images is None) or np.array_equal(first.images, again.images)
+
+
+def test_text_can_be_continued_in_one_go_or_character_by_character(exported: Exported) -> None:
+    model, files = exported("lstm")
+    run = session(files["step"].path)
+    vocabulary = run.get_modelmeta().custom_metadata_map["vocabulary"]
+    ids = np.array([[vocabulary.index(character)] for character in "import os"])
+    zeros = {
+        f"{part}{layer}": np.zeros((1, 1, units), np.float32) for layer, units in enumerate((24, 16)) for part in "hc"
+    }
+
+    whole, *_ = run.run(None, {"ids": ids, **zeros})
+    state, steps = dict(zeros), []
+    for index in ids:
+        logits, *after = run.run(None, {"ids": index[None], **state})
+        state = dict(zip(zeros, after, strict=True))
+        steps.append(logits[0])
+
+    expected = model(torch.from_numpy(ids))[0].detach().numpy()
+    assert vocabulary == model.vocabulary
+    assert np.allclose(np.stack(steps), whole, atol=TOLERANCE)
+    assert np.allclose(whole, expected, atol=TOLERANCE)
+
+
+def test_latents_and_classes_become_the_images_that_the_service_draws(exported: Exported) -> None:
+    z = np.linspace(-2, 2, 6, dtype=np.float32).reshape(3, 2)
+    for name, sampling in (
+        ("vae", {"mode": "latent", "z": z.tolist()}),
+        ("acgan", {"labels": [3, 7, 3], "n_per_label": 1}),
+    ):
+        model, files = exported(name)
+        parameters = model_types.get(name).sampling.validate_python(sampling)
+        expected = model.generate(parameters, seed=5).images
+        given = {"z": z}
+        if name == "acgan":
+            latents = model._fixed_latents(3, 5).numpy()  # type: ignore[operator]
+            given = {"z": latents, "label": np.array([3, 7, 3])}
+        found = session(files[model_types.get(name).onnx_parts[0]].path).run(None, given)[0]
+        assert expected is not None
+        assert np.allclose(found, expected, atol=TOLERANCE)
+        assert 0 <= found.min() <= found.max() <= 1
+
+
+def test_the_documentation_s_programs_run_as_they_stand(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, part in (("lstm", "step"), ("acgan", "generator")):
+        shutil.copy(exported(name)[1][part].path, tmp_path / f"{name}.onnx")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+
+    said = []
+    for block in blocks:
+        if "onnxruntime" in block:
+            exec(compile(block, "docs/export.md", "exec"), {})
+            said.append(capsys.readouterr().out)
+
+    text, picture = said
+    assert text.startswith("import ")
+    assert len(text) == len("import ") + 200 + 1
+    assert len(picture.splitlines()) == 1 + 28
+
+
+def test_a_graph_that_computes_something_else_is_an_error_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build("vae").eval()
+    honest = model.onnx_graphs()[0]
+
+    class Doubtful(torch.nn.Module):
+        """Computes one thing while it is exported, and another afterwards."""
+
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            images: torch.Tensor = honest.network(z)
+            return images if torch.compiler.is_exporting() else images + 0.01
+
+    doubtful = Doubtful()
+    doubtful.add_module("honest", honest.network)
+    monkeypatch.setattr(model, "onnx_graphs", lambda: [_with(honest, doubtful)])
+
+    with pytest.raises(JobFailure, match="`decoder` does not compute what the model does"):
+        write_graphs(model, FACTS, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def _with(graph: Any, network: torch.nn.Module) -> Any:
+    return type(graph)(**{**vars(graph), "network": network})
+
+
+def test_a_file_that_is_no_model_is_refused_with_its_name(tmp_path: Path) -> None:
+    nonsense, unnamed = tmp_path / "nonsense.safetensors", tmp_path / "unnamed.safetensors"
+    nonsense.write_bytes(b"not at all")
+    unnamed.write_bytes((2).to_bytes(8, "little") + b"{}")
+
+    with pytest.raises(SpecError, match=r"nonsense\.safetensors is no safetensors file"):
+        load_weights(nonsense)
+    with pytest.raises(SpecError, match=r"unnamed\.safetensors does not say what model it holds"):
+        load_weights(unnamed)
+    with pytest.raises(FileNotFoundError):
+        load_weights(tmp_path / "nowhere.safetensors")

@@ -1,0 +1,151 @@
+"""A model's ONNX files: exported, described, and compared with the model before anybody gets them."""
+
+import io
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor
+from torch.export import Dim
+
+from shared.errors import JobFailure
+from shared.job_status import ErrorCode
+from worker.models.protocol import GenerativeModel, OnnxGraph
+
+OPSET = 20
+TOLERANCE = 1e-4  # of every number, absolute, and relative where numbers are large
+_SIZES = {"batch": 3, "time": 5}  # while exporting: neither 0 nor 1, which would be taken for constants
+_CHECKED = ({"batch": 1, "time": 1}, {"batch": 7, "time": 2}, {"batch": 2, "time": 33})
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphFile:
+    """A finished file. difference: the largest between torch's numbers and onnxruntime's, absolute."""
+
+    name: str
+    path: Path
+    difference: float
+
+
+def write_graphs(model: GenerativeModel, facts: Mapping[str, str], folder: Path) -> list[GraphFile]:
+    """Write `NAME.onnx` for each of the model's graphs into a folder.
+
+    facts: further metadata (model type, dataset, versions). Raises JobFailure where a graph does not compute what the
+    model does, and then its file is not there.
+    """
+    with torch.no_grad():
+        return [_write(graph, facts, folder) for graph in model.onnx_graphs()]
+
+
+def _write(graph: OnnxGraph, facts: Mapping[str, str], folder: Path) -> GraphFile:
+    file = _described(_exported(graph), graph, facts)
+    onnx.checker.check_model(file, full_check=True)
+    data = file.SerializeToString(deterministic=True)
+    difference = checked(data, graph)
+    path = folder / f"{graph.name}.onnx"
+    path.write_bytes(data)
+    return GraphFile(name=graph.name, path=path, difference=difference)
+
+
+def _exported(graph: OnnxGraph) -> onnx.ModelProto:
+    """The graph, with axes that vary where the inputs name them."""
+    axes = {name: Dim(name) for shape in graph.inputs.values() for name in shape if isinstance(name, str)}
+    shapes = [
+        {place: axes[name] for place, name in enumerate(shape) if isinstance(name, str)}
+        for shape in graph.inputs.values()
+    ]
+    with _quiet():
+        program = torch.onnx.export(
+            _Varying(graph.network).eval(),
+            graph.examples(_SIZES),
+            dynamo=True,
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            dynamic_shapes=(tuple(shapes),),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    buffer = io.BytesIO()
+    program.save(buffer)
+    return onnx.load_model_from_string(buffer.getvalue())
+
+
+class _Varying(torch.nn.Module):
+    """Any number of inputs, so that their axes can be named by place whatever the network calls them."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """What the network gives."""
+        outputs: Tensor | tuple[Tensor, ...] = self.network(*inputs)
+        return outputs
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says of its own insides: old forms it still uses, and axes that share a name.
+
+    Nothing of that a user could change, and the result is compared with the model.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".* shares the same shape constraints with another axis")
+        yield
+
+
+def _described(file: onnx.ModelProto, graph: OnnxGraph, facts: Mapping[str, str]) -> onnx.ModelProto:
+    """The file with what a user needs to know, and without traces of where and from which lines it was made."""
+    for node in file.graph.node:
+        del node.metadata_props[:]
+        node.ClearField("doc_string")
+    for value in (*file.graph.value_info, *file.graph.input, *file.graph.output):
+        del value.metadata_props[:]
+    del file.graph.value_info[:]
+    for value in (*file.graph.input, *file.graph.output):
+        value.doc_string = graph.about[value.name]
+    file.graph.name = graph.name
+    told = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in graph.facts.items()}
+    about = {**facts, "part": graph.name, "about": json.dumps(dict(graph.about), sort_keys=True), **told}
+    onnx.helper.set_model_props(file, dict(sorted(about.items())))
+    file.producer_name, file.producer_version = "mimeo", facts.get("mimeo_version", "")
+    return file
+
+
+def checked(data: bytes, graph: OnnxGraph) -> float:
+    """The largest difference between torch and onnxruntime, over inputs of several sizes.
+
+    Raises JobFailure where one is larger than TOLERANCE allows, or where shapes differ.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for sizes in _CHECKED:
+        inputs = graph.examples(sizes)
+        expected = graph.network(*inputs)
+        outputs = expected if isinstance(expected, tuple) else (expected,)
+        given = {name: tensor.numpy() for name, tensor in zip(graph.inputs, inputs, strict=True)}
+        found = session.run(list(graph.outputs), given)
+        for name, wanted, got in zip(graph.outputs, outputs, found, strict=True):
+            worst = max(worst, _difference(graph.name, name, wanted.numpy(), got))
+    return worst
+
+
+def _difference(graph: str, name: str, wanted: np.ndarray, got: np.ndarray) -> float:
+    is_close = wanted.shape == got.shape and bool(np.allclose(got, wanted, rtol=TOLERANCE, atol=TOLERANCE))
+    if not is_close:
+        message = f"The ONNX graph `{graph}` does not compute what the model does: its output `{name}` differs."
+        raise JobFailure(ErrorCode.INVALID_DATA, message, "Export the weights (format=safetensors) instead.")
+    return float(np.abs(got - wanted).max())
