@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from pathlib import Path
 
 from sqlalchemy import text
 
@@ -53,16 +54,31 @@ def test_worker_killed_during_a_checkpoint(rig: Rig, chance: random.Random) -> N
     rig.trainer.update(save_s=0.4, every=2)
     rig.worker()
     rig.worker()
-    job_id = rig.submit(20)
-    rig.reaches(job_id, chance.randint(1, 10))
     where = chance.choice([rig.settings.runs_path, rig.settings.home_path / "storage"])
 
     # When: the worker dies while one is being written, into the run's folder or into storage
-    wait_until(lambda: next(where.rglob(".tmp-*"), None) is not None or rig.status(job_id).is_terminal)
-    rig.holder(job_id).kill()
+    job_id = caught_writing(rig, where, chance)
     rig.end()
 
     assert rig.status(job_id) is JobStatus.SUCCEEDED
+
+
+def caught_writing(rig: Rig, where: Path, chance: random.Random) -> str:
+    """Kill a job's worker at the moment at which an unfinished file of its lies there; a copy takes milliseconds."""
+    for _ in range(10):
+        job_id = rig.submit(20)
+        rig.reaches(job_id, chance.randint(1, 10))
+        holder = rig.holder(job_id)
+        while not rig.status(job_id).is_terminal:
+            if any(has_unfinished_file(where) for _ in range(200)):
+                holder.kill()
+                return job_id
+    raise AssertionError("no checkpoint was seen being written")
+
+
+def has_unfinished_file(where: Path) -> bool:
+    """Whether a hidden file or folder of that kind is there just now."""
+    return any(name.startswith(".tmp-") for _, folders, files in os.walk(where) for name in (*folders, *files))
 
 
 def test_trainer_killed_alone(rig: Rig, chance: random.Random) -> None:
