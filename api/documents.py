@@ -48,6 +48,9 @@ def reference(model: type[BaseModel] | str) -> JsonDict:
     return {"$ref": REF_TEMPLATE.format(model=model if isinstance(model, str) else model.__name__)}
 
 
+PROBLEM_CONTENT: JsonDict = {"content": {PROBLEM: {"schema": reference(Problem)}}}
+
+
 def answers(
     success: Mapping[int, type[BaseModel] | None], *problems: int, headers: tuple[str, ...] = ()
 ) -> ResponseDict:
@@ -59,8 +62,7 @@ def answers(
             response["content"] = {JSON: {"schema": reference(model)}}
         documented[str(status)] = response
     for status in (*problems, 503):
-        content = {PROBLEM: {"schema": reference(Problem)}}
-        documented.setdefault(str(status), {"description": PROBLEMS[status], "content": content})
+        documented.setdefault(str(status), {"description": PROBLEMS[status], **PROBLEM_CONTENT})
     return documented
 
 

@@ -4,7 +4,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.types import ResponseDict
 
-from api.documents import FILE, HEADERS, answers
+from api.documents import FILE, HEADERS, PROBLEM_CONTENT, answers
 from api.files import file_response, weights_gone, weights_key, weights_response
 from api.parameters import ConditionalHeaders, ExportQuery, ModelPath
 from api.runtime import Runtime, runtime
@@ -31,7 +31,7 @@ def _responses() -> ResponseDict:
         "The file is still being made (`export_pending`): ask again after `Retry-After`. Or: a server is away."
     )
     documented["206"] = dict(FILE)
-    documented["503"] = {**answers({})["503"], "description": description, "headers": _PENDING}
+    documented["503"] = {**PROBLEM_CONTENT, "description": description, "headers": _PENDING}
     return documented
 
 

@@ -180,15 +180,14 @@ def test_exported_model_draws_elsewhere_what_the_service_draws(
 def greedy(run: onnxruntime.InferenceSession, prompt: str, length: int) -> str:
     """The likeliest text after a prompt."""
     vocabulary = run.get_modelmeta().custom_metadata_map["vocabulary"]
-    state = {i.name: np.zeros((1, 1, i.shape[2]), np.float32) for i in run.get_inputs()[1:]}
-    ids = np.array([[vocabulary.index(character)] for character in prompt])
-    text = ""
-    for _ in range(length):
-        logits, *after = run.run(None, {"ids": ids, **state})
+    state = {i.name: np.zeros((1, i.shape[1]), np.float32) for i in run.get_inputs()[1:]}
+    text = prompt
+    for place in range(len(prompt) + length - 1):
+        logits, *after = run.run(None, {"ids": np.array([vocabulary.index(text[place])]), **state})
         state = dict(zip(state, after, strict=True))
-        ids = np.array([[logits[-1, 0].argmax()]])
-        text += vocabulary[ids[0, 0]]
-    return text
+        if place >= len(prompt) - 1:
+            text += vocabulary[logits[0].argmax()]
+    return text[len(prompt) :]
 
 
 def test_warm_generations_one_after_another_are_taken_at_once(http: httpx.Client, trained: Json) -> None:

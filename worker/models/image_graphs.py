@@ -26,7 +26,8 @@ class Decoder(nn.Module):
 
     def forward(self, z_BZ: Tensor) -> Tensor:
         """See the class."""
-        return torch.sigmoid(self.layers(z_BZ)).unflatten(1, self.image_shape)
+        pixels_BD: Tensor = torch.sigmoid(self.layers(z_BZ))
+        return pixels_BD.view(-1, *self.image_shape)
 
 
 class Encoder(nn.Module):

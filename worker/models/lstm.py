@@ -277,5 +277,5 @@ class Lstm(GenerativeModel):
         return Generated(texts=texts, meta={"prompt": prompt, "temperature": sampling.temperature})
 
     def onnx_graphs(self) -> list[OnnxGraph]:
-        """One graph, of one step or many."""
+        """One graph, of one step."""
         return [step_graph(self)]
