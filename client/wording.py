@@ -4,6 +4,15 @@ from datetime import UTC, datetime
 
 from client.schema import Artifact, Figures, Job
 
+SHOWN_QUALITY = (  # in lists: one or two figures of each model type
+    "bits_per_char",
+    "longest_overlap",
+    "elbo",
+    "reconstruction_accuracy",
+    "class_accuracy",
+    "frechet_distance",
+    "classification_accuracy_score",
+)
 SHOWN_METRICS = ("loss", "d_loss", "g_loss", "val_loss", "class_accuracy")
 
 
@@ -61,6 +70,12 @@ def queue_position(job: Job) -> str:
     if not position:
         return ""
     return f"{position:,}" if job.get("queue_position_is_exact", True) else f"over {position:,}"
+
+
+def quality_line(quality: Figures) -> str:
+    """The figures that say most about a model, or all of one that has none of them."""
+    shown = [name for name in SHOWN_QUALITY if name in quality] or list(quality)
+    return "  ".join(f"{name} {figure(quality[name])}" for name in shown)
 
 
 def progress_line(job: Job) -> str:

@@ -5,6 +5,11 @@ from typing import Literal
 from pydantic import Field
 
 from api.schemas.base import Answer, Figures, JsonObject, Sha256, Time, Url
+from shared.figures import QUALITY
+
+QUALITY_DESCRIPTION = "Figures of the final evaluation, those of the model's type:\n\n" + "\n".join(
+    f"- `{name}`: {meaning}" for name, meaning in QUALITY.items()
+)
 
 
 class CheckpointOfModel(Answer):
@@ -33,7 +38,7 @@ class Model(Answer):
     training_job: str
     checkpoint: CheckpointOfModel
     hyperparameters: JsonObject
-    quality: Figures = Field(description="Figures of the final evaluation.")
+    quality: Figures = Field(description=QUALITY_DESCRIPTION)
     versions: dict[str, str] = Field(description="Versions of the code and of torch that trained it.")
     device: str | None
     created_at: Time
@@ -65,8 +70,8 @@ class ModelType(Answer):
     data_kind: Literal["images", "text"]
     default_dataset: str
     formats: list[str] = Field(description="Output formats of generation, the default first.")
-    metrics: list[str]
-    quality: list[str]
+    metrics: list[str] = Field(description="Names of its training curves.")
+    quality: list[str] = Field(description="Names of the figures that a finished model has in `quality`.")
     presets: list[Preset]
     hyperparameters_schema: JsonObject = Field(description="JSON Schema of `hyperparameters`.")
     sampling_schema: JsonObject = Field(description="JSON Schema of `sampling`.")

@@ -9,7 +9,7 @@ from client.commands.context import JsonOption, LimitOption, connect
 from client.errors import BadInput
 from client.output import out, print_json, table
 from client.schema import Dataset
-from client.wording import ago, figure, rate, size
+from client.wording import ago, quality_line, rate, size
 
 datasets_app = typer.Typer(help="List what there is to train on, or add your own.", invoke_without_command=True)
 
@@ -33,7 +33,7 @@ def models(
             model["name"] or "–",
             model["model_type"],
             model["dataset"],
-            "  ".join(f"{name} {figure(value)}" for name, value in model["quality"].items()),
+            quality_line(model["quality"]),
             ago(model["created_at"]),
         )
         for model in page["data"]

@@ -16,7 +16,7 @@ from client.demo.training import train_all
 from client.errors import ClientError
 from client.http import Client
 from client.live import show_content
-from client.wording import duration, outcome
+from client.wording import duration, outcome, quality_line
 
 
 def main() -> int:
@@ -69,6 +69,7 @@ def run(client: Client, console: Console, folder: Path) -> int:
         path, content, media_type = draw(client, model_types[name], job["model"], folder)
         title = f"{model_types[name]['title']} on {job.get('dataset')}"
         console.print(f"\n[bold]{title}[/bold]")
+        console.print(quality_line(client.model(job["model"])["quality"]), markup=False)
         show_content(console, content, media_type)
         written.append(path)
         panels.append((title, content, media_type))

@@ -92,7 +92,7 @@ def training_bytes(hyperparameters: AcganHyperparameters, dataset: DatasetShape)
     pixels = dataset.height * dataset.width * dataset.channels
     images = max(3 * hyperparameters.batch_size, 500)
     floats = 6 * _parameters(hyperparameters, dataset) + images * _activations(hyperparameters, dataset)
-    judge = 2_000 * 64 * dataset.height * dataset.width
+    judge = 2_000 * 64 * dataset.height * dataset.width + 60_000 * pixels
     return 4 * (floats + judge) + 2 * examples * pixels
 
 
@@ -191,7 +191,17 @@ ACGAN = ModelType(
         "learning_rate",
         "examples_per_s",
     ),
-    quality=("class_accuracy", "frechet_distance", "diversity", "lowest_diversity", "precision", "recall"),
+    quality=(
+        "class_accuracy",
+        "worst_class_accuracy",
+        "judge_accuracy",
+        "classification_accuracy_score",
+        "frechet_distance",
+        "precision",
+        "recall",
+        "diversity",
+        "lowest_diversity",
+    ),
     selection=("frechet_distance", "min"),
     implementation="worker.models.acgan:Acgan",
     training_bytes=training_bytes,

@@ -86,7 +86,8 @@ def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) 
     activations = positions * (12 * sum(hyperparameters.layers) + 2 * (hyperparameters.embedding or vocabulary))
     evaluation = 64 * 256 * (6 * max(hyperparameters.layers) + 3 * vocabulary)
     floats = 5 * _parameters(hyperparameters, vocabulary) + activations + 4 * predicted * vocabulary + evaluation
-    return 4 * floats + 12 * characters
+    compared = 20 * min(characters, 10_000_000)  # as text again, to look for copied passages
+    return 4 * floats + 12 * characters + compared
 
 
 def sampling_bytes(hyperparameters: LstmHyperparameters, sampling: LstmSampling, dataset: DatasetShape) -> int:
@@ -157,7 +158,7 @@ LSTM = ModelType(
     formats=("txt",),
     onnx_parts=("step",),
     metrics=("loss", "val_loss", "bits_per_char", "learning_rate", "examples_per_s"),
-    quality=("val_loss", "bits_per_char", "perplexity"),
+    quality=("val_loss", "bits_per_char", "perplexity", "longest_overlap", "held_out_overlap"),
     selection=("bits_per_char", "min"),
     implementation="worker.models.lstm:Lstm",
     training_bytes=training_bytes,

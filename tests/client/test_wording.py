@@ -5,7 +5,7 @@ import pytest
 
 from client.live import state_text
 from client.schema import Artifact, Job
-from client.wording import ago, duration, metrics_line, outcome, progress_line, sample_title
+from client.wording import ago, duration, metrics_line, outcome, progress_line, quality_line, sample_title
 from tests.client.server import training_job
 
 
@@ -25,6 +25,14 @@ def test_moment_is_told_by_its_age() -> None:
     now = datetime(2026, 11, 23, 4, 5, 16, tzinfo=UTC)
     assert ago("2026-11-23T04:05:06.000Z", now) == "10 s ago"
     assert ago("2026-11-23T04:05:26.000Z", now) == "0 s ago"  # the server's clock is a little ahead
+
+
+def test_a_model_in_a_list_shows_the_figures_that_say_most_about_it() -> None:
+    quality = {"class_accuracy": 0.98765, "worst_class_accuracy": 0.9, "frechet_distance": 3.14159, "recall": 0.5}
+
+    assert quality_line(quality) == "class_accuracy 0.9877  frechet_distance 3.142"
+    assert quality_line({"another": 1.5}) == "another 1.5"
+    assert quality_line({}) == ""
 
 
 def test_running_job_tells_epoch_loss_speed_and_time_left() -> None:

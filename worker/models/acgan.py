@@ -17,6 +17,7 @@ from shared.model_types.base import DatasetShape
 from worker.data import Dataset, ImageDataset
 from worker.models.acgan_health import DiscriminatorWon, ModeCollapse
 from worker.models.acgan_networks import NETWORKS
+from worker.models.classifier_score import TRAINING_IMAGES, classifier_score, quantised
 from worker.models.health import HealthCheck, LossExploding
 from worker.models.image_graphs import acgan_graphs
 from worker.models.images import CHUNK, tiled, unit
@@ -245,19 +246,25 @@ class Acgan(GenerativeModel):
 
     def evaluate(self) -> dict[str, float]:
         """What an independent judge says of a few generated images; see `judge.judged`."""
-        return self._judged(CHEAP_IMAGES, neighbours=False)
+        images, labels_N = self._balanced(CHEAP_IMAGES)
+        return judged(self._judge(), images, labels_N, self._dataset, final=False)
 
     def final_quality(self) -> dict[str, float]:
-        """The same on more images, with precision and recall."""
-        return self._judged(FINAL_IMAGES, neighbours=True)
+        """The same on more images, with the dearer figures and what a classifier can learn from the images alone."""
+        images, labels_N = self._balanced(TRAINING_IMAGES)
+        figures = judged(self._judge(), images[:FINAL_IMAGES], labels_N[:FINAL_IMAGES], self._dataset, final=True)
+        return figures | {"classification_accuracy_score": classifier_score(quantised(images), labels_N, self._dataset)}
 
-    def _judged(self, count: int, *, neighbours: bool) -> dict[str, float]:
+    def _judge(self) -> Judge:
         if not self._judges:
             self._judges.append(Judge.for_dataset(self._dataset, self.cache_dir))
+        return self._judges[0]
+
+    def _balanced(self, count: int) -> tuple[Tensor, Tensor]:
+        """About so many images, as many of each class, the same latents every time; and their classes, [N]."""
         classes = len(self.class_names)
         labels_N = torch.arange(classes).repeat(max(1, count // classes))
-        images = self._draw(self._fixed_latents(len(labels_N)), labels_N)
-        return judged(self._judges[0], images, labels_N, self._dataset, neighbours=neighbours)
+        return self._draw(self._fixed_latents(len(labels_N)), labels_N), labels_N
 
     def _fixed_latents(self, count: int, seed: int = 0) -> Tensor:
         """Latents from the prior, [count, Z]."""

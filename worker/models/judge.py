@@ -88,31 +88,41 @@ class Judge(nn.Module):
         features = torch.cat([self.body(chunk) for chunk in images.split(1000)])
         return features.double(), self.head(features).argmax(dim=1)
 
+    def accuracy(self, images: Tensor, labels_N: Tensor) -> float:
+        """Share of these images, uint8 [N, C, H, W], that it names right."""
+        classes = torch.cat([self.look(unit(chunk))[1] for chunk in images.split(1000)])
+        return float((classes == labels_N).double().mean())
 
-def judged(
-    judge: Judge, images: Tensor, labels_N: Tensor, dataset: ImageDataset, *, neighbours: bool
-) -> dict[str, float]:
+
+def judged(judge: Judge, images: Tensor, labels_N: Tensor, dataset: ImageDataset, *, final: bool) -> dict[str, float]:
     """Figures of generated images in [0, 1] against as many test images.
 
     class_accuracy: share that the judge gives the class asked for. frechet_distance: between the two clouds of
     features (Heusel et al. 2017, arXiv:1706.08500). diversity: mean distance between two images of a class, as a share
-    of the real images'; lowest_diversity: that of the least diverse class. neighbours: precision and recall too
-    (Kynkäänniemi et al. 2019, arXiv:1904.06991).
+    of the real images'; lowest_diversity: that of the least diverse class. final: also
+    worst_class_accuracy; judge_accuracy, the judge's own on all test images, above which class_accuracy says nothing;
+    precision and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991).
     """
     generated, classes = judge.look(images)
     real, _ = judge.look(unit(dataset.test_images[: len(images)]))
     real_labels = dataset.test_labels[: len(images)]
     generated_K = _diversity(generated, labels_N, len(dataset.class_names))
     real_K = _diversity(real, real_labels, len(dataset.class_names))
+    right_N = (classes == labels_N).double()
     figures = {
-        "class_accuracy": float((classes == labels_N).double().mean()),
+        "class_accuracy": float(right_N.mean()),
         "frechet_distance": frechet_distance(real, generated),
         "diversity": float(generated_K.nanmean() / real_K.nanmean()),
         "lowest_diversity": float((generated_K / real_K).nan_to_num(math.inf).min()),
     }
-    if neighbours:
+    if final:
         precision, recall = precision_recall(real[:NEIGHBOUR_IMAGES], generated[:NEIGHBOUR_IMAGES])
-        figures |= {"precision": precision, "recall": recall}
+        figures |= {
+            "worst_class_accuracy": min(float(right_N[labels_N == label].mean()) for label in labels_N.unique()),
+            "judge_accuracy": judge.accuracy(dataset.test_images, dataset.test_labels),
+            "precision": precision,
+            "recall": recall,
+        }
     return figures
 
 

@@ -18,6 +18,7 @@ from shared.model_types.base import DatasetShape
 from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_sampling, check_training
 from worker.data import Dataset, TextCorpus
 from worker.models.health import HealthCheck, LossExploding
+from worker.models.lstm_copying import overlaps
 from worker.models.lstm_data import CharacterBatch, Streams, Windows, windows_at
 from worker.models.lstm_graph import step_graph
 from worker.models.lstm_health import Memorising, VerbatimCopy
@@ -197,9 +198,11 @@ class Lstm(GenerativeModel):
         return figures
 
     def final_quality(self) -> dict[str, float]:
-        """Figures on the whole held-out text."""
+        """Figures on the whole held-out text, and how much of the training text the model repeats."""
         nats = self._held_out_nats(len(self._held_out_N))
-        return {"val_loss": nats, "bits_per_char": nats / math.log(2), "perplexity": math.exp(nats)}
+        figures = {"val_loss": nats, "bits_per_char": nats / math.log(2), "perplexity": math.exp(nats)}
+        before = max(self._warm_up, self.hyperparameters.window)
+        return figures | overlaps(self, self._training_N, self._held_out_N[before:])
 
     @torch.inference_mode()
     def _held_out_nats(self, characters: int) -> float:

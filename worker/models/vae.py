@@ -24,6 +24,7 @@ from shared.model_types.vae import (
     rows,
 )
 from worker.data import Dataset, ImageDataset
+from worker.models.classifier_score import TRAINING_IMAGES, classifier_score, quantised
 from worker.models.health import HealthCheck, LossExploding
 from worker.models.image_graphs import vae_graphs
 from worker.models.images import CHUNK, near_square, tiled, unit
@@ -40,6 +41,7 @@ from worker.models.vae_health import PosteriorCollapse
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
 SAMPLE_GRID = GridSampling(points=15)
+ACTIVE_VARIANCE = 0.01  # of a latent's posterior mean over the test images
 
 
 def kl_to_standard_normal(mean_BZ: Tensor, log_var_BZ: Tensor) -> Tensor:
@@ -118,6 +120,7 @@ class Vae(GenerativeModel):
         """Put the images on the device and make the optimizer."""
         assert isinstance(dataset, ImageDataset)
         self._seed = seed
+        self._dataset = dataset
         self._images_ND = dataset.train_images.flatten(1).to(self.device)
         self._test_ND = dataset.test_images.flatten(1).to(self.device)
         hyperparameters = self.hyperparameters
@@ -151,6 +154,8 @@ class Vae(GenerativeModel):
         loss = reconstruction + self.hyperparameters.kl_weight * kl
         self._optimizer.zero_grad()
         loss.backward()
+        if self.hyperparameters.clip_norm:
+            nn.utils.clip_grad_norm_(self.parameters(), self.hyperparameters.clip_norm)
         self._optimizer.step()
         self._step += 1
         return {
@@ -202,9 +207,26 @@ class Vae(GenerativeModel):
         }
 
     def final_quality(self) -> dict[str, float]:
-        """Figures on the test images; `elbo` is minus (reconstruction + KL), whatever the KL's weight in training."""
+        """Figures on the test images; `elbo` is minus (reconstruction + KL), whatever the KL's weight in training.
+
+        active_units: latent dimensions whose posterior mean varies from image to image by more than 0.01 (Burda,
+        Grosse & Salakhutdinov 2016, arXiv:1509.00519). reconstruction_accuracy: `classifier_score` of labelled
+        reconstructions of training images.
+        """
         figures = self.evaluate()
-        return figures | {"elbo": -figures["reconstruction"] - figures["kl"]}
+        dataset = self._dataset
+        with torch.no_grad():
+            means_NZ = torch.cat([self.encode(unit(images_BD))[0] for images_BD in self._test_ND.split(CHUNK)])
+            learned_from = self._images_ND[:TRAINING_IMAGES].split(CHUNK)
+            drawn_ND = torch.cat(
+                [quantised(self.decode(self.encode(unit(images))[0])).cpu() for images in learned_from]
+            )
+        images = drawn_ND.view(-1, *self.image_shape)
+        return figures | {
+            "elbo": -figures["reconstruction"] - figures["kl"],
+            "active_units": float((means_NZ.var(dim=0) > ACTIVE_VARIANCE).sum()),
+            "reconstruction_accuracy": classifier_score(images, dataset.train_labels[: len(images)], dataset),
+        }
 
     def epoch_samples(self, epoch: int) -> list[Sample]:
         """The latent grid."""

@@ -11,7 +11,7 @@ import torch
 from shared import model_types
 from shared.model_types import ModelType
 from worker.data import Dataset, load
-from worker.models import GenerativeModel, acgan, implementation, judge
+from worker.models import GenerativeModel, acgan, classifier_score, implementation, judge
 from worker.models.optimization import generator
 
 SMALL: Mapping[str, Mapping[str, Any]] = {
@@ -30,6 +30,8 @@ def _small_jury(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge, "TRAINING_IMAGES", 6_000)
     monkeypatch.setattr(acgan, "CHEAP_IMAGES", 60)
     monkeypatch.setattr(acgan, "FINAL_IMAGES", 100)
+    monkeypatch.setattr(acgan, "TRAINING_IMAGES", 200)
+    monkeypatch.setattr(classifier_score, "FEWEST_SEEN", 6_000)
 
 
 @pytest.fixture(scope="session")

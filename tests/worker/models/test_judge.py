@@ -11,6 +11,7 @@ from worker.data import ImageDataset
 from worker.models import judge as judge_module
 from worker.models.images import unit
 from worker.models.judge import Judge, frechet_distance, judged, precision_recall
+from worker.training.selection import Selection
 
 
 @pytest.fixture
@@ -74,15 +75,45 @@ def test_one_picture_per_class_wins_the_accuracy_and_loses_the_rest(learned: Jud
     right = learned.look(images)[1] == labels
     collapsed = torch.stack([images[(labels == label) & right][0] for label in labels])
 
-    honest = judged(learned, images, labels, digits, neighbours=True)
-    cheat = judged(learned, collapsed, labels, digits, neighbours=True)
+    honest = judged(learned, images, labels, digits, final=True)
+    cheat = judged(learned, collapsed, labels, digits, final=True)
 
-    assert cheat["class_accuracy"] == 1
+    assert cheat["class_accuracy"] == cheat["worst_class_accuracy"] == 1
     assert cheat["diversity"] < 0.01
     assert honest["diversity"] > 0.8
     assert cheat["frechet_distance"] > 3 * honest["frechet_distance"]
     assert cheat["recall"] < 0.2
     assert honest["recall"] > 0.7
+
+
+def test_the_checkpoint_that_is_published_is_not_the_collapsed_one(learned: Judge, digits: ImageDataset) -> None:
+    images, labels = unit(digits.train_images[:360]), digits.train_labels[:360]
+    right = learned.look(images)[1] == labels
+    collapsed = torch.stack([images[(labels == label) & right][0] for label in labels])
+    honest = judged(learned, images, labels.roll(1, dims=0).where(torch.arange(360) < 40, labels), digits, final=False)
+    cheat = judged(learned, collapsed, labels, digits, final=False)
+    selection = Selection(get("acgan").selection)
+
+    offers = [selection.offer(figures, step) for step, figures in enumerate((honest, cheat))]
+
+    assert cheat["class_accuracy"] == 1 > honest["class_accuracy"]
+    assert (offers, selection.step) == ([True, False], 0)
+
+
+def test_the_worst_class_and_the_judges_own_accuracy_stand_beside_the_mean(
+    learned: Judge, digits: ImageDataset
+) -> None:
+    images, labels = unit(digits.train_images[:360]), digits.train_labels[:360].clone()
+    labels[labels == 3] = 4
+    images[labels == 8] = 1 - images[labels == 8]
+
+    figures = judged(learned, images, labels, digits, final=True)
+
+    _, classes = learned.look(images)
+    by_class = [(classes[labels == label] == label).double().mean() for label in range(10) if (labels == label).any()]
+    assert figures["worst_class_accuracy"] == pytest.approx(float(min(by_class)))
+    assert figures["worst_class_accuracy"] < figures["class_accuracy"]
+    assert figures["judge_accuracy"] > 0.95
 
 
 def test_frechet_distance_of_normals_is_the_closed_form() -> None:

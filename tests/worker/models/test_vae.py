@@ -183,3 +183,18 @@ def test_sampling_that_does_not_fit_the_model_names_the_field(sampling: dict[str
         generate(small(), **sampling)
 
     assert caught.value.errors[0].pointer == pointer
+
+
+@pytest.mark.parametrize(("clip_norm", "is_bounded"), [(50.0, True), (0.0, False)])
+def test_an_image_whose_variance_explodes_moves_the_weights_no_further_than_clip_norm(
+    clip_norm: float, is_bounded: bool
+) -> None:
+    # Given: an encoder that says of every image that its latent could be anywhere
+    model = small(clip_norm=clip_norm)
+    with torch.no_grad():
+        model.encoder[-1].bias[model.hyperparameters.latent_size :] = 20.0
+
+    model.training_step(next(iter(model.batches(1, 0))))
+
+    norms = [float(parameter.grad.norm()) for parameter in model.parameters() if parameter.grad is not None]
+    assert (sum(norm**2 for norm in norms) ** 0.5 <= 50.01) is is_bounded

@@ -12,7 +12,7 @@ from shared.storage import Storage
 from tests.worker.models.conftest import NARROW, SMALL
 from tests.worker.training.harness import curves, result, run
 from worker.generation.engine import CheckpointRef, Generator
-from worker.models import acgan, judge
+from worker.models import acgan, classifier_score, judge
 from worker.training.control import Control
 from worker.training.spec import TrainerSpec
 
@@ -44,6 +44,8 @@ def _small_jury(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge, "TRAINING_IMAGES", 2_000)
     monkeypatch.setattr(acgan, "CHEAP_IMAGES", 60)
     monkeypatch.setattr(acgan, "FINAL_IMAGES", 100)
+    monkeypatch.setattr(acgan, "TRAINING_IMAGES", 200)
+    monkeypatch.setattr(classifier_score, "FEWEST_SEEN", 2_000)
 
 
 @pytest.fixture(scope="module")
