@@ -165,6 +165,6 @@ LSTM = ModelType(
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,
-    demo={"epochs": 5, "layers": (128, 128), "dropout": 0.0, "learning_rate": 6e-3, "examples_per_epoch": 500_000},
+    demo={"epochs": 4, "layers": (128, 128), "dropout": 0.0, "learning_rate": 6e-3, "examples_per_epoch": 500_000},
     demo_sampling={"length": 400, "temperature": 0.5},
 )

@@ -255,6 +255,6 @@ VAE = ModelType(
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,
-    demo={"epochs": 9},
+    demo={"epochs": 8},
     demo_sampling={"mode": "grid", "points": 20, "start": -3, "end": 3},
 )
