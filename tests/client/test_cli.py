@@ -81,7 +81,7 @@ def test_train_sends_what_was_given_and_prints_the_id_alone() -> None:
 @pytest.mark.parametrize(("status", "expected"), [("succeeded", 0), ("failed", 1), ("cancelled", 1)])
 def test_followed_job_decides_the_exit_status(tmp_path: Path, status: str, expected: int) -> None:
     def answer(request: Request) -> Reply:
-        if "/samples" in request.path:
+        if request.path.split("?")[0].endswith(("/samples", "/events")):
             return Reply(body={"data": [], "has_more": False})
         return Reply(body=training_job(status=status, is_terminal=True))
 
@@ -93,7 +93,8 @@ def test_followed_job_decides_the_exit_status(tmp_path: Path, status: str, expec
 
 def test_interrupted_follow_leaves_the_job_running_and_says_how_to_go_on() -> None:
     def answer(request: Request) -> Reply:
-        return Reply(body={"data": [], "has_more": False} if "/samples" in request.path else training_job())
+        is_list = request.path.split("?")[0].endswith(("/samples", "/events"))
+        return Reply(body={"data": [], "has_more": False} if is_list else training_job())
 
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with serving(answer) as server:
