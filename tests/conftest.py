@@ -1,5 +1,6 @@
 """Fixtures that every part's tests share. Servers are real and started once; databases are fresh for each test."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,11 @@ from shared.storage import Storage
 from tests import servers
 
 DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_configure() -> None:
+    """Have SIGINT work as in a terminal: shells start background jobs with it ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
