@@ -13,11 +13,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 
 from worker.data import ImageDataset
 from worker.models.images import unit
-from worker.models.optimization import epoch_order, learning_rate, set_learning_rate
+from worker.models.optimization import epoch_order, generator, learning_rate, set_learning_rate
 
 VERSION = 1  # of the recipe: a cached judge of another recipe is not used
 FEATURES = 128
@@ -58,13 +58,21 @@ class Judge(nn.Module):
             judge = cls(dataset.image_shape, len(dataset.class_names)).eval()
         path = cache_dir / f"judge-{_fingerprint(dataset)}.safetensors" if cache_dir else None
         if path is None or not _read(judge, path):
-            judge.fit(dataset.train_images, dataset.train_labels)
+            judge.fit(dataset.train_images, dataset.train_labels, seen=TRAINING_IMAGES)
             if path is not None:
                 _write(judge, path)
         return judge
 
-    def fit(self, images: Tensor, labels: Tensor) -> None:
-        """Train; the same images give the same judge, and torch's default generators are left as they were."""
+    def fit(self, images: Tensor, labels: Tensor, *, seen: int, shift: int = 0) -> None:
+        """Train; the same images give the same judge, and torch's default generators are left as they were.
+
+        images: uint8 [N, C, H, W]. seen: how many, with repetition. shift: pixels at most by which they are moved, each
+        way, another for each batch.
+        """
+        height, width = images.shape[2:]
+        roomy = pad(images, (shift, shift, shift, shift)) if shift else images
+        batches = epoch_order(len(images), seen, seed=0, epoch=1).split(BATCH)
+        corners = torch.randint(2 * shift + 1, (len(batches), 2), generator=generator(0, 2)).tolist()
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(0)
             for module in self.modules():
@@ -72,11 +80,11 @@ class Judge(nn.Module):
                     module.reset_parameters()
             self.train()
             optimizer = torch.optim.AdamW(self.parameters(), PEAK_RATE, fused=True)
-            batches = epoch_order(len(images), TRAINING_IMAGES, seed=0, epoch=1).split(BATCH)
-            for step, chosen in enumerate(batches):
+            for step, (chosen, (top, left)) in enumerate(zip(batches, corners, strict=True)):
                 rate = learning_rate(PEAK_RATE, step, len(batches), warmup_steps=100, schedule="cosine")
                 set_learning_rate(optimizer, rate)
-                loss = cross_entropy(self(unit(images[chosen])), labels[chosen])
+                moved = roomy[chosen, :, top : top + height, left : left + width]
+                loss = cross_entropy(self(unit(moved)), labels[chosen])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
