@@ -3,6 +3,8 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+# Tests start hundreds of processes, each of which would compile every library anew: three seconds instead of one.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 # Empty: the registry's own torch, which runs with and without a GPU (4.8 GB). `cpu`, `cu130` …: the build uv finds for it.

@@ -1,7 +1,8 @@
 """Every fault is tried MIMEO_CHAOS_RUNS times (1), each time with other timing, on SQLite and PostgreSQL in turn.
 
 What varies comes from `chance`, which is seeded with the test's name and the number of the run: a run that failed is
-tried again by its name. MIMEO_CHAOS_LONG=1 makes outages as long as they are in life.
+tried again by its name. MIMEO_CHAOS_FROM=7 leaves out the runs before run7, to go on with a campaign that was broken off.
+MIMEO_CHAOS_LONG=1 makes outages as long as they are in life.
 """
 
 import os
@@ -17,13 +18,14 @@ from tests import servers
 from tests.chaos.postgresql import Server, server
 from tests.chaos.rig import MakeRig, Rig
 
+FIRST = int(os.environ.get("MIMEO_CHAOS_FROM", "0"))
 RUNS = int(os.environ.get("MIMEO_CHAOS_RUNS", "1"))
 IS_LONG = os.environ.get("MIMEO_CHAOS_LONG", "0") == "1"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "run" in metafunc.fixturenames:
-        metafunc.parametrize("run", range(RUNS), ids=lambda number: f"run{number}")
+        metafunc.parametrize("run", range(FIRST, RUNS), ids=lambda number: f"run{number}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
