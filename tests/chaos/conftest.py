@@ -1,7 +1,7 @@
 """Every fault is tried MIMEO_CHAOS_RUNS times (1), each time with other timing, on SQLite and PostgreSQL in turn.
 
 What varies comes from `chance`, which is seeded with the test's name and the number of the run: a run that failed is
-tried again by its name. MIMEO_CHAOS_FROM=7 leaves out the runs before run7, to go on with a campaign that was broken off.
+tried again by its name. MIMEO_CHAOS_FROM=7 leaves out the runs before run7: a campaign that was broken off goes on.
 MIMEO_CHAOS_LONG=1 makes outages as long as they are in life.
 """
 

@@ -7,7 +7,7 @@ characters, H units of a layer.
 import math
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,12 +22,13 @@ from worker.models.lstm_copying import overlaps
 from worker.models.lstm_data import CharacterBatch, Streams, Windows, windows_at
 from worker.models.lstm_graph import step_graph
 from worker.models.lstm_health import Memorising, VerbatimCopy
+from worker.models.lstm_recurrence import LayerState, run_layer
 from worker.models.lstm_sampling import CharacterSampler
 from worker.models.optimization import learning_rate, load_optimizer_tensors, optimizer_tensors, set_learning_rate
-from worker.models.protocol import Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit
+from worker.models.protocol import Generated, GenerativeModel, Kernel, OnnxGraph, Sample, StepMetrics, require_fit
 
-State = list[tuple[Tensor, Tensor]]
-"""Hidden and cell state of each layer, [1, B, H] each."""
+State = list[LayerState]
+"""Of each layer."""
 
 SAMPLE_TEMPERATURES = (0.0, 0.25, 0.5, 0.75)
 SAMPLE_CHARACTERS = 200
@@ -54,6 +55,8 @@ def lstm_layer(inputs: int, units: int) -> nn.LSTM:
 
 class Lstm(GenerativeModel):
     """Embedding (or one-hot), LSTM layers, softmax over the characters."""
+
+    kernels: ClassVar[tuple[Kernel, ...]] = ("library", "compiled")
 
     hyperparameters: LstmHyperparameters
 
@@ -97,7 +100,7 @@ class Lstm(GenerativeModel):
         x_TBH = self.embedding(ids_TB) if self.embedding else one_hot(ids_TB, len(self.vocabulary)).float()
         after: State = []
         for index, layer in enumerate(self.layers):
-            x_TBH, layer_state = layer(x_TBH, state[index] if state else None)
+            x_TBH, layer_state = run_layer(cast(nn.LSTM, layer), x_TBH, state[index] if state else None, self.kernel)
             x_TBH = dropout(x_TBH, self.hyperparameters.dropout, self.training)
             after.append(layer_state)
         return self.head(x_TBH[-1] if last else x_TBH), after

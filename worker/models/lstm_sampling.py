@@ -1,39 +1,28 @@
-"""Text one character at a time, fast: NumPy on the CPU, one matrix product per layer and step.
+"""Text one character at a time, fast: compiled loops on the CPU, many texts side by side, on all threads.
 
-Characters reach the first layer only through its input weights, so their products are looked up in a table. All four
-gates come from one `tanh`, since sigmoid(x) = (1 + tanh(x / 2)) / 2. The noise is drawn in blocks: the largest of
-logits plus Gumbel noise is a draw from their softmax (Gumbel 1954). Shapes: N texts, V characters, H units.
+Characters reach the first layer only through its input weights, so their products are looked up in a table. Noise is
+drawn in blocks. Shapes: N texts, T characters of a block, V characters of the vocabulary, H units.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from functools import cache
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from threadpoolctl import ThreadpoolController
 
 from shared.model_types.lstm import LstmSampling
+from worker.models import lstm_kernels as kernels
+from worker.models.lstm_kernels import Floats, State, Weights
 
 if TYPE_CHECKING:
     from worker.models.lstm import Lstm
 
-Floats = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-Ids = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+Ids = np.ndarray[Any, np.dtype[np.int64]]
 
 BLOCK = 64  # characters between looks at the stop strings
-
-
-@cache
-def _thread_pools() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-def one_thread() -> AbstractContextManager[object]:
-    """NumPy's products on one thread: they are so small that sharing one out takes longer than doing it."""
-    limiter: AbstractContextManager[object] = _thread_pools().limit(limits=1, user_api="blas")
-    return limiter
+FEWEST = 4  # texts that are worth a thread
 
 
 class CharacterSampler:
@@ -43,12 +32,19 @@ class CharacterSampler:
     def __init__(self, model: "Lstm") -> None:
         self.vocabulary = np.array(list(model.vocabulary))
         self._ids = {character: index for index, character in enumerate(model.vocabulary)}
+        self._units = model.hyperparameters.layers
+        parts = [dict(layer.named_parameters()) for layer in model.layers]
+        inputs = [_array(part["weight_ih_l0"]).T for part in parts]
+        biases = [_array(part["bias_ih_l0"] + part["bias_hh_l0"]) for part in parts]
         embedding = model.embedding.weight if model.embedding else torch.eye(len(model.vocabulary), device=model.device)
-        self._layers: list[_Layer] = [_Layer(layer) for layer in model.layers]  # type: ignore[arg-type]
-        first = self._layers[0]
-        self._table_VG: Floats = _array(embedding) @ first.input_HG + first.bias_G
-        self._head_HV = _array(model.head.weight).T.copy()
-        self._head_bias_V = _array(model.head.bias)
+        self._weights = Weights(
+            table_VG=_array(embedding) @ inputs[0] + biases[0],
+            inputs=tuple(kernels.packed(weight) for weight in inputs),
+            biases=tuple(biases),
+            recurrent=tuple(kernels.packed(_array(part["weight_hh_l0"]).T) for part in parts),
+            head=kernels.packed(_array(model.head.weight).T),
+            head_bias_V=_array(model.head.bias),
+        )
 
     def texts(self, prompt: str, sampling: LstmSampling, *, seed: int) -> list[str]:
         """What is written after the prompt, [n]."""
@@ -63,97 +59,91 @@ class CharacterSampler:
     def write(self, prompt: str, sampling: LstmSampling, *, seed: int) -> Iterator[list[str]]:
         """The n texts a block at a time, as they are written; stop strings are the caller's business.
 
-        Text i depends on the seed and on i alone, not on how many others are written or how long they get.
+        Text i depends on the seed and on i alone, to the last bit: not on how many others are written, on how many
+        threads, or how long they get.
         """
-        logits_NV = self.read(prompt, sampling.n)
-        noise = [np.random.default_rng((seed, index)) for index in range(sampling.n)]
-        vocabulary = len(self.vocabulary)
-        for start in range(0, sampling.length, BLOCK):
-            drawn = [stream.random((BLOCK, vocabulary), dtype=np.float32) for stream in noise]
-            uniform_TNV = np.stack(drawn, axis=1)
-            gumbel_TNV = -np.log(-np.log(np.maximum(uniform_TNV, np.float32(1e-12))))
-            written = np.empty((min(BLOCK, sampling.length - start), sampling.n), dtype=np.int64)
-            with one_thread():
-                for step, gumbel_NV in enumerate(gumbel_TNV[: len(written)]):
-                    scores_NV = adjusted(logits_NV, sampling) + gumbel_NV if sampling.temperature else logits_NV
-                    written[step] = scores_NV.argmax(axis=1)
-                    logits_NV = self.advance(written[step])
-            yield ["".join(column) for column in self.vocabulary[written].T]
+        read = self.read(prompt, 1)
+        groups = [
+            _Group(_copies(read, len(places)), [np.random.default_rng((seed, int(place))) for place in places])
+            for places in np.array_split(np.arange(sampling.n), self._threads(sampling.n))
+        ]
+        with ThreadPoolExecutor(len(groups)) as pool:
+            for start in range(0, sampling.length, BLOCK):
+                length = min(BLOCK, sampling.length - start)
+                written = pool.map(lambda group: group.block(self._weights, sampling, length), groups)  # noqa: B023 - run within the turn
+                ids_TN = np.concatenate(list(written), axis=1)
+                yield ["".join(column) for column in self.vocabulary[ids_TN].T]
 
-    def read(self, prompt: str, n: int) -> Floats:
-        """Start n texts with the same prompt. Logits of what comes after it, [n, V]."""
-        for layer in self._layers:
-            layer.start(1)
-        logits_NV: Floats = np.empty((1, len(self.vocabulary)), dtype=np.float32)
-        with one_thread():
-            for character in prompt:
-                logits_NV = self.advance(np.array([self._ids[character]]))
-        for layer in self._layers:
-            layer.repeat(n)
-        return np.repeat(logits_NV, n, axis=0)
+    def read(self, prompt: str, n: int) -> State:
+        """The state of n texts after the same prompt."""
+        state = self._start(1)
+        for character in prompt:
+            kernels.advance(self._weights, state, np.array([self._ids[character]]))
+        return _copies(state, n)
 
-    def advance(self, ids_N: Ids) -> Floats:
-        """Read one character of each text. Logits of the next, [N, V]."""
-        x_NH = self._layers[0].step(self._table_VG[ids_N])
-        for layer in self._layers[1:]:
-            x_NH = layer.step(x_NH @ layer.input_HG + layer.bias_G)
-        return x_NH @ self._head_HV + self._head_bias_V
+    def advance(self, state: State, ids_N: Ids) -> None:
+        """Read one character of each text."""
+        kernels.advance(self._weights, state, ids_N)
 
-
-class _Layer:
-    """One LSTM layer: its weights with the gates in order i, f, o, g, those of i, f, o halved, and its state."""
-
-    def __init__(self, layer: torch.nn.LSTM) -> None:
-        weights: dict[str, torch.Tensor] = dict(layer.named_parameters())
-        units = layer.hidden_size
-        order = torch.cat(
-            [torch.arange(2 * units), torch.arange(3 * units, 4 * units), torch.arange(2 * units, 3 * units)]
+    def _start(self, n: int) -> State:
+        """Nothing read yet."""
+        return State(
+            h=tuple(np.zeros((n, units), np.float32) for units in self._units),
+            c=tuple(np.zeros((n, units), np.float32) for units in self._units),
+            gates=tuple(np.empty((n, 4 * units), np.float32) for units in self._units),
+            logits_NV=np.zeros((n, len(self.vocabulary)), np.float32),
         )
-        scale = torch.ones(4 * units)
-        scale[: 3 * units] = 0.5
-        self._units = units
-        self.input_HG = _gates(weights["weight_ih_l0"], order, scale)
-        self._recurrent_HG = _gates(weights["weight_hh_l0"], order, scale)
-        self.bias_G = _gates(weights["bias_ih_l0"] + weights["bias_hh_l0"], order, scale)
 
-    def start(self, n: int) -> None:
-        """Forget everything."""
-        self._h_NH = np.zeros((n, self._units), dtype=np.float32)
-        self._c_NH = np.zeros((n, self._units), dtype=np.float32)
+    @staticmethod
+    def _threads(n: int) -> int:
+        return max(1, min(torch.get_num_threads(), n // FEWEST))
 
-    def repeat(self, n: int) -> None:
-        """Go on with n copies of the one text read so far."""
-        self._h_NH = np.repeat(self._h_NH, n, axis=0)
-        self._c_NH = np.repeat(self._c_NH, n, axis=0)
 
-    def step(self, inputs_NG: Floats) -> Floats:
-        """The new hidden state, [N, H], from what the inputs add to the gates."""
-        gates_NG = self._h_NH @ self._recurrent_HG
-        gates_NG += inputs_NG
-        np.tanh(gates_NG, out=gates_NG)
-        units = self._units
-        gates_NG[:, : 3 * units] *= 0.5
-        gates_NG[:, : 3 * units] += 0.5
-        self._c_NH *= gates_NG[:, units : 2 * units]
-        self._c_NH += gates_NG[:, :units] * gates_NG[:, 3 * units :]
-        self._h_NH = gates_NG[:, 2 * units : 3 * units] * np.tanh(self._c_NH)
-        return self._h_NH
+@dataclass(frozen=True)
+class _Group:
+    """Texts that one thread writes, and where the noise of each comes from."""
+
+    state: State
+    noise: list[np.random.Generator]
+
+    def block(self, weights: Weights, sampling: LstmSampling, length: int) -> Ids:
+        """The next ids, [T, N]. Whole blocks of noise are drawn, so that `length` changes nothing before its end."""
+        vocabulary = self.state.logits_NV.shape[1]
+        noise_TNV = np.empty((BLOCK if sampling.temperature else 0, len(self.noise), vocabulary), np.float32)
+        if sampling.temperature:
+            for place, stream in enumerate(self.noise):
+                noise_TNV[:, place] = stream.random((BLOCK, vocabulary), dtype=np.float32)
+            np.maximum(noise_TNV, np.float32(1e-12), out=noise_TNV)
+            for _ in range(2):  # -log(-log(u)) is a standard Gumbel draw
+                np.negative(np.log(noise_TNV, out=noise_TNV), out=noise_TNV)
+        ids_TN = np.empty((length, len(self.noise)), np.int64)
+        kernels.write(
+            weights,
+            self.state,
+            float(sampling.temperature),
+            sampling.top_k or 0,
+            1.0 if sampling.top_p is None else float(sampling.top_p),
+            noise_TNV,
+            ids_TN,
+        )
+        return ids_TN
 
 
 def adjusted(logits_NV: Floats, sampling: LstmSampling) -> Floats:
     """Logits of the distribution drawn from: temperature first, then top_k, then top_p; what is left out is -inf."""
     scores_NV: Floats = logits_NV / np.float32(sampling.temperature)
-    if sampling.top_k is not None and sampling.top_k < scores_NV.shape[1]:
-        least_N1 = np.partition(scores_NV, -sampling.top_k, axis=1)[:, -sampling.top_k, None]
-        scores_NV = np.where(scores_NV < least_N1, np.float32(-np.inf), scores_NV)
-    if sampling.top_p is not None and sampling.top_p < 1:
-        descending_NV = -np.sort(-scores_NV, axis=1)
-        weights_NV = np.exp(descending_NV - descending_NV[:, :1])
-        before_NV = np.cumsum(weights_NV, axis=1) / weights_NV.sum(axis=1, keepdims=True)
-        kept_N = 1 + (before_NV[:, :-1] < sampling.top_p).sum(axis=1)
-        least_N1 = np.take_along_axis(descending_NV, kept_N[:, None] - 1, axis=1)
-        scores_NV = np.where(scores_NV < least_N1, np.float32(-np.inf), scores_NV)
+    for scores_V in scores_NV:
+        kernels.restrict(scores_V, sampling.top_k or 0, 1.0 if sampling.top_p is None else float(sampling.top_p))
     return scores_NV
+
+
+def _copies(state: State, n: int) -> State:
+    """The one text's state n times."""
+
+    def repeated(arrays: tuple[Floats, ...]) -> tuple[Floats, ...]:
+        return tuple(np.repeat(array, n, axis=0) for array in arrays)
+
+    return State(repeated(state.h), repeated(state.c), repeated(state.gates), np.repeat(state.logits_NV, n, axis=0))
 
 
 def _cut(text: str, stop: list[str]) -> int | None:
@@ -164,9 +154,3 @@ def _cut(text: str, stop: list[str]) -> int | None:
 
 def _array(tensor: torch.Tensor) -> Floats:
     return tensor.detach().float().cpu().numpy()
-
-
-def _gates(weight: torch.Tensor, order: torch.Tensor, scale: torch.Tensor) -> Floats:
-    weight = weight.detach().float().cpu()[order]
-    scaled = weight * scale[:, None] if weight.dim() == 2 else weight * scale
-    return (scaled.T.contiguous() if scaled.dim() == 2 else scaled).numpy()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from shared.job_status import ErrorCode
 from shared.model_types.base import Hyperparameters, TrainingCheck
 from worker.data import Dataset
 from worker.models.health import HealthCheck, LossExploding
+
+Kernel = Literal["library", "compiled"]
+"""Who computes a model's inner loops on a processor: torch, or code of Mimeo's own, compiled when it is needed."""
 
 StepMetrics = Mapping[str, Tensor]
 """Training figures of one step: detached 0-d tensors, so that the loop chooses when to wait for them."""
@@ -77,7 +80,10 @@ class GenerativeModel(nn.Module, ABC):
     continue, and no generator state is ever saved.
     """
 
+    kernels: ClassVar[tuple[Kernel, ...]] = ("library",)  # what there is to choose from on a processor
+
     hyperparameters: Hyperparameters
+    kernel: Kernel = "library"
     autocast_dtype: torch.dtype | None = None  # of the networks' products in training; None leaves it to the caller
     cache_dir: Path | None = None  # set by the trainer: where networks that judge samples are kept between runs
 

@@ -75,6 +75,7 @@ class Manifest(BaseModel):
     versions: dict[str, str] = {}
     device: str
     precision: str
+    kernel: str = "library"  # of checkpoints that do not say
     threads: int = 1
     files: dict[str, FileDigest] = {}
     digest: str = ""

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from shared.errors import SpecError
+from worker.models.protocol import Kernel
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -20,11 +21,15 @@ _MOST_THREADS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """How a run computes. All three fields go into its checkpoints, since results depend on them to the last bit."""
+    """How a run computes. All fields go into its checkpoints, since results depend on them to the last bit.
+
+    kernel: of the model's inner loops, where it has more than torch's.
+    """
 
     device: torch.device
     precision: Precision
     threads: int
+    kernel: Kernel = "library"
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of a training step: bfloat16 products, or nothing."""
@@ -55,6 +60,14 @@ def checked_precision(name: str) -> Precision:
         case "float32" | "bfloat16":
             return name
     raise ValueError(f"there is no precision {name!r}")
+
+
+def checked_kernel(name: str) -> Kernel:
+    """A kernel read from a file. Raises ValueError."""
+    match name:
+        case "library" | "compiled":
+            return name
+    raise ValueError(f"there is no kernel {name!r}")
 
 
 def set_up(compute: Compute) -> None:

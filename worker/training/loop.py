@@ -174,6 +174,7 @@ class Loop:
             versions=dict(run.versions),
             device=run.compute.device.type,
             precision=run.compute.precision,
+            kernel=run.compute.kernel,
             threads=run.compute.threads,
         )
 

@@ -13,7 +13,7 @@ from shared.errors import SpecError
 from shared.settings import Settings
 from worker import data
 from worker.models.protocol import GenerativeModel
-from worker.training import checkpoints, device, precision
+from worker.training import checkpoints, device, fastest
 from worker.training.building import build
 from worker.training.checkpoints import Checkpoint
 from worker.training.device import Compute
@@ -53,8 +53,8 @@ def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Repor
         on_progress=_Downloads(reporter).report,
     )
     spec.contract.check_training(spec.resolved_hyperparameters(), dataset.shape)
-    if start is None and spec.precision == "auto":
-        compute = precision.choose(spec, dataset, compute, settings.home_path)
+    if start is None:
+        compute = fastest.choose(spec, dataset, compute, settings.home_path)
     seeder = Seeder(spec.seed, compute.device)
     model = build(spec, dataset, compute, seeder)
     model.cache_dir = settings.home_path / "judges" if settings.home_path.is_dir() else None
@@ -124,9 +124,11 @@ def _identity(model_type: str, dataset: str, seed: int, hyperparameters: dict[st
 def _compute(spec: TrainerSpec, start: Checkpoint | None, reporter: Reporter) -> Compute:
     """Where to compute; as the checkpoint did, so that a resumed run ends in the same weights."""
     if start is None:
-        wanted = "float32" if spec.precision == "auto" else spec.precision
         return Compute(
-            device=device.choose_device(spec.device), precision=wanted, threads=device.choose_threads(spec.threads)
+            device=device.choose_device(spec.device),
+            precision="float32" if spec.precision == "auto" else spec.precision,
+            kernel="library" if spec.kernel == "auto" else spec.kernel,
+            threads=device.choose_threads(spec.threads),
         )
     manifest = start.manifest
     before = torch.device(manifest.device).type
@@ -134,4 +136,9 @@ def _compute(spec: TrainerSpec, start: Checkpoint | None, reporter: Reporter) ->
     if here.type != before:
         message = f"The run began on {before} and continues on {here.type}: last digits may differ."
         reporter.health("device_changed", message)
-    return Compute(device=here, precision=device.checked_precision(manifest.precision), threads=manifest.threads)
+    return Compute(
+        device=here,
+        precision=device.checked_precision(manifest.precision),
+        kernel=device.checked_kernel(manifest.kernel),
+        threads=manifest.threads,
+    )

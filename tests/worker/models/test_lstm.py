@@ -17,6 +17,7 @@ from tests.worker.models.conftest import build, real_datasets, train
 from worker.data import TextCorpus, load
 from worker.models.lstm import Lstm
 from worker.models.lstm_data import Streams, Windows
+from worker.models.lstm_recurrence import run_layer
 from worker.models.lstm_sampling import CharacterSampler, adjusted
 
 
@@ -62,11 +63,12 @@ def test_text_is_written_from_the_same_logits_as_the_plain_forward_pass(override
 
     sampler = CharacterSampler(model)
 
-    np.testing.assert_allclose(sampler.read(prompt, 3), expected_TBV[-1].expand(3, -1).numpy(), atol=1e-5)
-    following = sampler.advance(np.array([1, 1, 2]))
+    state = sampler.read(prompt, 3)
+    np.testing.assert_allclose(state.logits_NV, expected_TBV[-1].expand(3, -1).numpy(), atol=1e-5)
+    sampler.advance(state, np.array([1, 1, 2]))
     with torch.no_grad():
         longer_TBV, _ = model(torch.cat([ids, torch.tensor([[1]])]))
-    np.testing.assert_allclose(following[:2], longer_TBV[-1].expand(2, -1).numpy(), atol=1e-5)
+    np.testing.assert_allclose(state.logits_NV[:2], longer_TBV[-1].expand(2, -1).numpy(), atol=1e-5)
 
 
 def test_temperature_0_writes_what_always_taking_the_likeliest_character_writes() -> None:
@@ -99,14 +101,26 @@ def test_draws_follow_the_softmax() -> None:
 
 def test_a_text_depends_on_the_seed_and_its_place_but_not_on_how_many_or_how_long() -> None:
     model = small()
-    three = model.generate(LstmSampling(n=3, length=150, temperature=1), seed=9).texts
-    one = model.generate(LstmSampling(n=1, length=70, temperature=1), seed=9).texts
-    assert three is not None
-    assert one is not None
+    many = model.generate(LstmSampling(n=33, length=150, temperature=1), seed=9).texts
+    assert many is not None
+    for n in (1, 2, 3, 8):
+        few = model.generate(LstmSampling(n=n, length=70, temperature=1), seed=9).texts
+        assert few == [text[:70] for text in many[:n]]
 
-    assert three[0].startswith(one[0])
-    assert len(set(three)) == 3
-    assert all(len(text) == 150 for text in three)
+    assert len(set(many)) == 33
+    assert all(len(text) == 150 for text in many)
+
+
+@pytest.mark.parametrize("layers", [(12,), (100, 50), (64, 7, 130)])
+def test_logits_are_the_same_to_the_last_bit_whatever_is_written_beside(layers: tuple[int, ...]) -> None:
+    sampler = CharacterSampler(small(layers=layers))
+    together = sampler.read("def f", 7)
+    alone = sampler.read("def f", 1)
+    for ids in np.random.default_rng(0).integers(len(sampler.vocabulary), size=(20, 7)):
+        sampler.advance(together, ids)
+        sampler.advance(alone, ids[6:])
+
+    assert np.array_equal(together.logits_NV[6:], alone.logits_NV)
 
 
 def test_a_text_ends_before_the_first_stop_string() -> None:
@@ -188,6 +202,51 @@ def test_steps_may_change_precision_and_carry_the_state_across() -> None:
     for enabled in (False, True, False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
             assert math.isfinite(float(model.training_step(next(batches))["loss"]))
+
+
+@pytest.mark.parametrize(
+    ("streams", "layers", "last"), [(1, (5,), False), (37, (24, 130), False), (20, (64, 12), True)]
+)
+def test_compiled_loops_compute_what_torch_computes_forward_and_back(
+    streams: int, layers: tuple[int, ...], last: bool
+) -> None:
+    model = small(layers=layers, dropout=0.0)
+    ids_TB = torch.randint(len(model.vocabulary), (30, streams))
+    start = [(torch.randn(1, streams, units), torch.randn(1, streams, units)) for units in layers]
+    found: dict[str, list[torch.Tensor]] = {}
+    for kernel in ("library", "compiled"):
+        model.kernel = kernel
+        model.zero_grad()
+        state = [(h.clone().requires_grad_(), c.clone().requires_grad_()) for h, c in start]
+        logits, after = model(ids_TB, state, last=last)
+        (logits.sin().sum() + sum((h.cos() * c.sin()).sum() for h, c in after)).backward()
+        parts = [tensor for pair in (*state, *after) for tensor in pair]
+        found[kernel] = [
+            logits,
+            *parts,
+            *(part.grad for part in parts if part.is_leaf),
+            *(p.grad for p in model.parameters()),
+        ]
+
+    for mine, theirs in zip(found["compiled"], found["library"], strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=2e-4, atol=2e-4)
+
+
+def test_a_step_of_compiled_loops_does_not_depend_on_the_number_of_threads() -> None:
+    grads = []
+    for threads in (1, 2, 3):
+        model = small(layers=(20,), batch_size=40, dropout=0.0, clip_norm=0.0)
+        model.kernel = "compiled"
+        batch = next(iter(model.batches(1, 0)))
+        torch.set_num_threads(threads)
+        y_TBH, _ = run_layer(model.layers[0], model.embedding(batch.inputs).detach(), None, "compiled")
+        torch.set_num_threads(1)
+        y_TBH.sin().sum().backward()
+        grads.append((y_TBH.detach(), model.layers[0].weight_hh_l0.grad))
+
+    for outputs, gradient in grads[1:]:
+        assert torch.equal(outputs, grads[0][0])
+        torch.testing.assert_close(gradient, grads[0][1])
 
 
 def test_held_out_figures_are_the_mean_over_the_last_tenth_of_the_text() -> None:

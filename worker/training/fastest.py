@@ -1,0 +1,137 @@
+"""Which precision and which inner loops a run computes with: its own steps are timed with each before it begins."""
+
+import gc
+import hashlib
+import json
+import math
+import os
+import platform
+import time
+from dataclasses import replace
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worker.data import Dataset
+from worker.models import implementation
+from worker.models.protocol import GenerativeModel
+from worker.training import device
+from worker.training.building import build
+from worker.training.device import Compute
+from worker.training.seeding import Seeder, Stream
+from worker.training.spec import TrainerSpec
+
+# What a choice other than float32 in torch's own loops has to gain: below, its rounding buys nothing.
+_WORTH = {"bfloat16": 1.15, "compiled": 1.05}
+_BUDGET_S = 0.6
+_SHORT_RUN_S = 20.0
+_MOST_ROUNDS = 8
+
+
+def choose(spec: TrainerSpec, dataset: Dataset, compute: Compute, home: Path) -> Compute:
+    """The fastest way to compute this run on this machine, of those that the specification leaves open.
+
+    Only for runs of more than about 20 s. The answer is kept in `home`, so that the same job on the same machine always
+    computes the same way.
+    """
+    candidates = _candidates(spec, compute)
+    if len(candidates) == 1:
+        return candidates[0]
+    memory = home / "fastest" / f"{_key(spec, candidates)}.json"
+    chosen = _recall(memory, candidates)
+    if chosen is None:
+        chosen = _measure(spec, dataset, candidates)
+        if home.is_dir():
+            _remember(memory, chosen)
+    return chosen
+
+
+def _candidates(spec: TrainerSpec, compute: Compute) -> list[Compute]:
+    """`compute` first, then what else may be chosen. Compiled loops compute in float32, on a processor."""
+    found = [compute]
+    if spec.kernel == "auto" and compute.device.type == "cpu" and compute.precision == "float32":
+        found += [replace(compute, kernel=each) for each in implementation(spec.contract).kernels[1:]]
+    if spec.precision == "auto" and spec.kernel != "compiled" and _has_bfloat16(compute.device):
+        found.append(replace(compute, precision="bfloat16"))
+    return found
+
+
+def _has_bfloat16(where: torch.device) -> bool:
+    """Whether products of bfloat16 run in hardware."""
+    if where.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # AVX512_BF16 or AMX; torch offers no public name for the question, and emulation is slower than float32.
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # noqa: SLF001
+
+
+def _measure(spec: TrainerSpec, dataset: Dataset, candidates: list[Compute]) -> Compute:
+    """Time steps of a throw-away model, the candidates in turn so that a busy machine is unfair to none."""
+    model = build(spec, dataset, candidates[0], Seeder(spec.seed, candidates[0].device))
+    batches = chain.from_iterable(model.batches(epoch, 0) for epoch in repeat(1))
+    steps = model.hyperparameters.epochs * model.steps_per_epoch()
+    best = [math.inf] * len(candidates)
+    began = time.monotonic()
+    for round_number in range(_MOST_ROUNDS + 1):
+        for place, candidate in enumerate(candidates):
+            seconds = _time_step(model, next(batches), candidate)
+            if round_number > 0:  # the first step of each pays for memory and code generation
+                best[place] = min(best[place], seconds)
+            elif place == 0 and seconds * steps < _SHORT_RUN_S:
+                return candidates[0]
+        if round_number == 0:
+            began = time.monotonic()
+        elif time.monotonic() - began > _BUDGET_S:
+            break
+    del model, batches
+    gc.collect()
+    costs = [seconds * _hurdle(candidate) for seconds, candidate in zip(best, candidates, strict=True)]
+    return candidates[costs.index(min(costs))]
+
+
+def _hurdle(candidate: Compute) -> float:
+    return _WORTH.get(candidate.precision, 1.0) * _WORTH.get(candidate.kernel, 1.0)
+
+
+def _time_step(model: GenerativeModel, batch: object, compute: Compute) -> float:
+    """Seconds of one training step: of processor time on the CPU, which other processes do not stretch."""
+    clock = time.perf_counter if compute.device.type == "cuda" else time.process_time
+    Seeder(0, compute.device).set(Stream.STEP)
+    model.kernel = compute.kernel
+    began = clock()
+    with compute.autocast():
+        figures = model.training_step(batch)
+    for tensor in figures.values():
+        tensor.item()  # waits for the device
+    return clock() - began
+
+
+def _key(spec: TrainerSpec, candidates: list[Compute]) -> str:
+    """Names everything the answer depends on."""
+    about: list[Any] = [spec.model_type, spec.dataset_name, spec.hyperparameters]
+    about += [[each.device.type, each.threads, each.precision, each.kernel] for each in candidates]
+    about += [device.versions(), _processor(candidates[0].device)]
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _processor(where: torch.device) -> str:
+    """What does the work: a host name would change with every container."""
+    if where.type == "cuda":
+        return torch.cuda.get_device_name(where)
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _recall(path: Path, candidates: list[Compute]) -> Compute | None:
+    try:
+        found = json.loads(path.read_text())
+        return next(each for each in candidates if found == {"precision": each.precision, "kernel": each.kernel})
+    except (FileNotFoundError, ValueError, StopIteration):
+        return None
+
+
+def _remember(path: Path, chosen: Compute) -> None:
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps({"precision": chosen.precision, "kernel": chosen.kernel}))
+    temporary.replace(path)
