@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import threading
+from contextlib import suppress
 from io import RawIOBase
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -189,15 +190,16 @@ class Reporter:
 
 
 def _alarms(path: Path) -> set[tuple[str, int]]:
-    """The alarms that a log holds already: (code, step)."""
+    """The alarms that a log holds already: (code, step). A line that a killed run left unfinished tells of none."""
     found = set()
     if path.is_file():
         with path.open("rb") as log:
             for line in log:
-                if line.startswith(b'{"type":"health"') and line.endswith(b"\n"):
-                    event = json.loads(line)
-                    if event.get("step") is not None:
-                        found.add((event["code"], event["step"]))
+                if line.startswith(b'{"type":"health"'):
+                    with suppress(ValueError):
+                        event = json.loads(line)
+                        if event.get("step") is not None:
+                            found.add((event["code"], event["step"]))
     return found
 
 
