@@ -84,11 +84,14 @@ class Stamped:
         self._figures = {}
 
 
-def measure(spec: dict[str, Any], run_dir: Path, out: Path) -> Record:
-    """Run the trainer program to its end and keep its record in `out` all the while."""
+def measure(spec: dict[str, Any], run_dir: Path, out: Path, *, about: str = "") -> Record:
+    """Run the trainer program to its end and keep its record in `out` all the while.
+
+    about: what progress is said to be of, where several runs are measured at once.
+    """
     spec_file = run_dir.parent / f"{run_dir.name}.spec.json"
     spec_file.write_text(json.dumps(spec))
-    record = {"started_at": datetime.now(UTC).isoformat(timespec="seconds"), "status": "running", "spec": spec}
+    record: Record = {"started_at": datetime.now(UTC).isoformat(timespec="seconds"), "status": "running", "spec": spec}
     record |= {"machine": machine(), "commit": commit(), "health": [], "epochs": []}
     stamped = Stamped(record)
     command = [sys.executable, "-m", "worker.train", str(spec_file), str(run_dir)]
@@ -100,7 +103,7 @@ def measure(spec: dict[str, Any], run_dir: Path, out: Path) -> Record:
                 at_s = time.monotonic() - began
                 event = EVENT.validate_json(line)
                 if stamped.take(event, at_s):
-                    say(record["epochs"][-1], record["steps"])
+                    say(record["epochs"][-1], record["steps"], about)
                     keep(out, record)
         except KeyboardInterrupt:  # the trainer has it too, and stops by itself
             trainer.wait()
@@ -112,10 +115,11 @@ def measure(spec: dict[str, Any], run_dir: Path, out: Path) -> Record:
     return record
 
 
-def say(row: dict[str, Any], steps: int) -> None:
+def say(row: dict[str, Any], steps: int, about: str = "") -> None:
     """One line about an epoch."""
     figures = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if isinstance(value, float))
-    print(f"epoch {row['epoch']}  step {row['step']}/{steps}  {figures}", file=sys.stderr, flush=True)
+    whose = f"{about}  " if about else ""
+    print(f"{whose}epoch {row['epoch']}  step {row['step']}/{steps}  {figures}", file=sys.stderr, flush=True)
 
 
 def keep(out: Path, record: Record) -> None:

@@ -26,7 +26,7 @@ def train(
     model_type: Annotated[str, typer.Argument(help="lstm, vae or acgan.")],
     *,
     dataset: Annotated[str | None, typer.Option(help="What to train on (`mimeo datasets`).")] = None,
-    preset: Annotated[str | None, typer.Option(help="fast (default) or book.")] = None,
+    preset: Annotated[str | None, typer.Option(help="fast (default), book, or large (lstm).")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter; JSON values. Repeatable.")
     ] = None,
