@@ -9,7 +9,7 @@ from shared.db.models import Job
 from shared.db.session import SessionFactory, reading
 from shared.job_status import JobStatus
 
-_EVERY_S = 0.05
+_EVERY_S = 0.1
 
 
 class Observer:

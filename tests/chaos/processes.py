@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-PATIENCE_S = 90.0  # for what has to happen, however busy the machine is
+PATIENCE_S = 180.0  # for what has to happen, however busy the machine is
 
 
 def wait_until(condition: Callable[[], object], *, within_s: float = PATIENCE_S, because: str = "") -> float:
@@ -19,7 +19,7 @@ def wait_until(condition: Callable[[], object], *, within_s: float = PATIENCE_S,
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < within_s, because or "it did not happen in time"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return time.monotonic() - started
 
 
