@@ -16,7 +16,7 @@ from shared.model_types.acgan import AcganHyperparameters, AcganSampling, check_
 from shared.model_types.base import DatasetShape
 from worker.data import Dataset, ImageDataset
 from worker.models.acgan_health import DiscriminatorWon, ModeCollapse
-from worker.models.acgan_networks import NETWORKS
+from worker.models.acgan_networks import NETWORKS, BookDiscriminator
 from worker.models.classifier_score import TRAINING_IMAGES, classifier_score, quantised
 from worker.models.health import HealthCheck, LossExploding
 from worker.models.image_graphs import acgan_graphs
@@ -30,7 +30,7 @@ from worker.models.optimization import (
     optimizer_tensors,
     set_learning_rate,
 )
-from worker.models.protocol import Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit
+from worker.models.protocol import Generated, GenerativeModel, Kernel, OnnxGraph, Sample, StepMetrics, require_fit
 
 SAMPLE_COLUMNS = 10  # generated images of each class in the epoch's sample
 REAL_COLUMNS = 3  # real ones beside them
@@ -84,6 +84,11 @@ class Acgan(GenerativeModel):
             "class_names": self.class_names,
         }
 
+    @classmethod
+    def kernels(cls, hyperparameters: AcganHyperparameters) -> tuple[Kernel, ...]:
+        """The published discriminator's activations can be Mimeo's own."""
+        return ("library", "compiled") if hyperparameters.network == "book" else ("library",)
+
     # --- training -----------------------------------------------------------------------------------------------
 
     def start_training(self, dataset: Dataset, *, seed: int) -> None:
@@ -130,6 +135,8 @@ class Acgan(GenerativeModel):
     def training_step(self, batch: tuple[Tensor, Tensor]) -> StepMetrics:
         """One update of the discriminator, then one of the generator."""
         images, labels_B = batch
+        if isinstance(self.discriminator, BookDiscriminator):
+            self.discriminator.kernel = self.kernel
         rate = self._rate()
         for optimizer in self._optimizers.values():
             set_learning_rate(optimizer, rate)

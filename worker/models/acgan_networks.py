@@ -12,6 +12,8 @@ from torch.nn.functional import leaky_relu, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
 from shared.model_types.acgan import AcganHyperparameters
+from worker.models.leaky_dropout import leaky_dropout
+from worker.models.protocol import Kernel
 
 SLOPE = 0.2  # of the leaky ReLUs
 
@@ -143,7 +145,8 @@ class BookDiscriminator(nn.Module):
             nn.Conv2d(sizes[i], sizes[i + 1], 3, stride=(2, 1, 2, 1)[i], padding=1) for i in range(4)
         )
         features = 256 * -(-height // 4) * -(-width // 4)
-        self.dropout = nn.Dropout(hyperparameters.dropout)
+        self.dropout = hyperparameters.dropout
+        self.kernel: Kernel = "library"
         self.realness = nn.Linear(features, 1)
         self.classifier = nn.Linear(features, classes)
         _keras_defaults(*self.convolutions, self.realness, self.classifier)
@@ -152,7 +155,9 @@ class BookDiscriminator(nn.Module):
         """Realness as a logit [B], and class logits [B, K]."""
         x = images_BCHW.contiguous(memory_format=torch.channels_last)
         for convolution in self.convolutions:
-            x = self.dropout(leaky_relu(convolution(x), SLOPE))
+            x = leaky_dropout(
+                convolution(x), slope=SLOPE, rate=self.dropout, training=self.training, kernel=self.kernel
+            )
         x_BF = x.flatten(1)
         return self.realness(x_BF)[:, 0].float(), self.classifier(x_BF).float()
 

@@ -7,7 +7,7 @@ characters, H units of a layer.
 import math
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -56,8 +56,6 @@ def lstm_layer(inputs: int, units: int) -> nn.LSTM:
 class Lstm(GenerativeModel):
     """Embedding (or one-hot), LSTM layers, softmax over the characters."""
 
-    kernels: ClassVar[tuple[Kernel, ...]] = ("library", "compiled")
-
     hyperparameters: LstmHyperparameters
 
     def __init__(self, hyperparameters: LstmHyperparameters, vocabulary: str, seed_text: str) -> None:
@@ -94,6 +92,11 @@ class Lstm(GenerativeModel):
             "vocabulary": self.vocabulary,
             "seed_text": self.seed_text,
         }
+
+    @classmethod
+    def kernels(cls, hyperparameters: LstmHyperparameters) -> tuple[Kernel, ...]:  # noqa: ARG003 - of every LSTM
+        """The recurrence can be Mimeo's own."""
+        return ("library", "compiled")
 
     def forward(self, ids_TB: Tensor, state: State | None = None, *, last: bool = False) -> tuple[Tensor, State]:
         """Logits of the next character, [T, B, V] (or [B, V] after the last one only), and the state to go on from."""

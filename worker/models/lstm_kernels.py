@@ -1,39 +1,27 @@
 """The LSTM's inner loops as machine code (Numba): writing text, and the recurrence of a training step on the CPU.
 
-One file, since Numba keeps compiled code between processes and looks only at the file that a function is in.
-
 Every row of a batch is computed by the same sums in the same order, whatever rows are beside it: a text does not depend
 on the batch it is written in, nor a training on how its batch is spread over threads. A BLAS promises neither. The
 functions release the GIL. Shapes: N rows, K inputs, G outputs, H units, V characters, T time, B streams.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
+
+from worker.models.compiling import compiled
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 TILE = 64  # columns of weights that two rows are multiplied with at a time
 DEPTH = 128  # inputs at a time: with TILE columns 32 KB, which a core keeps at hand
 
-# Contracted to fused multiply-adds, but never reordered. Unsigned indices spare the check for negative ones, which
-# would keep loops from being vectorised.
-_OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
+# Unsigned indices spare the check for negative ones, which would keep loops from being vectorised.
 _U = np.uint64
 _ONE, _TWO, _THREE, _FOUR = _U(1), _U(2), _U(3), _U(4)
 _TILE = _U(TILE)
 _F = np.float32
 _HALF, _UNIT = _F(0.5), _F(1)
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call, and keep the code on the disk where there is a place for it."""
-    try:
-        return njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # neither beside this file nor in the user's cache may anything be written
-        return njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
 
 
 # --- products -----------------------------------------------------------------------------------------------------

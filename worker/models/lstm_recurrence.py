@@ -6,9 +6,6 @@ once a step, and leave everything that does not depend on the step before to tor
 streams, I inputs, H units.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any
 
 import torch
@@ -17,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from worker.models import lstm_kernels as kernels
 from worker.models.protocol import Kernel
+from worker.models.threads import spread
 
 LayerState = tuple[Tensor, Tensor]
 """Hidden and cell state, [1, B, H] each."""
@@ -57,7 +55,7 @@ class _Recurrence(torch.autograd.Function):
         h_TBH[0], c_TBH[0] = h_BH, c_BH
         recurrent = kernels.packed(w_hh.detach().t().numpy())
         arrays = (gates_TBG.numpy(), (b_ih + b_hh).numpy(), recurrent, h_TBH.numpy(), c_TBH.numpy())
-        _spread(kernels.forward, streams, *arrays)
+        spread(kernels.forward, streams, *arrays, fewest=FEWEST)
         ctx.save_for_backward(x_TBI, w_ih, w_hh)
         ctx.activated = gates_TBG, h_TBH, c_TBH
         return h_TBH[1:], h_TBH[-1].clone(), c_TBH[-1].clone()
@@ -75,7 +73,7 @@ class _Recurrence(torch.autograd.Function):
         dc_BH = dc_BH.clone()
         recurrent = kernels.packed(w_hh.detach().numpy())
         arrays = (gates_TBG.numpy(), recurrent, c_TBH.numpy(), dh_TBH.numpy(), dc_BH.numpy())
-        _spread(kernels.backward, streams, *arrays)
+        spread(kernels.backward, streams, *arrays, fewest=FEWEST)
         gates_NG = gates_TBG.flatten(0, 1)
         dx_TBI = (gates_NG @ w_ih).view_as(x_TBI) if ctx.needs_input_grad[0] else None
         bias_G = gates_NG.sum(0)
@@ -88,22 +86,3 @@ class _Recurrence(torch.autograd.Function):
             bias_G,
             bias_G,
         )
-
-
-def _spread(loops: Callable[..., None], streams: int, *arrays: Any) -> None:
-    """Run the loops for all streams, some on each of torch's threads. The result does not depend on how many."""
-    threads = max(1, min(torch.get_num_threads(), streams // FEWEST))
-    if threads == 1:
-        loops(*arrays, 0, streams)
-        return
-    # Even numbers of streams: the products take two at a time.
-    bounds = [2 * round(streams / 2 * share / threads) for share in range(threads)] + [streams]
-    runs = [_pool(threads - 1).submit(loops, *arrays, bounds[i], bounds[i + 1]) for i in range(1, threads)]
-    loops(*arrays, bounds[0], bounds[1])
-    for run in runs:
-        run.result()
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="recurrence")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -80,8 +80,6 @@ class GenerativeModel(nn.Module, ABC):
     continue, and no generator state is ever saved.
     """
 
-    kernels: ClassVar[tuple[Kernel, ...]] = ("library",)  # what there is to choose from on a processor
-
     hyperparameters: Hyperparameters
     kernel: Kernel = "library"
     autocast_dtype: torch.dtype | None = None  # of the networks' products in training; None leaves it to the caller
@@ -100,6 +98,11 @@ class GenerativeModel(nn.Module, ABC):
     @abstractmethod
     def config(self) -> dict[str, Any]:
         """JSON that rebuilds the model: hyperparameters, character set, image shape, classes."""
+
+    @classmethod
+    def kernels(cls, hyperparameters: Any) -> tuple[Kernel, ...]:  # noqa: ARG003 - most have no choice
+        """What there is to choose from on a processor; torch's first."""
+        return ("library",)
 
     @property
     def device(self) -> torch.device:

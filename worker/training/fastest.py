@@ -52,7 +52,8 @@ def _candidates(spec: TrainerSpec, compute: Compute) -> list[Compute]:
     """`compute` first, then what else may be chosen. Compiled loops compute in float32, on a processor."""
     found = [compute]
     if spec.kernel == "auto" and compute.device.type == "cpu" and compute.precision == "float32":
-        found += [replace(compute, kernel=each) for each in implementation(spec.contract).kernels[1:]]
+        kernels = implementation(spec.contract).kernels(spec.resolved_hyperparameters())
+        found += [replace(compute, kernel=each) for each in kernels[1:]]
     if spec.precision == "auto" and spec.kernel != "compiled" and _has_bfloat16(compute.device):
         found.append(replace(compute, precision="bfloat16"))
     return found
