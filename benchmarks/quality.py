@@ -43,7 +43,7 @@ class Stamped:
         before, self._last_s = self._last_s, at_s
         match event:
             case events.Started():
-                about = event.model_dump(include={"device", "precision", "parameters", "versions"})
+                about = event.model_dump(include={"device", "precision", "kernel", "parameters", "versions"})
                 self.record |= {"startup_s": round(at_s, 2), "steps": event.steps, **about}
             case events.Metrics(values=values) if "examples_per_s" in values:  # only an epoch's end says its speed
                 self._away_s += at_s - before
@@ -169,6 +169,7 @@ def specification(options: argparse.Namespace) -> dict[str, Any]:
         "hyperparameters": hyperparameters,
         "seed": options.seed,
         "precision": options.precision,
+        "kernel": options.kernel,
         "device": options.device,
     }
 
@@ -193,6 +194,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--set", type=setting, action="append", default=[], metavar="NAME=VALUE", help="hyperparameter")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--kernel", default="auto", choices=["auto", "library", "compiled"])
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--threads", type=int, help="torch's; the cores at hand when left out")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the list of records that this one is added to")

@@ -25,6 +25,7 @@ class Started(_Event):
     type: Literal["started"] = "started"
     device: str
     precision: str
+    kernel: str = "library"  # whose inner loops: torch's, or `compiled`, Mimeo's own
     epochs: int
     steps: int  # in the whole run
     step: int  # done already: more than 0 after a resume

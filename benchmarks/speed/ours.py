@@ -40,7 +40,7 @@ def hyperparameters(case: Case) -> dict[str, Any]:
 class Training:
     """One run of the trainer, prepared as the trainer program prepares it."""
 
-    def __init__(self, case: Case, workplace: Workplace, *, precision: str) -> None:
+    def __init__(self, case: Case, workplace: Workplace, *, precision: str, kernel: str = "auto") -> None:
         folder = workplace.folder / f"{case.name}-{precision}-{time.monotonic_ns()}"
         folder.mkdir()
         home = workplace.folder / "home"
@@ -56,6 +56,7 @@ class Training:
             seed=SEED,
             device="cpu",
             precision=cast(Any, precision),
+            kernel=cast(Any, kernel),
             threads=workplace.threads,
         )
         settings = Settings(home=home, datasets_dir=material.folders[case.model_type], offline=True)
@@ -65,6 +66,12 @@ class Training:
     def precision(self) -> str:
         """As chosen or asked for."""
         return self.run.compute.precision
+
+    @property
+    def about(self) -> str:
+        """How it computes, for its row."""
+        kernel = self.run.compute.kernel
+        return self.precision if kernel == "library" else f"{self.precision}, {kernel} loops"
 
     def close(self) -> None:
         """End the reports and forget the model."""
@@ -108,12 +115,12 @@ def every_batch(model: GenerativeModel) -> Iterator[tuple[int, int, Any]]:
             yield epoch, number, batch
 
 
-def prepare_step(case: Case, workplace: Workplace, *, precision: str) -> Ready:
+def prepare_step(case: Case, workplace: Workplace, *, precision: str, kernel: str = "auto") -> Ready:
     """The model's `training_step` with data, seeding and precision as in the loop."""
-    training = Training(case, workplace, precision=precision)
+    training = Training(case, workplace, precision=precision, kernel=kernel)
     training.run.model.train()
     run = partial(steps, training.run, every_batch(training.run.model))
-    return training.ready(partial(deterministic, run), training.precision)
+    return training.ready(partial(deterministic, run), training.about)
 
 
 class SteppingControl:
@@ -152,21 +159,21 @@ def loop_steps(loop: Loop, control: SteppingControl, count: int) -> float:
 
 
 def prepare_loop(case: Case, workplace: Workplace) -> Ready:
-    """The whole trainer, loop and all, in the precision that it chooses."""
+    """The whole trainer, loop and all, in the precision and with the loops that it chooses."""
     training = Training(case, workplace, precision="auto")
     control = SteppingControl()
     loop = Loop(training.run, cast(Control, control), training.reporter)
-    return training.ready(partial(deterministic, partial(loop_steps, loop, control)), training.precision)
+    return training.ready(partial(deterministic, partial(loop_steps, loop, control)), training.about)
 
 
 def prepare_float32(case: Case, workplace: Workplace) -> Ready:
-    """The step in float32, where the trainer would choose bfloat16."""
+    """The step in float32 with torch's loops, where the trainer would choose otherwise."""
     chosen = Training(case, workplace, precision="auto")
-    same = chosen.precision == "float32"
+    same = chosen.about == "float32"
     chosen.close()
     if same:
-        raise LeftOutError("float32 is what the trainer chose")
-    return prepare_step(case, workplace, precision="float32")
+        raise LeftOutError("float32 with torch's loops is what the trainer chose")
+    return prepare_step(case, workplace, precision="float32", kernel="library")
 
 
 # --- sampling -----------------------------------------------------------------------------------------------------
@@ -211,7 +218,13 @@ SIDES = (
         name="mimeo", title="Mimeo, step", role="ours", kind="training", prepare=partial(prepare_step, precision="auto")
     ),
     Side(name="mimeo-loop", title="Mimeo, whole loop", role="ours", kind="training", prepare=prepare_loop),
-    Side(name="mimeo-f32", title="Mimeo, step in float32", role="ours", kind="training", prepare=prepare_float32),
+    Side(
+        name="mimeo-f32",
+        title="Mimeo, step in float32, torch's loops",
+        role="ours",
+        kind="training",
+        prepare=prepare_float32,
+    ),
     Side(name="mimeo", title="Mimeo", role="ours", kind="sampling", prepare=prepare_sampling),
 )
 

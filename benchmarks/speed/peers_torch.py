@@ -11,7 +11,7 @@ from benchmarks.speed.cases import Case
 from benchmarks.speed.material import Material
 from benchmarks.speed.plain_torch import Autocast, CharacterModel, TextTrainer, Trainer, Vae, VaeTrainer, write_text
 from benchmarks.speed.plain_torch_acgan import CLASSES, LATENT, AcganTrainer, Generator
-from benchmarks.speed.sides import Ready, Side, Workplace
+from benchmarks.speed.sides import LeftOutError, Ready, Side, Workplace
 
 TRAINERS: dict[str, Callable[[Case, Material, Autocast], Trainer]] = {
     "lstm": TextTrainer,
@@ -30,6 +30,8 @@ def timed(call: Callable[[], object], count: int) -> float:
 
 def prepare_training(case: Case, workplace: Workplace, *, bfloat16: bool) -> Ready:
     """A plain training loop."""
+    if bfloat16 and case.model_type == "lstm" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():  # noqa: SLF001
+        raise LeftOutError("this processor has no bfloat16 LSTM in oneDNN")
     torch.manual_seed(0)
     autocast = partial(torch.autocast, "cpu", dtype=torch.bfloat16) if bfloat16 else nullcontext
     trainer = TRAINERS[case.model_type](case, workplace.material, autocast)

@@ -1,6 +1,6 @@
 """One LSTM layer over a sequence: by torch, or by compiled loops where those are faster.
 
-torch hands the recurrence to oneDNN, which is built for AVX-512: on processors without it a layer reaches a fifth of
+torch hands the recurrence to oneDNN, which is built for AVX-512: on processors without it a layer reaches a quarter of
 what the machine multiplies. The compiled loops spread the streams over threads once for the whole sequence instead of
 once a step, and leave everything that does not depend on the step before to torch's large products. Shapes: T time, B
 streams, I inputs, H units.

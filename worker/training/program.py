@@ -26,6 +26,7 @@ def train(spec: TrainerSpec, folder: Path, settings: Settings, control: Control,
         events.Started(
             device=run.compute.device.type,
             precision=run.compute.precision,
+            kernel=run.compute.kernel,
             epochs=run.model.hyperparameters.epochs,
             steps=loop.steps,
             step=loop.step,

@@ -103,8 +103,9 @@ class Terminal:
     def _start(self, event: events.Started) -> None:
         self._epochs = event.epochs
         at = f", continuing at step {event.step:,}" if event.step else ""
+        loops = ", compiled loops" if event.kernel == "compiled" else ""
         self._line(
-            f"{event.parameters:,} parameters on {event.device} in {event.precision}, {event.epochs} epochs of"
+            f"{event.parameters:,} parameters on {event.device} in {event.precision}{loops}, {event.epochs} epochs of"
             f" {event.steps // event.epochs:,} steps{at}"
         )
         self._task = self._bar.add_task(

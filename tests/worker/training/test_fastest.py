@@ -1,0 +1,64 @@
+"""How a run chooses what it computes with."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from shared import events
+from tests.worker.training.harness import run
+from worker import data
+from worker.training import fastest
+from worker.training.device import Compute
+from worker.training.spec import TrainerSpec
+
+TINY = {"epochs": 1, "layers": [8], "window": 16, "batch_size": 16, "examples_per_epoch": 512}
+
+
+def lstm_spec(*, hyperparameters: dict[str, Any] | None = None, **fields: Any) -> TrainerSpec:
+    body = {"model_type": "lstm", "dataset": "python-source", "threads": 1, "seed": 7}
+    return TrainerSpec.model_validate(
+        {**body, "hyperparameters": {**TINY, **(hyperparameters or {})}, **fields}
+    ).completed()
+
+
+def chosen(spec: TrainerSpec, home: Path) -> Compute:
+    compute = Compute(device=torch.device("cpu"), precision="float32", threads=1)
+    dataset = data.load("python-source", datasets_dir=None, home=home, offline=True)
+    return fastest.choose(spec, dataset, compute, home)
+
+
+def kept(home: Path) -> list[str]:
+    return sorted(path.read_text() for path in (home / "fastest").glob("*")) if (home / "fastest").exists() else []
+
+
+def test_a_long_run_times_its_steps_once_and_computes_the_same_way_ever_after(tmp_path: Path) -> None:
+    spec = lstm_spec(hyperparameters={"epochs": 100_000, "examples_per_epoch": 1_000_000})
+
+    first = chosen(spec, tmp_path)
+
+    (answer,) = kept(tmp_path)
+    assert f'"kernel": "{first.kernel}"' in answer
+    other = {"library": "compiled", "compiled": "library"}[first.kernel]
+    (path,) = (tmp_path / "fastest").iterdir()
+    path.write_text(answer.replace(first.kernel, other))
+    assert chosen(spec, tmp_path).kernel == other  # recalled, not timed again
+    path.write_text("{}")
+    assert chosen(spec, tmp_path).precision == first.precision
+    assert kept(tmp_path) != ["{}"]
+
+
+def test_a_short_run_is_not_kept_waiting(tmp_path: Path) -> None:
+    assert chosen(lstm_spec(), tmp_path).kernel == "library"
+
+
+@pytest.mark.parametrize("kernel", ["library", "compiled"])
+def test_what_a_specification_asks_for_is_used_reported_and_kept_by_a_resumed_run(tmp_path: Path, kernel: str) -> None:
+    spec = lstm_spec(kernel=kernel, precision="float32")
+    _, recorder = run(tmp_path / "run", spec)
+    assert [event.kernel for event in recorder.of(events.Started)] == [kernel]
+
+    _, again = run(tmp_path / "run", spec.model_copy(update={"kernel": "auto"}))
+
+    assert [event.kernel for event in again.of(events.Started)] == [kernel]
