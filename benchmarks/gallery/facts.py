@@ -9,7 +9,7 @@ from shared.figures import QUALITY
 from worker.models.protocol import count_parameters
 from worker.training.spec import TrainerSpec
 
-USUAL = {"preset": "fast", "seed": 0, "precision": "auto", "device": "auto", "threads": None}
+USUAL = {"preset": "fast", "seed": 0, "precision": "auto", "kernel": "auto", "device": "auto", "threads": None}
 """What `python -m benchmarks.quality` takes for an option that is left out."""
 
 

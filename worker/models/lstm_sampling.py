@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 
-BLOCK = 64  # characters between looks at the stop strings
+BLOCK = 64  # characters between looks at the stop strings, at most
+NOISE = 1 << 22  # numbers drawn at a time, at most, over all texts: 16 MB
 FEWEST = 4  # texts that are worth a thread
 
 
@@ -67,9 +68,10 @@ class CharacterSampler:
             _Group(_copies(read, len(places)), [np.random.default_rng((seed, int(place))) for place in places])
             for places in np.array_split(np.arange(sampling.n), self._threads(sampling.n))
         ]
+        block = max(1, min(BLOCK, NOISE // (sampling.n * len(self.vocabulary))))
         with ThreadPoolExecutor(len(groups)) as pool:
-            for start in range(0, sampling.length, BLOCK):
-                length = min(BLOCK, sampling.length - start)
+            for start in range(0, sampling.length, block):
+                length = min(block, sampling.length - start)
                 written = pool.map(lambda group: group.block(self._weights, sampling, length), groups)  # noqa: B023 - run within the turn
                 ids_TN = np.concatenate(list(written), axis=1)
                 yield ["".join(column) for column in self.vocabulary[ids_TN].T]
@@ -107,12 +109,12 @@ class _Group:
     noise: list[np.random.Generator]
 
     def block(self, weights: Weights, sampling: LstmSampling, length: int) -> Ids:
-        """The next ids, [T, N]. Whole blocks of noise are drawn, so that `length` changes nothing before its end."""
+        """The next ids, [T, N]. A text's noise comes from one stream in order, however long the blocks are."""
         vocabulary = self.state.logits_NV.shape[1]
-        noise_TNV = np.empty((BLOCK if sampling.temperature else 0, len(self.noise), vocabulary), np.float32)
+        noise_TNV = np.empty((length if sampling.temperature else 0, len(self.noise), vocabulary), np.float32)
         if sampling.temperature:
             for place, stream in enumerate(self.noise):
-                noise_TNV[:, place] = stream.random((BLOCK, vocabulary), dtype=np.float32)
+                noise_TNV[:, place] = stream.random((length, vocabulary), dtype=np.float32)
             np.maximum(noise_TNV, np.float32(1e-12), out=noise_TNV)
             for _ in range(2):  # -log(-log(u)) is a standard Gumbel draw
                 np.negative(np.log(noise_TNV, out=noise_TNV), out=noise_TNV)

@@ -15,6 +15,7 @@ from shared.model_types import get
 from shared.model_types.lstm import LstmHyperparameters, LstmSampling
 from tests.worker.models.conftest import build, real_datasets, train
 from worker.data import TextCorpus, load
+from worker.models import lstm_sampling
 from worker.models.lstm import Lstm
 from worker.models.lstm_data import Streams, Windows
 from worker.models.lstm_recurrence import run_layer
@@ -109,6 +110,14 @@ def test_a_text_depends_on_the_seed_and_its_place_but_not_on_how_many_or_how_lon
 
     assert len(set(many)) == 33
     assert all(len(text) == 150 for text in many)
+
+
+def test_a_text_does_not_depend_on_how_much_is_drawn_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampling = LstmSampling(n=3, length=100, temperature=1)
+    expected = small().generate(sampling, seed=4).texts
+    monkeypatch.setattr(lstm_sampling, "NOISE", 3 * 1000)
+
+    assert small().generate(sampling, seed=4).texts == expected
 
 
 @pytest.mark.parametrize("layers", [(12,), (100, 50), (64, 7, 130)])
