@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from shared.job_status import JobStatus
 from tests.chaos.processes import is_running, wait_until
-from tests.chaos.rig import Rig
+from tests.chaos.rig import STEPS, Rig
 
 
 def test_worker_killed_before_its_claim(rig: Rig, chance: random.Random) -> None:
@@ -138,7 +138,7 @@ def test_worker_told_to_stop_gives_its_job_back_without_burning_the_attempt(
     patient_rig: Rig, chance: random.Random
 ) -> None:
     patient_rig.reconciler()
-    worker, job_id = patient_rig.worker(), patient_rig.submit(max_attempts=1)
+    worker, job_id = patient_rig.worker(), patient_rig.submit(2 * STEPS, max_attempts=1)
     patient_rig.reaches(job_id, chance.randint(1, 20))
 
     assert worker.stop() == 0
@@ -154,7 +154,8 @@ def test_worker_told_to_stop_gives_its_job_back_without_burning_the_attempt(
 
 def test_worker_told_to_stop_while_redis_is_down_stops_as_well(patient_rig: Rig, chance: random.Random) -> None:
     patient_rig.reconciler()
-    worker, job_id = patient_rig.worker(), patient_rig.submit(max_attempts=1)
+    # Long enough that it is still running when the worker is told to stop, on however busy a machine.
+    worker, job_id = patient_rig.worker(), patient_rig.submit(4 * STEPS, max_attempts=1)
     patient_rig.reaches(job_id, chance.randint(1, 10))
     patient_rig.valkey.kill()
     time.sleep(chance.uniform(0, 2))
