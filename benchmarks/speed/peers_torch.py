@@ -8,6 +8,7 @@ from functools import partial
 import torch
 
 from benchmarks.speed.cases import Case
+from benchmarks.speed.ceiling import has_bfloat16
 from benchmarks.speed.material import Material
 from benchmarks.speed.plain_torch import Autocast, CharacterModel, TextTrainer, Trainer, Vae, VaeTrainer, write_text
 from benchmarks.speed.plain_torch_acgan import CLASSES, LATENT, AcganTrainer, Generator
@@ -30,8 +31,8 @@ def timed(call: Callable[[], object], count: int) -> float:
 
 def prepare_training(case: Case, workplace: Workplace, *, bfloat16: bool) -> Ready:
     """A plain training loop."""
-    if bfloat16 and case.model_type == "lstm" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():  # noqa: SLF001
-        raise LeftOutError("this processor has no bfloat16 LSTM in oneDNN")
+    if bfloat16 and not has_bfloat16():
+        raise LeftOutError("this processor does not multiply bfloat16")
     torch.manual_seed(0)
     autocast = partial(torch.autocast, "cpu", dtype=torch.bfloat16) if bfloat16 else nullcontext
     trainer = TRAINERS[case.model_type](case, workplace.material, autocast)

@@ -13,6 +13,7 @@ from benchmarks.speed import keras_child, ours
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.arithmetic import flops
 from benchmarks.speed.cases import CASES, Case
+from benchmarks.speed.ceiling import has_bfloat16
 from benchmarks.speed.material import Material
 from benchmarks.speed.measuring import FULL, Plan, faster, measure
 from benchmarks.speed.peers_torch import TRAINERS
@@ -67,9 +68,9 @@ def test_quick_run_measures_every_case_on_every_side_and_writes_table_figures_an
         training = case.kind == "training"
         played = {name for name, row in found["rows"].items() if "left_out" not in row}
         expected = {"mimeo", "mimeo-loop", "torch", "torch-bf16"} if training else {"mimeo", "torch"}
-        if training and case.model_type == "lstm" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        if training and not has_bfloat16():
             expected.remove("torch-bf16")
-            assert "no bfloat16 LSTM" in found["rows"]["torch-bf16"]["left_out"]
+            assert "does not multiply bfloat16" in found["rows"]["torch-bf16"]["left_out"]
         assert played == expected
         assert found["rows"]["keras"]["left_out"] == "left out: KERAS=0"
         for name in played:
