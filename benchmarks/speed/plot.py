@@ -42,10 +42,17 @@ def _bars(place: Axes, case: dict[str, Any]) -> None:
         ],
         error_kw={"ecolor": "#333333", "elinewidth": 0.8},
     )
-    place.bar_label(place.containers[-1], labels=[f" {time:.3g}" for time in times], fontsize=8, padding=12)
+    place.bar_label(
+        place.containers[-1],
+        labels=[f" {time:,.0f}" if time >= 100 else f" {time:.3g}" for time in times],
+        fontsize=8,
+        padding=12,
+    )
     if case["unit"] == "step":
         for precision, style in (("float32", "-"), ("bfloat16", ":")):
-            place.axvline(case["floor_ms"][precision], color="#222222", linestyle=style, linewidth=1)
+            # Where bfloat16 is emulated its line would be far off, and the bars too small to read.
+            if case["floor_ms"][precision] <= case["floor_ms"]["float32"]:
+                place.axvline(case["floor_ms"][precision], color="#222222", linestyle=style, linewidth=1)
         place.set_xlabel("ms a step; lines: the arithmetic at the speed of a matrix product, float32 – and bfloat16 ··")
     else:
         place.set_xlabel(f"ms per {case['unit']}")
