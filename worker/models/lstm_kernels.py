@@ -185,8 +185,12 @@ def advance(weights: Weights, state: State, ids_N: Any) -> None:
 
 
 @compiled
-def restrict(scores_V: Floats, top_k: int, top_p: float) -> None:
-    """Make -inf of what top_k (0: all), and then top_p (1: all), leave out."""
+def adjust(scores_V: Floats, temperature: float, top_k: int, top_p: float) -> None:
+    """Make logits those of the distribution drawn from: temperature first, then top_k (0: all), then top_p (1: all).
+
+    What is left out becomes -inf.
+    """
+    scores_V /= _F(temperature)
     if 0 < top_k < len(scores_V):
         least = np.sort(scores_V)[len(scores_V) - top_k]
         for v in range(len(scores_V)):
@@ -219,8 +223,8 @@ def write(
         for n in range(ids_TN.shape[1]):
             logits_V = state.logits_NV[n]
             if temperature > 0:
-                scores_V[:] = logits_V / _F(temperature)
-                restrict(scores_V, top_k, top_p)
+                scores_V[:] = logits_V
+                adjust(scores_V, temperature, top_k, top_p)
                 scores_V += noise_TNV[t, n]
                 ids_TN[t, n] = scores_V.argmax()
             else:

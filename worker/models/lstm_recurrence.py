@@ -22,14 +22,19 @@ LayerState = tuple[Tensor, Tensor]
 FEWEST = 8  # streams that are worth a thread
 
 
+def onednn_has_bfloat16() -> bool:
+    """Whether oneDNN computes in bfloat16 on this processor. Elsewhere products are emulated, and layers refused."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - no public name
+
+
 def run_layer(layer: nn.LSTM, x_TBI: Tensor, state: LayerState | None, kernel: Kernel) -> tuple[Tensor, LayerState]:
     """The hidden states [T, B, H], and the state to go on from."""
     on_cpu = x_TBI.device.type == "cpu"
     mixed = torch.is_autocast_enabled(x_TBI.device.type)
     if kernel == "compiled" and on_cpu and not mixed:
         return _run_compiled(layer, x_TBI, state)
-    if on_cpu and mixed and not torch.ops.mkldnn._is_mkldnn_bf16_supported():  # noqa: SLF001 - no public name
-        with torch.autocast("cpu", enabled=False):  # oneDNN refuses bfloat16 layers here: float32 holds all of it
+    if on_cpu and mixed and not onednn_has_bfloat16():
+        with torch.autocast("cpu", enabled=False):  # float32 holds all of bfloat16
             return layer(x_TBI.float(), state)  # type: ignore[no-any-return]
     return layer(x_TBI, state)  # type: ignore[no-any-return]
 

@@ -4,9 +4,7 @@ Characters reach the first layer only through its input weights, so their produc
 drawn in blocks. Shapes: N texts, T characters of a block, V characters of the vocabulary, H units.
 """
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +13,7 @@ import torch
 from shared.model_types.lstm import LstmSampling
 from worker.models import lstm_kernels as kernels
 from worker.models.lstm_kernels import Floats, State, Weights
+from worker.models.threads import spread
 
 if TYPE_CHECKING:
     from worker.models.lstm import Lstm
@@ -63,25 +62,41 @@ class CharacterSampler:
         Text i depends on the seed and on i alone, to the last bit: not on how many others are written, on how many
         threads, or how long they get.
         """
-        read = self.read(prompt, 1)
-        groups = [
-            _Group(_copies(read, len(places)), [np.random.default_rng((seed, int(place))) for place in places])
-            for places in np.array_split(np.arange(sampling.n), self._threads(sampling.n))
-        ]
+        state = self.read(prompt, sampling.n)
+        streams = [np.random.default_rng((seed, place)) for place in range(sampling.n)]
         block = max(1, min(BLOCK, NOISE // (sampling.n * len(self.vocabulary))))
-        with ThreadPoolExecutor(len(groups)) as pool:
-            for start in range(0, sampling.length, block):
-                length = min(block, sampling.length - start)
-                written = pool.map(lambda group: group.block(self._weights, sampling, length), groups)  # noqa: B023 - run within the turn
-                ids_TN = np.concatenate(list(written), axis=1)
-                yield ["".join(column) for column in self.vocabulary[ids_TN].T]
+        for start in range(0, sampling.length, block):
+            ids_TN = np.empty((min(block, sampling.length - start), sampling.n), np.int64)
+            spread(self._write_some, sampling.n, sampling, state, streams, ids_TN, fewest=FEWEST)
+            yield ["".join(column) for column in self.vocabulary[ids_TN].T]
+
+    def _write_some(
+        self, sampling: LstmSampling, state: State, streams: list[np.random.Generator], ids_TN: Ids, *texts: int
+    ) -> None:
+        """The next ids of the texts from the first to before the last, whose states go on with them.
+
+        A text's noise comes from one stream in order, however long the blocks are.
+        """
+        first, last = texts
+        length = len(ids_TN)
+        noise_TNV = np.empty((length if sampling.temperature else 0, last - first, len(self.vocabulary)), np.float32)
+        if sampling.temperature:
+            for place, stream in enumerate(streams[first:last]):
+                noise_TNV[:, place] = stream.random((length, len(self.vocabulary)), dtype=np.float32)
+            np.maximum(noise_TNV, np.float32(1e-12), out=noise_TNV)
+            for _ in range(2):  # -log(-log(u)) is a standard Gumbel draw
+                np.negative(np.log(noise_TNV, out=noise_TNV), out=noise_TNV)
+        written_TN = np.empty((length, last - first), np.int64)
+        rows = _each(state, lambda array: array[first:last])
+        kernels.write(self._weights, rows, *limits(sampling), noise_TNV, written_TN)
+        ids_TN[:, first:last] = written_TN
 
     def read(self, prompt: str, n: int) -> State:
         """The state of n texts after the same prompt."""
         state = self._start(1)
         for character in prompt:
-            kernels.advance(self._weights, state, np.array([self._ids[character]]))
-        return _copies(state, n)
+            self.advance(state, np.array([self._ids[character]]))
+        return _each(state, lambda array: np.repeat(array, n, axis=0))
 
     def advance(self, state: State, ids_N: Ids) -> None:
         """Read one character of each text."""
@@ -96,56 +111,16 @@ class CharacterSampler:
             logits_NV=np.zeros((n, len(self.vocabulary)), np.float32),
         )
 
-    @staticmethod
-    def _threads(n: int) -> int:
-        return max(1, min(torch.get_num_threads(), n // FEWEST))
+
+def limits(sampling: LstmSampling) -> tuple[float, int, float]:
+    """Temperature, top_k and top_p as the loops take them: 0 and 1 where nothing is left out."""
+    return float(sampling.temperature), sampling.top_k or 0, 1.0 if sampling.top_p is None else float(sampling.top_p)
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Texts that one thread writes, and where the noise of each comes from."""
-
-    state: State
-    noise: list[np.random.Generator]
-
-    def block(self, weights: Weights, sampling: LstmSampling, length: int) -> Ids:
-        """The next ids, [T, N]. A text's noise comes from one stream in order, however long the blocks are."""
-        vocabulary = self.state.logits_NV.shape[1]
-        noise_TNV = np.empty((length if sampling.temperature else 0, len(self.noise), vocabulary), np.float32)
-        if sampling.temperature:
-            for place, stream in enumerate(self.noise):
-                noise_TNV[:, place] = stream.random((length, vocabulary), dtype=np.float32)
-            np.maximum(noise_TNV, np.float32(1e-12), out=noise_TNV)
-            for _ in range(2):  # -log(-log(u)) is a standard Gumbel draw
-                np.negative(np.log(noise_TNV, out=noise_TNV), out=noise_TNV)
-        ids_TN = np.empty((length, len(self.noise)), np.int64)
-        kernels.write(
-            weights,
-            self.state,
-            float(sampling.temperature),
-            sampling.top_k or 0,
-            1.0 if sampling.top_p is None else float(sampling.top_p),
-            noise_TNV,
-            ids_TN,
-        )
-        return ids_TN
-
-
-def adjusted(logits_NV: Floats, sampling: LstmSampling) -> Floats:
-    """Logits of the distribution drawn from: temperature first, then top_k, then top_p; what is left out is -inf."""
-    scores_NV: Floats = logits_NV / np.float32(sampling.temperature)
-    for scores_V in scores_NV:
-        kernels.restrict(scores_V, sampling.top_k or 0, 1.0 if sampling.top_p is None else float(sampling.top_p))
-    return scores_NV
-
-
-def _copies(state: State, n: int) -> State:
-    """The one text's state n times."""
-
-    def repeated(arrays: tuple[Floats, ...]) -> tuple[Floats, ...]:
-        return tuple(np.repeat(array, n, axis=0) for array in arrays)
-
-    return State(repeated(state.h), repeated(state.c), repeated(state.gates), np.repeat(state.logits_NV, n, axis=0))
+def _each(state: State, change: Callable[[Floats], Floats]) -> State:
+    """A state of each array changed."""
+    h, c, gates = (tuple(change(array) for array in arrays) for arrays in (state.h, state.c, state.gates))
+    return State(h, c, gates, change(state.logits_NV))
 
 
 def _cut(text: str, stop: list[str]) -> int | None:

@@ -72,18 +72,16 @@ def _measure(spec: TrainerSpec, dataset: Dataset, candidates: list[Compute]) -> 
     model = build(spec, dataset, candidates[0], Seeder(spec.seed, candidates[0].device))
     batches = chain.from_iterable(model.batches(epoch, 0) for epoch in repeat(1))
     steps = model.hyperparameters.epochs * model.steps_per_epoch()
+    if _time_step(model, next(batches), candidates[0]) * steps < _SHORT_RUN_S:
+        return candidates[0]
+    for candidate in candidates[1:]:  # the first step of each pays for memory and code generation
+        _time_step(model, next(batches), candidate)
     best = [math.inf] * len(candidates)
     began = time.monotonic()
-    for round_number in range(_MOST_ROUNDS + 1):
+    for _ in range(_MOST_ROUNDS):
         for place, candidate in enumerate(candidates):
-            seconds = _time_step(model, next(batches), candidate)
-            if round_number > 0:  # the first step of each pays for memory and code generation
-                best[place] = min(best[place], seconds)
-            elif place == 0 and seconds * steps < _SHORT_RUN_S:
-                return candidates[0]
-        if round_number == 0:
-            began = time.monotonic()
-        elif time.monotonic() - began > _BUDGET_S:
+            best[place] = min(best[place], _time_step(model, next(batches), candidate))
+        if time.monotonic() - began > _BUDGET_S:
             break
     del model, batches
     gc.collect()

@@ -18,8 +18,9 @@ from worker.data import TextCorpus, load
 from worker.models import lstm_sampling
 from worker.models.lstm import Lstm
 from worker.models.lstm_data import Streams, Windows
+from worker.models.lstm_kernels import adjust
 from worker.models.lstm_recurrence import run_layer
-from worker.models.lstm_sampling import CharacterSampler, adjusted
+from worker.models.lstm_sampling import CharacterSampler, limits
 
 
 def small(preset: str = "fast", **overrides: object) -> Lstm:
@@ -27,8 +28,9 @@ def small(preset: str = "fast", **overrides: object) -> Lstm:
 
 
 def probabilities(weights: list[float], sampling: LstmSampling) -> list[float]:
-    logits = np.log(np.array([weights], dtype=np.float32))
-    scores = adjusted(logits, sampling)[0].astype(np.float64)
+    logits = np.log(np.array(weights, dtype=np.float32))
+    adjust(logits, *limits(sampling))
+    scores = logits.astype(np.float64)
     exponentials = np.exp(scores - scores.max())
     return [float(value) for value in exponentials / exponentials.sum()]
 
