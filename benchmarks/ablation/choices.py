@@ -63,6 +63,9 @@ def windows_for_as_many_steps(full: LstmHyperparameters) -> Values:
     return {"examples_per_epoch": steps * full.batch_size}
 
 
+COSINE = Choice(name="cosine", chosen="cosine schedule", instead={"schedule": "constant"})
+WARM_UP = Choice(name="warm-up", chosen="warm-up", instead={"warmup_steps": 0})
+
 LSTM = Ablation(
     epochs=3,
     choices=(
@@ -83,8 +86,8 @@ LSTM = Ablation(
             instead={"optimizer": "rmsprop"},
             note="At the same learning rate, and without weight decay, which only AdamW has.",
         ),
-        Choice(name="cosine", chosen="cosine schedule", instead={"schedule": "constant"}),
-        Choice(name="warm-up", chosen="warm-up", instead={"warmup_steps": 0}),
+        COSINE,
+        WARM_UP,
         Choice(name="clipping", chosen="gradient clipping", instead={"clip_norm": 0.0}),
         Choice(name="weight-decay", chosen="weight decay", instead={"weight_decay": 0.0}),
         Choice(
@@ -108,8 +111,8 @@ VAE = Ablation(
         Choice(name="silu", chosen="SiLU", instead={"activation": "relu"}),
         Choice(name="latent-spread", chosen="spread first weights on the latent", instead={"latent_spread": 1.0}),
         Choice(name="learning-rate", chosen="high learning rate", instead={"learning_rate": 1e-3}),
-        Choice(name="cosine", chosen="cosine schedule", instead={"schedule": "constant"}),
-        Choice(name="warm-up", chosen="warm-up", instead={"warmup_steps": 0}),
+        COSINE,
+        WARM_UP,
         Choice(
             name="clipping",
             chosen="gradient clipping",
@@ -129,7 +132,7 @@ ACGAN = Ablation(
             note="The networks decide on the losses, the latents and the generator's batch too (docs/presets.md). At "
             "`fast`'s learning rate, five times the one they were published with.",
         ),
-        Choice(name="cosine", chosen="cosine schedule", instead={"schedule": "constant"}),
+        COSINE,
         Choice(name="average", chosen="averaged generator", instead={"ema": 0.0}),
         Choice(name="beta2", chosen="short second moment", instead={"beta2": 0.999}),
         Choice(name="learning-rate", chosen="high learning rate", instead={"learning_rate": 2e-4}),

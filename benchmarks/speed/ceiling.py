@@ -6,16 +6,11 @@ from functools import partial
 
 import torch
 
+from worker.models.lstm_recurrence import onednn_has_bfloat16
+
 SIZE = 2048
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
 EMULATED = 128  # size of products that the processor does not make itself: a large one would take minutes
-
-
-def has_bfloat16() -> bool:
-    """Whether oneDNN multiplies bfloat16 on this processor; elsewhere torch emulates it, thousands of times slower."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - no public name
 
 
 def products(size: int = SIZE) -> dict[str, Callable[[int], float]]:
@@ -23,7 +18,7 @@ def products(size: int = SIZE) -> dict[str, Callable[[int], float]]:
     found = {}
     for name, dtype in DTYPES.items():
         draws = torch.Generator().manual_seed(0)
-        side = size if dtype is not torch.bfloat16 or has_bfloat16() else min(size, EMULATED)
+        side = size if dtype is not torch.bfloat16 or onednn_has_bfloat16() else min(size, EMULATED)
         factors = [torch.randn(side, side, generator=draws).to(dtype) for _ in range(2)]
         found[name] = partial(_multiply, *factors, torch.empty(side, side, dtype=dtype))
     return found

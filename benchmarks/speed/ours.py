@@ -63,15 +63,10 @@ class Training:
         self.run: Run = setup.prepare(spec.completed(), folder, settings, self.reporter)
 
     @property
-    def precision(self) -> str:
-        """As chosen or asked for."""
-        return self.run.compute.precision
-
-    @property
     def about(self) -> str:
         """How it computes, for its row."""
-        kernel = self.run.compute.kernel
-        return self.precision if kernel == "library" else f"{self.precision}, {kernel} loops"
+        compute = self.run.compute
+        return compute.precision if compute.kernel == "library" else f"{compute.precision}, {compute.kernel} loops"
 
     def close(self) -> None:
         """End the reports and forget the model."""

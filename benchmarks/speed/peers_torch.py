@@ -8,11 +8,11 @@ from functools import partial
 import torch
 
 from benchmarks.speed.cases import Case
-from benchmarks.speed.ceiling import has_bfloat16
 from benchmarks.speed.material import Material
 from benchmarks.speed.plain_torch import Autocast, CharacterModel, TextTrainer, Trainer, Vae, VaeTrainer, write_text
 from benchmarks.speed.plain_torch_acgan import CLASSES, LATENT, AcganTrainer, Generator
 from benchmarks.speed.sides import LeftOutError, Ready, Side, Workplace
+from worker.models.lstm_recurrence import onednn_has_bfloat16
 
 TRAINERS: dict[str, Callable[[Case, Material, Autocast], Trainer]] = {
     "lstm": TextTrainer,
@@ -31,7 +31,7 @@ def timed(call: Callable[[], object], count: int) -> float:
 
 def prepare_training(case: Case, workplace: Workplace, *, bfloat16: bool) -> Ready:
     """A plain training loop."""
-    if bfloat16 and not has_bfloat16():
+    if bfloat16 and not onednn_has_bfloat16():
         raise LeftOutError("this processor does not multiply bfloat16")
     torch.manual_seed(0)
     autocast = partial(torch.autocast, "cpu", dtype=torch.bfloat16) if bfloat16 else nullcontext

@@ -13,7 +13,6 @@ from benchmarks.speed import keras_child, ours
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.arithmetic import flops
 from benchmarks.speed.cases import CASES, Case
-from benchmarks.speed.ceiling import has_bfloat16
 from benchmarks.speed.material import Material
 from benchmarks.speed.measuring import FULL, Plan, faster, measure
 from benchmarks.speed.peers_torch import TRAINERS
@@ -21,6 +20,7 @@ from benchmarks.speed.sides import LeftOutError, Ready, Side, Workplace
 from shared import model_types
 from shared.settings import Settings
 from worker.models import GenerativeModel, implementation
+from worker.models.lstm_recurrence import onednn_has_bfloat16
 from worker.models.protocol import count_parameters
 
 pytestmark = pytest.mark.usefixtures("torch_as_it_was")
@@ -68,7 +68,7 @@ def test_quick_run_measures_every_case_on_every_side_and_writes_table_figures_an
         training = case.kind == "training"
         played = {name for name, row in found["rows"].items() if "left_out" not in row}
         expected = {"mimeo", "mimeo-loop", "torch", "torch-bf16"} if training else {"mimeo", "torch"}
-        if training and not has_bfloat16():
+        if training and not onednn_has_bfloat16():
             expected.remove("torch-bf16")
             assert "does not multiply bfloat16" in found["rows"]["torch-bf16"]["left_out"]
         assert played == expected
