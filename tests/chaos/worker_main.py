@@ -29,6 +29,7 @@ def main(options: dict[str, Any]) -> None:
 
     def go_deaf(*_: object) -> None:
         Channel._brpop_start = lambda _channel, timeout=1: None
+        print("listens no more", flush=True)
 
     signal.signal(signal.SIGUSR2, go_deaf)
     settings = Settings()
