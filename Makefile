@@ -53,10 +53,10 @@ test: lint test-unit test-acceptance ## Everything: lint, types, unit tests, the
 test-unit: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/acceptance --ignore=tests/chaos
 
-# One at a time: these start whole stacks and measure times, which a neighbour would spoil.
+# The first one at a time: these start whole stacks and measure times, which a neighbour would spoil.
 test-acceptance: setup
 	$(BIN)/python -m pytest -n 0 tests/acceptance
-	$(BIN)/python -m pytest -n 0 tests/chaos
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist load --maxschedchunk 1 tests/chaos
 
 # Hours. Several at a time, since most of it is waiting. One run of each fault, with short outages, is part of `make test`.
 CHAOS_AT_ONCE ?= 3

@@ -91,14 +91,10 @@ def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) 
 
 
 def sampling_bytes(hyperparameters: LstmHyperparameters, sampling: LstmSampling, dataset: DatasetShape) -> int:
-    """States, gates and logits of one step for n texts, the texts, and noise drawn a block at a time."""
+    """States, gates and logits of one step for n texts, and the texts."""
     vocabulary = dataset.vocabulary or 256
     step = 12 * sum(hyperparameters.layers) + 6 * vocabulary
-    return (
-        4 * (sampling.n * step + _parameters(hyperparameters, vocabulary))
-        + 8 * sampling.n * sampling.length
-        + (16 << 20)
-    )
+    return 4 * (sampling.n * step + _parameters(hyperparameters, vocabulary)) + 8 * sampling.n * sampling.length
 
 
 def check_training(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> None:

@@ -5,21 +5,24 @@ on the batch it is written in, nor a training on how its batch is spread over th
 functions release the GIL. Shapes: N rows, K inputs, G outputs, H units, V characters, T time, B streams.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from worker.models.compiling import compiled
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-TILE = 64  # columns of weights that two rows are multiplied with at a time
-DEPTH = 128  # inputs at a time: with TILE columns 32 KB, which a core keeps at hand
+PANEL = 16  # columns of weights that are multiplied together: one vector
+ROWS = 6  # that are multiplied with a panel together: with 2 registers each, 12 of the 16 that AVX2 has
+LINE = 4 * PANEL  # columns that a single row is multiplied with at a time
 
-# Unsigned indices spare the check for negative ones, which would keep loops from being vectorised.
-_U = np.uint64
-_ONE, _TWO, _THREE, _FOUR = _U(1), _U(2), _U(3), _U(4)
-_TILE = _U(TILE)
+_SINGLE, _LONG, _VECTOR = ir.FloatType(), ir.IntType(64), ir.VectorType(ir.FloatType(), PANEL)
 _F = np.float32
 _HALF, _UNIT = _F(0.5), _F(1)
 
@@ -28,55 +31,77 @@ _HALF, _UNIT = _F(0.5), _F(1)
 
 
 def packed(weight_KG: Floats) -> Floats:
-    """A weight matrix as `add_products` reads it: TILE columns after one another, zeros where the last are too few."""
+    """A weight matrix as `add_products` reads it: PANEL columns after one another, zeros where the last are too few."""
     inputs, outputs = weight_KG.shape
-    tiles = -(-outputs // TILE)
-    wide = np.zeros((inputs, tiles * TILE), dtype=np.float32)
+    panels = -(-outputs // PANEL)
+    wide = np.zeros((inputs, panels * PANEL), dtype=np.float32)
     wide[:, :outputs] = weight_KG
-    return np.ascontiguousarray(wide.reshape(inputs, tiles, TILE).transpose(1, 0, 2)).reshape(-1)
+    return np.ascontiguousarray(wide.reshape(inputs, panels, PANEL).transpose(1, 0, 2)).reshape(-1)
 
 
-@compiled
-def _two_rows(x_NK: Floats, row: int, first: int, last: int, weights: Floats, base: int, sums: Floats) -> None:
-    """Add to a TILE of sums of each of two rows what the inputs first to last give."""
-    n, m, at = _U(row), _U(row) + _ONE, _U(base)
-    k, end = _U(first), _U(last)
-    while k + _FOUR <= end:
-        a0, a1, a2, a3 = x_NK[n, k], x_NK[n, k + _ONE], x_NK[n, k + _TWO], x_NK[n, k + _THREE]
-        b0, b1, b2, b3 = x_NK[m, k], x_NK[m, k + _ONE], x_NK[m, k + _TWO], x_NK[m, k + _THREE]
-        o0 = at + k * _TILE
-        o1, o2, o3 = o0 + _TILE, o0 + _TWO * _TILE, o0 + _THREE * _TILE
-        for g in range(_TILE):
-            w0, w1, w2, w3 = weights[o0 + g], weights[o1 + g], weights[o2 + g], weights[o3 + g]
-            sums[g] = (((sums[g] + a0 * w0) + a1 * w1) + a2 * w2) + a3 * w3
-            sums[_TILE + g] = (((sums[_TILE + g] + b0 * w0) + b1 * w1) + b2 * w2) + b3 * w3
-        k += _FOUR
-    while k < end:
-        a0, b0, o0 = x_NK[n, k], x_NK[m, k], at + k * _TILE
-        for g in range(_TILE):
-            sums[g] += a0 * weights[o0 + g]
-            sums[_TILE + g] += b0 * weights[o0 + g]
-        k += _ONE
+def _block(most_rows: int, panels: int) -> Callable[[Floats, Floats, Floats], None]:
+    """What adds x · weights to `out` for up to so many rows and exactly so many panels, whose first columns they are.
+
+    Written as instructions, since no loop in Python says that sums stay in registers from the first input to the last,
+    which is most of what a BLAS has over such a loop. Neighbours in a row have to lie side by side.
+    """
+
+    @intrinsic
+    def add(_: Any, x_NK: Any, weights: Any, out_NG: Any) -> tuple[Any, Callable[..., Any]]:
+        def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+            arrays = zip(signature.args, arguments, strict=True)
+            x, packs, out = (context.make_array(of)(context, builder, array) for of, array in arrays)
+            rows, inputs = cgutils.unpack_tuple(builder, x.shape)
+            x_step, out_step = (cgutils.unpack_tuple(builder, array.strides)[0] for array in (x, out))
+            panel_bytes = builder.mul(inputs, _LONG(4 * PANEL))
+            done = builder.append_basic_block("done")
+            choice = builder.switch(rows, done)
+            for count in range(1, most_rows + 1):
+                choice.add_case(_LONG(count), block := builder.append_basic_block(f"rows{count}"))
+                builder.position_at_end(block)
+                lines = [_at(builder, x.data, _SINGLE, x_step, i) for i in range(count)]
+                columns = [_at(builder, packs.data, _VECTOR, panel_bytes, j) for j in range(panels)]
+                starts = [_at(builder, out.data, _VECTOR, out_step, i) for i in range(count)]
+                sums = [builder.gep(start, [_LONG(j)]) for start in starts for j in range(panels)]
+                _multiply(builder, inputs, lines, columns, sums)
+                builder.branch(done)
+            builder.position_at_end(done)
+            return context.get_dummy_value()
+
+        return types.void(x_NK, weights, out_NG), emit
+
+    return cast(Callable[[Floats, Floats, Floats], None], add)
 
 
-@compiled
-def _one_row(x_NK: Floats, row: int, first: int, last: int, weights: Floats, base: int, sums: Floats) -> None:
-    """The same for one row."""
-    n, at = _U(row), _U(base)
-    k, end = _U(first), _U(last)
-    while k + _FOUR <= end:
-        a0, a1, a2, a3 = x_NK[n, k], x_NK[n, k + _ONE], x_NK[n, k + _TWO], x_NK[n, k + _THREE]
-        o0 = at + k * _TILE
-        o1, o2, o3 = o0 + _TILE, o0 + _TWO * _TILE, o0 + _THREE * _TILE
-        for g in range(_TILE):
-            s = ((sums[g] + a0 * weights[o0 + g]) + a1 * weights[o1 + g]) + a2 * weights[o2 + g]
-            sums[g] = s + a3 * weights[o3 + g]
-        k += _FOUR
-    while k < end:
-        a0, o0 = x_NK[n, k], at + k * _TILE
-        for g in range(_TILE):
-            sums[g] += a0 * weights[o0 + g]
-        k += _ONE
+def _at(builder: ir.IRBuilder, data: Any, of: ir.Type, step_bytes: Any, count: int) -> Any:
+    """A pointer to what lies so many steps further."""
+    start = builder.bitcast(data, ir.IntType(8).as_pointer())
+    return builder.bitcast(builder.gep(start, [builder.mul(step_bytes, _LONG(count))]), of.as_pointer())
+
+
+def _multiply(builder: ir.IRBuilder, inputs: Any, lines: list[Any], columns: list[Any], sums: list[Any]) -> None:
+    """Add the products of each line with each column to its vector of sums."""
+    multiply_add = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fmuladd.v{PANEL}f32"
+    )
+    undefined, zeros = _VECTOR(ir.Undefined), ir.VectorType(ir.IntType(32), PANEL)([0] * PANEL)
+    held = [cgutils.alloca_once(builder, _VECTOR) for _ in sums]
+    for place, pointer in zip(held, sums, strict=True):
+        builder.store(builder.load(pointer, align=4), place)
+    with cgutils.for_range(builder, inputs) as loop:
+        weights = [builder.load(builder.gep(column, [loop.index]), align=4) for column in columns]
+        for i, line in enumerate(lines):
+            number = builder.load(builder.gep(line, [loop.index]))
+            one = builder.insert_element(undefined, number, ir.IntType(32)(0))
+            everywhere = builder.shuffle_vector(one, undefined, zeros)
+            for j, weight in enumerate(weights):
+                place = held[i * len(columns) + j]
+                builder.store(builder.call(multiply_add, [everywhere, weight, builder.load(place)]), place)
+    for place, pointer in zip(held, sums, strict=True):
+        builder.store(builder.load(place), pointer, align=4)
+
+
+_add_rows, _add_row = _block(ROWS, 1), _block(1, LINE // PANEL)
 
 
 @compiled
@@ -84,23 +109,25 @@ def add_products(x_NK: Floats, weights: Floats, out_NG: Floats) -> None:
     """Add x · weights, which are `packed`, to `out`. The sums over K run from the first input to the last."""
     rows, outputs = out_NG.shape
     inputs = x_NK.shape[1]
-    sums = np.empty(2 * TILE, np.float32)
-    for left in range(0, outputs, TILE):
-        wide = min(TILE, outputs - left)
-        for first in range(0, inputs, DEPTH):
-            last = min(first + DEPTH, inputs)
-            row = 0
-            while row < rows:
-                together = min(2, rows - row)
-                for i in range(together):
-                    sums[i * TILE : i * TILE + wide] = out_NG[row + i, left : left + wide]
-                if together == 2:
-                    _two_rows(x_NK, row, first, last, weights, left * inputs, sums)
-                else:
-                    _one_row(x_NK, row, first, last, weights, left * inputs, sums)
-                for i in range(together):
-                    out_NG[row + i, left : left + wide] = sums[i * TILE : i * TILE + wide]
-                row += together
+    left = 0
+    while rows == 1 and left + LINE <= outputs:
+        _add_row(x_NK, weights[left * inputs :], out_NG[:, left:])
+        left += LINE
+    edge_NG = np.zeros((ROWS, PANEL), np.float32)
+    while left < outputs:
+        panel, wide = weights[left * inputs :], min(PANEL, outputs - left)
+        first = 0
+        while first < rows:
+            blocks = (rows - first + ROWS - 1) // ROWS
+            last = first + (rows - first + blocks - 1) // blocks  # evenly, so that no row is left alone
+            if wide == PANEL:
+                _add_rows(x_NK[first:last], panel, out_NG[first:last, left:])
+            else:
+                edge_NG[: last - first, :wide] = out_NG[first:last, left:]
+                _add_rows(x_NK[first:last], panel, edge_NG)
+                out_NG[first:last, left:] = edge_NG[: last - first, :wide]
+            first = last
+        left += PANEL
 
 
 # --- the cell -----------------------------------------------------------------------------------------------------
@@ -210,25 +237,56 @@ def adjust(scores_V: Floats, temperature: float, top_k: int, top_p: float) -> No
 
 
 @compiled
-def write(
-    weights: Weights, state: State, temperature: float, top_k: int, top_p: float, noise_TNV: Floats, ids_TN: Any
-) -> None:
-    """Draw ids [T, N] one after another and read each.
+def _exp(x: np.float32) -> np.float32:
+    """The exponential of x <= 0, within 2 units in the last place, and 0 below -80; Cephes' coefficients."""
+    lifted = max(x, _F(-80))
+    power = np.floor(lifted * _F(1.44269504088896341) + _HALF)
+    r = lifted - power * _F(0.693359375) + power * _F(2.12194440e-4)
+    p = _F(1.9875691500e-4) * r + _F(1.3981999507e-3)
+    p = p * r + _F(8.3334519073e-3)
+    p = p * r + _F(4.1665795894e-2)
+    p = p * r + _F(1.6666665459e-1)
+    p = p * r + _F(5.0000001201e-1)
+    p = p * r * r + r + _UNIT
+    return p * np.int32((np.int32(power) + 127) << 23).view(np.float32) if x >= _F(-80) else _F(0)
 
-    noise: standard Gumbel, since the largest of logits plus such noise is a draw from their softmax (Gumbel 1954).
-    temperature: 0 takes the likeliest.
+
+@compiled
+def _pick(scores_V: Floats, share: np.float32) -> int:
+    """The character whose part of the likelihoods' sum contains that share of it, from 0 to below 1."""
+    most = scores_V.max()
+    for v in range(len(scores_V)):
+        scores_V[v] = _exp(scores_V[v] - most)
+    total = _F(0)
+    for likelihood in scores_V:
+        total += likelihood
+    picked, passed = 0, _F(0)
+    for v in range(len(scores_V)):
+        if scores_V[v] > 0:  # by rounding, the last one's part may end before the sum does
+            picked = v
+            passed += scores_V[v]
+            if passed > share * total:
+                break
+    return picked
+
+
+@compiled
+def write(
+    weights: Weights, state: State, temperature: float, top_k: int, top_p: float, shares_TN: Floats, ids_TN: Any
+) -> None:
+    """Pick ids [T, N] one after another and read each.
+
+    shares: drawn evenly from 0 to below 1. temperature: 0 takes the likeliest.
     """
     scores_V = np.empty(state.logits_NV.shape[1], np.float32)
     for t in range(len(ids_TN)):
         for n in range(ids_TN.shape[1]):
-            logits_V = state.logits_NV[n]
             if temperature > 0:
-                scores_V[:] = logits_V
+                scores_V[:] = state.logits_NV[n]
                 adjust(scores_V, temperature, top_k, top_p)
-                scores_V += noise_TNV[t, n]
-                ids_TN[t, n] = scores_V.argmax()
+                ids_TN[t, n] = _pick(scores_V, shares_TN[t, n])
             else:
-                ids_TN[t, n] = logits_V.argmax()
+                ids_TN[t, n] = state.logits_NV[n].argmax()
         advance(weights, state, ids_TN[t])
 
 

@@ -1,7 +1,7 @@
 """Text one character at a time, fast: compiled loops on the CPU, many texts side by side, on all threads.
 
-Characters reach the first layer only through its input weights, so their products are looked up in a table. Noise is
-drawn in blocks. Shapes: N texts, T characters of a block, V characters of the vocabulary, H units.
+Characters reach the first layer only through its input weights, so their products are looked up in a table. Shapes: N
+texts, T characters of a block, V characters of the vocabulary, H units.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 
-BLOCK = 64  # characters between looks at the stop strings, at most
-NOISE = 1 << 22  # numbers drawn at a time, at most, over all texts: 16 MB
+BLOCK = 64  # characters between looks at the stop strings
 FEWEST = 4  # texts that are worth a thread
 
 
@@ -64,9 +63,8 @@ class CharacterSampler:
         """
         state = self.read(prompt, sampling.n)
         streams = [np.random.default_rng((seed, place)) for place in range(sampling.n)]
-        block = max(1, min(BLOCK, NOISE // (sampling.n * len(self.vocabulary))))
-        for start in range(0, sampling.length, block):
-            ids_TN = np.empty((min(block, sampling.length - start), sampling.n), np.int64)
+        for start in range(0, sampling.length, BLOCK):
+            ids_TN = np.empty((min(BLOCK, sampling.length - start), sampling.n), np.int64)
             spread(self._write_some, sampling.n, sampling, state, streams, ids_TN, fewest=FEWEST)
             yield ["".join(column) for column in self.vocabulary[ids_TN].T]
 
@@ -75,20 +73,15 @@ class CharacterSampler:
     ) -> None:
         """The next ids of the texts from the first to before the last, whose states go on with them.
 
-        A text's noise comes from one stream in order, however long the blocks are.
+        A text's random numbers come from one stream in order, however long the blocks are.
         """
         first, last = texts
         length = len(ids_TN)
-        noise_TNV = np.empty((length if sampling.temperature else 0, last - first, len(self.vocabulary)), np.float32)
-        if sampling.temperature:
-            for place, stream in enumerate(streams[first:last]):
-                noise_TNV[:, place] = stream.random((length, len(self.vocabulary)), dtype=np.float32)
-            np.maximum(noise_TNV, np.float32(1e-12), out=noise_TNV)
-            for _ in range(2):  # -log(-log(u)) is a standard Gumbel draw
-                np.negative(np.log(noise_TNV, out=noise_TNV), out=noise_TNV)
+        shares_NT = [stream.random(length, dtype=np.float32) for stream in streams[first:last]]
+        shares_TN = np.ascontiguousarray(np.stack(shares_NT, axis=1))
         written_TN = np.empty((length, last - first), np.int64)
         rows = _each(state, lambda array: array[first:last])
-        kernels.write(self._weights, rows, *limits(sampling), noise_TNV, written_TN)
+        kernels.write(self._weights, rows, *limits(sampling), shares_TN, written_TN)
         ids_TN[:, first:last] = written_TN
 
     def read(self, prompt: str, n: int) -> State:
