@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.chaos)
-            item.add_marker(pytest.mark.timeout(1800 if IS_LONG else 300))
+            item.add_marker(pytest.mark.timeout(1800 if IS_LONG else 600))
     # The first run of every fault before the second of any: a campaign that is broken off has tried them all.
     items.sort(key=lambda item: item.callspec.params.get("run", 0) if hasattr(item, "callspec") else 0)
 
