@@ -17,7 +17,7 @@ MAX_IMAGES = 10_000  # of one generation request
 class AcganHyperparameters(Hyperparameters):
     """Hyperparameters of the ACGAN."""
 
-    epochs: int = Field(20, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
+    epochs: int = Field(7, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
     batch_size: int = Field(64, ge=2, le=4096, description="Real images per step.")
     learning_rate: float = Field(1e-3, gt=0, le=10, description="Learning rate of both networks.")
     examples_per_epoch: int | None = Field(
