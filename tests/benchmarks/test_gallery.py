@@ -132,6 +132,7 @@ def test_the_command_on_the_page_asks_for_the_run_that_it_shows(
     command = re.search(r"^python -m benchmarks\.quality .*$", page.read_text(encoding="utf-8"), re.MULTILINE)
     assert command is not None
 
+    monkeypatch.chdir(page.parent)  # where no run of that name is there yet
     monkeypatch.setattr(sys, "argv", shlex.split(command[0])[2:])
     asked = quality.specification(quality._options())
 
