@@ -1,6 +1,7 @@
 """The figures as one picture: a bar for each side of each case, and the arithmetic floors."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -53,11 +54,11 @@ def _bars(place: Axes, case: dict[str, Any]) -> None:
             # Where bfloat16 is emulated its line would be far off, and the bars too small to read.
             if case["floor_ms"][precision] <= case["floor_ms"]["float32"]:
                 place.axvline(case["floor_ms"][precision], color="#222222", linestyle=style, linewidth=1)
-        place.set_xlabel("ms a step; lines: the arithmetic at the speed of a matrix product, float32 – and bfloat16 ··")
+        place.set_xlabel("ms a step; lines: its products at the ceiling, float32 – and bfloat16 ··", fontsize=8)
     else:
         place.set_xlabel(f"ms per {case['unit']}")
     place.xaxis.label.set_size(8)
-    place.set_title(case["title"], fontsize=9, loc="left")
+    place.set_title("\n".join(wrap(case["title"], 60)), fontsize=9, loc="left")
     place.tick_params(labelsize=8)
     place.margins(x=0.18)
     place.spines[["top", "right"]].set_visible(False)
