@@ -54,7 +54,7 @@ def _bars(place: Axes, case: dict[str, Any]) -> None:
             # Where bfloat16 is emulated its line would be far off, and the bars too small to read.
             if case["floor_ms"][precision] <= case["floor_ms"]["float32"]:
                 place.axvline(case["floor_ms"][precision], color="#222222", linestyle=style, linewidth=1)
-        place.set_xlabel("ms a step; lines: its products at the ceiling, float32 – and bfloat16 ··", fontsize=8)
+        place.set_xlabel("ms a step; lines: its products at the ceiling, float32 – and bfloat16 ··")
     else:
         place.set_xlabel(f"ms per {case['unit']}")
     place.xaxis.label.set_size(8)

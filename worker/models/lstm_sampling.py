@@ -77,8 +77,7 @@ class CharacterSampler:
         """
         first, last = texts
         length = len(ids_TN)
-        shares_NT = [stream.random(length, dtype=np.float32) for stream in streams[first:last]]
-        shares_TN = np.ascontiguousarray(np.stack(shares_NT, axis=1))
+        shares_TN = np.stack([stream.random(length, dtype=np.float32) for stream in streams[first:last]], axis=1)
         written_TN = np.empty((length, last - first), np.int64)
         rows = _each(state, lambda array: array[first:last])
         kernels.write(self._weights, rows, *limits(sampling), shares_TN, written_TN)
