@@ -20,6 +20,9 @@ KERAS_VENV := .venv-keras
 KERAS_STAMP := $(KERAS_VENV)/.setup
 LOCKS := requirements/uv.txt $(if $(TORCH),requirements/no-torch.txt requirements/torch.in,requirements/all.txt)
 
+# Faults tried at a time; most of each is waiting.
+CHAOS_AT_ONCE ?= 3
+
 .PHONY: help setup demo up test test-unit test-acceptance test-fast chaos engine-soak bench gpu-check bench-engine lint format compose-test lock clean
 
 help: ## This list
@@ -56,10 +59,9 @@ test-unit: setup
 # The first one at a time: these start whole stacks and measure times, which a neighbour would spoil.
 test-acceptance: setup
 	$(BIN)/python -m pytest -n 0 tests/acceptance
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist load --maxschedchunk 1 tests/chaos
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CHAOS_AT_ONCE) --dist load --maxschedchunk 1 tests/chaos
 
-# Hours. Several at a time, since most of it is waiting. One run of each fault, with short outages, is part of `make test`.
-CHAOS_AT_ONCE ?= 3
+# Hours. One run of each fault, with short outages, is part of `make test`.
 chaos: setup ## Every fault of docs/chaos.md, MIMEO_CHAOS_RUNS (20) times, with outages as long as in life
 	MIMEO_CHAOS_RUNS=$${MIMEO_CHAOS_RUNS:-20} MIMEO_CHAOS_LONG=$${MIMEO_CHAOS_LONG:-1} OMP_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -v -n $(CHAOS_AT_ONCE) --dist load --maxschedchunk 1 tests/chaos

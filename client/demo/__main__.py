@@ -69,7 +69,7 @@ def run(client: Client, console: Console, folder: Path) -> int:
         path, content, media_type = draw(client, model_types[name], job["model"], folder)
         title = f"{model_types[name]['title']} on {job.get('dataset')}"
         console.print(f"\n[bold]{title}[/bold]")
-        console.print(quality_line(client.model(job["model"])["quality"]), markup=False)
+        console.print(quality_line(client.model(job["model"])["quality"]), markup=False, soft_wrap=True)
         show_content(console, content, media_type)
         written.append(path)
         panels.append((title, content, media_type))
