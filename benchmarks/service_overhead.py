@@ -3,6 +3,12 @@
 Runs the same job alternately both ways and prints each pair's times and the median ratio:
 `python -m benchmarks.service_overhead --seconds 60 --pairs 3`. Alone: wall time of `python -m worker.train`. Through
 the service: from the POST to the moment the job is terminal, on an idle embedded stack.
+
+Where a machine's speed varies by more than the service costs, the ratio says little. So what the service adds is
+counted as well: the seconds of the job in which its trainer program does not exist, and the processor time of the
+stack's other processes meanwhile, their idle cost and the answers to a client that polls every second included. Both
+together, as a share of the trainer's seconds, are `added`: at most what the service costs, as though the others'
+processor time all came off the trainer's. `--pairs 0` makes one run through the service and no other.
 """
 
 import argparse
@@ -13,13 +19,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
-from tests.acceptance.stack import running_stack, wait_for_job
+from tests.acceptance.stack import Stack, running_stack, wait_for_job
 
 JOB: dict[str, Any] = {"model_type": "vae", "dataset": "fashion-mnist", "preset": "book", "seed": 7}
 
@@ -37,15 +46,78 @@ def run_alone(epochs: int, folder: Path) -> float:
     return time.perf_counter() - started
 
 
-def run_through_service(epochs: int, client: httpx.Client) -> float:
-    """Seconds from the POST to the job's end."""
+@dataclass(frozen=True)
+class Served:
+    """Seconds of a job through the service.
+
+    total_s: from the POST to the job's end. trainer_s: of them, while the trainer program existed. others_cpu_s:
+    processor time of the stack's other processes over total_s.
+    """
+
+    total_s: float
+    trainer_s: float
+    others_cpu_s: float
+
+    @property
+    def added(self) -> float:
+        """What the service added at most, as a share of the trainer's seconds."""
+        return (self.total_s - self.trainer_s + self.others_cpu_s) / self.trainer_s
+
+
+def run_through_service(epochs: int, client: httpx.Client, stack: Stack) -> Served:
+    """Submit the job and follow it to its end."""
+    root = psutil.Process(stack.process.pid)
+    before = _processor_times(root)
     started = time.time()
     accepted = client.post("/v1/training-jobs", json={**JOB, "hyperparameters": {"epochs": epochs}})
     accepted.raise_for_status()
-    job = wait_for_job(client, f"/v1/training-jobs/{accepted.json()['id']}", timeout_s=3600)
+    path = f"/v1/training-jobs/{accepted.json()['id']}"
+    trainer = _trainer(root)
+    began = trainer.create_time()
+    while _lives(trainer):
+        client.get(path).raise_for_status()
+    ended = time.time()
+    job = wait_for_job(client, path, timeout_s=3600)
     if job["status"] != "succeeded":
         raise RuntimeError(f"the job ended as {job['status']}: {job['error']}")
-    return datetime.fromisoformat(str(job["finished_at"])).timestamp() - started
+    after = _processor_times(root)
+    finished = datetime.fromisoformat(str(job["finished_at"])).timestamp()
+    return Served(
+        total_s=finished - started,
+        trainer_s=min(ended, finished) - began,
+        others_cpu_s=sum(seconds - before.get(process, 0.0) for process, seconds in after.items()),
+    )
+
+
+def _trainer(root: psutil.Process) -> psutil.Process:
+    """The trainer program under this process. Raises TimeoutError where none starts within a minute."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for process in root.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if "worker.train" in process.cmdline():
+                    return process
+        time.sleep(0.02)
+    raise TimeoutError("no trainer started within 60 s")
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it still does after another second; otherwise this returns as soon as it has ended."""
+    try:
+        process.wait(timeout=1)
+    except psutil.TimeoutExpired:
+        return True
+    return False
+
+
+def _processor_times(root: psutil.Process) -> dict[psutil.Process, float]:
+    """Processor seconds of a process and all below it, each by itself."""
+    found = {}
+    for process in [root, *root.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            found[process] = times.user + times.system
+    return found
 
 
 def epochs_for(seconds: float, folder: Path) -> int:
@@ -64,26 +136,31 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mimeo-overhead-") as name:
         folder = Path(name)
         epochs = epochs_for(options.seconds, folder)
-        alone, served = [], []
+        alone: list[float] = []
+        served: list[Served] = []
         # The stack is up in both halves, so that its idle cost is not counted as the service's.
         with (
             running_stack(folder / "home", {"MIMEO_LOG_LEVEL": "warning"}) as stack,
             httpx.Client(base_url=stack.url, timeout=60) as client,
         ):
-            run_through_service(1, client)
+            run_through_service(1, client, stack)
             for pair in range(options.pairs):
                 alone.append(run_alone(epochs, folder / f"alone-{pair}"))
-                served.append(run_through_service(epochs, client))
-                print(f"pair {pair + 1}: alone {alone[-1]:.2f} s, service {served[-1]:.2f} s", flush=True)
-    ratios = [s / a for s, a in zip(served, alone, strict=True)]
-    result = {
+                served.append(run_through_service(epochs, client, stack))
+                print(f"pair {pair + 1}: alone {alone[-1]:.2f} s, service {served[-1].total_s:.2f} s", flush=True)
+            if not options.pairs:
+                served.append(run_through_service(epochs, client, stack))
+    result: dict[str, Any] = {
         "epochs": epochs,
-        "alone_s": statistics.median(alone),
-        "service_s": statistics.median(served),
-        "ratio_median": statistics.median(ratios),
-        "ratios": ratios,
+        "service_s": statistics.median(run.total_s for run in served),
+        "trainer_s": statistics.median(run.trainer_s for run in served),
+        "others_cpu_s": statistics.median(run.others_cpu_s for run in served),
+        "added": statistics.median(run.added for run in served),
         "cpus": os.cpu_count(),
     }
+    if alone:
+        ratios = [run.total_s / seconds for run, seconds in zip(served, alone, strict=True)]
+        result |= {"alone_s": statistics.median(alone), "ratio_median": statistics.median(ratios), "ratios": ratios}
     print(json.dumps(result, indent=1))
 
 

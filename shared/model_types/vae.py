@@ -17,7 +17,7 @@ Index = Annotated[int, Field(ge=0, le=10_000_000)]
 class VaeHyperparameters(Hyperparameters):
     """Hyperparameters of the VAE."""
 
-    epochs: int = Field(30, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
+    epochs: int = Field(18, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
     batch_size: int = Field(256, ge=1, le=16_384, description="Images per step.")
     learning_rate: float = Field(4e-3, gt=0, le=10, description="Peak learning rate.")
     examples_per_epoch: int | None = Field(

@@ -26,6 +26,7 @@ from worker.models.lstm_recurrence import LayerState, run_layer
 from worker.models.lstm_sampling import CharacterSampler
 from worker.models.optimization import learning_rate, load_optimizer_tensors, optimizer_tensors, set_learning_rate
 from worker.models.protocol import Generated, GenerativeModel, Kernel, OnnxGraph, Sample, StepMetrics, require_fit
+from worker.models.rmsprop import RMSprop
 
 State = list[LayerState]
 """Of each layer."""
@@ -33,9 +34,10 @@ State = list[LayerState]
 SAMPLE_TEMPERATURES = (0.0, 0.25, 0.5, 0.75)
 SAMPLE_CHARACTERS = 200
 CHEAP_CHARACTERS = 32_768  # of the held-out text that every checkpoint is measured on
+CHEAP_WINDOWS = 2048  # of them, where each character costs the reading of a whole window
 WARM_UP_CHARACTERS = 64  # read before measuring, so that no character is judged without context
 EVALUATION_STREAMS = 64
-MAX_WINDOWS = 8192  # windows measured at most, evenly spread
+MAX_WINDOWS = 8192  # windows measured at the end at most, evenly spread
 
 
 def lstm_layer(inputs: int, units: int) -> nn.LSTM:
@@ -124,8 +126,8 @@ class Lstm(GenerativeModel):
             self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(
                 self.parameters(), hyperparameters.learning_rate, weight_decay=hyperparameters.weight_decay, fused=True
             )
-        else:  # Keras's constants
-            self._optimizer = torch.optim.RMSprop(self.parameters(), hyperparameters.learning_rate, alpha=0.9, eps=1e-7)
+        else:
+            self._optimizer = RMSprop(self.parameters(), hyperparameters.learning_rate)
         self._carried: State | None = None
         self._step = 0
         self._epoch = 1
@@ -195,7 +197,7 @@ class Lstm(GenerativeModel):
 
     def evaluate(self) -> dict[str, float]:
         """`bits_per_char` on held-out text; `val_loss` in nats, on the validation windows where there are some."""
-        nats = self._held_out_nats(CHEAP_CHARACTERS)
+        nats = self._held_out_nats(CHEAP_CHARACTERS, CHEAP_WINDOWS)
         figures = {"val_loss": nats, "bits_per_char": nats / math.log(2)}
         if isinstance(self._reader, Windows):
             starts = self._reader.validation_starts(self._epoch)
@@ -205,14 +207,17 @@ class Lstm(GenerativeModel):
 
     def final_quality(self) -> dict[str, float]:
         """Figures on the whole held-out text, and how much of the training text the model repeats."""
-        nats = self._held_out_nats(len(self._held_out_N))
+        nats = self._held_out_nats(len(self._held_out_N), MAX_WINDOWS)
         figures = {"val_loss": nats, "bits_per_char": nats / math.log(2), "perplexity": math.exp(nats)}
         before = max(self._warm_up, self.hyperparameters.window)
         return figures | overlaps(self, self._training_N, self._held_out_N[before:])
 
     @torch.inference_mode()
-    def _held_out_nats(self, characters: int) -> float:
-        """Mean nats per character of the held-out text's beginning, read the way the model was trained to."""
+    def _held_out_nats(self, characters: int, windows: int) -> float:
+        """Mean nats per character of the held-out text's beginning, read the way the model was trained to.
+
+        windows: at most so many of the characters, evenly spread, where the model was trained on windows.
+        """
         was_training = self.training
         self.eval()
         window = self.hyperparameters.window
@@ -220,7 +225,7 @@ class Lstm(GenerativeModel):
         if isinstance(self._reader, Windows):
             ids_N = self._held_out_N[before - window :][: window + characters]
             places = len(ids_N) - window
-            nats = self._window_nats(ids_N, torch.arange(0, places, max(1, places // MAX_WINDOWS)))
+            nats = self._window_nats(ids_N, torch.arange(0, places, max(1, places // windows)))
         else:
             nats = self._stream_nats(self._held_out_N[before - self._warm_up :][: self._warm_up + characters])
         self.train(was_training)
