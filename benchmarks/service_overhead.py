@@ -29,8 +29,10 @@ import httpx
 import psutil
 
 from tests.acceptance.stack import Stack, running_stack, wait_for_job
+from tests.stack.processes import eventually, pid_of, processes_of
 
 JOB: dict[str, Any] = {"model_type": "vae", "dataset": "fashion-mnist", "preset": "book", "seed": 7}
+TRAINER = "worker.train"  # the module, in its command line
 
 
 def run_alone(epochs: int, folder: Path) -> float:
@@ -39,7 +41,7 @@ def run_alone(epochs: int, folder: Path) -> float:
     spec = folder / "spec-in.json"
     spec.write_text(json.dumps({**JOB, "hyperparameters": {"epochs": epochs}}))
     started = time.perf_counter()
-    command = [sys.executable, "-m", "worker.train", str(spec), str(folder / "run")]
+    command = [sys.executable, "-m", TRAINER, str(spec), str(folder / "run")]
     # The same home as the stack's, so that both take the precision that was measured there once.
     env = {**os.environ, "MIMEO_HOME": str(folder.parent / "home")}
     subprocess.run(command, check=True, stdout=subprocess.PIPE, env=env)
@@ -72,8 +74,8 @@ def run_through_service(epochs: int, client: httpx.Client, stack: Stack) -> Serv
     accepted = client.post("/v1/training-jobs", json={**JOB, "hyperparameters": {"epochs": epochs}})
     accepted.raise_for_status()
     path = f"/v1/training-jobs/{accepted.json()['id']}"
-    trainer = _trainer(root)
-    began = time.time()  # at most some 30 ms late; the system's own record may be off by half a second
+    trainer = _trainer(stack.home)
+    began = time.time()  # a moment late; the system's own record may be off by half a second
     while _lives(trainer):
         client.get(path).raise_for_status()
     ended = time.time()
@@ -89,16 +91,11 @@ def run_through_service(epochs: int, client: httpx.Client, stack: Stack) -> Serv
     )
 
 
-def _trainer(root: psutil.Process) -> psutil.Process:
-    """The trainer program under this process. Raises TimeoutError where none starts within a minute."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for process in root.children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                if "worker.train" in process.cmdline():
-                    return process
-        time.sleep(0.02)
-    raise TimeoutError("no trainer started within 60 s")
+def _trainer(home: Path) -> psutil.Process:
+    """The trainer program of the stack in this home. Raises TimeoutError where none starts within a minute."""
+    if not eventually(lambda: any(TRAINER in command for command in processes_of(home).values()), within_s=60):
+        raise TimeoutError("no trainer started within 60 s")
+    return psutil.Process(pid_of(home, TRAINER))
 
 
 def _lives(process: psutil.Process) -> bool:
@@ -144,12 +141,12 @@ def main() -> None:
             httpx.Client(base_url=stack.url, timeout=60) as client,
         ):
             run_through_service(1, client, stack)
-            for pair in range(options.pairs):
-                alone.append(run_alone(epochs, folder / f"alone-{pair}"))
+            for pair in range(max(1, options.pairs)):
+                if options.pairs:
+                    alone.append(run_alone(epochs, folder / f"alone-{pair}"))
+                    print(f"pair {pair + 1}: alone {alone[-1]:.2f} s", flush=True)
                 served.append(run_through_service(epochs, client, stack))
-                print(f"pair {pair + 1}: alone {alone[-1]:.2f} s, service {served[-1].total_s:.2f} s", flush=True)
-            if not options.pairs:
-                served.append(run_through_service(epochs, client, stack))
+                print(f"service {served[-1].total_s:.2f} s", flush=True)
     result: dict[str, Any] = {
         "epochs": epochs,
         "service_s": statistics.median(run.total_s for run in served),
