@@ -96,31 +96,6 @@ def test_server_stays_under_150_mebibytes_after_many_requests(server: Server, ht
     assert server.worker().memory_info().rss < 150 * MEBIBYTE
 
 
-def test_waiting_request_is_answered_as_soon_as_a_worker_publishes_the_end(
-    http: httpx.Client, live_settings: Settings, live_worker: WorkerHands
-) -> None:
-    broker = CeleryBroker(live_settings)
-    http.post("/v1/training-jobs", json=VAE)
-    model = live_worker.publish(live_worker.claim("training"))
-    finished_at: list[float] = []
-
-    def draw() -> None:
-        while broker.depth("generation") == 0:
-            time.sleep(0.002)
-        time.sleep(2.0)  # long enough for looks at the database to have become rare
-        live_worker.finish(live_worker.claim("generation"))
-        finished_at.append(time.monotonic())
-
-    drawing = threading.Thread(target=draw)
-    drawing.start()
-    response = http.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "wait=20"})
-    answered_at = time.monotonic()
-    drawing.join()
-
-    assert (response.status_code, response.json()["status"]) == (200, "succeeded")
-    assert answered_at - finished_at[0] < 0.2
-
-
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 def test_requests_are_logged_as_json_with_their_id(server: Server, http: httpx.Client) -> None:
     request_id = http.get("/v1/models/mdl_1").headers["X-Request-Id"]
