@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +34,8 @@ from tests.stack.processes import eventually, pid_of, processes_of
 
 JOB: dict[str, Any] = {"model_type": "vae", "dataset": "fashion-mnist", "preset": "book", "seed": 7}
 TRAINER = "worker.train"  # the module, in its command line
+# As their command lines name them.
+PROGRAMS = ("gunicorn", "worker training", "worker generation", "worker.reconciler", "valkey-server", "supervisord")
 
 
 def run_alone(epochs: int, folder: Path) -> float:
@@ -52,13 +55,18 @@ def run_alone(epochs: int, folder: Path) -> float:
 class Served:
     """Seconds of a job through the service.
 
-    total_s: from the POST to the job's end. trainer_s: of them, while the trainer program existed. others_cpu_s:
-    processor time of the stack's other processes over total_s.
+    total_s: from the POST to the job's end. trainer_s: of them, while the trainer program existed. others: processor
+    seconds of the stack's other processes over total_s, by program.
     """
 
     total_s: float
     trainer_s: float
-    others_cpu_s: float
+    others: dict[str, float]
+
+    @property
+    def others_cpu_s(self) -> float:
+        """Processor seconds of all other processes."""
+        return sum(self.others.values())
 
     @property
     def added(self) -> float:
@@ -84,11 +92,10 @@ def run_through_service(epochs: int, client: httpx.Client, stack: Stack) -> Serv
         raise RuntimeError(f"the job ended as {job['status']}: {job['error']}")
     after = _processor_times(root)
     finished = datetime.fromisoformat(str(job["finished_at"])).timestamp()
-    return Served(
-        total_s=finished - started,
-        trainer_s=min(ended, finished) - began,
-        others_cpu_s=sum(seconds - before.get(process, 0.0) for process, seconds in after.items()),
-    )
+    others: dict[str, float] = defaultdict(float)
+    for process, (program, seconds) in after.items():
+        others[program] += seconds - before.get(process, (program, 0.0))[1]
+    return Served(total_s=finished - started, trainer_s=min(ended, finished) - began, others=dict(others))
 
 
 def _trainer(home: Path) -> psutil.Process:
@@ -107,13 +114,14 @@ def _lives(process: psutil.Process) -> bool:
     return False
 
 
-def _processor_times(root: psutil.Process) -> dict[psutil.Process, float]:
-    """Processor seconds of a process and all below it, each by itself."""
+def _processor_times(root: psutil.Process) -> dict[psutil.Process, tuple[str, float]]:
+    """Program and processor seconds of a process and of each below it."""
     found = {}
     for process in [root, *root.children(recursive=True)]:
         with suppress(psutil.NoSuchProcess):
-            times = process.cpu_times()
-            found[process] = times.user + times.system
+            command, times = " ".join(process.cmdline()), process.cpu_times()
+            program = next((known for known in PROGRAMS if known in command), "others")
+            found[process] = (program, times.user + times.system)
     return found
 
 
@@ -152,6 +160,10 @@ def main() -> None:
         "service_s": statistics.median(run.total_s for run in served),
         "trainer_s": statistics.median(run.trainer_s for run in served),
         "others_cpu_s": statistics.median(run.others_cpu_s for run in served),
+        "others": {
+            program: round(statistics.median(run.others.get(program, 0.0) for run in served), 2)
+            for program in (*PROGRAMS, "others")
+        },
         "added": statistics.median(run.added for run in served),
         "cpus": os.cpu_count(),
     }

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 
-from shared.db.clock import db_now
 from shared.db.models import Artifact, Checkpoint, Metric, Model
 from shared.db.upsert import upsert
 from shared.ids import new_id
@@ -63,11 +62,10 @@ def add_metrics(hold: Hold, points: Sequence[MetricPoint]) -> None:
             "epoch": point.epoch,
             "step": point.step,
             "value": point.value,
-            "created_at": db_now(),
         }
         for point in latest.values()
     ]
-    upsert(hold.session, Metric, rows, key=("job_id", "name", "step"))
+    upsert(hold.session, Metric, rows, key=("job_id", "name", "step"), written_at="created_at")
 
 
 def add_artifacts(hold: Hold, files: Sequence[StoredFile]) -> list[str]:
@@ -93,11 +91,10 @@ def add_artifacts(hold: Hold, files: Sequence[StoredFile]) -> list[str]:
             "epoch": file.epoch,
             "step": file.step,
             "details": storable(dict(file.details)),
-            "created_at": db_now(),
         }
         for file in latest.values()
     ]
-    upsert(hold.session, Artifact, rows, key=("job_id", "name"))
+    upsert(hold.session, Artifact, rows, key=("job_id", "name"), written_at="created_at")
     return replaced
 
 
@@ -126,9 +123,8 @@ def add_checkpoint(hold: Hold, stored: StoredCheckpoint) -> list[str]:
         "size": stored.size,
         "is_best": stored.is_best,
         "metrics": storable(dict(stored.metrics)),
-        "created_at": db_now(),
     }
-    upsert(hold.session, Checkpoint, [row], key=("job_id", "step"))
+    upsert(hold.session, Checkpoint, [row], key=("job_id", "step"), written_at="created_at")
     return replaced
 
 

@@ -48,9 +48,8 @@ def beat(
         "job_id": job_id,
         "jobs_done": jobs_done,
         "examples_per_s": examples_per_s,
-        "heartbeat_at": db_now(),
     }
-    upsert(session, Worker, [row], key=("id",))
+    upsert(session, Worker, [row], key=("id",), written_at="heartbeat_at")
 
 
 def leave(session: Session, worker_id: str) -> None:

@@ -12,7 +12,12 @@ import pytest
 from tests.acceptance.stack import Stack, wait_for_job
 from tests.stack.processes import ROOT
 
-LONG = {"model_type": "vae", "dataset": "digits", "seed": 7, "hyperparameters": {"epochs": 5000}}
+LONG = {
+    "model_type": "vae",
+    "dataset": "digits",
+    "seed": 7,
+    "hyperparameters": {"epochs": 5000, "examples_per_epoch": 6000},
+}
 SHORT = {**LONG, "hyperparameters": {"epochs": 2, "examples_per_epoch": 2000}}
 
 

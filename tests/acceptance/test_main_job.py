@@ -26,7 +26,12 @@ TRAINING: dict[str, Json] = {
         "hyperparameters": {"epochs": 2, "layers": [48, 32], "examples_per_epoch": 60_000},
         "seed": 7,
     },
-    "vae": {"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 4}, "seed": 7},
+    "vae": {
+        "model_type": "vae",
+        "dataset": "digits",
+        "hyperparameters": {"epochs": 4, "examples_per_epoch": 6000},
+        "seed": 7,
+    },
     "acgan": {
         "model_type": "acgan",
         "dataset": "digits",
@@ -219,7 +224,7 @@ def test_uploaded_text_can_be_trained_on(http: httpx.Client) -> None:
 
 
 def test_running_job_is_cancelled_and_the_worker_takes_the_next(http: httpx.Client) -> None:
-    long = {"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 5000}}
+    long = {**TRAINING["vae"], "hyperparameters": {"epochs": 5000, "examples_per_epoch": 6000}}
     job_id = http.post("/v1/training-jobs", json=long).json()["id"]
     short_id = http.post("/v1/training-jobs", json=TRAINING["vae"]).json()["id"]
     while http.get(f"/v1/training-jobs/{job_id}").json()["status"] == "queued":
@@ -232,7 +237,7 @@ def test_running_job_is_cancelled_and_the_worker_takes_the_next(http: httpx.Clie
 
 
 def test_running_job_can_be_sampled_from_its_newest_checkpoint(http: httpx.Client) -> None:
-    long = {"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 5000}}
+    long = {**TRAINING["vae"], "hyperparameters": {"epochs": 5000, "examples_per_epoch": 6000}}
     job_id = http.post("/v1/training-jobs", json=long).json()["id"]
     try:
         while not http.get(f"/v1/training-jobs/{job_id}/checkpoints").json()["data"]:

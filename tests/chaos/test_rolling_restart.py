@@ -61,6 +61,7 @@ def users(rig: Rig, client: httpx.Client) -> Iterator[None]:
         thread.join(60)
 
 
+@pytest.mark.slow
 def test_rolling_restart(
     request: pytest.FixtureRequest, make_rig: MakeRig, database_kind: str, chance: random.Random
 ) -> None:
@@ -101,6 +102,7 @@ def client_answers(client: httpx.Client) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_rolling_restart_of_the_embedded_stack(tmp_path: Path, run: int) -> None:
     # Given: `mimeo up` with a training that runs, one that waits, and a model to generate from
     long = {"model_type": "vae", "dataset": "digits", "max_attempts": 1,

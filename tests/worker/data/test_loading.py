@@ -92,6 +92,28 @@ def test_a_truncated_file_is_invalid_data_and_named(tmp_path: Path) -> None:
     assert str(damaged) in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        (b"", "not an IDX file of images"),
+        (b"<html>404</html>" * 100, "not an IDX file of images"),
+        (idx(6, fill=2), "not an IDX file of images"),
+        (bytes((0, 0, 13, 3)) + idx(6, 28, 28)[4:], "not an IDX file of images"),
+        (bytes((0, 0, 8, 3)), "not an IDX file of images"),
+        (idx(6, 28, 28) + b"more", "holds 6 × 28 × 28 values, and holds 4708"),
+    ],
+    ids=["empty", "a page", "labels", "floats", "cut in its header", "too long"],
+)
+def test_a_file_that_holds_no_images_is_invalid_data(tmp_path: Path, contents: bytes, reason: str) -> None:
+    put_images(tmp_path)
+    (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(contents)
+
+    with pytest.raises(JobFailure, match=reason) as caught:
+        load("mnist", datasets_dir=tmp_path, home=tmp_path, offline=True)
+
+    assert caught.value.error_code is ErrorCode.INVALID_DATA
+
+
 def test_labels_that_do_not_belong_to_the_images_are_invalid_data(tmp_path: Path) -> None:
     put_images(tmp_path)
     (tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte").write_bytes(idx(5, fill=1))
