@@ -14,6 +14,7 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from shared import logs
 from shared.broker import Broker, CeleryBroker, Kind
@@ -63,11 +64,17 @@ class Reconciler:
         if now - self._last_round > self._settings.lease_s / 2:
             self._wait_a_lease("this process was stopped for a while")
         try:
-            self._look_at_the_clock()
-            if time.monotonic() >= self._reap_from:
+            # Most rounds find nothing to do: that takes one look, and no transaction that others would wait for.
+            with reading(self._sessions) as session:
+                self._look_at_the_clock(session)
+                has_silent = reaping.is_any_expired(session, self._settings)
+                due = hints.count_due_by_kind(session)
+            if has_silent and time.monotonic() >= self._reap_from:
                 self._reap()
+                with reading(self._sessions) as session:
+                    due = hints.count_due_by_kind(session)
             for kind in _KINDS:
-                self._hint(kind)
+                self._hint(kind, due[kind])
             self._forget(now)
         except SQLAlchemyError as error:
             if not is_away(error):
@@ -77,10 +84,9 @@ class Reconciler:
             self._is_away = True
         self._last_round = time.monotonic()  # waiting for the database is no sleep of the machine
 
-    def _look_at_the_clock(self) -> None:
+    def _look_at_the_clock(self, session: Session) -> None:
         """See that the database is there, and that its clock runs as ours does (which stops while a machine sleeps)."""
-        with reading(self._sessions) as session:
-            seen = session.execute(select(db_now())).scalar_one()
+        seen = session.execute(select(db_now())).scalar_one()
         ahead_s = seen.timestamp() - time.monotonic()
         before_s, self._ahead_s = self._ahead_s, ahead_s
         if self._is_away:
@@ -105,18 +111,23 @@ class Reconciler:
                 if job.status.is_terminal:
                     self._broker.publish_done(job_id)
 
-    def _hint(self, kind: Kind) -> None:
-        """Send wake-ups for due jobs whose own is missing or stale, never more than there are jobs without one."""
+    def _hint(self, kind: Kind, due: int) -> None:
+        """Send wake-ups for due jobs whose own is missing or stale, never more than there are jobs without one.
+
+        due: jobs of the kind that a worker could take.
+        """
+        if not due:
+            return
         depth = self._broker.depth(kind)
         if depth is None:
             return
         stale_s = self._settings.hint_stale_s if depth else min(_EMPTY_QUEUE_STALE_S, self._settings.hint_stale_s)
+        if due <= depth:
+            return
         with reading(self._sessions) as session:
-            missing = hints.count_due(session, kind) - depth
-            if missing <= 0:
-                return
-            due = hints.due_for_hint(session, kind, stale_s=stale_s, limit=min(missing, _HINTS_AT_ONCE))
-        sent = [job_id for job_id, priority in due if self._broker.send(kind, job_id, priority)]
+            limit = min(due - depth, _HINTS_AT_ONCE)
+            unhinted = hints.due_for_hint(session, kind, stale_s=stale_s, limit=limit)
+        sent = [job_id for job_id, priority in unhinted if self._broker.send(kind, job_id, priority)]
         if sent:
             reach("hint.sent")
             log.info("wake-ups sent again", kind=kind, count=len(sent))

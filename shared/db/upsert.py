@@ -1,8 +1,10 @@
 """INSERT … ON CONFLICT DO UPDATE, which SQLite and PostgreSQL both have and SQLAlchemy spells once for each."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
+from sqlalchemy import Insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -15,13 +17,21 @@ def upsert(
 ) -> None:
     """Insert rows, all with the same columns; a row whose key is taken takes the new values (and keeps its id).
 
-    written_at: the column that says when, by the database's clock. Rows hold plain values only, so that the statement
-    is the same for any number of them, and compiled once.
+    written_at: the column that says when, by the database's clock. Rows hold plain values only, so that one statement,
+    made and compiled once, serves any number of them.
     """
-    if not rows:
-        return
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    if rows:
+        statement = _statement(session.get_bind().dialect.name, table, tuple(rows[0]), key, written_at)
+        session.execute(statement, list(rows))
+
+
+@cache
+def _statement(
+    dialect_name: str, table: type[Base], columns: tuple[str, ...], key: tuple[str, ...], written_at: str
+) -> Insert:
+    dialect = sqlite if dialect_name == "sqlite" else postgresql
     statement = dialect.insert(table.__table__).values({written_at: db_now()})
-    changed = {*rows[0], written_at} - {*key, "id"}
+    changed = {*columns, written_at} - {*key, "id"}
     changes = {column: statement.excluded[column] for column in sorted(changed)}
-    session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changes), list(rows))
+    complete: Insert = statement.on_conflict_do_update(index_elements=list(key), set_=changes)
+    return complete

@@ -19,6 +19,12 @@ def count_due(session: Session, kind: str) -> int:
     return session.execute(select(func.count()).select_from(Job).where(Job.kind == kind, is_due())).scalar_one()
 
 
+def count_due_by_kind(session: Session) -> dict[str, int]:
+    """The same of every kind, at once."""
+    counted = session.execute(select(Job.kind, func.count()).where(is_due()).group_by(Job.kind))
+    return dict.fromkeys(KINDS, 0) | dict(counted.all())
+
+
 def due_for_hint(session: Session, kind: str, *, stale_s: float, limit: int) -> list[tuple[str, Priority]]:
     """Due jobs never hinted, or hinted longer than `stale_s` ago; first in line first."""
     is_stale = or_(Job.hinted_at.is_(None), Job.hinted_at < db_now() - round(stale_s * 1000))

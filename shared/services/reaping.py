@@ -1,6 +1,6 @@
 """Taking jobs back from workers that fell silent."""
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from shared.crash_points import reach
@@ -21,12 +21,19 @@ def reap_expired(session: Session, settings: Settings) -> list[str]:
     A cancel or a pause that was asked for takes effect. A running job is queued again after a back-off, or has failed
     (`worker_lost`) where its attempts are used up. A heartbeat from the future is from before the clock was set back.
     """
+    expired = session.scalars(select(Job).where(_has_expired(settings)).limit(_BATCH).with_for_update(skip_locked=True))
+    return [job.id for job in list(expired) if _reap(session, job, settings)]
+
+
+def is_any_expired(session: Session, settings: Settings) -> bool:
+    """Whether `reap_expired` would find a job. Reads only."""
+    return session.execute(select(Job.id).where(_has_expired(settings)).limit(1)).one_or_none() is not None
+
+
+def _has_expired(settings: Settings) -> ColumnElement[bool]:
     lease_ms = round(settings.lease_s * 1000)
     silent = or_(Job.heartbeat_at < db_now() - lease_ms, Job.heartbeat_at > db_now() + lease_ms)
-    expired = session.scalars(
-        select(Job).where(Job.status.in_(HELD), silent).limit(_BATCH).with_for_update(skip_locked=True)
-    )
-    return [job.id for job in list(expired) if _reap(session, job, settings)]
+    return and_(Job.status.in_(HELD), silent)
 
 
 def _reap(session: Session, job: Job, settings: Settings) -> bool:

@@ -73,6 +73,8 @@ def add_artifacts(hold: Hold, files: Sequence[StoredFile]) -> list[str]:
 
     Returns the storage keys that were replaced, to delete after the commit.
     """
+    if not files:
+        return []
     latest = {file.name: file for file in files}
     known = select(Artifact.name, Artifact.storage_key).where(
         Artifact.job_id == hold.lease.job_id, Artifact.name.in_(latest)
