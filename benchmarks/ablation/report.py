@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from benchmarks.ablation.choices import FULL
+from benchmarks.ablation.choices import ABLATIONS, FULL
 from benchmarks.ablation.plan import Plan
 
 
@@ -24,7 +24,7 @@ def markdown(plan: Plan, rows: list[dict[str, Any]], runs: list[dict[str, Any]])
         f"{_seeds(runs)} {_clock(runs)}",
         _table(plan, rows),
         _notes(rows),
-        f"{_where(plan, runs)}. `python -m benchmarks.ablation {plan.contract.name}`",
+        f"{_where(plan, runs)}. `{_command(plan, runs)}`",
     ]
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph) + "\n"
 
@@ -105,6 +105,23 @@ def _notes(rows: list[dict[str, Any]]) -> str:
             f"- `{row['name']}`, seed {seed}: {alarm}" for seed, found in row["health"].items() for alarm in found
         ]
     return "\n".join(lines)
+
+
+def _command(plan: Plan, runs: list[dict[str, Any]]) -> str:
+    """What makes these runs: the options that are not as when left out."""
+    settings, usual = plan.settings, {"device": "auto", "precision": "float32", "threads": 1}
+    usual["dataset"] = plan.contract.default_dataset
+    options = [f"--{name} {settings[name]}" for name in ("dataset", "device", "precision", "threads")
+               if settings[name] != usual[name]]  # fmt: skip
+    usual_hyperparameters = plan.contract.resolve("fast", {"epochs": ABLATIONS[plan.contract.name].epochs})
+    for name, value in usual_hyperparameters.model_dump(mode="json").items():
+        set_to = settings["hyperparameters"][name]
+        if set_to != value:
+            text = json.dumps(set_to, separators=(",", ":"))
+            options.append(f"--epochs {text}" if name == "epochs" else f"--set {name}={text}")
+    most = {"seeds": len({run["seed"] for run in runs}), "at-once": max(run["at_once"] for run in runs)}
+    options += [f"--{name} {count}" for name, count in most.items() if count > 1]
+    return " ".join(["python -m benchmarks.ablation", plan.contract.name, *options])
 
 
 def _where(plan: Plan, runs: list[dict[str, Any]]) -> str:

@@ -120,6 +120,11 @@ def test_rows_are_measured_two_at_once_and_others_are_added_later(tmp_path: Path
     assert page.count("\n| ") == 2 + 3
     assert "| wide layers (`width`) | `layers` [128, 128] |" in page
     assert "with `batch_size` 4, `window` 8, `layers` [8]" in page
+    [*_, command] = page.rstrip("`\n").split("`")
+    assert command == (
+        "python -m benchmarks.ablation lstm --dataset python-source --epochs 1 --set batch_size=4"
+        " --set examples_per_epoch=640 --set window=8 --set layers=[8] --at-once 2"
+    )
 
 
 @pytest.mark.slow
