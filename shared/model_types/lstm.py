@@ -18,8 +18,8 @@ MIN_CHARACTERS = 100
 class LstmHyperparameters(Hyperparameters):
     """Hyperparameters of the LSTM."""
 
-    epochs: int = Field(10, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
-    batch_size: int = Field(32, ge=1, le=4096, description="Streams (or windows) per step.")
+    epochs: int = Field(9, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
+    batch_size: int = Field(16, ge=1, le=4096, description="Streams (or windows) per step.")
     learning_rate: float = Field(3e-3, gt=0, le=10, description="Peak learning rate.")
     examples_per_epoch: int | None = Field(
         1_000_000,
