@@ -14,7 +14,7 @@ from shared.errors import LeaseLost
 from shared.ids import new_id
 from shared.job_status import JobStatus as S
 from shared.job_status import Priority
-from shared.services import control, job_queue, records
+from shared.services import control, hints, job_queue, reaping, records
 from shared.services.job_queue import Hold, Lease
 from shared.services.records import StoredCheckpoint, StoredFile
 from shared.settings import Settings
@@ -89,6 +89,8 @@ class Stage(RuleBasedStateMachine):
 
     def _reconcile(self) -> None:
         expired = self.expected.expired(self.clock.now_ms)
+        with reading(self.database) as session:
+            assert reaping.is_any_expired(session, self.settings) == bool(expired)
         self.reconciler._reap()
         for job in expired:
             attempt = job.attempt
@@ -96,8 +98,10 @@ class Stage(RuleBasedStateMachine):
             self.happened[f"reaped: {before} → {after}"] += 1
             if after is S.QUEUED:
                 self._back_off(job, attempt, waited_ms=round(1000 * self.settings.lease_s))
+        with reading(self.database) as session:
+            due = hints.count_due_by_kind(session)
         for kind in KINDS:
-            self.reconciler._hint(kind)
+            self.reconciler._hint(kind, due[kind])
 
     def _accepted(self, job_id: str, job: ModelJob) -> None:
         self.ids.append(job_id)
