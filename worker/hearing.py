@@ -72,7 +72,7 @@ class Hearing:
             return False
         try:
             with reading(self._context.sessions) as session:
-                return hints.count_due(session, self._context.kind) > 0
+                return hints.count_due(session)[self._context.kind] > 0
         except SQLAlchemyError:
             return False
 

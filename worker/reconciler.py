@@ -68,11 +68,11 @@ class Reconciler:
             with reading(self._sessions) as session:
                 self._look_at_the_clock(session)
                 has_silent = reaping.is_any_expired(session, self._settings)
-                due = hints.count_due_by_kind(session)
+                due = hints.count_due(session)
             if has_silent and time.monotonic() >= self._reap_from:
                 self._reap()
                 with reading(self._sessions) as session:
-                    due = hints.count_due_by_kind(session)
+                    due = hints.count_due(session)
             for kind in _KINDS:
                 self._hint(kind, due[kind])
             self._forget(now)
@@ -116,14 +116,10 @@ class Reconciler:
 
         due: jobs of the kind that a worker could take.
         """
-        if not due:
-            return
-        depth = self._broker.depth(kind)
-        if depth is None:
+        depth = self._broker.depth(kind) if due else None
+        if depth is None or due <= depth:
             return
         stale_s = self._settings.hint_stale_s if depth else min(_EMPTY_QUEUE_STALE_S, self._settings.hint_stale_s)
-        if due <= depth:
-            return
         with reading(self._sessions) as session:
             limit = min(due - depth, _HINTS_AT_ONCE)
             unhinted = hints.due_for_hint(session, kind, stale_s=stale_s, limit=limit)

@@ -109,10 +109,9 @@ def _notes(rows: list[dict[str, Any]]) -> str:
 
 def _command(plan: Plan, runs: list[dict[str, Any]]) -> str:
     """What makes these runs: the options that are not as when left out."""
-    settings, usual = plan.settings, {"device": "auto", "precision": "float32", "threads": 1}
-    usual["dataset"] = plan.contract.default_dataset
-    options = [f"--{name} {settings[name]}" for name in ("dataset", "device", "precision", "threads")
-               if settings[name] != usual[name]]  # fmt: skip
+    settings = plan.settings
+    usual = {"dataset": plan.contract.default_dataset, "device": "auto", "precision": "float32", "threads": 1}
+    options = [f"--{name} {settings[name]}" for name in usual if settings[name] != usual[name]]
     usual_hyperparameters = plan.contract.resolve("fast", {"epochs": ABLATIONS[plan.contract.name].epochs})
     for name, value in usual_hyperparameters.model_dump(mode="json").items():
         set_to = settings["hyperparameters"][name]

@@ -99,7 +99,7 @@ class Stage(RuleBasedStateMachine):
             if after is S.QUEUED:
                 self._back_off(job, attempt, waited_ms=round(1000 * self.settings.lease_s))
         with reading(self.database) as session:
-            due = hints.count_due_by_kind(session)
+            due = hints.count_due(session)
         for kind in KINDS:
             self.reconciler._hint(kind, due[kind])
 

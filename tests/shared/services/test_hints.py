@@ -45,7 +45,7 @@ def test_jobs_that_are_held_or_in_back_off_need_none(database: SessionFactory, s
 
     assert due(database) == []
     with transaction(database) as session:
-        assert hints.count_due(session, "training") == 0
+        assert hints.count_due(session)["training"] == 0
 
 
 def test_a_marked_job_needs_none_for_a_while_and_shows_no_new_version(
