@@ -90,6 +90,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(HTTPException, _on_http_exception)
     for error in (OperationalError, InterfaceError, PoolTimeout):
         app.register_error_handler(error, _on_database_down)
+    app.register_error_handler(OSError, _on_storage_down)
     app.register_error_handler(Exception, _on_unexpected)
 
 
@@ -129,6 +130,13 @@ def _on_database_down(error: Exception) -> Response:
     return problem(
         503, "unavailable", "The database does not answer. Nothing was changed by this request; try again shortly."
     )
+
+
+def _on_storage_down(error: OSError) -> Response:
+    """Of what a request uses, only files raise it: the store's, or an upload's on its way there."""
+    reason = error.strerror or str(error)
+    log.error("storage_unavailable", error=reason)
+    return problem(503, "unavailable", f"The file store does not do its work: {reason}. Try again when it does.")
 
 
 def _on_unexpected(error: Exception) -> Response:

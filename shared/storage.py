@@ -3,13 +3,16 @@
 A key is a relative path with forward slashes. A file is complete when it is there: locally it is written beside its
 place, synced, and renamed; object stores show an object only when its upload is complete. Trees are complete when
 their `last` file is there.
+
+A store that fails or does not answer is an OSError, whatever its library raises; it never looks like a store without
+the file.
 """
 
 import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 from uuid import uuid4
@@ -19,13 +22,24 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from shared.crash_points import reach
-from shared.errors import NotFound, SetupError
+from shared.errors import MimeoError, NotFound, SetupError
 
 _UNFINISHED = ".tmp-"  # first part of the name of a file that is being written
 
 
+@contextmanager
+def _failing_as_oserror() -> Iterator[None]:
+    """Libraries of object stores raise errors of their own where the store does not answer."""
+    try:
+        yield
+    except (OSError, ValueError, MimeoError):
+        raise
+    except Exception as error:
+        raise OSError(str(error) or type(error).__name__) from error
+
+
 class Storage:
-    """The store under one fsspec URL. Safe to share between threads."""
+    """The store under one fsspec URL. Safe to share between threads. Every method may raise OSError."""
 
     def __init__(self, filesystem: fsspec.AbstractFileSystem, root: str) -> None:
         self._filesystem = filesystem
@@ -46,6 +60,7 @@ class Storage:
 
     # --- writing ------------------------------------------------------------------------------------------------
 
+    @_failing_as_oserror()
     def put_file(self, local: Path, key: str) -> None:
         """Store a finished file, durably. Locally it is a hard link where possible: never change it afterwards."""
         target = self._path(key)
@@ -55,6 +70,7 @@ class Storage:
         _sync(local)
         self._place(Path(target), lambda temporary: _link_or_copy(local, temporary))
 
+    @_failing_as_oserror()
     def put_bytes(self, data: bytes, key: str) -> None:
         """Store bytes, durably."""
         target = self._path(key)
@@ -78,10 +94,15 @@ class Storage:
 
     # --- reading ------------------------------------------------------------------------------------------------
 
+    @_failing_as_oserror()
     def exists(self, key: str) -> bool:
         """Whether a file is stored under the key."""
-        return bool(self._filesystem.isfile(self._path(key)))
+        try:  # not `isfile`, for which a store that does not answer has no files
+            return bool(self._filesystem.info(self._path(key))["type"] == "file")
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
+    @_failing_as_oserror()
     def open(self, key: str) -> IO[bytes]:
         """A stored file, for reading. Raises NotFound."""
         try:
@@ -90,6 +111,7 @@ class Storage:
             raise NotFound(f"The stored file {key} is gone.") from None
         return stream
 
+    @_failing_as_oserror()
     def read_bytes(self, key: str) -> bytes:
         """All of a stored file. Raises NotFound."""
         with self.open(key) as stream:
@@ -99,6 +121,7 @@ class Storage:
         """Path of a stored file on this machine, or None where the store is elsewhere."""
         return Path(self._path(key)) if self._is_local else None
 
+    @_failing_as_oserror()
     def get_file(self, key: str, local: Path) -> None:
         """Bring a stored file here, as a hard link where possible: never change it. Raises NotFound."""
         local.parent.mkdir(parents=True, exist_ok=True)
@@ -121,8 +144,10 @@ class Storage:
     def list_names(self, prefix: str, *, unfinished: bool = False) -> Iterator[str]:
         """Names of the files under a prefix, relative to it, sorted. unfinished: also those still being written."""
         base = self._path(prefix)
-        self._filesystem.invalidate_cache(base)
-        for path in sorted(self._filesystem.find(base)):
+        with _failing_as_oserror():
+            self._filesystem.invalidate_cache(base)
+            found = sorted(self._filesystem.find(base))
+        for path in found:
             name = str(path)[len(base) :].lstrip("/")
             if name and (unfinished or not PurePosixPath(name).name.startswith(_UNFINISHED)):
                 yield name
@@ -134,10 +159,13 @@ class Storage:
             with os.scandir(base) if Path(base).is_dir() else nullcontext(()) as entries:
                 yield from (entry.name for entry in entries if entry.is_dir())
             return
-        self._filesystem.invalidate_cache(base)
-        entries = self._filesystem.ls(base, detail=True) if self._filesystem.isdir(base) else ()
-        yield from (PurePosixPath(entry["name"]).name for entry in entries if entry["type"] == "directory")
+        listed: list[dict[str, str]] = []
+        with _failing_as_oserror(), suppress(FileNotFoundError):
+            self._filesystem.invalidate_cache(base)
+            listed = self._filesystem.ls(base, detail=True)
+        yield from (PurePosixPath(entry["name"]).name for entry in listed if entry["type"] == "directory")
 
+    @_failing_as_oserror()
     def age_s(self, key: str) -> float:
         """Seconds since a file was put under a key. Raises NotFound."""
         path = self._path(key)
@@ -150,13 +178,16 @@ class Storage:
 
     # --- removing -----------------------------------------------------------------------------------------------
 
+    @_failing_as_oserror()
     def delete_file(self, key: str) -> None:
         """Remove a file; nothing happens where there is none."""
         if self._is_local:
             Path(self._path(key)).unlink(missing_ok=True)
-        elif self.exists(key):
+            return
+        with suppress(FileNotFoundError):
             self._filesystem.rm_file(self._path(key))
 
+    @_failing_as_oserror()
     def delete_tree(self, prefix: str) -> None:
         """Remove everything under a prefix, or the file of that key; nothing happens where there is nothing."""
         target = self._path(prefix)
@@ -164,7 +195,9 @@ class Storage:
             if Path(target).is_file():
                 Path(target).unlink(missing_ok=True)
             shutil.rmtree(target, ignore_errors=True)
-        elif self._filesystem.exists(target):
+            return
+        with suppress(FileNotFoundError):
+            self._filesystem.invalidate_cache(target)
             self._filesystem.rm(target, recursive=True)
 
     # --- the local folder ---------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import fsspec
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine, make_url, text
@@ -81,6 +82,23 @@ def database_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: P
     url: str = request.getfixturevalue("postgresql_tables")
     _empty(url)
     return url
+
+
+@pytest.fixture
+def unreachable_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """URL of an object store behind a port at which nobody listens."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    store = fsspec.get_filesystem_class("s3")
+    store.clear_instance_cache()
+    yield "s3://bucket/prefix"
+    store.clear_instance_cache()
 
 
 @pytest.fixture

@@ -97,6 +97,20 @@ def test_file_over_the_limit_is_413(settings: Settings, client: FlaskClient) -> 
     assert slightly.mimetype == vastly.mimetype == "application/problem+json"
 
 
+def test_store_that_does_not_answer_is_503_and_leaves_no_dataset(
+    settings: Settings, client: FlaskClient, unreachable_store: str
+) -> None:
+    storeless = create_app(settings.model_copy(update={"storage_url": unreachable_store}), broker=NullBroker())
+
+    response = upload(storeless.test_client())
+    storeless.extensions["mimeo"].close()
+
+    assert (response.status_code, response.get_json()["code"]) == (503, "unavailable")
+    assert "file store" in response.get_json()["detail"]
+    assert int(response.headers["Retry-After"]) > 0
+    assert [d for d in client.get("/v1/datasets").get_json()["data"] if d["source"] == "upload"] == []
+
+
 def test_form_that_lacks_or_invents_fields_is_refused_with_each(client: FlaskClient) -> None:
     form = {"nmae": "x", "kind": "images"}
 

@@ -105,7 +105,7 @@ def test_health_needs_nothing_else(settings: Settings) -> None:
 
 
 def test_readiness_says_which_server_is_missing(
-    client: FlaskClient, broker: NullBroker, settings: Settings, database: SessionFactory
+    client: FlaskClient, broker: NullBroker, settings: Settings, database: SessionFactory, unreachable_store: str
 ) -> None:
     assert client.get("/readyz").get_json()["status"] == "ready"
 
@@ -113,8 +113,12 @@ def test_readiness_says_which_server_is_missing(
     without_redis = client.get("/readyz")
     away = Settings(home=settings.home, database_url=SecretStr("postgresql://nobody@127.0.0.1:1/mimeo"))
     without_database = create_app(away, broker=NullBroker()).test_client().get("/readyz")
+    storeless = create_app(settings.model_copy(update={"storage_url": unreachable_store}), broker=NullBroker())
+    without_store = storeless.test_client().get("/readyz")
+    storeless.extensions["mimeo"].close()
 
-    for response, missing in ((without_redis, "redis"), (without_database, "database")):
+    answers = ((without_redis, "redis"), (without_database, "database"), (without_store, "storage"))
+    for response, missing in answers:
         body = response.get_json()
         assert (response.status_code, body["status"]) == (503, "unavailable")
         assert [check["name"] for check in body["checks"] if not check["ok"]] == [missing]

@@ -103,6 +103,26 @@ def test_a_file_is_as_old_as_its_place_in_the_store(local: Storage, tmp_path: Pa
     assert local.age_s("jobs/a/linked") < 60
 
 
+def test_a_store_that_does_not_answer_is_no_empty_store(unreachable_store: str, tmp_path: Path) -> None:
+    storage = Storage.open_url(unreachable_store)
+    (tmp_path / "a").write_bytes(b"1")
+    for ask in (
+        lambda: storage.put_file(tmp_path / "a", "k/a"),
+        lambda: storage.put_bytes(b"1", "k/a"),
+        lambda: storage.exists("k/a"),
+        lambda: storage.read_bytes("k/a"),
+        lambda: storage.get_file("k/a", tmp_path / "b"),
+        lambda: storage.get_tree("k", tmp_path / "c"),
+        lambda: list(storage.list_names("k")),
+        lambda: list(storage.list_folders("k")),
+        lambda: storage.age_s("k/a"),
+        lambda: storage.delete_file("k/a"),
+        lambda: storage.delete_tree("k"),
+    ):
+        with pytest.raises(OSError, match=r"127\.0\.0\.1:1"):
+            ask()
+
+
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../secret", "a/../../b"])
 def test_a_key_stays_inside_the_store(storage: Storage, key: str) -> None:
     with pytest.raises(ValueError, match="not a storage key"):
