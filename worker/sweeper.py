@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 _NOTES_AT_ONCE = 100
 _JOBS_AT_ONCE = 100
+_REST_ROUNDS = 5  # of the reconciler's: jobs are waited for, what nobody needs is not
 _LOOK_EVERY_S = 900.0
 
 
@@ -36,7 +37,7 @@ class Sweeper:
     def run(self, stopping: threading.Event) -> None:
         """Repeat rounds until told to stop. What goes wrong is tried again: no job waits for this."""
         failure: str | None = None
-        while not stopping.wait(self._settings.reconcile_s):
+        while not stopping.wait(_REST_ROUNDS * self._settings.reconcile_s):
             try:
                 self.round()
             except (SQLAlchemyError, OSError) as error:

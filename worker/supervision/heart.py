@@ -31,7 +31,7 @@ class Heart:
         self._sessions, self._lease, self._settings, self._on_change = sessions, lease, settings, on_change
         self.status = JobStatus.RUNNING
         self.lost = False
-        self._renewed_at = time.monotonic()
+        self._renewed_at = self._seen_at = time.monotonic()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
 
@@ -46,13 +46,16 @@ class Heart:
         self._thread.join(timeout=30)
 
     def renewed(self, status: JobStatus) -> None:
-        """Another write has just renewed the lease and seen this status: the next heartbeat can wait."""
-        self._renewed_at = time.monotonic()
+        """Another write has just renewed the lease and seen this status: heartbeat and the next look can wait."""
+        self._renewed_at = self._seen_at = time.monotonic()
         self._see(status)
 
     def _run(self) -> None:
         is_away = False
-        while not self._ending.wait(self._settings.control_poll_s):
+        while not self._ending.wait(self._rest_s()):
+            if self._rest_s() > 0:  # a write of the watch came first
+                continue
+            self._seen_at = time.monotonic()
             try:
                 self._see(self._look())
             except LeaseLost:
@@ -65,6 +68,10 @@ class Heart:
                 is_away = True
             else:
                 is_away = False
+
+    def _rest_s(self) -> float:
+        """Seconds until the row was last looked at too long ago."""
+        return max(0.0, self._seen_at + self._settings.control_poll_s - time.monotonic())
 
     def _look(self) -> JobStatus:
         if time.monotonic() - self._renewed_at < self._settings.heartbeat_s:
