@@ -84,21 +84,38 @@ def database_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: P
     return url
 
 
+@pytest.fixture(scope="session")
+def object_store_server() -> Iterator[servers.ObjectStore]:
+    """A server that speaks S3."""
+    with servers.object_store() as server:
+        yield server
+
+
 @pytest.fixture
-def unreachable_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """URL of an object store behind a port at which nobody listens."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-        "AWS_ACCESS_KEY_ID": "nobody",
-        "AWS_SECRET_ACCESS_KEY": "nothing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_MAX_ATTEMPTS": "1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    store = fsspec.get_filesystem_class("s3")
-    store.clear_instance_cache()
-    yield "s3://bucket/prefix"
-    store.clear_instance_cache()
+def object_store(object_store_server: servers.ObjectStore) -> Iterator[str]:
+    """URL of a place of one's own in an object store."""
+    with _s3_at(object_store_server):
+        yield f"{object_store_server.url}/{uuid4().hex}"
+
+
+@pytest.fixture
+def unreachable_store() -> Iterator[str]:
+    """URL of an object store at whose address nobody listens."""
+    nobody = servers.ObjectStore()
+    with _s3_at(nobody):
+        yield nobody.url
+
+
+@contextmanager
+def _s3_at(server: servers.ObjectStore) -> Iterator[None]:
+    """Have this process find a server. File systems are kept by their library, and with them where they connect to."""
+    library = fsspec.get_filesystem_class("s3")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        library.clear_instance_cache()
+        yield
+        library.clear_instance_cache()
 
 
 @pytest.fixture

@@ -1,11 +1,16 @@
-"""Real servers for tests: PostgreSQL and Valkey from their wheels, one of each a test session, on Unix sockets."""
+"""Servers for tests: PostgreSQL and Valkey from their wheels, on Unix sockets, and one that speaks S3."""
 
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,3 +118,70 @@ def valkey() -> Iterator[Valkey]:
     finally:
         server.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ObjectStore:
+    """A server that speaks S3 and keeps objects in memory (moto's), with one empty bucket."""
+
+    url = "s3://bucket/store"
+
+    def __init__(self) -> None:
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which a program finds it. Its library tries no request again: who waits for that?"""
+        return {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._port}",
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "nothing",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_MAX_ATTEMPTS": "1",
+        }
+
+    def start(self) -> None:
+        """Start it and make the bucket."""
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        make_bucket = urllib.request.Request(f"{self.environment['AWS_ENDPOINT_URL']}/bucket", method="PUT")
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                urllib.request.urlopen(make_bucket, timeout=5).close()
+            except urllib.error.URLError:
+                assert time.monotonic() < deadline, "the S3 server does not start"
+                time.sleep(0.05)
+            else:
+                return
+
+    def names(self) -> list[str]:
+        """The names of all objects, up to a thousand."""
+        with urllib.request.urlopen(f"{self.environment['AWS_ENDPOINT_URL']}/bucket?list-type=2", timeout=5) as answer:
+            return re.findall("<Key>(.*?)</Key>", answer.read().decode())
+
+    def kill(self) -> None:
+        """End it as a crash does; what it held is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@contextmanager
+def object_store() -> Iterator[ObjectStore]:
+    """A running S3 server."""
+    server = ObjectStore()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()

@@ -45,7 +45,8 @@ def supervise(context: WorkerContext, job: TrainingJob, beat: Beat) -> None:
     except JobFailure as failure:
         attempt.fail(failure)
     except OSError as error:
-        attempt.fail(JobFailure(ErrorCode.INTERNAL, f"The worker's disk or the file store failed it: {error.strerror or error}."))
+        reason = error.strerror or str(error)
+        attempt.fail(JobFailure(ErrorCode.INTERNAL, f"The worker's disk or the file store failed it: {reason}."))
     except Exception:
         log.exception("supervisor failed", job_id=job.id, attempt=lease.attempt)
         message = "The worker met an error that it did not expect."

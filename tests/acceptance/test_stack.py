@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from client.http import Client
-from tests.acceptance.stack import free_port
+from tests.servers import free_port
 from tests.stack.processes import ROOT, Up, eventually, is_alive, pid_of, processes_of
 
 pytestmark = [
