@@ -12,6 +12,7 @@ MimeoError
 ├── SetupError       the stack cannot start as configured: one line, exit code 2
 ├── LeaseLost        another worker owns the job now: stop at once
 └── JobFailure       a training or generation run cannot go on
+    └── Outage           now, for want of a server: it waits, and the attempt does not count
 """
 
 from collections.abc import Sequence
@@ -126,3 +127,10 @@ class JobFailure(MimeoError):
     def as_dict(self) -> dict[str, str | None]:
         """The `error` object of a job."""
         return {"code": self.error_code.value, "message": self.detail, "hint": self.hint}
+
+
+class Outage(JobFailure):
+    """The run cannot go on while a server that it needs is away."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ErrorCode.INTERNAL, message, "See that it answers; /readyz says which servers do.")

@@ -4,17 +4,18 @@ A key is a relative path with forward slashes. A file is complete when it is the
 place, synced, and renamed; object stores show an object only when its upload is complete. Trees are complete when
 their `last` file is there.
 
-A store that fails or does not answer is an OSError, whatever its library raises; it never looks like a store without
-the file.
+A store that does not answer is an OSError, whatever its library raises; it never looks like a store without the file.
 """
 
+import errno
 import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import wraps
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
 import fsspec
@@ -27,19 +28,38 @@ from shared.errors import MimeoError, NotFound, SetupError
 _UNFINISHED = ".tmp-"  # first part of the name of a file that is being written
 
 
-@contextmanager
-def _failing_as_oserror() -> Iterator[None]:
+class StoreAway(OSError):
+    """The file store is elsewhere, and does not answer or cannot do now what it should."""
+
+
+_TRANSIENT = {None, errno.EIO, errno.EBUSY, errno.EAGAIN}  # not: nothing there, no right to it, a full disk here
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _is_outage(error: Exception) -> bool:
     """Libraries of object stores raise errors of their own where the store does not answer."""
-    try:
-        yield
-    except (OSError, ValueError, MimeoError):
-        raise
-    except Exception as error:
-        raise OSError(str(error) or type(error).__name__) from error
+    if isinstance(error, OSError):
+        return isinstance(error, ConnectionError | TimeoutError) or error.errno in _TRANSIENT
+    return not isinstance(error, ValueError | MimeoError)
+
+
+def _asks(method: Callable[Concatenate["Storage", _P], _R]) -> Callable[Concatenate["Storage", _P], _R]:
+    """A method of Storage that asks the store."""
+
+    @wraps(method)
+    def asking(self: "Storage", /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with self.asking():
+            return method(self, *args, **kwargs)
+
+    return asking
 
 
 class Storage:
-    """The store under one fsspec URL. Safe to share between threads. Every method may raise OSError."""
+    """The store under one fsspec URL. Safe to share between threads.
+
+    Every method may raise OSError: StoreAway where the store is elsewhere and to ask it again may help.
+    """
 
     def __init__(self, filesystem: fsspec.AbstractFileSystem, root: str) -> None:
         self._filesystem = filesystem
@@ -60,7 +80,7 @@ class Storage:
 
     # --- writing ------------------------------------------------------------------------------------------------
 
-    @_failing_as_oserror()
+    @_asks
     def put_file(self, local: Path, key: str) -> None:
         """Store a finished file, durably. Locally it is a hard link where possible: never change it afterwards."""
         target = self._path(key)
@@ -70,7 +90,7 @@ class Storage:
         _sync(local)
         self._place(Path(target), lambda temporary: _link_or_copy(local, temporary))
 
-    @_failing_as_oserror()
+    @_asks
     def put_bytes(self, data: bytes, key: str) -> None:
         """Store bytes, durably."""
         target = self._path(key)
@@ -94,7 +114,7 @@ class Storage:
 
     # --- reading ------------------------------------------------------------------------------------------------
 
-    @_failing_as_oserror()
+    @_asks
     def exists(self, key: str) -> bool:
         """Whether a file is stored under the key."""
         try:  # not `isfile`, for which a store that does not answer has no files
@@ -102,7 +122,7 @@ class Storage:
         except (FileNotFoundError, NotADirectoryError):
             return False
 
-    @_failing_as_oserror()
+    @_asks
     def open(self, key: str) -> IO[bytes]:
         """A stored file, for reading. Raises NotFound."""
         try:
@@ -111,7 +131,7 @@ class Storage:
             raise NotFound(f"The stored file {key} is gone.") from None
         return stream
 
-    @_failing_as_oserror()
+    @_asks
     def read_bytes(self, key: str) -> bytes:
         """All of a stored file. Raises NotFound."""
         with self.open(key) as stream:
@@ -121,7 +141,7 @@ class Storage:
         """Path of a stored file on this machine, or None where the store is elsewhere."""
         return Path(self._path(key)) if self._is_local else None
 
-    @_failing_as_oserror()
+    @_asks
     def get_file(self, key: str, local: Path) -> None:
         """Bring a stored file here, as a hard link where possible: never change it. Raises NotFound."""
         local.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +164,7 @@ class Storage:
     def list_names(self, prefix: str, *, unfinished: bool = False) -> Iterator[str]:
         """Names of the files under a prefix, relative to it, sorted. unfinished: also those still being written."""
         base = self._path(prefix)
-        with _failing_as_oserror():
+        with self.asking():
             self._filesystem.invalidate_cache(base)
             found = sorted(self._filesystem.find(base))
         for path in found:
@@ -160,12 +180,12 @@ class Storage:
                 yield from (entry.name for entry in entries if entry.is_dir())
             return
         listed: list[dict[str, str]] = []
-        with _failing_as_oserror(), suppress(FileNotFoundError):
+        with self.asking(), suppress(FileNotFoundError):
             self._filesystem.invalidate_cache(base)
             listed = self._filesystem.ls(base, detail=True)
         yield from (PurePosixPath(entry["name"]).name for entry in listed if entry["type"] == "directory")
 
-    @_failing_as_oserror()
+    @_asks
     def age_s(self, key: str) -> float:
         """Seconds since a file was put under a key. Raises NotFound."""
         path = self._path(key)
@@ -178,7 +198,7 @@ class Storage:
 
     # --- removing -----------------------------------------------------------------------------------------------
 
-    @_failing_as_oserror()
+    @_asks
     def delete_file(self, key: str) -> None:
         """Remove a file; nothing happens where there is none."""
         if self._is_local:
@@ -187,7 +207,7 @@ class Storage:
         with suppress(FileNotFoundError):
             self._filesystem.rm_file(self._path(key))
 
-    @_failing_as_oserror()
+    @_asks
     def delete_tree(self, prefix: str) -> None:
         """Remove everything under a prefix, or the file of that key; nothing happens where there is nothing."""
         target = self._path(prefix)
@@ -199,6 +219,16 @@ class Storage:
         with suppress(FileNotFoundError):
             self._filesystem.invalidate_cache(target)
             self._filesystem.rm(target, recursive=True)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """What fails within the block as an outage does is StoreAway."""
+        try:
+            yield
+        except Exception as error:
+            if self._is_local or not _is_outage(error):
+                raise
+            raise StoreAway(str(error) or type(error).__name__) from error
 
     # --- the local folder ---------------------------------------------------------------------------------------
 

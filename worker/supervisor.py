@@ -26,7 +26,7 @@ from worker.supervision import run_folder
 from worker.supervision.child import Child, trainer_environment
 from worker.supervision.finishing import finish
 from worker.supervision.heart import Heart
-from worker.supervision.outcome import Stopped, judge
+from worker.supervision.outcome import Stopped, judge, of_files
 from worker.supervision.recorder import Recorder
 from worker.supervision.watch import Watch
 
@@ -45,8 +45,7 @@ def supervise(context: WorkerContext, job: TrainingJob, beat: Beat) -> None:
     except JobFailure as failure:
         attempt.fail(failure)
     except OSError as error:
-        reason = error.strerror or str(error)
-        attempt.fail(JobFailure(ErrorCode.INTERNAL, f"The worker's disk or the file store failed it: {reason}."))
+        attempt.fail(of_files(error, "The worker's disk failed it"))
     except Exception:
         log.exception("supervisor failed", job_id=job.id, attempt=lease.attempt)
         message = "The worker met an error that it did not expect."

@@ -14,13 +14,14 @@ from sqlalchemy.orm import Session
 
 from shared.crash_points import reach
 from shared.db.clock import Timestamp, db_now
-from shared.db.models import Job
-from shared.errors import JobFailure, LeaseLost
+from shared.db.models import Job, JobEvent
+from shared.errors import JobFailure, LeaseLost, Outage
 from shared.job_status import HELD, JobStatus
 from shared.services import events
 from shared.settings import Settings
 
 PLACE = (Job.priority, Job.created_at, Job.id)  # the order in which workers take jobs, and that of ix_jobs_queue
+_MOST_OUTAGES = 200  # of one attempt: half a day and more, with the usual back-off
 COUNTED_POSITIONS = 1_000  # in the queue; beyond, what a user wants to know is that it will be long
 
 
@@ -159,28 +160,38 @@ def finish_cancelled(hold: Hold) -> JobStatus:
 def finish_failed(hold: Hold, failure: JobFailure, settings: Settings) -> JobStatus:
     """End the attempt: another one after a back-off where that may help, else the job has failed.
 
-    A pause or a cancel that was asked for is honoured instead of another attempt. Returns the new status.
+    An attempt that an Outage ended does not count, up to _MOST_OUTAGES times. A pause or a cancel that was asked for is
+    honoured instead of another attempt. Returns the new status.
     """
     if hold.status is JobStatus.CANCELLING:
         return finish_cancelled(hold)
+    outages = _outages(hold) if isinstance(failure, Outage) else _MOST_OUTAGES
+    if outages < _MOST_OUTAGES:
+        return _try_again(hold, failure, "released", backoff_ms(outages + 1, settings), attempt=Job.attempt - 1)
     max_attempts = hold.session.execute(select(Job.max_attempts).where(Job.id == hold.lease.job_id)).scalar_one()
     if failure.error_code.is_retried and hold.lease.attempt < max_attempts:
-        if hold.status is JobStatus.PAUSING:
-            return finish_paused(hold, failure)
-        wait_ms = backoff_ms(hold.lease.attempt, settings)
-        message = f"{failure.detail} Trying again in {wait_ms / 1000:.1f} s."
-        _let_go(
-            hold,
-            JobStatus.QUEUED,
-            "retrying",
-            message,
-            {"error": failure.as_dict(), "backoff_ms": wait_ms},
-            not_before=db_now() + wait_ms,
-            hinted_at=None,
-        )
-        return JobStatus.QUEUED
+        return _try_again(hold, failure, "retrying", backoff_ms(hold.lease.attempt, settings))
     _end(hold, JobStatus.FAILED, failure.detail, error=failure.as_dict())
     return JobStatus.FAILED
+
+
+def _outages(hold: Hold) -> int:
+    """How often outages have ended this attempt before."""
+    lease = hold.lease
+    told = select(JobEvent.data).where(
+        JobEvent.job_id == lease.job_id, JobEvent.type == "released", JobEvent.attempt == lease.attempt
+    )
+    return sum("error" in data for data in hold.session.scalars(told))
+
+
+def _try_again(hold: Hold, failure: JobFailure, event: str, wait_ms: int, **values: Any) -> JobStatus:
+    """Queue the job again, unless a pause was asked for."""
+    if hold.status is JobStatus.PAUSING:
+        return finish_paused(hold, failure)
+    message = f"{failure.detail} Trying again in {wait_ms / 1000:.1f} s."
+    data = {"error": failure.as_dict(), "backoff_ms": wait_ms}
+    _let_go(hold, JobStatus.QUEUED, event, message, data, not_before=db_now() + wait_ms, hinted_at=None, **values)
+    return JobStatus.QUEUED
 
 
 def finish_paused(hold: Hold, failure: JobFailure | None = None) -> JobStatus:

@@ -3,9 +3,10 @@
 import signal
 from dataclasses import dataclass
 
-from shared.errors import JobFailure
+from shared.errors import JobFailure, Outage
 from shared.events import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED, Failed, Finished
 from shared.job_status import ErrorCode
+from shared.storage import StoreAway
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,13 @@ def judge(ending: Ending) -> Finished | Stopped | JobFailure:
     if ending.status == EXIT_FAILED and ending.failed is not None:
         return _as_failure(ending.failed)
     return _killed(ending) if ending.status == -signal.SIGKILL else _crashed(ending)
+
+
+def of_files(error: OSError, message: str) -> JobFailure:
+    """Files could not be read or written, here or in the store. message: what to call it, unless it is an outage."""
+    if isinstance(error, StoreAway):
+        return Outage(f"The file store does not answer: {error}.")
+    return JobFailure(ErrorCode.INTERNAL, f"{message}: {error.strerror or error}.")
 
 
 def _has_stopped(ending: Ending) -> bool:

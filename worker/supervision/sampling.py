@@ -19,11 +19,13 @@ from shared.job_status import ErrorCode, JobStatus
 from shared.services import job_queue, records
 from shared.services.job_queue import Hold, Lease
 from shared.services.records import StoredFile
+from shared.storage import StoreAway
 from worker.context import WorkerContext
 from worker.generation.engine import CheckpointRef, GenerationOutput, Generator, OutputFile
 from worker.supervision.finishing import finish
 from worker.supervision.heart import Heart
 from worker.supervision.manifest import sha256_of
+from worker.supervision.outcome import of_files
 from worker.supervision.run_folder import scratch
 from worker.training.failures import as_failure
 
@@ -187,4 +189,6 @@ def _settle(context: WorkerContext, lease: Lease, end: Callable[[Hold], JobStatu
 def _failure_of(error: Exception) -> JobFailure:
     if isinstance(error, SpecError | NotFound):
         return JobFailure(ErrorCode.INVALID_DATA, error.detail)
+    if isinstance(error, StoreAway):
+        return of_files(error, "The worker's disk failed it")
     return as_failure(error)

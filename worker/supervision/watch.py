@@ -21,7 +21,7 @@ from worker.supervision.child import Child
 from worker.supervision.heart import Heart
 from worker.supervision.intake import Intake
 from worker.supervision.manifest import DamagedCheckpoint
-from worker.supervision.outcome import Ending
+from worker.supervision.outcome import Ending, of_files
 from worker.supervision.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -86,8 +86,7 @@ class Watch:
             try:
                 self._take(event, heart)
             except OSError as error:
-                reason = error.strerror or str(error)
-                raise JobFailure(ErrorCode.INTERNAL, f"The trainer's files cannot be kept: {reason}.") from error
+                raise of_files(error, "The trainer's files cannot be kept") from error
 
     def _take(self, event: events.Event, heart: Heart) -> None:
         match event:

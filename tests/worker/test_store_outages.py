@@ -1,0 +1,119 @@
+"""The file store is away while a worker needs it: jobs wait for it, and no attempt is spent on that."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.db.models import GenerationJob
+from shared.db.session import SessionFactory, reading, transaction
+from shared.errors import Outage
+from shared.job_status import JobStatus
+from shared.services import checkpoints, job_queue, training_jobs
+from shared.settings import Settings
+from shared.storage import Storage
+from tests import jobs
+from tests.worker.attempts import attempt, event_types, has_checkpoint, history, run_folders
+from worker.beat import Beat
+from worker.context import WorkerContext
+from worker.generation.engine import Generator
+from worker.supervision.sampling import sample
+
+
+@pytest.fixture
+def storeless(context: WorkerContext, unreachable_store: str) -> WorkerContext:
+    """The same worker while its store does not answer."""
+    return replace(context, storage=Storage.open_url(unreachable_store))
+
+
+def test_a_training_that_cannot_store_what_it_made_waits_and_ends_well(
+    context: WorkerContext, storeless: WorkerContext, beat: Beat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings, max_attempts=1)
+
+    for times in (1, 2):
+        attempt(storeless, beat, "train")
+        job = jobs.look(database, job_id)
+        assert (job.status, job.attempt, job.error) == (JobStatus.QUEUED, 0, None)
+        assert job.not_before is not None
+        assert event_types(database, job_id).count("released") == times
+        jobs.set_values(database, job_id, not_before=None)
+    told = history(database, job_id)[-1]
+    assert told.message.startswith("The file store does not answer: Could not connect")
+    assert "Trying again in" in told.message
+
+    attempt(context, beat, "train")
+    assert jobs.look(database, job_id).status is JobStatus.SUCCEEDED
+    assert run_folders(context) == []
+
+
+def test_checkpoints_that_cannot_be_read_now_are_not_given_up(
+    context: WorkerContext, storeless: WorkerContext, beat: Beat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings, max_attempts=2)
+    attempt(context, beat, "crash")
+    jobs.set_values(database, job_id, not_before=None)
+    had_checkpoint = has_checkpoint(database, job_id)
+
+    attempt(storeless, beat, "train")
+
+    assert (jobs.look(database, job_id).attempt, has_checkpoint(database, job_id)) == (1, had_checkpoint)
+    assert "checkpoint_damaged" not in event_types(database, job_id)
+    jobs.set_values(database, job_id, not_before=None)
+    attempt(context, beat, "train")
+    assert jobs.look(database, job_id).status is JobStatus.SUCCEEDED
+
+
+def test_a_pause_asked_for_meanwhile_is_honoured(
+    storeless: WorkerContext, beat: Beat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    with transaction(database) as session:
+        job = job_queue.claim_next(session, "training", storeless.id)
+        assert job is not None
+        training_jobs.pause(session, job_id)
+        hold = job_queue.hold(session, job_queue.lease_of(job))
+        status = job_queue.finish_failed(hold, Outage("The file store does not answer."), settings)
+
+    assert status is JobStatus.PAUSED
+    assert jobs.look(database, job_id).attempt == 0
+
+
+def test_an_outage_without_an_end_fails_the_job_in_the_end(
+    storeless: WorkerContext,
+    beat: Beat,
+    database: SessionFactory,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(job_queue, "_MOST_OUTAGES", 2)
+    job_id = jobs.submitted(database, settings, max_attempts=1)
+
+    for _ in range(3):
+        assert jobs.look(database, job_id).status is JobStatus.QUEUED
+        attempt(storeless, beat, "train")
+        jobs.set_values(database, job_id, not_before=None)
+
+    job = jobs.look(database, job_id)
+    assert job.status is JobStatus.FAILED
+    assert job.error is not None
+    assert (job.error["code"], "/readyz" in job.error["hint"]) == ("internal", True)
+
+
+def test_a_generation_waits_for_its_checkpoint(
+    storeless: WorkerContext, beat: Beat, context: WorkerContext, database: SessionFactory, settings: Settings
+) -> None:
+    training_id = jobs.submitted(database, settings)
+    attempt(context, beat, "train")
+    with reading(database) as session:
+        checkpoint = checkpoints.list_for_job(session, training_id)[0]
+    job_id = jobs.generated(database, settings, model=checkpoint.id)
+    worker = replace(storeless, kind="generation")
+    with transaction(database) as session:
+        job = job_queue.claim_next(session, "generation", worker.id)
+    assert isinstance(job, GenerationJob)
+
+    sample(worker, job, Generator(settings, worker.storage))
+
+    waiting = jobs.look(database, job_id)
+    assert (waiting.status, waiting.attempt) == (JobStatus.QUEUED, 0)
+    assert "The file store does not answer" in history(database, job_id)[-1].message
