@@ -16,6 +16,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import wraps
 from pathlib import Path, PurePosixPath
 from typing import IO, Concatenate, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import fsspec
@@ -25,6 +26,8 @@ from fsspec.implementations.local import LocalFileSystem
 from shared.crash_points import reach
 from shared.errors import MimeoError, NotFound, SetupError
 
+# s3fs tries each request five times: its library need not do so within each, nor wait a minute for a connection.
+_PATIENCE = {"s3": {"config_kwargs": {"connect_timeout": 5, "retries": {"total_max_attempts": 1}}}}
 _UNFINISHED = ".tmp-"  # first part of the name of a file that is being written
 
 
@@ -70,7 +73,7 @@ class Storage:
     def open_url(cls, url: str) -> "Storage":
         """The store at a URL (`file:///srv/mimeo`, `s3://bucket/prefix`). Raises SetupError for an unknown scheme."""
         try:
-            filesystem, root = url_to_fs(url)
+            filesystem, root = url_to_fs(url, **_PATIENCE.get(urlsplit(url).scheme, {}))
         except (ValueError, ImportError) as error:
             raise SetupError(f"MIMEO_STORAGE_URL cannot be used: {error}") from error
         storage = cls(filesystem, root)

@@ -139,13 +139,12 @@ class ObjectStore:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables by which a program finds it. Its library tries no request again: who waits for that?"""
+        """Variables by which a program finds it."""
         return {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._port}",
             "AWS_ACCESS_KEY_ID": "nobody",
             "AWS_SECRET_ACCESS_KEY": "nothing",
             "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_MAX_ATTEMPTS": "1",
         }
 
     def start(self) -> None:

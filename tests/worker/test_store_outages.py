@@ -1,6 +1,7 @@
 """The file store is away while a worker needs it: jobs wait for it, and no attempt is spent on that."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,21 +9,53 @@ from shared.db.models import GenerationJob
 from shared.db.session import SessionFactory, reading, transaction
 from shared.errors import Outage
 from shared.job_status import JobStatus
-from shared.services import checkpoints, job_queue, training_jobs
+from shared.services import artifacts, checkpoints, job_queue, training_jobs
 from shared.settings import Settings
-from shared.storage import Storage
+from shared.storage import Storage, StoreAway
 from tests import jobs
 from tests.worker.attempts import attempt, event_types, has_checkpoint, history, run_folders
 from worker.beat import Beat
 from worker.context import WorkerContext
 from worker.generation.engine import Generator
+from worker.supervision import watch
 from worker.supervision.sampling import sample
 
 
 @pytest.fixture
-def storeless(context: WorkerContext, unreachable_store: str) -> WorkerContext:
-    """The same worker while its store does not answer."""
+def storeless(context: WorkerContext, unreachable_store: str, monkeypatch: pytest.MonkeyPatch) -> WorkerContext:
+    """The same worker while its store does not answer, for longer than it waits for that."""
+    monkeypatch.setattr(watch, "_STORE_PATIENCE_S", 0.0)
     return replace(context, storage=Storage.open_url(unreachable_store))
+
+
+class Blinking(Storage):
+    """A store that is away now and then when files are put, amid those of a checkpoint as well."""
+
+    puts = 0
+
+    def put_file(self, local: Path, key: str) -> None:
+        self.puts += 1
+        if self.puts in {1, 2, 5, 9}:
+            raise StoreAway("no answer")
+        super().put_file(local, key)
+
+
+def test_a_store_that_is_away_for_a_moment_costs_no_attempt(
+    context: WorkerContext, beat: Beat, database: SessionFactory, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_AWAY_S", 0.01)
+    blinking = replace(context, storage=Blinking.open_url(settings.resolved_storage_url))
+    job_id = jobs.submitted(database, settings, max_attempts=1)
+
+    attempt(blinking, beat, "train")
+
+    job = jobs.look(database, job_id)
+    assert (job.status, job.lease_token) == (JobStatus.SUCCEEDED, 1)
+    with reading(database) as session:
+        steps = [row.step for row in checkpoints.list_for_job(session, job_id)]
+        samples, _ = artifacts.list_for_job(session, job_id, kind="sample")
+    assert steps == [6, 5, 4]
+    assert [context.storage.exists(sample.storage_key) for sample in samples] == [True]
 
 
 def test_a_training_that_cannot_store_what_it_made_waits_and_ends_well(

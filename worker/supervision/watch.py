@@ -14,6 +14,7 @@ from shared.db.session import is_away, transaction
 from shared.errors import JobFailure, LeaseLost
 from shared.job_status import ErrorCode, JobStatus
 from shared.services.job_queue import Lease
+from shared.storage import StoreAway
 from worker.beat import Beat
 from worker.context import WorkerContext
 from worker.supervision import memory
@@ -29,6 +30,7 @@ log = structlog.get_logger(__name__)
 _POLL_S = 0.2
 _WRITE_S = 1.0
 _AWAY_S = 2.0
+_STORE_PATIENCE_S = 60.0
 
 
 class Watch:
@@ -83,10 +85,22 @@ class Watch:
                 log.debug("trainer said something else", job_id=self._lease.job_id, line=line[:200])
                 continue
             self._heard_at = time.monotonic()
+            self._take_patiently(event, heart)
+
+    def _take_patiently(self, event: events.Event, heart: Heart) -> None:
+        """Take an event in. A store that is away for a moment costs no attempt: the trainer trains on meanwhile."""
+        give_up_at = time.monotonic() + _STORE_PATIENCE_S
+        while True:
             try:
                 self._take(event, heart)
             except OSError as error:
-                raise of_files(error, "The trainer's files cannot be kept") from error
+                is_over = heart.lost or heart.status is JobStatus.CANCELLING or self._is_to_stop(heart)
+                if is_over or not isinstance(error, StoreAway) or time.monotonic() >= give_up_at:
+                    raise of_files(error, "The trainer's files cannot be kept") from error
+                log.warning("file store away; waiting for it", job_id=self._lease.job_id, reason=str(error))
+                time.sleep(_AWAY_S)
+            else:
+                return
 
     def _take(self, event: events.Event, heart: Heart) -> None:
         match event:
@@ -128,9 +142,8 @@ class Watch:
             raise LeaseLost
         if heart.status is JobStatus.CANCELLING:
             child.kill()
-        wants_stop = heart.status is JobStatus.PAUSING or self._context.stopping.is_set()
         now = time.monotonic()
-        if wants_stop and self._asked_at is None:
+        if self._is_to_stop(heart) and self._asked_at is None:
             self._asked_at = now
             child.ask_to_stop()
         grace_s = self._context.settings.stop_grace_s
@@ -139,6 +152,9 @@ class Watch:
             child.kill()
             message = f"The trainer did not stop within {grace_s:g} s and was killed; its last checkpoint counts."
             self.recorder.health(events.Health(code="stop_overrun", message=message))
+
+    def _is_to_stop(self, heart: Heart) -> bool:
+        return heart.status is JobStatus.PAUSING or self._context.stopping.is_set()
 
     def _enforce_clocks(self, child: Child) -> None:
         if self._killed_for is not None:
@@ -177,5 +193,8 @@ class Watch:
         self._write_at = time.monotonic() + _WRITE_S
         heart.renewed(hold.status)
         for key in self.recorder.written():
-            self._context.storage.delete_tree(key)
+            try:
+                self._context.storage.delete_tree(key)
+            except StoreAway:
+                log.warning("checkpoint not removed; the sweeper will", key=key)
             reach("ingest.pruned")
