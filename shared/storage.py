@@ -35,16 +35,18 @@ class StoreAway(OSError):
     """The file store is elsewhere, and does not answer or cannot do now what it should."""
 
 
-_TRANSIENT = {None, errno.EIO, errno.EBUSY, errno.EAGAIN}  # not: nothing there, no right to it, a full disk here
+_TRANSIENT = {None, errno.EIO, errno.EBUSY, errno.EAGAIN}  # not a full disk here, for one
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 def _is_outage(error: Exception) -> bool:
     """Libraries of object stores raise errors of their own where the store does not answer."""
-    if isinstance(error, OSError):
-        return isinstance(error, ConnectionError | TimeoutError) or error.errno in _TRANSIENT
-    return not isinstance(error, ValueError | MimeoError)
+    if isinstance(error, ConnectionError | TimeoutError):
+        return True
+    if isinstance(error, FileNotFoundError | PermissionError | ValueError | MimeoError):
+        return False
+    return not isinstance(error, OSError) or error.errno in _TRANSIENT
 
 
 def _asks(method: Callable[Concatenate["Storage", _P], _R]) -> Callable[Concatenate["Storage", _P], _R]:
