@@ -83,6 +83,16 @@ class Storage:
             _make_folder(Path(root))
         return storage
 
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """What fails within the block as an outage does is StoreAway."""
+        try:
+            yield
+        except Exception as error:
+            if self._is_local or not _is_outage(error):
+                raise
+            raise StoreAway(str(error) or type(error).__name__) from error
+
     # --- writing ------------------------------------------------------------------------------------------------
 
     @_asks
@@ -224,16 +234,6 @@ class Storage:
         with suppress(FileNotFoundError):
             self._filesystem.invalidate_cache(target)
             self._filesystem.rm(target, recursive=True)
-
-    @contextmanager
-    def asking(self) -> Iterator[None]:
-        """What fails within the block as an outage does is StoreAway."""
-        try:
-            yield
-        except Exception as error:
-            if self._is_local or not _is_outage(error):
-                raise
-            raise StoreAway(str(error) or type(error).__name__) from error
 
     # --- the local folder ---------------------------------------------------------------------------------------
 

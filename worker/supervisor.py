@@ -79,9 +79,9 @@ class _Attempt:
                 case Finished():
                     self._publish(outcome, watch)
                 case Stopped():
-                    self._end(watch.recorder, job_queue.release)
+                    self._end(watch, job_queue.release)
                 case JobFailure():
-                    self._end(watch.recorder, lambda hold: self._failed(hold, outcome))
+                    self._end(watch, lambda hold: self._failed(hold, outcome))
 
     def fail(self, failure: JobFailure) -> None:
         """End the attempt badly; what else happens to the job meanwhile is somebody else's decision."""
@@ -98,11 +98,11 @@ class _Attempt:
     def _failed(self, hold: Hold, failure: JobFailure) -> JobStatus:
         return job_queue.finish_failed(hold, failure, self._context.settings)
 
-    def _end(self, recorder: Recorder, end: Callable[[Hold], JobStatus]) -> None:
+    def _end(self, watch: Watch, end: Callable[[Hold], JobStatus]) -> None:
         """Write what is left to write and end the attempt, in one transaction."""
-        finish(self._context, self._job.id, lambda session: end(recorder.write(session)))
-        for key in recorder.written():
-            self._context.storage.delete_tree(key)
+        finish(self._context, self._job.id, lambda session: end(watch.recorder.write(session)))
+        for key in watch.recorder.written():
+            watch.intake.discard(key)
 
     def _publish(self, finished: Finished, watch: Watch) -> None:
         """The model's row and the job's success appear together, or neither does."""
@@ -119,7 +119,7 @@ class _Attempt:
                 reach("publish.written")
             return job_queue.finish_succeeded(hold)
 
-        self._end(watch.recorder, end)
+        self._end(watch, end)
 
     def _has_row(self, step: int) -> bool:
         with reading(self._context.sessions) as session:

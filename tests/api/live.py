@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import httpx
 import psutil
 
 from shared.settings import Settings
+from tests.servers import free_port
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +33,7 @@ class Server:
 @contextmanager
 def serve(settings: Settings) -> Iterator[Server]:
     """A server on a free port, on the settings' database, Redis and home."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings.home_path.mkdir(parents=True, exist_ok=True)
     log = settings.home_path / "api.log"
     environment = {

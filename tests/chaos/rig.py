@@ -6,7 +6,6 @@ Whatever a test did, `settle` then asks for what Mimeo promises: every accepted 
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -29,7 +28,7 @@ from tests import jobs
 from tests.chaos import invariants
 from tests.chaos.observer import Observer
 from tests.chaos.processes import Keeper, Process, processes_of, wait_until
-from tests.servers import Valkey
+from tests.servers import Valkey, free_port
 from tests.worker.attempts import history
 
 TRAINER = {"step_s": 0.1, "save_s": 0.0, "every": 4}
@@ -103,9 +102,7 @@ class Rig:
 
     def api(self) -> tuple[Process, httpx.Client]:
         """The API under gunicorn, answering; and a client of it."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:app"]
         process = self._start("api", command, {"MIMEO_PORT": str(port)})
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30)

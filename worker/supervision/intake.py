@@ -2,14 +2,18 @@
 
 from pathlib import Path
 
+import structlog
+
 from shared.crash_points import reach
 from shared.errors import JobFailure
 from shared.events import CheckpointWritten, EventFileWritten, SampleWritten
 from shared.job_status import ErrorCode
 from shared.services.job_queue import Lease
 from shared.services.records import StoredCheckpoint, StoredFile
-from shared.storage import Storage
+from shared.storage import Storage, StoreAway
 from worker.supervision.manifest import MANIFEST, WEIGHTS, DamagedCheckpoint, sha256_of, verified
+
+log = structlog.get_logger(__name__)
 
 
 class Intake:
@@ -44,6 +48,13 @@ class Intake:
             is_best=event.is_best,
             metrics=event.metrics,
         )
+
+    def discard(self, key: str) -> None:
+        """Remove a checkpoint that no row names any more. While the store is away, that is left to the sweeper."""
+        try:
+            self._storage.delete_tree(key)
+        except StoreAway:
+            log.warning("checkpoint not removed; the sweeper will", key=key)
 
     def file(self, event: SampleWritten | EventFileWritten) -> StoredFile:
         """Store a sample or an event file. Raises OSError, JobFailure."""

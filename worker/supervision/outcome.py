@@ -47,8 +47,13 @@ def judge(ending: Ending) -> Finished | Stopped | JobFailure:
 def of_files(error: OSError, message: str) -> JobFailure:
     """Files could not be read or written, here or in the store. message: what to call it, unless it is an outage."""
     if isinstance(error, StoreAway):
-        return Outage(f"The file store does not answer: {error}.")
+        return of_store(error)
     return JobFailure(ErrorCode.INTERNAL, f"{message}: {error.strerror or error}.")
+
+
+def of_store(error: StoreAway) -> Outage:
+    """The store is away."""
+    return Outage(f"The file store does not answer: {error}.")
 
 
 def _has_stopped(ending: Ending) -> bool:

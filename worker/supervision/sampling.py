@@ -25,7 +25,7 @@ from worker.generation.engine import CheckpointRef, GenerationOutput, Generator,
 from worker.supervision.finishing import finish
 from worker.supervision.heart import Heart
 from worker.supervision.manifest import sha256_of
-from worker.supervision.outcome import of_files
+from worker.supervision.outcome import of_store
 from worker.supervision.run_folder import scratch
 from worker.training.failures import as_failure
 
@@ -190,5 +190,5 @@ def _failure_of(error: Exception) -> JobFailure:
     if isinstance(error, SpecError | NotFound):
         return JobFailure(ErrorCode.INVALID_DATA, error.detail)
     if isinstance(error, StoreAway):
-        return of_files(error, "The worker's disk failed it")
+        return of_store(error)
     return as_failure(error)

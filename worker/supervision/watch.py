@@ -193,8 +193,5 @@ class Watch:
         self._write_at = time.monotonic() + _WRITE_S
         heart.renewed(hold.status)
         for key in self.recorder.written():
-            try:
-                self._context.storage.delete_tree(key)
-            except StoreAway:
-                log.warning("checkpoint not removed; the sweeper will", key=key)
+            self.intake.discard(key)
             reach("ingest.pruned")
