@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import random
-import sqlite3
 import statistics
 import tempfile
 import time
@@ -29,7 +28,7 @@ from sqlalchemy import Engine, create_engine, make_url, text
 
 from benchmarks.engine_rows import Rows, fill
 from migrations import runner
-from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
+from shared.db.session import SessionFactory, make_engine, reading, session_factory, sqlite, transaction
 from shared.job_status import JobStatus
 from shared.services import figures, job_queue, training_jobs
 from shared.services.job_queue import Lease
@@ -265,7 +264,7 @@ def machine() -> str:
     load = os.getloadavg()[0]
     return (
         f"{os.cpu_count()} cores ({platform.machine()}), load {load:.1f} at the start, Python "
-        f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}; `make bench-engine`."
+        f"{platform.python_version()}, SQLite {sqlite.sqlite_version}; `make bench-engine`."
     )
 
 

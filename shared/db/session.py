@@ -1,6 +1,5 @@
 """Engines and transactions. Sessions are short: none stays open across network calls, generation or an epoch."""
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +14,16 @@ from sqlalchemy.orm import Session, sessionmaker
 from shared.errors import SetupError
 from shared.settings import Settings
 
+try:
+    # An SQLite of its own: most systems have one whose write-ahead log is not to be trusted.
+    from pysqlite3 import dbapi2 as sqlite
+except ImportError:
+    import sqlite3 as sqlite
+
 SessionFactory = sessionmaker[Session]
 
 # WAL can corrupt a database when two connections checkpoint at once, in every SQLite from 3.7.0 to 3.51.2.
-_WAL_IS_SOUND = sqlite3.sqlite_version_info >= (3, 51, 3)
+_WAL_IS_SOUND = sqlite.sqlite_version_info >= (3, 51, 3)
 _BUSY_TIMEOUT_MS = 10_000
 _READ = {"mimeo_read": True}
 
@@ -44,7 +49,7 @@ def make_engine(settings: Settings) -> Engine:
     if url.get_backend_name() == "postgresql":
         return create_engine(url, pool_pre_ping=True, connect_args=dict(_POSTGRESQL_CONNECT), **pool)
     _make_folder(url)
-    engine = create_engine(url, **pool)
+    engine = create_engine(url, module=sqlite, **pool)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from client.http import Client
+from shared.db.session import sqlite
 from tests.servers import free_port
 from tests.stack.processes import ROOT, Up, eventually, is_alive, pid_of, processes_of
 
@@ -107,7 +107,7 @@ def test_wrong_setting_is_one_line_and_status_2(tmp_path: Path) -> None:
 def test_database_at_an_unknown_revision_is_one_line_and_status_2(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    with sqlite3.connect(home / "mimeo.db") as database:
+    with sqlite.connect(home / "mimeo.db") as database:
         database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
         database.execute("INSERT INTO alembic_version VALUES ('from_the_future')")
     database.close()

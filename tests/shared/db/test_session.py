@@ -1,5 +1,7 @@
 """Engines and transactions on both databases."""
 
+import platform
+import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -12,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from shared.db.clock import db_now
 from shared.db.models import Job, Worker
-from shared.db.session import SessionFactory, is_away, make_engine, reading, session_factory, transaction
+from shared.db.session import SessionFactory, is_away, make_engine, reading, session_factory, sqlite, transaction
 from shared.errors import SetupError, Unavailable
 from shared.job_status import JobStatus
 from shared.services import health
@@ -121,6 +123,31 @@ def test_a_folder_that_cannot_be_made_is_a_set_up_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SetupError, match="cannot be made"):
         make_engine(Settings(home=tmp_path / "file"))
+
+
+@pytest.mark.skipif(
+    (sys.platform, platform.machine()) not in {("linux", "x86_64"), ("darwin", "arm64")},
+    reason="no SQLite of its own is published for this system",
+)
+def test_sqlite_is_one_that_writes_its_log_ahead_safely() -> None:
+    assert sqlite.__name__ == "pysqlite3.dbapi2"
+    assert sqlite.sqlite_version_info >= (3, 51, 3)
+
+
+@pytest.mark.parametrize("before", ["truncate", "delete", "wal"])
+def test_an_sqlite_file_is_kept_as_is_safe_however_it_was_kept_before(tmp_path: Path, before: str) -> None:
+    file = sqlite.connect(tmp_path / "mimeo.db")
+    file.execute(f"PRAGMA journal_mode={before}")
+    file.execute("CREATE TABLE t (x INTEGER)")
+    file.close()
+
+    with make_engine(Settings(home=tmp_path)).connect() as connection:
+        mode = connection.execute(text("PRAGMA journal_mode")).scalar_one()
+        synchronous = connection.execute(text("PRAGMA synchronous")).scalar_one()
+        assert connection.execute(text("SELECT count(*) FROM t")).scalar_one() == 0
+
+    assert mode == ("wal" if sqlite.sqlite_version_info >= (3, 51, 3) else "truncate")
+    assert synchronous == 2  # FULL: a commit is on the disk when it returns
 
 
 def test_sqlite_waits_for_a_lock_instead_of_failing(tmp_path: Path) -> None:
