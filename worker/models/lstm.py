@@ -19,7 +19,8 @@ from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_sam
 from worker.data import Dataset, TextCorpus
 from worker.models.health import HealthCheck, LossExploding
 from worker.models.lstm_copying import overlaps
-from worker.models.lstm_data import CharacterBatch, Streams, Windows, windows_at
+from worker.models.lstm_data import CharacterBatch, Streams, Windows
+from worker.models.lstm_evaluation import HeldOutText, window_nats
 from worker.models.lstm_graph import step_graph
 from worker.models.lstm_health import Memorising, VerbatimCopy
 from worker.models.lstm_recurrence import LayerState, run_layer
@@ -33,11 +34,6 @@ State = list[LayerState]
 
 SAMPLE_TEMPERATURES = (0.0, 0.25, 0.5, 0.75)
 SAMPLE_CHARACTERS = 200
-CHEAP_CHARACTERS = 32_768  # of the held-out text that every checkpoint is measured on
-CHEAP_WINDOWS = 2048  # of them, where each character costs the reading of a whole window
-WARM_UP_CHARACTERS = 64  # read before measuring, so that no character is judged without context
-EVALUATION_STREAMS = 64
-MAX_WINDOWS = 8192  # windows measured at the end at most, evenly spread
 
 
 def lstm_layer(inputs: int, units: int) -> nn.LSTM:
@@ -116,12 +112,12 @@ class Lstm(GenerativeModel):
         """Put the ids on the device and make the optimizer."""
         assert isinstance(dataset, TextCorpus)
         hyperparameters = self.hyperparameters
-        training_N = dataset.training_ids.to(self.device)
-        self._warm_up = min(WARM_UP_CHARACTERS, dataset.split)
-        self._held_out_N = dataset.ids[dataset.split - max(self._warm_up, hyperparameters.window) :].to(self.device)
-        reader = Streams if hyperparameters.batching == "streams" else Windows
-        self._reader: Streams | Windows = reader(training_N, hyperparameters, seed)
-        self._training_N = training_N
+        ids_N = dataset.ids.to(self.device)
+        self._training_N = ids_N[: dataset.split]
+        reads_streams = hyperparameters.batching == "streams"
+        self._held_out = HeldOutText(ids_N, dataset.split, None if reads_streams else hyperparameters.window)
+        reader = Streams if reads_streams else Windows
+        self._reader: Streams | Windows = reader(self._training_N, hyperparameters, seed)
         if hyperparameters.optimizer == "adamw":
             self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(
                 self.parameters(), hyperparameters.learning_rate, weight_decay=hyperparameters.weight_decay, fused=True
@@ -197,70 +193,19 @@ class Lstm(GenerativeModel):
 
     def evaluate(self) -> dict[str, float]:
         """`bits_per_char` on held-out text; `val_loss` in nats, on the validation windows where there are some."""
-        nats = self._held_out_nats(CHEAP_CHARACTERS, CHEAP_WINDOWS)
+        nats = self._held_out.cheap_nats(self)
         figures = {"val_loss": nats, "bits_per_char": nats / math.log(2)}
         if isinstance(self._reader, Windows):
             starts = self._reader.validation_starts(self._epoch)
             if len(starts):
-                figures["val_loss"] = self._window_nats(self._training_N, starts)
+                figures["val_loss"] = window_nats(self, self._training_N, starts)
         return figures
 
     def final_quality(self) -> dict[str, float]:
         """Figures on the whole held-out text, and how much of the training text the model repeats."""
-        nats = self._held_out_nats(len(self._held_out_N), MAX_WINDOWS)
+        nats = self._held_out.nats(self)
         figures = {"val_loss": nats, "bits_per_char": nats / math.log(2), "perplexity": math.exp(nats)}
-        before = max(self._warm_up, self.hyperparameters.window)
-        return figures | overlaps(self, self._training_N, self._held_out_N[before:])
-
-    @torch.inference_mode()
-    def _held_out_nats(self, characters: int, windows: int) -> float:
-        """Mean nats per character of the held-out text's beginning, read the way the model was trained to.
-
-        windows: at most so many of the characters, evenly spread, where the model was trained on windows.
-        """
-        was_training = self.training
-        self.eval()
-        window = self.hyperparameters.window
-        before = max(self._warm_up, window)
-        if isinstance(self._reader, Windows):
-            ids_N = self._held_out_N[before - window :][: window + characters]
-            places = len(ids_N) - window
-            nats = self._window_nats(ids_N, torch.arange(0, places, max(1, places // windows)))
-        else:
-            nats = self._stream_nats(self._held_out_N[before - self._warm_up :][: self._warm_up + characters])
-        self.train(was_training)
-        return nats
-
-    def _stream_nats(self, ids_N: Tensor) -> float:
-        """Each of the streams is read in one go, from a little before its first measured character."""
-        warm_up = self._warm_up
-        measured = len(ids_N) - warm_up - 1
-        streams = max(1, min(EVALUATION_STREAMS, measured // WARM_UP_CHARACTERS))
-        length = measured // streams
-        starts_B = torch.arange(streams, device=ids_N.device) * length
-        total = torch.zeros((), device=ids_N.device)
-        state: State | None = None
-        for start in range(0, warm_up + length, 256):
-            size = min(256, warm_up + length - start)
-            positions = start + torch.arange(size + 1, device=ids_N.device)[:, None]
-            characters_TB = ids_N[positions + starts_B].long()
-            with self.autocast():
-                logits_TBV, state = self(characters_TB[:-1], state)
-            counted = slice(max(0, warm_up - start), None)
-            targets = characters_TB[1:][counted].flatten()
-            total += cross_entropy(logits_TBV[counted].flatten(0, 1).float(), targets, reduction="sum")
-        return float(total) / (streams * length)
-
-    @torch.inference_mode()
-    def _window_nats(self, ids_N: Tensor, starts: Tensor) -> float:
-        """Mean nats of the character after each window."""
-        total = torch.zeros((), device=ids_N.device)
-        for starts_B in starts.split(512):
-            batch = windows_at(ids_N, starts_B, self.hyperparameters.window)
-            with self.autocast():
-                logits_BV, _ = self(batch.inputs, last=True)
-            total += cross_entropy(logits_BV.float(), batch.targets, reduction="sum")
-        return float(total) / len(starts)
+        return figures | overlaps(self, self._training_N, self._held_out.ids)
 
     def epoch_samples(self, epoch: int) -> list[Sample]:
         """Text at several temperatures after one passage."""
