@@ -14,7 +14,7 @@ from shared.db.session import is_away
 from shared.job_status import JobStatus, Priority
 from shared.services import hints
 
-FIRST_LOOK_S = 0.05
+FIRST_LOOK_S = 0.2  # far apart: each takes processor time from what is waited for
 SLOWEST_LOOK_S = 0.5
 PRIORITIES = {priority.rank: priority for priority in Priority}
 log = structlog.get_logger(__name__)
