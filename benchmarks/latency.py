@@ -1,5 +1,7 @@
 """Latencies of an idle embedded stack, as a client sees them: `python -m benchmarks.latency`.
 
+Prints the figures and writes them to `benchmarks/results/latency.json`:
+
 - POST of a training job until its status is `running` (polled every 10 ms), median of several.
 - A warm generation through `Prefer: wait`: 64 ACGAN images and a 20×20 latent grid, p50 and p99.
 """
@@ -14,8 +16,11 @@ from typing import Any
 
 import httpx
 
+from benchmarks.quality import commit, machine
+from shared.db.session import sqlite
 from tests.acceptance.stack import running_stack, wait_for_job
 
+RESULTS = Path(__file__).parent / "results" / "latency.json"
 TINY: dict[str, dict[str, Any]] = {
     "acgan": {"model_type": "acgan", "dataset": "digits", "hyperparameters": {"epochs": 1, "examples_per_epoch": 1280}},
     "vae": {"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 1}},
@@ -66,12 +71,13 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def main() -> None:
-    """Print the figures as JSON."""
+    """Print the figures as JSON, and keep them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=9)
     parser.add_argument("--generations", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {"machine": machine(), "commit": commit(), "sqlite": sqlite.sqlite_version}
     with (
         tempfile.TemporaryDirectory(prefix="mimeo-latency-") as name,
         running_stack(Path(name) / "home", {"MIMEO_LOG_LEVEL": "warning"}) as stack,
@@ -85,7 +91,9 @@ def main() -> None:
             times = [time_generation(client, model, case["sampling"], seed) for seed in range(options.generations + 5)]
             warm = times[5:]  # the first ones load the model
             figures[f"{title}_ms"] = {"p50": statistics.median(warm), "p99": percentile(warm, 0.99), "max": max(warm)}
-    print(json.dumps(figures, indent=1))
+    text = json.dumps(figures, indent=1)
+    options.out.write_text(f"{text}\n")
+    print(text)
 
 
 if __name__ == "__main__":

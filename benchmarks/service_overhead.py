@@ -29,9 +29,12 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks.quality import commit, machine
+from shared.db.session import sqlite
 from tests.acceptance.stack import Stack, running_stack, wait_for_job
 from tests.stack.processes import eventually, pid_of, processes_of
 
+RESULTS = Path(__file__).parent / "results" / "service-overhead.json"
 JOB: dict[str, Any] = {"model_type": "vae", "dataset": "fashion-mnist", "preset": "book", "seed": 7}
 TRAINER = "worker.train"  # the module, in its command line
 # As their command lines name them.
@@ -133,11 +136,13 @@ def epochs_for(seconds: float, folder: Path) -> int:
 
 
 def main() -> None:
-    """Print one line a pair, then the medians as JSON."""
+    """Print one line a pair, then the medians as JSON, and keep those."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
+    about = {"machine": machine(), "commit": commit(), "sqlite": sqlite.sqlite_version}
     with tempfile.TemporaryDirectory(prefix="mimeo-overhead-") as name:
         folder = Path(name)
         epochs = epochs_for(options.seconds, folder)
@@ -155,7 +160,7 @@ def main() -> None:
                     print(f"pair {pair + 1}: alone {alone[-1]:.2f} s", flush=True)
                 served.append(run_through_service(epochs, client, stack))
                 print(f"service {served[-1].total_s:.2f} s", flush=True)
-    result: dict[str, Any] = {
+    result: dict[str, Any] = about | {
         "epochs": epochs,
         "service_s": statistics.median(run.total_s for run in served),
         "trainer_s": statistics.median(run.trainer_s for run in served),
@@ -165,12 +170,13 @@ def main() -> None:
             for program in (*PROGRAMS, "others")
         },
         "added": statistics.median(run.added for run in served),
-        "cpus": os.cpu_count(),
     }
     if alone:
         ratios = [run.total_s / seconds for run, seconds in zip(served, alone, strict=True)]
         result |= {"alone_s": statistics.median(alone), "ratio_median": statistics.median(ratios), "ratios": ratios}
-    print(json.dumps(result, indent=1))
+    text = json.dumps(result, indent=1)
+    options.out.write_text(f"{text}\n")
+    print(text)
 
 
 if __name__ == "__main__":
