@@ -9,22 +9,22 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from shared.model_types.acgan import AcganHyperparameters, AcganSampling, check_sampling, check_training, merged_classes
 from shared.model_types.base import DatasetShape
 from worker.data import Dataset, ImageDataset
+from worker.models.acgan_drawing import balanced, class_sheet, sampled
 from worker.models.acgan_health import DiscriminatorWon, ModeCollapse
 from worker.models.acgan_networks import NETWORKS, BookDiscriminator
 from worker.models.classifier_score import TRAINING_IMAGES, classifier_score, quantised
 from worker.models.health import HealthCheck, LossExploding
 from worker.models.image_graphs import acgan_graphs
-from worker.models.images import CHUNK, tiled, unit
+from worker.models.images import unit
 from worker.models.judge import Judge, judged
 from worker.models.optimization import (
     epoch_order,
-    generator,
     learning_rate,
     load_optimizer_tensors,
     optimizer_tensors,
@@ -32,8 +32,6 @@ from worker.models.optimization import (
 )
 from worker.models.protocol import Generated, GenerativeModel, Kernel, OnnxGraph, Sample, StepMetrics, require_fit
 
-SAMPLE_COLUMNS = 10  # generated images of each class in the epoch's sample
-REAL_COLUMNS = 3  # real ones beside them
 CHEAP_IMAGES = 2_000  # that every checkpoint is judged by
 FINAL_IMAGES = 10_000
 
@@ -253,12 +251,12 @@ class Acgan(GenerativeModel):
 
     def evaluate(self) -> dict[str, float]:
         """What an independent judge says of a few generated images; see `judge.judged`."""
-        images, labels_N = self._balanced(CHEAP_IMAGES)
+        images, labels_N = balanced(self, CHEAP_IMAGES)
         return judged(self._judge(), images, labels_N, self._dataset, final=False)
 
     def final_quality(self) -> dict[str, float]:
         """The same on more images, with the dearer figures and what a classifier can learn from the images alone."""
-        images, labels_N = self._balanced(TRAINING_IMAGES)
+        images, labels_N = balanced(self, TRAINING_IMAGES)
         figures = judged(self._judge(), images[:FINAL_IMAGES], labels_N[:FINAL_IMAGES], self._dataset, final=True)
         return figures | {"classification_accuracy_score": classifier_score(quantised(images), labels_N, self._dataset)}
 
@@ -267,47 +265,9 @@ class Acgan(GenerativeModel):
             self._judges.append(Judge.for_dataset(self._dataset, self.cache_dir))
         return self._judges[0]
 
-    def _balanced(self, count: int) -> tuple[Tensor, Tensor]:
-        """About so many images, as many of each class, the same latents every time; and their classes, [N]."""
-        classes = len(self.class_names)
-        labels_N = torch.arange(classes).repeat(max(1, count // classes))
-        return self._draw(self._fixed_latents(len(labels_N)), labels_N), labels_N
-
-    def _fixed_latents(self, count: int, seed: int = 0) -> Tensor:
-        """Latents from the prior, [count, Z]."""
-        shape = (count, self.hyperparameters.latent_size)
-        draws = generator(seed)
-        return torch.rand(shape, generator=draws) * 2 - 1 if self._is_book else torch.randn(shape, generator=draws)
-
-    @torch.no_grad()
-    def _draw(self, z_NZ: Tensor, labels_N: Tensor) -> Tensor:
-        """Images in [0, 1] on the CPU, float [N, C, H, W]."""
-        network: nn.Module = self.average or self.generator
-        was_training = network.training
-        network.eval()
-        pairs = zip(z_NZ.split(CHUNK), labels_N.split(CHUNK), strict=True)
-        images = torch.cat([network(z.to(self.device), labels.to(self.device)).cpu() for z, labels in pairs])
-        network.train(was_training)
-        return ((images + 1) / 2).contiguous()
-
     def epoch_samples(self, epoch: int) -> list[Sample]:
         """One row per class from the same latents every time, and real images of the class beside it."""
-        classes = len(self.class_names)
-        z_NZ = self._fixed_latents(SAMPLE_COLUMNS).repeat(classes, 1)
-        labels_N = torch.arange(classes).repeat_interleave(SAMPLE_COLUMNS)
-        drawn = self._draw(z_NZ, labels_N).view(classes, SAMPLE_COLUMNS, *self.image_shape)
-        real = torch.stack([self._real(label) for label in range(classes)])
-        gap = torch.ones(classes, 1, *self.image_shape)
-        columns = SAMPLE_COLUMNS + 1 + REAL_COLUMNS
-        sheet = tiled(torch.cat([drawn, gap, real], dim=1).flatten(0, 1), columns)
-        meta = {"epoch": epoch, "rows": classes, "columns": columns, "generated": SAMPLE_COLUMNS, "real": REAL_COLUMNS}
-        return [Sample(name="classes", content=sheet, meta=meta | {"labels": self.class_names})]
-
-    def _real(self, label: int) -> Tensor:
-        """The first test images of a class, [REAL_COLUMNS, C, H, W]; blank where there are too few."""
-        found = unit(self._dataset.test_images[self._dataset.test_labels == label][:REAL_COLUMNS])
-        blank = torch.ones(REAL_COLUMNS - len(found), *self.image_shape)
-        return torch.cat([found, blank])
+        return [class_sheet(self, self._dataset, epoch)]
 
     def generate(
         self,
@@ -320,15 +280,7 @@ class Acgan(GenerativeModel):
         shape = DatasetShape(kind="images", classes=len(self.class_names))
         unmapped = self.hyperparameters.model_copy(update={"label_map": None})
         check_sampling(unmapped, sampling, shape)
-        labels = list(range(len(self.class_names))) if sampling.labels == "all" else sampling.labels
-        labels_N = torch.tensor(labels).repeat_interleave(sampling.draws)
-        if sampling.latents:
-            z_NZ = torch.tensor(sampling.latents).repeat(len(labels), 1)
-        else:
-            z_NZ = self._fixed_latents(len(labels_N), seed)
-        images = self._draw(z_NZ, labels_N).numpy()
-        meta = {"labels": labels, "n_per_label": sampling.draws, "class_names": self.class_names}
-        return Generated(images=images, rows=len(labels), columns=sampling.draws, meta=meta)
+        return sampled(self, sampling, seed)
 
     def onnx_graphs(self) -> list[OnnxGraph]:
         """The generator."""

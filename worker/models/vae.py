@@ -10,24 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shared.errors import SpecError
 from shared.model_types.base import DatasetShape
-from shared.model_types.vae import (
-    EncodeSampling,
-    GridSampling,
-    InterpolateSampling,
-    LatentSampling,
-    RandomSampling,
-    ReconstructSampling,
-    VaeHyperparameters,
-    check_sampling,
-    rows,
-)
+from shared.model_types.vae import GridSampling, VaeHyperparameters, check_sampling
 from worker.data import Dataset, ImageDataset
 from worker.models.classifier_score import TRAINING_IMAGES, classifier_score, quantised
 from worker.models.health import HealthCheck, LossExploding
 from worker.models.image_graphs import vae_graphs
-from worker.models.images import CHUNK, near_square, tiled, unit
+from worker.models.images import CHUNK, tiled, unit
 from worker.models.optimization import (
     epoch_order,
     generator,
@@ -38,6 +27,7 @@ from worker.models.optimization import (
 )
 from worker.models.protocol import Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics
 from worker.models.vae_health import PosteriorCollapse
+from worker.models.vae_sampling import sampled
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
 SAMPLE_GRID = GridSampling(points=15)
@@ -238,69 +228,9 @@ class Vae(GenerativeModel):
     @torch.inference_mode()
     def generate(self, sampling: Any, *, seed: int, dataset: Dataset | None = None) -> Generated:
         """Images of latents, or latents of images."""
-        channels, height, width = self.image_shape
         check_sampling(self.hyperparameters, sampling, DatasetShape(kind="images"))
-        meta: dict[str, Any] = {"mode": sampling.mode}
-        if isinstance(sampling, EncodeSampling):
-            mean_NZ, log_var_NZ = self.encode(self._test_images(dataset, sampling.indices, "indices"))
-            arrays = {"mean": mean_NZ.cpu().numpy(), "log_var": log_var_NZ.cpu().numpy()}
-            return Generated(arrays=arrays, meta=meta | {"indices": sampling.indices})
-        if isinstance(sampling, ReconstructSampling):
-            images_ND = self._test_images(dataset, sampling.indices, "indices")
-            pixels_ND = torch.cat([images_ND, self.decode(self.encode(images_ND)[0])])
-            shape = (2, len(images_ND))
-            meta |= {"indices": sampling.indices}
-        else:
-            z_NZ, shape = self._latents(sampling, seed, dataset)
-            pixels_ND = torch.cat([self.decode(z) for z in z_NZ.to(self.device).split(CHUNK)])
-        images = pixels_ND.view(-1, channels, height, width).cpu().numpy()
-        return Generated(images=images, rows=shape[0], columns=shape[1], meta=meta)
+        return sampled(self, sampling, seed, dataset)
 
     def onnx_graphs(self) -> list[OnnxGraph]:
         """Decoder and encoder."""
         return vae_graphs(self)
-
-    def _latents(self, sampling: Any, seed: int, dataset: Dataset | None) -> tuple[Tensor, tuple[int, int]]:
-        """Latents to decode, [N, Z], and the rows and columns they are shown in."""
-        size = self.hyperparameters.latent_size
-        match sampling:
-            case RandomSampling():
-                return torch.randn(sampling.n, size, generator=generator(seed)), near_square(sampling.n)
-            case GridSampling():
-                return self._grid(sampling)
-            case InterpolateSampling():
-                ends = [self._end(sampling.from_, dataset, "from"), self._end(sampling.to, dataset, "to")]
-                share_N1 = torch.linspace(0, 1, sampling.steps)[:, None]
-                return torch.lerp(ends[0].expand(sampling.steps, -1), ends[1], share_N1), (1, sampling.steps)
-            case LatentSampling():
-                z_NZ = torch.tensor(rows(sampling.z))
-                return z_NZ, near_square(len(z_NZ))
-        raise AssertionError(sampling)
-
-    def _grid(self, sampling: GridSampling) -> tuple[Tensor, tuple[int, int]]:
-        """A square of latents, the first of `dims` growing to the right and the second upwards."""
-        size, points = self.hyperparameters.latent_size, sampling.points
-        axis = torch.linspace(sampling.start, sampling.end, points)
-        across, up = sampling.dims
-        height = points if size > 1 else 1
-        z_YXZ = torch.tensor(sampling.z or [0.0] * size).repeat(height, points, 1)
-        if size > 1:
-            z_YXZ[:, :, up] = axis.flip(0)[:, None]
-        z_YXZ[:, :, across if size > 1 else 0] = axis
-        return z_YXZ.flatten(0, 1), (height, points)
-
-    def _end(self, end: list[float] | int, dataset: Dataset | None, field: str) -> Tensor:
-        """A latent as given, or the mean that a test image is encoded to, [Z]."""
-        if isinstance(end, list):
-            return torch.tensor(end)
-        return self.encode(self._test_images(dataset, [end], field))[0][0].cpu()
-
-    def _test_images(self, dataset: Dataset | None, indices: list[int], field: str) -> Tensor:
-        """Test images, float [N, D]. Raises SpecError for one that is not there."""
-        assert isinstance(dataset, ImageDataset), "this sampling reads the dataset"
-        last = len(dataset.test_images) - 1
-        for place, index in enumerate(indices):
-            if index > last:
-                pointer = f"/sampling/{field}/{place}" if field == "indices" else f"/sampling/{field}"
-                raise SpecError.at(pointer, f"The test images of `{dataset.name}` are 0 to {last}.", "out_of_range")
-        return unit(dataset.test_images[indices].flatten(1).to(self.device))

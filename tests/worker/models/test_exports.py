@@ -18,6 +18,7 @@ from tests.worker.models.conftest import TYPES_AND_PRESETS, build, train
 from worker.export import load_weights
 from worker.export.graph_files import TOLERANCE, GraphFile, write_graphs
 from worker.models import GenerativeModel
+from worker.models.acgan_drawing import fixed_latents
 from worker.training.checkpoints import weights_bytes
 
 EACH = pytest.mark.parametrize(("name", "preset"), TYPES_AND_PRESETS)
@@ -122,8 +123,7 @@ def test_latents_and_classes_become_the_images_that_the_service_draws(exported: 
         expected = model.generate(parameters, seed=5).images
         given = {"z": z}
         if name == "acgan":
-            latents = model._fixed_latents(3, 5).numpy()  # type: ignore[operator]
-            given = {"z": latents, "label": np.array([3, 7, 3])}
+            given = {"z": fixed_latents(model, 3, 5).numpy(), "label": np.array([3, 7, 3])}
         found = session(files[model_types.get(name).onnx_parts[0]].path).run(None, given)[0]
         assert expected is not None
         assert np.allclose(found, expected, atol=TOLERANCE)
