@@ -31,7 +31,6 @@ class CeleryBroker:
             settings.resolved_redis_url,
             socket_timeout=1.0,
             health_check_interval=10,
-            driver_info=None,  # whoever waits for a job connects anew; two introductions would be told each time
             **({} if settings.resolved_redis_url.startswith("unix") else {"socket_connect_timeout": 1.0}),
         )
         self._resting_until = 0.0
