@@ -15,7 +15,7 @@ from shared.services.idempotency import KeyTaken, Request
 
 REPLAYED = "Idempotency-Replayed"
 JobT = TypeVar("JobT", bound=Job)
-AnswerT = TypeVar("AnswerT", bound=Answer)
+AnswerT = TypeVar("AnswerT", bound=Answer | None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Submission(Generic[JobT]):
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted(Generic[JobT, AnswerT]):
-    """A job, and how it is shown. is_replay: an earlier request with the same key made it."""
+    """A job, and what `show` made of it. is_replay: an earlier request with the same key made it."""
 
     job: JobT
     answer: AnswerT

@@ -62,9 +62,9 @@ class Runtime:
         return self._storage
 
     @contextmanager
-    def may_wait(self) -> Iterator[bool]:
-        """Whether this request may hold its thread for a while; at most `api_threads` - 4 do at a time."""
-        granted = self._waiters.acquire(blocking=False)
+    def may_wait(self, seconds: float) -> Iterator[bool]:
+        """Whether a request that wants to may hold its thread so long; at most `api_threads` - 4 do at a time."""
+        granted = seconds > 0 and self._waiters.acquire(blocking=False)
         try:
             yield granted
         finally:

@@ -55,7 +55,8 @@ def announce_and_wait(runtime: Runtime, job: Job, seconds: float, *, is_announce
         if not is_announced:
             announce(runtime, job)
         while (left := deadline - time.monotonic()) > 0:
-            done.wait(min(pause, left))
+            if done.wait(min(pause, left)):
+                return
             with runtime.reading() as session:
                 seen = session.get(Job, job.id)
             if seen is None or seen.status.is_terminal:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from api import serializers
 from api.bodies import read_json
 from api.documents import answers, body
-from api.idempotency import Accepted, Submission, accept
+from api.idempotency import Submission, accept
 from api.parameters import ConditionalHeaders, EventsQuery, GenerationJobPath, GenerationJobsQuery, PreferHeaders
 from api.responses import conditional_response, json_response, page_response
 from api.runtime import Runtime, runtime
@@ -51,15 +51,16 @@ def create_generation_job(header: PreferHeaders) -> Response:
         submit=lambda session: generation_jobs.submit(session, request, settings=current.settings),
         get=generation_jobs.get,
     )
-    accepted = accept(current, submission, header.idempotency_key, given, _shown_one)
-    answer = accepted.answer
-    waited = _announce(current, accepted, header.wait_s)
-    if waited:
-        with current.reading() as session:
-            answer = _shown_one(session, generation_jobs.get(session, answer.id))
+    with current.may_wait(header.wait_s) as waits:
+        accepted = accept(current, submission, header.idempotency_key, given, _not_yet if waits else _shown_one)
+        if waits:
+            announce_and_wait(current, accepted.job, header.wait_s, is_announced=accepted.is_replay)
+        elif not accepted.is_replay:
+            announce(current, accepted.job)
+    answer = accepted.answer or _look_at(current, accepted.job.id)
     response = json_response(answer, 200 if answer.is_terminal else 202)
     response.headers["Location"] = answer.urls.self
-    if waited:
+    if waits:
         response.headers["Preference-Applied"] = f"wait={header.wait_s}"
     return accepted.mark(response)
 
@@ -111,16 +112,13 @@ def list_generation_job_events(path: GenerationJobPath, query: EventsQuery) -> R
     return page_response(page, next_after=found[-1].id if has_more else None)
 
 
-def _announce(current: Runtime, accepted: Accepted[rows.GenerationJob, GenerationJob], wait_s: int) -> bool:
-    """Send the wake-up, and wait where that is asked for and a thread can be spared. True where it waited."""
-    if wait_s:
-        with current.may_wait() as granted:
-            if granted:
-                announce_and_wait(current, accepted.job, wait_s, is_announced=accepted.is_replay)
-                return True
-    if not accepted.is_replay:
-        announce(current, accepted.job)
-    return False
+def _not_yet(_session: Session, _job: rows.GenerationJob) -> None:
+    """A job that is waited for is shown as it is afterwards."""
+
+
+def _look_at(current: Runtime, job_id: str) -> GenerationJob:
+    with current.reading() as session:
+        return _shown_one(session, generation_jobs.get(session, job_id))
 
 
 def _shown(session: Session, jobs: Sequence[rows.GenerationJob]) -> list[GenerationJob]:

@@ -131,14 +131,14 @@ def test_preference_that_means_nothing_is_ignored(client: FlaskClient, model: st
 
 def test_waiting_requests_leave_threads_for_others(settings: Settings, app: object) -> None:
     runtime = app.extensions["mimeo"]  # type: ignore[attr-defined]
-    waiting = [runtime.may_wait() for _ in range(settings.api_threads)]
+    waiting = [runtime.may_wait(1) for _ in range(settings.api_threads)]
 
     granted = [permit.__enter__() for permit in waiting]
     for permit in waiting:
         permit.__exit__(None, None, None)
 
     assert granted.count(False) == 4
-    with runtime.may_wait() as again:
+    with runtime.may_wait(1) as again:
         assert again
 
 
