@@ -27,7 +27,9 @@ class Settings(BaseSettings):
         None, description="Folder searched first for datasets (torchvision layout, `text/NAME.txt`)."
     )
     offline: bool = Field(False, description="Never download a dataset.")
-    database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; SQLite in `MIMEO_HOME` when unset.")
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL; SQLite in `MIMEO_HOME`, on a local disk, when unset."
+    )
     redis_url: SecretStr | None = Field(
         None, description="Redis URL; the embedded server's socket in `MIMEO_HOME` when unset."
     )
