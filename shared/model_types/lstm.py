@@ -42,6 +42,9 @@ class LstmHyperparameters(Hyperparameters):
     )
     embedding: int = Field(64, ge=0, le=4096, description="Size of the character embedding; 0 is one-hot.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout between layers and before the output.")
+    recurrent_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Dropout of the weights from a layer's state to its next one, drawn once a step."
+    )
     optimizer: Literal["adamw", "rmsprop"] = Field("adamw", description="Optimizer.")
     weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay (AdamW only).")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="How the learning rate falls.")
@@ -77,6 +80,7 @@ def _parameters(hyperparameters: LstmHyperparameters, vocabulary: int) -> int:
 def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> int:
     """Weights with gradients and two moments, activations of one step, the text, and an evaluation.
 
+    Recurrent dropout keeps its choice and what that leaves of each layer's four recurrent matrices.
     Of the activations, gates and states are kept for the backward pass, and the logits a few times over.
     """
     vocabulary = dataset.vocabulary or 256
@@ -85,7 +89,10 @@ def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) 
     predicted = positions if hyperparameters.batching == "streams" else hyperparameters.batch_size
     activations = positions * (12 * sum(hyperparameters.layers) + 2 * (hyperparameters.embedding or vocabulary))
     evaluation = 64 * 256 * (6 * max(hyperparameters.layers) + 3 * vocabulary)
-    floats = 5 * _parameters(hyperparameters, vocabulary) + activations + 4 * predicted * vocabulary + evaluation
+    thinned = 8 * sum(units**2 for units in hyperparameters.layers) if hyperparameters.recurrent_dropout else 0
+    floats = (
+        5 * _parameters(hyperparameters, vocabulary) + thinned + activations + 4 * predicted * vocabulary + evaluation
+    )
     compared = 20 * min(characters, 10_000_000)  # as text again, to look for copied passages
     return 4 * floats + 12 * characters + compared
 
@@ -148,7 +155,8 @@ LARGE = {
     "learning_rate": 2e-3,
     "layers": (512, 512),
     "embedding": 128,
-    "dropout": 0.6,
+    "dropout": 0.4,
+    "recurrent_dropout": 0.3,
     "warmup_steps": 200,
 }
 

@@ -100,8 +100,10 @@ class Lstm(GenerativeModel):
         """Logits of the next character, [T, B, V] (or [B, V] after the last one only), and the state to go on from."""
         x_TBH = self.embedding(ids_TB) if self.embedding else one_hot(ids_TB, len(self.vocabulary)).float()
         after: State = []
+        recurrent_dropout = self.hyperparameters.recurrent_dropout if self.training else 0.0
         for index, layer in enumerate(self.layers):
-            x_TBH, layer_state = run_layer(cast(nn.LSTM, layer), x_TBH, state[index] if state else None, self.kernel)
+            before = state[index] if state else None
+            x_TBH, layer_state = run_layer(cast(nn.LSTM, layer), x_TBH, before, self.kernel, recurrent_dropout)
             x_TBH = dropout(x_TBH, self.hyperparameters.dropout, self.training)
             after.append(layer_state)
         return self.head(x_TBH[-1] if last else x_TBH), after

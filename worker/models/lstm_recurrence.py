@@ -6,11 +6,13 @@ once a step, and leave everything that does not depend on the step before to tor
 streams, I inputs, H units.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.func import functional_call
+from torch.nn.functional import dropout
 
 from worker.models import lstm_kernels as kernels
 from worker.models.protocol import Kernel
@@ -27,22 +29,39 @@ def onednn_has_bfloat16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - no public name
 
 
-def run_layer(layer: nn.LSTM, x_TBI: Tensor, state: LayerState | None, kernel: Kernel) -> tuple[Tensor, LayerState]:
-    """The hidden states [T, B, H], and the state to go on from."""
+def run_layer(
+    layer: nn.LSTM, x_TBI: Tensor, state: LayerState | None, kernel: Kernel, recurrent_dropout: float = 0.0
+) -> tuple[Tensor, LayerState]:
+    """The hidden states [T, B, H], and the state to go on from.
+
+    recurrent_dropout: share of the recurrent weights left out, the same ones for all T characters and B streams
+    (DropConnect: Merity, Keskar & Socher 2017, arXiv:1708.02182).
+    """
+    weight_hh = dropout(cast(Tensor, layer.weight_hh_l0), recurrent_dropout)
     on_cpu = x_TBI.device.type == "cpu"
     mixed = torch.is_autocast_enabled(x_TBI.device.type)
     if kernel == "compiled" and on_cpu and not mixed:
-        return _run_compiled(layer, x_TBI, state)
+        return _run_compiled(layer, weight_hh, x_TBI, state)
     if on_cpu and mixed and not onednn_has_bfloat16():
         with torch.autocast("cpu", enabled=False):  # float32 holds all of bfloat16
-            return layer(x_TBI.float(), state)  # type: ignore[no-any-return]
-    return layer(x_TBI, state)  # type: ignore[no-any-return]
+            return _run_library(layer, weight_hh, x_TBI.float(), state)
+    return _run_library(layer, weight_hh, x_TBI, state)
 
 
-def _run_compiled(layer: nn.LSTM, x_TBI: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
+def _run_library(
+    layer: nn.LSTM, weight_hh: Tensor, x_TBI: Tensor, state: LayerState | None
+) -> tuple[Tensor, LayerState]:
+    if weight_hh is layer.weight_hh_l0:
+        return layer(x_TBI, state)  # type: ignore[no-any-return]
+    return functional_call(layer, {"weight_hh_l0": weight_hh}, (x_TBI, state))  # type: ignore[no-any-return]
+
+
+def _run_compiled(
+    layer: nn.LSTM, weight_hh: Tensor, x_TBI: Tensor, state: LayerState | None
+) -> tuple[Tensor, LayerState]:
     h_BH, c_BH = (part[0] for part in state) if state else (x_TBI.new_zeros(x_TBI.shape[1], layer.hidden_size),) * 2
-    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-    y_TBH, h_BH, c_BH = _Recurrence.apply(x_TBI, h_BH, c_BH, *(getattr(layer, name) for name in names))  # type: ignore[no-untyped-call]
+    weights = layer.weight_ih_l0, weight_hh, layer.bias_ih_l0, layer.bias_hh_l0
+    y_TBH, h_BH, c_BH = _Recurrence.apply(x_TBI, h_BH, c_BH, *weights)  # type: ignore[no-untyped-call]
     return y_TBH, (h_BH[None], c_BH[None])
 
 
