@@ -47,8 +47,10 @@ def announce_and_wait(runtime: Runtime, job: Job, seconds: float, *, is_announce
 
     The subscription is there before the wake-up goes out, so the end cannot be missed; the row is looked at as well,
     ever more rarely, for when Redis is away. No transaction is open while waiting.
-    is_announced: an earlier request has sent the wake-up.
+    is_announced: an earlier request has sent the wake-up, and the job may have ended since.
     """
+    if job.status.is_terminal:
+        return
     deadline = time.monotonic() + seconds
     pause = FIRST_LOOK_S
     with runtime.broker.wait_done(job.id) as done:

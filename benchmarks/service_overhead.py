@@ -29,8 +29,7 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks.quality import commit, machine
-from shared.db.session import sqlite
+from benchmarks.service_record import about, keep
 from tests.acceptance.stack import Stack, running_stack, wait_for_job
 from tests.stack.processes import eventually, pid_of, processes_of
 
@@ -142,7 +141,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    about = {"machine": machine(), "commit": commit(), "sqlite": sqlite.sqlite_version}
+    result = about()
     with tempfile.TemporaryDirectory(prefix="mimeo-overhead-") as name:
         folder = Path(name)
         epochs = epochs_for(options.seconds, folder)
@@ -160,7 +159,7 @@ def main() -> None:
                     print(f"pair {pair + 1}: alone {alone[-1]:.2f} s", flush=True)
                 served.append(run_through_service(epochs, client, stack))
                 print(f"service {served[-1].total_s:.2f} s", flush=True)
-    result: dict[str, Any] = about | {
+    result |= {
         "epochs": epochs,
         "service_s": statistics.median(run.total_s for run in served),
         "trainer_s": statistics.median(run.trainer_s for run in served),
@@ -174,9 +173,7 @@ def main() -> None:
     if alone:
         ratios = [run.total_s / seconds for run, seconds in zip(served, alone, strict=True)]
         result |= {"alone_s": statistics.median(alone), "ratio_median": statistics.median(ratios), "ratios": ratios}
-    text = json.dumps(result, indent=1)
-    options.out.write_text(f"{text}\n")
-    print(text)
+    keep(options.out, result)
 
 
 if __name__ == "__main__":
