@@ -2,8 +2,7 @@
 
 Every model type and preset takes one training step from the same weights, batch and noise on the processor and on the
 GPU, and samples with the same seed: losses, gradients and samples have to agree. Then steps are timed on the GPU in
-each precision. Needs torch, torchvision, NumPy, scikit-learn, safetensors, threadpoolctl and pydantic; no server, no
-database, no files: the data is built in.
+each precision. Needs torch, NumPy, safetensors and pydantic; no server, no database, no files: the data is built in.
 
 Exit status: 0 all agree, 1 something differs, 2 there is no GPU. `--device cpu` checks the check itself, where there is
 none.

@@ -137,7 +137,7 @@ _DATASETS = (
     DatasetInfo(
         name="digits",
         kind="images",
-        title="1,797 handwritten digits that come with scikit-learn, enlarged from 8×8 to 28×28",
+        title="1,797 handwritten digits of the UCI repository (Alpaydin and Kaynak), enlarged from 8×8 to 28×28",
         license="CC BY 4.0",
         shape=DatasetShape(kind="images", examples=1797, classes=10),
         class_names=DIGIT_NAMES,

@@ -21,7 +21,6 @@ children.set_forkserver_preload(
     [
         "tests.worker.training.toy",
         "worker.training.program",
-        "sklearn.datasets",
         "torch._dynamo",
         "tests.engine.programs",
     ]
