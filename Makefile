@@ -56,9 +56,9 @@ test: lint test-unit test-acceptance ## Everything: lint, types, unit tests, the
 test-unit: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/acceptance --ignore=tests/chaos
 
-# The first one at a time: these start whole stacks and measure times, which a neighbour would spoil.
+# Whole stacks, two at a time; the tests of a file share theirs.
 test-acceptance: setup
-	$(BIN)/python -m pytest -n 0 tests/acceptance
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/acceptance
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CHAOS_AT_ONCE) --dist load --maxschedchunk 1 tests/chaos
 
 # Hours. One run of each fault, with short outages, is part of `make test`.

@@ -16,10 +16,7 @@ from shared.db.session import sqlite
 from tests.servers import free_port
 from tests.stack.processes import ROOT, Up, eventually, is_alive, pid_of, processes_of
 
-pytestmark = [
-    pytest.mark.serial,
-    pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
 
 PROGRAMS = ("valkey-server", "gunicorn", "worker training", "worker generation", "worker.reconciler")
 

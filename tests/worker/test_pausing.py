@@ -223,7 +223,7 @@ VAE = {
     "model_type": "vae",
     "dataset": "digits",
     "seed": 7,
-    "hyperparameters": {"epochs": 6, "examples_per_epoch": 10_000},
+    "hyperparameters": {"epochs": 5, "examples_per_epoch": 5_000, "batch_size": 32, "hidden": [64]},
 }
 
 

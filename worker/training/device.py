@@ -47,9 +47,12 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def choose_threads(wanted: int | None) -> int:
-    """Threads for torch: as asked, else the cores this process may use, also inside a container."""
+    """Threads for torch: as asked, else as OMP_NUM_THREADS says, else the cores this process or container may use."""
     if wanted is not None:
         return wanted
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # of nested levels, the outermost
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, _container_cores(), _MOST_THREADS))
 
