@@ -84,7 +84,7 @@ def run_through_service(epochs: int, client: httpx.Client, stack: Stack) -> Serv
     accepted = client.post("/v1/training-jobs", json={**JOB, "hyperparameters": {"epochs": epochs}})
     accepted.raise_for_status()
     path = f"/v1/training-jobs/{accepted.json()['id']}"
-    trainer = _trainer(stack.home)
+    trainer = trainer_of(stack.home)
     began = time.time()  # a moment late; the system's own record may be off by half a second
     while _lives(trainer):
         client.get(path).raise_for_status()
@@ -100,7 +100,7 @@ def run_through_service(epochs: int, client: httpx.Client, stack: Stack) -> Serv
     return Served(total_s=finished - started, trainer_s=min(ended, finished) - began, others=dict(others))
 
 
-def _trainer(home: Path) -> psutil.Process:
+def trainer_of(home: Path) -> psutil.Process:
     """The trainer program of the stack in this home. Raises TimeoutError where none starts within a minute."""
     if not eventually(lambda: any(TRAINER in command for command in processes_of(home).values()), within_s=60):
         raise TimeoutError("no trainer started within 60 s")

@@ -12,13 +12,13 @@ from shared.services.job_queue import is_due
 
 KINDS = ("training", "generation")
 _RANKS = {priority.rank: priority for priority in Priority}
+# Named, so that the index of the queue, which begins with the kind, has all there is to read.
+_DUE = select(Job.kind, func.count()).where(Job.kind.in_(KINDS), is_due()).group_by(Job.kind)
 
 
 def count_due(session: Session) -> dict[str, int]:
     """How many jobs of each kind a worker could take now."""
-    # Named, so that the index of the queue, which begins with the kind, has all there is to read.
-    counted = session.execute(select(Job.kind, func.count()).where(Job.kind.in_(KINDS), is_due()).group_by(Job.kind))
-    return dict.fromkeys(KINDS, 0) | dict(counted.all())
+    return dict.fromkeys(KINDS, 0) | dict(session.execute(_DUE).all())
 
 
 def due_for_hint(session: Session, kind: str, *, stale_s: float, limit: int) -> list[tuple[str, Priority]]:

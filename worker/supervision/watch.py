@@ -28,7 +28,8 @@ from worker.supervision.recorder import Recorder
 log = structlog.get_logger(__name__)
 
 _POLL_S = 0.2
-_WRITE_S = 1.0
+# Between two writes of what was reported: a hundredth of the run so far, within these. Checkpoints do not wait.
+_WRITE_S, _WRITE_AT_MOST_S = 1.0, 5.0
 _AWAY_S = 2.0
 _STORE_PATIENCE_S = 60.0
 
@@ -190,7 +191,8 @@ class Watch:
             self._write_at = time.monotonic() + _AWAY_S
             return
         reach("ingest.committed")
-        self._write_at = time.monotonic() + _WRITE_S
+        now = time.monotonic()
+        self._write_at = now + min(max(_WRITE_S, (now - self._started_at) / 100), _WRITE_AT_MOST_S)
         heart.renewed(hold.status)
         for key in self.recorder.written():
             self.intake.discard(key)
