@@ -5,10 +5,17 @@ Runs the same job alternately both ways and prints each pair's times and the med
 the service: from the POST to the moment the job is terminal, on an idle embedded stack.
 
 Where a machine's speed varies by more than the service costs, the ratio says little. So what the service adds is
-counted as well: the seconds of the job in which its trainer program does not exist, and the processor time of the
-stack's other processes meanwhile, their idle cost and the answers to a client that polls every second included. Both
-together, as a share of the trainer's seconds, are `added`: at most what the service costs, as though the others'
-processor time all came off the trainer's. `--pairs 0` makes one run through the service and no other.
+counted as well:
+
+- the seconds of the job in which its trainer program does not exist;
+- `waited_s`, the seconds that the trainer's threads were ready to run and had no core, as Linux counts them, summed over
+  the threads. `waits_alone` is the share of its time that a trainer with no service beside it waits like that;
+- the processor seconds of the stack's other processes, their idle cost and the answers to a client that polls every
+  second included.
+
+`added` is the first and the second, less what is waited alone, as a share of the trainer's seconds; `added_at_most` is
+the first and the third, as though all that processor time came off the trainer's. `--pairs 0` makes one run through the
+service and no other than the two short ones that say how long an epoch takes.
 """
 
 import argparse
@@ -20,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,13 +43,22 @@ from tests.stack.processes import eventually, pid_of, processes_of
 
 RESULTS = Path(__file__).parent / "results" / "service-overhead.json"
 JOB: dict[str, Any] = {"model_type": "vae", "dataset": "fashion-mnist", "preset": "book", "seed": 7}
+TRIED_EPOCHS = 10
 TRAINER = "worker.train"  # the module, in its command line
 # As their command lines name them.
 PROGRAMS = ("gunicorn", "worker training", "worker generation", "worker.reconciler", "valkey-server", "supervisord")
 
 
-def run_alone(epochs: int, folder: Path) -> float:
-    """Wall seconds of the trainer program for this many epochs."""
+@dataclass(frozen=True)
+class Alone:
+    """Seconds of the trainer program by itself. waited_s: of its threads, for a core."""
+
+    total_s: float
+    waited_s: float
+
+
+def run_alone(epochs: int, folder: Path) -> Alone:
+    """The trainer program for this many epochs."""
     folder.mkdir(parents=True)
     spec = folder / "spec-in.json"
     spec.write_text(json.dumps({**JOB, "hyperparameters": {"epochs": epochs}}))
@@ -49,20 +66,25 @@ def run_alone(epochs: int, folder: Path) -> float:
     command = [sys.executable, "-m", TRAINER, str(spec), str(folder / "run")]
     # The same home as the stack's, so that both take the precision that was measured there once.
     env = {**os.environ, "MIMEO_HOME": str(folder.parent / "home")}
-    subprocess.run(command, check=True, stdout=subprocess.PIPE, env=env)
-    return time.perf_counter() - started
+    trainer = psutil.Popen(command, stdout=subprocess.DEVNULL, env=env)
+    waited_s = _waits_to_its_end(trainer)
+    total_s = time.perf_counter() - started
+    if trainer.returncode:
+        raise subprocess.CalledProcessError(trainer.returncode, command)
+    return Alone(total_s=total_s, waited_s=waited_s)
 
 
 @dataclass(frozen=True)
 class Served:
     """Seconds of a job through the service.
 
-    total_s: from the POST to the job's end. trainer_s: of them, while the trainer program existed. others: processor
-    seconds of the stack's other processes over total_s, by program.
+    total_s: from the POST to the job's end. trainer_s: of them, while the trainer program existed. waited_s: of its
+    threads, for a core. others: processor seconds of the stack's other processes over total_s, by program.
     """
 
     total_s: float
     trainer_s: float
+    waited_s: float
     others: dict[str, float]
 
     @property
@@ -70,9 +92,13 @@ class Served:
         """Processor seconds of all other processes."""
         return sum(self.others.values())
 
+    def added(self, alone: float) -> float:
+        """What the service added, as a share of the trainer's seconds; alone: the share that it waits by itself."""
+        return (self.total_s - self.trainer_s + self.waited_s) / self.trainer_s - alone
+
     @property
-    def added(self) -> float:
-        """What the service added at most, as a share of the trainer's seconds."""
+    def added_at_most(self) -> float:
+        """The same, had all processor time of the others been taken from the trainer."""
         return (self.total_s - self.trainer_s + self.others_cpu_s) / self.trainer_s
 
 
@@ -86,8 +112,7 @@ def run_through_service(epochs: int, client: httpx.Client, stack: Stack) -> Serv
     path = f"/v1/training-jobs/{accepted.json()['id']}"
     trainer = trainer_of(stack.home)
     began = time.time()  # a moment late; the system's own record may be off by half a second
-    while _lives(trainer):
-        client.get(path).raise_for_status()
+    waited_s = _waits_to_its_end(trainer, meanwhile=lambda: client.get(path).raise_for_status())
     ended = time.time()
     job = wait_for_job(client, path, timeout_s=3600)
     if job["status"] != "succeeded":
@@ -97,7 +122,12 @@ def run_through_service(epochs: int, client: httpx.Client, stack: Stack) -> Serv
     others: dict[str, float] = defaultdict(float)
     for process, (program, seconds) in after.items():
         others[program] += seconds - before.get(process, (program, 0.0))[1]
-    return Served(total_s=finished - started, trainer_s=min(ended, finished) - began, others=dict(others))
+    return Served(
+        total_s=finished - started,
+        trainer_s=min(ended, finished) - began,
+        waited_s=waited_s,
+        others=dict(others),
+    )
 
 
 def trainer_of(home: Path) -> psutil.Process:
@@ -116,6 +146,24 @@ def _lives(process: psutil.Process) -> bool:
     return False
 
 
+def _waits_to_its_end(process: psutil.Process, *, meanwhile: Callable[[], object] = lambda: None) -> float:
+    """Seconds that the process's threads waited for a core until it ended; `meanwhile` is called every second."""
+    waited: dict[str, float] = {}
+    while _lives(process):
+        waited |= _waits(process)
+        meanwhile()
+    return sum(waited.values())
+
+
+def _waits(process: psutil.Process) -> dict[str, float]:
+    """Seconds that each thread was ready to run and had no core; see the kernel's sched-stats page."""
+    found = {}
+    for thread in Path(f"/proc/{process.pid}/task").glob("*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found[thread.name] = int((thread / "schedstat").read_text().split()[1]) / 1e9
+    return found
+
+
 def _processor_times(root: psutil.Process) -> dict[psutil.Process, tuple[str, float]]:
     """Program and processor seconds of a process and of each below it."""
     found = {}
@@ -127,11 +175,11 @@ def _processor_times(root: psutil.Process) -> dict[psutil.Process, tuple[str, fl
     return found
 
 
-def epochs_for(seconds: float, folder: Path) -> int:
-    """Epochs that take about this long here, from the slope of two short runs."""
-    few, more = 1, 4
-    slope = (run_alone(more, folder / "more") - run_alone(few, folder / "few")) / (more - few)
-    return max(1, round(seconds / max(slope, 1e-3)))
+def tried(folder: Path) -> tuple[float, float]:
+    """Seconds that an epoch takes here, and the share of them that a trainer's threads wait with no service beside."""
+    few, more = run_alone(1, folder / "few"), run_alone(1 + TRIED_EPOCHS, folder / "more")
+    seconds = more.total_s - few.total_s
+    return seconds / TRIED_EPOCHS, (more.waited_s - few.waited_s) / seconds
 
 
 def main() -> None:
@@ -144,7 +192,8 @@ def main() -> None:
     result = about()
     with tempfile.TemporaryDirectory(prefix="mimeo-overhead-") as name:
         folder = Path(name)
-        epochs = epochs_for(options.seconds, folder)
+        epoch_s, waits_alone = tried(folder)
+        epochs = max(1, round(options.seconds / epoch_s))
         alone: list[float] = []
         served: list[Served] = []
         # The stack is up in both halves, so that its idle cost is not counted as the service's.
@@ -155,7 +204,7 @@ def main() -> None:
             run_through_service(1, client, stack)
             for pair in range(max(1, options.pairs)):
                 if options.pairs:
-                    alone.append(run_alone(epochs, folder / f"alone-{pair}"))
+                    alone.append(run_alone(epochs, folder / f"alone-{pair}").total_s)
                     print(f"pair {pair + 1}: alone {alone[-1]:.2f} s", flush=True)
                 served.append(run_through_service(epochs, client, stack))
                 print(f"service {served[-1].total_s:.2f} s", flush=True)
@@ -163,12 +212,15 @@ def main() -> None:
         "epochs": epochs,
         "service_s": statistics.median(run.total_s for run in served),
         "trainer_s": statistics.median(run.trainer_s for run in served),
+        "waited_s": statistics.median(run.waited_s for run in served),
         "others_cpu_s": statistics.median(run.others_cpu_s for run in served),
         "others": {
             program: round(statistics.median(run.others.get(program, 0.0) for run in served), 2)
             for program in (*PROGRAMS, "others")
         },
-        "added": statistics.median(run.added for run in served),
+        "waits_alone": waits_alone,
+        "added": statistics.median(run.added(waits_alone) for run in served),
+        "added_at_most": statistics.median(run.added_at_most for run in served),
     }
     if alone:
         ratios = [run.total_s / seconds for run, seconds in zip(served, alone, strict=True)]

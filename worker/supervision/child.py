@@ -19,7 +19,7 @@ _KEPT = frozenset({
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 })  # fmt: skip
-_KEPT_PREFIXES = ("LC_", "OMP_", "MKL_", "KMP_", "CUDA_", "NVIDIA_", "TORCH", "PYTORCH_", "XDG_")
+_KEPT_PREFIXES = ("LC_", "OMP_", "GOMP_", "MKL_", "KMP_", "CUDA_", "NVIDIA_", "TORCH", "PYTORCH_", "XDG_")
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 20
 _STDERR_TAIL = 8192
