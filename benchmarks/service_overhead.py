@@ -8,8 +8,8 @@ Where a machine's speed varies by more than the service costs, the ratio says li
 counted as well:
 
 - the seconds of the job in which its trainer program does not exist;
-- `waited_s`, the seconds that the trainer's threads were ready to run and had no core, as Linux counts them, summed over
-  the threads. `waits_alone` is the share of its time that a trainer with no service beside it waits like that;
+- `waited_s`, the seconds that the trainer's threads were ready to run and had no core, as Linux counts them, added up.
+  `waits_alone` is the share of its time that a trainer with no service beside it waits like that;
 - the processor seconds of the stack's other processes, their idle cost and the answers to a client that polls every
   second included.
 
