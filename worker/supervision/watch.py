@@ -28,10 +28,14 @@ from worker.supervision.recorder import Recorder
 log = structlog.get_logger(__name__)
 
 _POLL_S = 0.2
-# Between two writes of what was reported: a hundredth of the run so far, within these. Checkpoints do not wait.
 _WRITE_S, _WRITE_AT_MOST_S = 1.0, 5.0
 _AWAY_S = 2.0
 _STORE_PATIENCE_S = 60.0
+
+
+def rest_s(lasted_s: float) -> float:
+    """Seconds between two writes of what was reported: a hundredth of the attempt so far, never long to a reader."""
+    return min(max(_WRITE_S, lasted_s / 100), _WRITE_AT_MOST_S)
 
 
 class Watch:
@@ -192,7 +196,7 @@ class Watch:
             return
         reach("ingest.committed")
         now = time.monotonic()
-        self._write_at = now + min(max(_WRITE_S, (now - self._started_at) / 100), _WRITE_AT_MOST_S)
+        self._write_at = now + rest_s(now - self._started_at)
         heart.renewed(hold.status)
         for key in self.recorder.written():
             self.intake.discard(key)

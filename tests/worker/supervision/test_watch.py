@@ -1,0 +1,28 @@
+"""How soon what a trainer reports is written."""
+
+import pytest
+
+from shared.db.session import SessionFactory
+from shared.settings import Settings
+from tests import jobs
+from tests.worker.attempts import Background, has_checkpoint, wait_until
+from worker.beat import Beat
+from worker.context import WorkerContext
+from worker.supervision import watch
+
+
+@pytest.mark.parametrize(("lasted_s", "rest_s"), [(0, 1), (60, 1), (250, 2.5), (36_000, 5)])
+def test_reports_rest_for_a_hundredth_of_the_attempt_and_never_long(lasted_s: float, rest_s: float) -> None:
+    assert watch.rest_s(lasted_s) == rest_s
+
+
+def test_a_checkpoint_is_written_at_once_however_long_reports_rest(
+    context: WorkerContext, beat: Beat, database: SessionFactory, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "rest_s", lambda _: 600.0)
+    job_id = jobs.submitted(database, settings)
+    running = Background(context, beat, "work")
+
+    wait_until(lambda: has_checkpoint(database, job_id))
+    context.stopping.set()
+    running.join()
