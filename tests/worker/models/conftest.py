@@ -19,7 +19,10 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "vae": {"hidden": (32,), "batch_size": 32, "examples_per_epoch": 128, "epochs": 2},
     "acgan": {"batch_size": 8, "examples_per_epoch": 32, "epochs": 2},
 }
-NARROW: Mapping[tuple[str, str], Mapping[str, Any]] = {("acgan", "fast"): {"width": 8}}
+NARROW: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("acgan", "fast"): {"width": 8},
+    ("acgan", "book"): {"batch_size": 4, "examples_per_epoch": 16},  # its networks have one size, a large one
+}
 
 TYPES_AND_PRESETS = [(name, preset) for name, kind in model_types.REGISTRY.items() for preset in kind.presets]
 
