@@ -9,11 +9,17 @@ import pytest
 from tests.acceptance.stack import Stack, running_stack
 
 
+# Real trainings, two stacks at a time: a job that takes too long should be told of by who waits for it (240 s).
+TIMEOUT_S = 300
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything in this folder is an acceptance test, and is selected as one, without saying so in each file."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker("acceptance")
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(TIMEOUT_S))
 
 
 @pytest.fixture(scope="session")
