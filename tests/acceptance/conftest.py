@@ -8,7 +8,6 @@ import pytest
 
 from tests.acceptance.stack import Stack, running_stack
 
-
 # Real trainings, two stacks at a time: a job that takes too long should be told of by who waits for it (240 s).
 TIMEOUT_S = 300
 
