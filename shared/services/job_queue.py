@@ -118,7 +118,7 @@ def hold(session: Session, lease: Lease, *, visible: bool = False, **values: Any
     changes = touched() if visible else {}
     status = session.execute(
         update(Job)
-        .where(*_held_by(lease))
+        .where(*_held_by(lease.job_id, lease.token))
         .values(heartbeat_at=db_now(), **changes, **values)
         .returning(Job.status)
         .execution_options(synchronize_session=False)
@@ -128,10 +128,12 @@ def hold(session: Session, lease: Lease, *, visible: bool = False, **values: Any
     return Hold(session=session, lease=lease, status=status)
 
 
+def _held_by(job_id: Any, token: Any) -> tuple[Any, ...]:
+    return (Job.id == job_id, Job.lease_token == token, Job.status.in_(HELD))
+
+
 # Made once: every worker asks twice a second, and to make the statement took longer than to run it.
-_CONTROL = select(Job.status).where(
-    Job.id == bindparam("id"), Job.lease_token == bindparam("token"), Job.status.in_(HELD)
-)
+_CONTROL = select(Job.status).where(*_held_by(bindparam("id"), bindparam("token")))
 
 
 def control(session: Session, lease: Lease) -> JobStatus:
@@ -140,10 +142,6 @@ def control(session: Session, lease: Lease) -> JobStatus:
     if status is None:
         raise LeaseLost
     return status
-
-
-def _held_by(lease: Lease) -> tuple[Any, ...]:
-    return (Job.id == lease.job_id, Job.lease_token == lease.token, Job.status.in_(HELD))
 
 
 # --- letting go -------------------------------------------------------------------------------------------------
@@ -234,7 +232,7 @@ def _let_go(
 ) -> None:
     changed = hold.session.execute(
         update(Job)
-        .where(*_held_by(hold.lease))
+        .where(*_held_by(hold.lease.job_id, hold.lease.token))
         .values(status=status, worker=None, heartbeat_at=None, **touched(), **values)
         .returning(Job.id)
         .execution_options(synchronize_session=False)
