@@ -14,6 +14,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain, count
@@ -166,12 +167,12 @@ def check(kind: ModelType, preset: str, where: torch.device, threads: int) -> li
 # --- speed --------------------------------------------------------------------------------------------------------
 
 
-def steps_per_s(kind: ModelType, preset: str, compute: Compute, options: argparse.Namespace) -> float:
-    """Training steps a second under the trainer's settings, seeding and data included."""
+def stepper(kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> Callable[[int], float]:
+    """Takes so many training steps under the trainer's settings, seeding and data included; gives the last figure."""
     devices.set_up(compute)
     torch.backends.cudnn.allow_tf32 = True  # torch's default, which the comparison above turned off
-    sizes = {"batch_size": options.batch_size} if options.batch_size else {}
-    model, dataset = model_and_data(kind, preset, **sizes)
+    model, dataset = model_and_data(kind, preset, **overrides)
+    model.kernel = compute.kernel
     model.to(compute.device).train()
     model.start_training(dataset, seed=SEED)
     seeder = Seeder(SEED, compute.device)
@@ -186,6 +187,12 @@ def steps_per_s(kind: ModelType, preset: str, compute: Compute, options: argpars
             torch.cuda.synchronize(compute.device)
         return float(next(iter(figures.values())))
 
+    return steps
+
+
+def steps_per_s(kind: ModelType, preset: str, compute: Compute, options: argparse.Namespace) -> float:
+    """Training steps a second."""
+    steps = stepper(kind, preset, compute, **({"batch_size": options.batch_size} if options.batch_size else {}))
     steps(max(1, options.steps // 5))
     began = time.perf_counter()
     last = steps(options.steps)

@@ -110,7 +110,7 @@ def run_through_service(epochs: int, client: httpx.Client, stack: Stack) -> Serv
     accepted = client.post("/v1/training-jobs", json={**JOB, "hyperparameters": {"epochs": epochs}})
     accepted.raise_for_status()
     path = f"/v1/training-jobs/{accepted.json()['id']}"
-    trainer = trainer_of(stack.home)
+    trainer = _trainer(stack.home)
     began = time.time()  # a moment late; the system's own record may be off by half a second
     waited_s = _waits_to_its_end(trainer, meanwhile=lambda: client.get(path).raise_for_status())
     ended = time.time()
@@ -130,7 +130,7 @@ def run_through_service(epochs: int, client: httpx.Client, stack: Stack) -> Serv
     )
 
 
-def trainer_of(home: Path) -> psutil.Process:
+def _trainer(home: Path) -> psutil.Process:
     """The trainer program of the stack in this home. Raises TimeoutError where none starts within a minute."""
     if not eventually(lambda: any(TRAINER in command for command in processes_of(home).values()), within_s=60):
         raise TimeoutError("no trainer started within 60 s")

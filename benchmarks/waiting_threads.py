@@ -14,12 +14,12 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from itertools import chain, count
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from benchmarks.gpu_check import SEED, model_and_data
+from benchmarks.gpu_check import model_and_data, stepper
 from benchmarks.service_record import about, keep
 from shared import model_types
 from shared.model_types.acgan import AcganSampling
@@ -41,16 +41,11 @@ DRAWN = "64 digits after a rest"
 
 def step_ms(model_type: str, preset: str, kernel: Kernel, steps: int, compute: Compute) -> float:
     """Median milliseconds of a training step, data included."""
-    model, dataset = model_and_data(model_types.get(model_type), preset)
-    model.kernel = kernel
-    model.train()
-    model.start_training(dataset, seed=SEED)
-    batches = chain.from_iterable(model.batches(epoch, 0) for epoch in count(1))
+    step = stepper(model_types.get(model_type), preset, replace(compute, kernel=kernel))
     taken = []
     for _ in range(steps + steps // 4):
         began = time.perf_counter()
-        with compute.autocast():
-            model.training_step(next(batches))
+        step(1)
         taken.append(time.perf_counter() - began)
     return statistics.median(taken[steps // 4 :]) * 1e3
 
