@@ -1,8 +1,10 @@
 """Does a GPU compute what the processor does, and how fast? `python -m benchmarks.gpu_check`.
 
 Every model type and preset takes one training step from the same weights, batch and noise on the processor and on the
-GPU, and samples with the same seed: losses, gradients and samples have to agree. Then steps are timed on the GPU in
-each precision. Needs torch, NumPy, safetensors and pydantic; no server, no database, no files: the data is built in.
+GPU, and samples with the same seed: losses, gradients and samples have to agree. Every way of computing on the GPU has
+to go on after a checkpoint with the same bits, and steps recorded as CUDA graphs have to do what single operations do.
+Then steps are timed in each way. Needs torch, NumPy, safetensors, rich, tensorboard and pydantic; no server, no
+database, no files: the data is built in.
 
 Exit status: 0 all agree, 1 something differs, 2 there is no GPU. `--device cpu` checks the check itself, where there is
 none.
@@ -15,8 +17,9 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -32,9 +35,12 @@ from shared import model_types
 from shared.model_types import ModelType
 from worker.data import Dataset, load
 from worker.models import GenerativeModel, implementation
+from worker.models.protocol import Kernel
 from worker.training import device as devices
+from worker.training import stepping
 from worker.training.device import Compute, Precision
 from worker.training.seeding import Seeder, Stream
+from worker.training.stepping import CaptureFailed
 
 SEED = 7
 # Sums in another order differ by this much in float32; in bfloat16 each product is rounded to 8 bits first.
@@ -46,8 +52,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vae": {"batch_size": 32},
     "acgan": {"batch_size": 16},
 }
-# Of the timed rows. A further way of computing, such as captured graphs, becomes a row here.
-MODES: tuple[Precision, ...] = ("float32", "bfloat16")
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -151,17 +156,105 @@ def check(kind: ModelType, preset: str, where: torch.device, threads: int) -> li
     small = dict(SMALL.get(kind.name, {}))
     # Dropout draws on the device itself. Adam's first step is the gradient's sign: a large one would turn rounding into
     # other weights before the generator's half of an adversarial step.
-    small |= {"learning_rate": 1e-6} | ({"dropout": 0.0} if "dropout" in kind.hyperparameters.model_fields else {})
+    small |= {"learning_rate": 1e-6}
+    small |= dict.fromkeys({"dropout", "recurrent_dropout"} & set(kind.hyperparameters.model_fields), 0.0)
     findings = []
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     model, dataset = model_and_data(kind, preset, **small)
     findings += compare_samples(kind, deepcopy(model), deepcopy(model).to(where))
-    for precision in MODES:
+    for precision in PRECISIONS:
         compute = Compute(device=where, precision=precision, threads=threads)
         for finding in compare_steps(model, dataset, compute):
             findings.append(Finding(f"{precision} {finding.what}", finding.difference, finding.allowed))
+    for way in ways(where, threads):
+        try:
+            findings.append(compare_resumed(kind, preset, way, **SMALL.get(kind.name, {})))
+            if way.kernel != "library":
+                one = replace(way, kernel="library")
+                findings.append(compare_ways(kind, preset, one, way, **SMALL.get(kind.name, {})))
+        except CaptureFailed as error:
+            findings.append(Finding(f"{said(way)}: {error}", math.inf, 0.0))
     return findings
+
+
+def ways(where: torch.device, threads: int) -> list[Compute]:
+    """How a trainer may compute there."""
+    kernels: tuple[Kernel, ...] = ("library", "graph") if where.type == "cuda" else ("library",)
+    return [
+        Compute(device=where, precision=precision, threads=threads, kernel=kernel)
+        for kernel in kernels
+        for precision in PRECISIONS
+    ]
+
+
+def said(compute: Compute) -> str:
+    """The name of a way of computing."""
+    return compute.precision if compute.kernel == "library" else f"{compute.precision}, {compute.kernel}"
+
+
+@dataclass
+class Training:
+    """A model in training, and the seeds and batches of its steps."""
+
+    model: GenerativeModel
+    compute: Compute
+
+    @classmethod
+    def fresh(cls, kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> "Training":
+        """From its first weights, under the trainer's settings."""
+        devices.set_up(compute)
+        torch.backends.cudnn.allow_tf32 = True  # torch's default, which the comparison with a processor turned off
+        model, dataset = model_and_data(kind, preset, **overrides)
+        model.to(compute.device).train()
+        model.start_training(dataset, seed=SEED)
+        return cls(model, compute)
+
+    def steps(self, first: int, last: int) -> list[dict[str, float]]:
+        """Steps `first` to `last` of the first epochs; the figures of each."""
+        seeder, take_step = Seeder(SEED, self.compute.device), stepping.stepper(self.model, self.compute)
+        figures = []
+        for number in range(first, last):
+            epoch, step = divmod(number, self.model.steps_per_epoch())
+            batch = next(iter(self.model.batches(epoch + 1, step)))
+            seeder.set(Stream.STEP, epoch + 1, step)
+            figures.append({name: float(value) for name, value in take_step(batch).items()})
+        return figures
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Weights, and what else of the next step is in tensors."""
+        return {f"weights.{name}": tensor for name, tensor in self.model.state_dict().items()} | {
+            f"training.{name}": tensor for name, tensor in self.model.training_state()[0].items()
+        }
+
+
+def compare_resumed(kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> Finding:
+    """Six steps against three, a checkpoint, and three more by another process's model: there is nothing to allow."""
+    straight, stopped, resumed = (Training.fresh(kind, preset, compute, **overrides) for _ in range(3))
+    expected = straight.steps(0, 6)
+    stopped.steps(0, 3)
+    tensors, values = stopped.model.training_state()
+    resumed.model.load_state_dict({name: tensor.cpu() for name, tensor in stopped.model.state_dict().items()})
+    resumed.model.load_training_state({name: tensor.cpu() for name, tensor in tensors.items()}, values)
+    found = resumed.steps(3, 6)
+    apart = [abs(a[name] - b[name]) for a, b in zip(expected[3:], found, strict=True) for name in a]
+    return Finding(f"{said(compute)} resumed", max([*apart, largest_difference(straight, resumed)]), 0.0)
+
+
+def compare_ways(kind: ModelType, preset: str, one: Compute, other: Compute, **overrides: Any) -> Finding:
+    """Four steps in two ways from the same weights."""
+    trainings = [Training.fresh(kind, preset, compute, **overrides) for compute in (one, other)]
+    for training in trainings:
+        training.steps(0, 4)
+    return Finding(f"{said(other)} against {said(one)}", largest_difference(*trainings), GRADIENT_TOLERANCE)
+
+
+def largest_difference(one: Training, other: Training) -> float:
+    """Of a tensor of the state, by norm, relative; of one that is next to nothing, absolute."""
+    states = one.state(), other.state()
+    assert states[0].keys() == states[1].keys()
+    pairs = [(states[0][name].double(), states[1][name].double()) for name in states[0]]
+    return max(float((a - b).norm() / (a.norm() + 1e-6)) for a, b in pairs)
 
 
 # --- speed --------------------------------------------------------------------------------------------------------
@@ -169,20 +262,15 @@ def check(kind: ModelType, preset: str, where: torch.device, threads: int) -> li
 
 def stepper(kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> Callable[[int], float]:
     """Takes so many training steps under the trainer's settings, seeding and data included; gives the last figure."""
-    devices.set_up(compute)
-    torch.backends.cudnn.allow_tf32 = True  # torch's default, which the comparison above turned off
-    model, dataset = model_and_data(kind, preset, **overrides)
-    model.kernel = compute.kernel
-    model.to(compute.device).train()
-    model.start_training(dataset, seed=SEED)
+    model = Training.fresh(kind, preset, compute, **overrides).model
+    take_step = stepping.stepper(model, compute)
     seeder = Seeder(SEED, compute.device)
     batches = chain.from_iterable(model.batches(epoch, 0) for epoch in count(1))
 
     def steps(number: int) -> float:
         for step in range(number):
             seeder.set(Stream.STEP, 1, step)
-            with compute.autocast():
-                figures = model.training_step(next(batches))
+            figures = take_step(next(batches))
         if compute.device.type == "cuda":
             torch.cuda.synchronize(compute.device)
         return float(next(iter(figures.values())))
@@ -217,10 +305,10 @@ def examine(where: torch.device, options: argparse.Namespace) -> dict[str, Any]:
             findings = check(kind, preset, where, threads)
             speeds = {}
             print(*findings, sep="\n", flush=True)
-            for mode in MODES:
-                compute = Compute(device=where, precision=mode, threads=threads)
-                speeds[mode] = steps_per_s(kind, preset, compute, options)
-                print(f"  {speeds[mode]:.1f} steps/s in {mode}", flush=True)
+            for way in ways(where, threads):
+                with suppress(CaptureFailed):  # it is among the findings
+                    speeds[said(way)] = steps_per_s(kind, preset, way, options)
+                    print(f"  {speeds[said(way)]:.1f} steps/s in {said(way)}", flush=True)
             rows["agree"] = rows["agree"] and all(finding.agrees for finding in findings)
             differences = {finding.what: finding.difference for finding in findings}
             rows["models"][f"{kind.name}, {preset}"] = {"differences": differences, "steps_per_s": speeds}

@@ -22,6 +22,7 @@ from worker.training.report import JsonLines, Reporter
 from worker.training.seeding import Stream
 from worker.training.setup import Run
 from worker.training.spec import TrainerSpec
+from worker.training.stepping import stepper
 
 SEED = 7
 
@@ -94,12 +95,12 @@ def deterministic(run: Callable[[int], float], count: int) -> float:
 
 def steps(run: Run, positions: Iterator[tuple[int, int, Any]], count: int) -> float:
     """Steps as the loop does them, nothing else of the loop around them. Seconds."""
+    take_step = stepper(run.model, run.compute)
     began = time.perf_counter()
     for _ in range(count):
         epoch, number, batch = next(positions)
         run.seeder.set(Stream.STEP, epoch, number)
-        with run.compute.autocast():
-            run.model.training_step(batch)
+        take_step(batch)
     return time.perf_counter() - began
 
 
@@ -232,4 +233,4 @@ def set_up(threads: int) -> None:
 
 def versions() -> dict[str, str]:
     """Of what computes here."""
-    return device.versions() | {"instructions": torch.backends.cpu.get_cpu_capability()}
+    return device.versions(torch.device("cpu")) | {"instructions": torch.backends.cpu.get_cpu_capability()}

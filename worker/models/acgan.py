@@ -24,6 +24,7 @@ from worker.models.image_graphs import acgan_graphs
 from worker.models.images import unit
 from worker.models.judge import Judge, judged
 from worker.models.optimization import (
+    device_rate,
     epoch_order,
     learning_rate,
     load_optimizer_tensors,
@@ -98,11 +99,18 @@ class Acgan(GenerativeModel):
         self._images = dataset.train_images.to(self.device)
         self._labels = self._dataset.train_labels.to(self.device)
         self._drawn = hyperparameters.examples_per_epoch or len(self._images)
-        betas = (hyperparameters.beta1, hyperparameters.beta2)
         self._optimizers = {
-            name: torch.optim.Adam(network.parameters(), hyperparameters.learning_rate, betas, eps=1e-7, fused=True)
+            name: torch.optim.Adam(
+                network.parameters(),
+                device_rate(hyperparameters.learning_rate, self.device),
+                (hyperparameters.beta1, hyperparameters.beta2),
+                eps=1e-7,
+                fused=True,
+                capturable=self.device.type == "cuda",
+            )
             for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
         }
+        self._follows = torch.zeros((), device=self.device)  # share of the way that the average goes in this step
         self._step = 0
         self._judges: list[Judge] = []  # at most one; in a list, so that it does not become a part of the model
 
@@ -125,31 +133,29 @@ class Acgan(GenerativeModel):
 
     def batches(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images uint8 [B, C, H, W] and labels int64 [B]."""
-        order = epoch_order(len(self._images), self._drawn, seed=self._seed, epoch=epoch)
+        order = epoch_order(len(self._images), self._drawn, seed=self._seed, epoch=epoch).to(self.device)
         for chosen_B in order.split(self.hyperparameters.batch_size)[first_step : self.steps_per_epoch()]:
-            chosen = chosen_B.to(self.device)
-            yield self._images[chosen], self._labels[chosen]
+            yield self._images[chosen_B], self._labels[chosen_B]
 
-    def training_step(self, batch: tuple[Tensor, Tensor]) -> StepMetrics:
-        """One update of the discriminator, then one of the generator."""
-        images, labels_B = batch
-        if isinstance(self.discriminator, BookDiscriminator):
-            self.discriminator.kernel = self.kernel
+    def host_step(self, batch: tuple[Tensor, Tensor]) -> StepMetrics:  # noqa: ARG002 - the same for every batch
+        """The learning rate, and how far the average follows: faster at first, when the generator changes fast."""
         rate = self._rate()
         for optimizer in self._optimizers.values():
             set_learning_rate(optimizer, rate)
+        self._step += 1
+        self._follows.fill_(1 - min(self.hyperparameters.ema, self._step / (self._step + 50)))
+        return {"learning_rate": torch.tensor(rate)}
+
+    def device_step(self, *tensors: Tensor) -> StepMetrics:
+        """One update of the discriminator, then one of the generator."""
+        images, labels_B = tensors
+        if isinstance(self.discriminator, BookDiscriminator):
+            self.discriminator.kernel = self.kernel
         d_loss, right, told_apart = self.discriminator_step(unit(images) * 2 - 1, labels_B)
         # The published generator step sees as many images as the discriminator's: real and generated together.
         g_loss = self.generator_step(len(labels_B) * (2 if self._is_book else 1))
-        self._step += 1
         self._follow()
-        return {
-            "d_loss": d_loss,
-            "g_loss": g_loss,
-            "class_accuracy": right,
-            "realness_accuracy": told_apart,
-            "learning_rate": torch.tensor(rate),
-        }
+        return {"d_loss": d_loss, "g_loss": g_loss, "class_accuracy": right, "realness_accuracy": told_apart}
 
     def _rate(self) -> float:
         hyperparameters = self.hyperparameters
@@ -222,13 +228,16 @@ class Acgan(GenerativeModel):
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """Move the average towards the generator; faster at first, when the generator changes fast."""
+        """Move the average towards the generator."""
         if self.average is None:
             return
-        weight = 1 - min(self.hyperparameters.ema, self._step / (self._step + 50))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), weight)
-        for kept, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            kept.copy_(new if not kept.is_floating_point() else torch.lerp(kept, new, weight))
+        kept: list[Tensor] = list(self.average.parameters())
+        goals: list[Tensor] = list(self.generator.parameters())
+        ways = list(torch._foreach_sub(goals, kept))  # noqa: SLF001 - as public as the others
+        torch._foreach_mul_(ways, self._follows)
+        torch._foreach_add_(kept, ways)
+        for buffer, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            buffer.copy_(new if not buffer.is_floating_point() else torch.lerp(buffer, new, self._follows))
 
     def training_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Both optimizers; the average is among the weights."""

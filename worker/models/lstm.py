@@ -6,7 +6,7 @@ characters, H units of a layer.
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, cast
 
 import torch
@@ -25,7 +25,13 @@ from worker.models.lstm_graph import step_graph
 from worker.models.lstm_health import Memorising, VerbatimCopy
 from worker.models.lstm_recurrence import LayerState, run_layer
 from worker.models.lstm_sampling import CharacterSampler
-from worker.models.optimization import learning_rate, load_optimizer_tensors, optimizer_tensors, set_learning_rate
+from worker.models.optimization import (
+    device_rate,
+    learning_rate,
+    load_optimizer_tensors,
+    optimizer_tensors,
+    set_learning_rate,
+)
 from worker.models.protocol import Generated, GenerativeModel, Kernel, OnnxGraph, Sample, StepMetrics, require_fit
 from worker.models.rmsprop import RMSprop
 
@@ -34,6 +40,10 @@ State = list[LayerState]
 
 SAMPLE_TEMPERATURES = (0.0, 0.25, 0.5, 0.75)
 SAMPLE_CHARACTERS = 200
+
+# Indices from which on the gradient of torch's embedding waits for the GPU, which a recorded step may not
+# (https://github.com/pytorch/pytorch/issues/82886).
+_MOST_LOOKED_UP = 3072
 
 
 def lstm_layer(inputs: int, units: int) -> nn.LSTM:
@@ -98,7 +108,7 @@ class Lstm(GenerativeModel):
 
     def forward(self, ids_TB: Tensor, state: State | None = None, *, last: bool = False) -> tuple[Tensor, State]:
         """Logits of the next character, [T, B, V] (or [B, V] after the last one only), and the state to go on from."""
-        x_TBH = self.embedding(ids_TB) if self.embedding else one_hot(ids_TB, len(self.vocabulary)).float()
+        x_TBH = self._embedded(ids_TB)
         after: State = []
         recurrent_dropout = self.hyperparameters.recurrent_dropout if self.training else 0.0
         for index, layer in enumerate(self.layers):
@@ -107,6 +117,13 @@ class Lstm(GenerativeModel):
             x_TBH = dropout(x_TBH, self.hyperparameters.dropout, self.training)
             after.append(layer_state)
         return self.head(x_TBH[-1] if last else x_TBH), after
+
+    def _embedded(self, ids_TB: Tensor) -> Tensor:
+        if self.embedding is None:
+            return one_hot(ids_TB, len(self.vocabulary)).float()
+        if self.training and ids_TB.is_cuda and ids_TB.numel() > _MOST_LOOKED_UP:
+            return one_hot(ids_TB, len(self.vocabulary)).float() @ self.embedding.weight
+        return self.embedding(ids_TB)  # type: ignore[no-any-return]
 
     # --- training -----------------------------------------------------------------------------------------------
 
@@ -120,13 +137,24 @@ class Lstm(GenerativeModel):
         self._held_out = HeldOutText(ids_N, dataset.split, None if reads_streams else hyperparameters.window)
         reader = Streams if reads_streams else Windows
         self._reader: Streams | Windows = reader(self._training_N, hyperparameters, seed)
+        rate = device_rate(hyperparameters.learning_rate, self.device)
         if hyperparameters.optimizer == "adamw":
             self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-                self.parameters(), hyperparameters.learning_rate, weight_decay=hyperparameters.weight_decay, fused=True
+                self.parameters(),
+                rate,
+                weight_decay=hyperparameters.weight_decay,
+                fused=True,
+                capturable=self.device.type == "cuda",
             )
         else:
-            self._optimizer = RMSprop(self.parameters(), hyperparameters.learning_rate)
-        self._carried: State | None = None
+            self._optimizer = RMSprop(self.parameters(), rate)
+        # In float32, which holds bfloat16 exactly: the next step may compute in the other precision.
+        self._carried: State = []
+        if isinstance(self._reader, Streams):
+            shapes = [(1, self._reader.streams, units) for units in hyperparameters.layers]
+            self._carried = [
+                (torch.zeros(shape, device=self.device), torch.zeros(shape, device=self.device)) for shape in shapes
+            ]
         self._step = 0
         self._epoch = 1
 
@@ -143,23 +171,34 @@ class Lstm(GenerativeModel):
         self._epoch = epoch
         return self._reader.batches(epoch, first_step)
 
-    def training_step(self, batch: CharacterBatch) -> StepMetrics:
-        """One step of truncated back-propagation through time."""
+    def step_tensors(self, batch: CharacterBatch) -> tuple[Tensor, ...]:
+        """Inputs and targets."""
+        return batch.inputs, batch.targets
+
+    def host_step(self, batch: CharacterBatch) -> StepMetrics:
+        """The learning rate, and whether the carried state begins anew."""
         rate = self._rate()
         set_learning_rate(self._optimizer, rate)
-        last = batch.targets.dim() == 1
+        if batch.fresh:
+            for part in chain.from_iterable(self._carried):
+                part.zero_()
+        self._step += 1
+        return {"learning_rate": torch.tensor(rate)}
+
+    def device_step(self, *tensors: Tensor) -> StepMetrics:
+        """One step of truncated back-propagation through time."""
+        inputs_TB, targets = tensors
         with self.autocast():
-            logits, state = self(batch.inputs, None if batch.fresh else self._carried, last=last)
-        loss = cross_entropy(logits.flatten(0, -2).float(), batch.targets.flatten())
+            logits, state = self(inputs_TB, self._carried, last=targets.dim() == 1)
+        loss = cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
         self._optimizer.zero_grad()
         loss.backward()
         if self.hyperparameters.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters(), self.hyperparameters.clip_norm)
         self._optimizer.step()
-        # In float32, which holds bfloat16 exactly: the next step may compute in the other precision.
-        self._carried = None if last else [(h.detach().float(), c.detach().float()) for h, c in state]
-        self._step += 1
-        return {"loss": loss.detach(), "learning_rate": torch.tensor(rate)}
+        for kept, new in zip(chain.from_iterable(self._carried), chain.from_iterable(state), strict=False):
+            kept.copy_(new.detach())
+        return {"loss": loss.detach()}
 
     def _rate(self) -> float:
         hyperparameters = self.hyperparameters
@@ -174,17 +213,17 @@ class Lstm(GenerativeModel):
     def training_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Optimizer, carried state, and the step that the learning rate follows."""
         tensors = optimizer_tensors("optimizer", self._optimizer)
-        for index, (h, c) in enumerate(self._carried or []):
+        for index, (h, c) in enumerate(self._carried):
             tensors |= {f"carried.{index}.h": h, f"carried.{index}.c": c}
         return tensors, {"step": self._step, "epoch": self._epoch}
 
     def load_training_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Undo `training_state`."""
         load_optimizer_tensors("optimizer", self._optimizer, tensors)
-        self._carried = None
-        if "carried.0.h" in tensors:
-            names = [(f"carried.{index}.h", f"carried.{index}.c") for index in range(len(self.layers))]
-            self._carried = [(tensors[h].to(self.device), tensors[c].to(self.device)) for h, c in names]
+        for index, (h, c) in enumerate(self._carried):
+            if f"carried.{index}.h" in tensors:  # earlier versions wrote none before the first step
+                h.copy_(tensors[f"carried.{index}.h"])
+                c.copy_(tensors[f"carried.{index}.c"])
         self._step, self._epoch = values["step"], values["epoch"]
 
     def health_checks(self) -> list[HealthCheck]:

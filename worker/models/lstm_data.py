@@ -79,7 +79,7 @@ class Windows:
 
     def batches(self, epoch: int, first_step: int) -> Iterator[CharacterBatch]:
         """Batches of an epoch (1-based) from a step (0-based) on."""
-        starts = self._starts(epoch)[: self._training]
+        starts = self._starts(epoch)[: self._training].to(self._ids_N.device)
         for starts_B in starts.split(self._batch_size)[first_step:]:
             yield windows_at(self._ids_N, starts_B, self.window)
 
@@ -90,6 +90,6 @@ class Windows:
 
 def windows_at(ids_N: Tensor, starts_B: Tensor, window: int) -> CharacterBatch:
     """The windows that begin at these places."""
-    positions_TB = (torch.arange(window + 1)[:, None] + starts_B).to(ids_N.device)
+    positions_TB = torch.arange(window + 1, device=ids_N.device)[:, None] + starts_B.to(ids_N.device)
     characters_TB = ids_N[positions_TB].long()
     return CharacterBatch(characters_TB[:-1], characters_TB[-1], fresh=True)

@@ -11,7 +11,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.func import functional_call
 from torch.nn.functional import dropout
 
 from worker.models import lstm_kernels as kernels
@@ -20,6 +19,9 @@ from worker.models.threads import spread
 
 LayerState = tuple[Tensor, Tensor]
 """Hidden and cell state, [1, B, H] each."""
+
+Weights = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Of the input [4·H, I], of the state [4·H, H], and their biases [4·H]."""
 
 FEWEST = 8  # streams that are worth a thread
 
@@ -37,31 +39,48 @@ def run_layer(
     recurrent_dropout: share of the recurrent weights left out, the same ones for all T characters and B streams
     (DropConnect: Merity, Keskar & Socher 2017, arXiv:1708.02182).
     """
-    weight_hh = dropout(cast(Tensor, layer.weight_hh_l0), recurrent_dropout)
-    on_cpu = x_TBI.device.type == "cpu"
-    mixed = torch.is_autocast_enabled(x_TBI.device.type)
-    if kernel == "compiled" and on_cpu and not mixed:
-        return _run_compiled(layer, weight_hh, x_TBI, state)
-    if on_cpu and mixed and not onednn_has_bfloat16():
-        with torch.autocast("cpu", enabled=False):  # float32 holds all of bfloat16
-            return _run_library(layer, weight_hh, x_TBI.float(), state)
-    return _run_library(layer, weight_hh, x_TBI, state)
-
-
-def _run_library(
-    layer: nn.LSTM, weight_hh: Tensor, x_TBI: Tensor, state: LayerState | None
-) -> tuple[Tensor, LayerState]:
-    if weight_hh is layer.weight_hh_l0:
+    kind = x_TBI.device.type
+    mixed = torch.is_autocast_enabled(kind)
+    if not recurrent_dropout and not mixed and kernel != "compiled":
         return layer(x_TBI, state)  # type: ignore[no-any-return]
-    return functional_call(layer, {"weight_hh_l0": weight_hh}, (x_TBI, state))  # type: ignore[no-any-return]
+    weight_hh = dropout(cast(Tensor, layer.weight_hh_l0), recurrent_dropout)
+    weights = cast(Weights, (layer.weight_ih_l0, weight_hh, layer.bias_ih_l0, layer.bias_hh_l0))
+    state = state or (x_TBI.new_zeros(1, x_TBI.shape[1], layer.hidden_size),) * 2
+    if not mixed:
+        on_cpu = kind == "cpu" and kernel == "compiled"
+        return _run_compiled(x_TBI, state, weights) if on_cpu else _run_library(x_TBI, state, weights)
+    if kind == "cpu" and onednn_has_bfloat16():
+        return _run_library(x_TBI, state, weights)
+    # On a processor without it, float32 holds all of bfloat16. On a GPU torch would take float16 whatever was asked
+    # for, whose range gradients leave.
+    dtype = torch.float32 if kind == "cpu" else torch.get_autocast_dtype(kind)
+    with torch.autocast(kind, enabled=False):
+        return _run_library(
+            x_TBI.to(dtype),
+            (state[0].to(dtype), state[1].to(dtype)),
+            cast(Weights, tuple(weight.to(dtype) for weight in weights)),
+        )
 
 
-def _run_compiled(
-    layer: nn.LSTM, weight_hh: Tensor, x_TBI: Tensor, state: LayerState | None
-) -> tuple[Tensor, LayerState]:
-    h_BH, c_BH = (part[0] for part in state) if state else (x_TBI.new_zeros(x_TBI.shape[1], layer.hidden_size),) * 2
-    weights = layer.weight_ih_l0, weight_hh, layer.bias_ih_l0, layer.bias_hh_l0
-    y_TBH, h_BH, c_BH = _Recurrence.apply(x_TBI, h_BH, c_BH, *weights)  # type: ignore[no-untyped-call]
+def _run_library(x_TBI: Tensor, state: LayerState, weights: Weights) -> tuple[Tensor, LayerState]:
+    """What `nn.LSTM` does with weights of its own; it would move others to where its own are."""
+    y_TBH, h_1BH, c_1BH = torch.lstm(
+        x_TBI,
+        state,
+        weights,
+        has_biases=True,
+        num_layers=1,
+        dropout=0.0,
+        train=True,
+        bidirectional=False,
+        batch_first=False,
+    )
+    return y_TBH, (h_1BH, c_1BH)
+
+
+def _run_compiled(x_TBI: Tensor, state: LayerState, weights: Weights) -> tuple[Tensor, LayerState]:
+    h_1BH, c_1BH = state
+    y_TBH, h_BH, c_BH = _Recurrence.apply(x_TBI, h_1BH[0], c_1BH[0], *weights)  # type: ignore[no-untyped-call]
     return y_TBH, (h_BH[None], c_BH[None])
 
 

@@ -23,10 +23,18 @@ def learning_rate(
     return peak * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
+def device_rate(rate: float, device: torch.device) -> float | Tensor:
+    """A learning rate as an optimizer on this device should have it: on a GPU where recorded steps can read it."""
+    return torch.tensor(rate, device=device) if device.type == "cuda" else rate
+
+
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
     """Use this rate from the next step on."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def optimizer_tensors(name: str, optimizer: Optimizer) -> dict[str, Tensor]:

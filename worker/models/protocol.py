@@ -17,8 +17,9 @@ from shared.model_types.base import Hyperparameters, TrainingCheck
 from worker.data import Dataset
 from worker.models.health import HealthCheck, LossExploding
 
-Kernel = Literal["library", "compiled"]
-"""Who computes a model's inner loops on a processor: torch, or code of Mimeo's own, compiled when it is needed."""
+Kernel = Literal["library", "compiled", "graph"]
+"""How a model's steps are computed: by torch, operation by operation; on a processor with inner loops of Mimeo's own,
+compiled when they are needed; on a GPU by torch, its operations recorded once and launched together (a CUDA graph)."""
 
 StepMetrics = Mapping[str, Tensor]
 """Training figures of one step: detached 0-d tensors, so that the loop chooses when to wait for them."""
@@ -136,9 +137,29 @@ class GenerativeModel(nn.Module, ABC):
     def batches(self, epoch: int, first_step: int) -> Iterator[Any]:
         """Batches of an epoch (1-based) from step `first_step` (0-based within the epoch) to its end."""
 
-    @abstractmethod
     def training_step(self, batch: Any) -> StepMetrics:
         """One optimizer step (or one of each, for adversarial models)."""
+        figures = self.host_step(batch)
+        return {**self.device_step(*self.step_tensors(batch)), **figures}
+
+    def step_tensors(self, batch: Any) -> tuple[Tensor, ...]:
+        """The batch as `device_step` takes it."""
+        return batch if isinstance(batch, tuple) else (batch,)
+
+    @abstractmethod
+    def host_step(self, batch: Any) -> StepMetrics:
+        """What of a step changes from one to the next and is known before it: counters, learning rate, fresh states.
+
+        `device_step` finds them in tensors on the device, at the same place every time.
+        """
+
+    @abstractmethod
+    def device_step(self, *tensors: Tensor) -> StepMetrics:
+        """The arithmetic of a step: never waits for the device, and does the same for every batch of these shapes.
+
+        So it can be recorded once and launched again and again. What it changes is in `state_dict()` and in
+        `training_state()`, and keeps its place.
+        """
 
     @abstractmethod
     def examples_per_step(self) -> int:

@@ -16,7 +16,7 @@ class RMSprop(Optimizer):
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], rate: float, *, share: float = 0.9, epsilon: float = 1e-7
+        self, parameters: Iterable[nn.Parameter], rate: float | Tensor, *, share: float = 0.9, epsilon: float = 1e-7
     ) -> None:
         super().__init__(parameters, {"lr": rate, "share": share, "epsilon": epsilon})
 
@@ -32,7 +32,9 @@ class RMSprop(Optimizer):
             torch._foreach_addcmul_(squares, gradients, gradients, 1 - group["share"])
             roots = torch._foreach_add(squares, group["epsilon"])  # noqa: SLF001 - as public as the others
             torch._foreach_sqrt_(roots)
-            torch._foreach_addcdiv_(parameters, gradients, roots, -group["lr"])
+            changes = torch._foreach_div(gradients, roots)  # noqa: SLF001
+            torch._foreach_mul_(changes, -group["lr"])
+            torch._foreach_add_(parameters, changes)
 
     def _square(self, parameter: nn.Parameter) -> Tensor:
         state: dict[str, Any] = self.state[parameter]

@@ -18,6 +18,7 @@ from worker.models.health import HealthCheck, LossExploding
 from worker.models.image_graphs import vae_graphs
 from worker.models.images import CHUNK, tiled, unit
 from worker.models.optimization import (
+    device_rate,
     epoch_order,
     generator,
     learning_rate,
@@ -116,7 +117,11 @@ class Vae(GenerativeModel):
         hyperparameters = self.hyperparameters
         self._drawn = hyperparameters.examples_per_epoch or len(self._images_ND)
         self._optimizer = torch.optim.AdamW(
-            self.parameters(), hyperparameters.learning_rate, weight_decay=hyperparameters.weight_decay, fused=True
+            self.parameters(),
+            device_rate(hyperparameters.learning_rate, self.device),
+            weight_decay=hyperparameters.weight_decay,
+            fused=True,
+            capturable=self.device.type == "cuda",
         )
         self._step = 0
 
@@ -130,30 +135,30 @@ class Vae(GenerativeModel):
 
     def batches(self, epoch: int, first_step: int) -> Iterator[Tensor]:
         """uint8 [B, D]."""
-        order = epoch_order(len(self._images_ND), self._drawn, seed=self._seed, epoch=epoch)
+        order = epoch_order(len(self._images_ND), self._drawn, seed=self._seed, epoch=epoch).to(self.device)
         for chosen_B in order.split(self.hyperparameters.batch_size)[first_step:]:
-            yield self._images_ND[chosen_B.to(self.device)]
+            yield self._images_ND[chosen_B]
 
-    def training_step(self, batch: Tensor) -> StepMetrics:
-        """One step down the negative evidence lower bound."""
+    def host_step(self, batch: Tensor) -> StepMetrics:  # noqa: ARG002 - the same for every batch
+        """The learning rate."""
         rate = self._rate()
         set_learning_rate(self._optimizer, rate)
-        noise_BZ = torch.randn(len(batch), self.hyperparameters.latent_size, device=batch.device)
+        self._step += 1
+        return {"learning_rate": torch.tensor(rate)}
+
+    def device_step(self, *tensors: Tensor) -> StepMetrics:
+        """One step down the negative evidence lower bound."""
+        (images_BD,) = tensors
+        noise_BZ = torch.randn(len(images_BD), self.hyperparameters.latent_size, device=images_BD.device)
         with self.autocast():
-            reconstruction, kl = self(unit(batch), noise_BZ)
+            reconstruction, kl = self(unit(images_BD), noise_BZ)
         loss = reconstruction + self.hyperparameters.kl_weight * kl
         self._optimizer.zero_grad()
         loss.backward()
         if self.hyperparameters.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters(), self.hyperparameters.clip_norm)
         self._optimizer.step()
-        self._step += 1
-        return {
-            "loss": loss.detach(),
-            "reconstruction": reconstruction.detach(),
-            "kl": kl.detach(),
-            "learning_rate": torch.tensor(rate),
-        }
+        return {"loss": loss.detach(), "reconstruction": reconstruction.detach(), "kl": kl.detach()}
 
     def _rate(self) -> float:
         hyperparameters = self.hyperparameters

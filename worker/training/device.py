@@ -2,6 +2,7 @@
 
 import os
 import platform
+import warnings
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,10 +22,7 @@ _MOST_THREADS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """How a run computes. All fields go into its checkpoints, since results depend on them to the last bit.
-
-    kernel: of the model's inner loops, where it has more than torch's.
-    """
+    """How a run computes. All fields go into its checkpoints, since results depend on them to the last bit."""
 
     device: torch.device
     precision: Precision
@@ -68,9 +66,15 @@ def checked_precision(name: str) -> Precision:
 def checked_kernel(name: str) -> Kernel:
     """A kernel read from a file. Raises ValueError."""
     match name:
-        case "library" | "compiled":
+        case "library" | "compiled" | "graph":
             return name
     raise ValueError(f"there is no kernel {name!r}")
+
+
+def kernel_on(where: torch.device, kernel: Kernel) -> Kernel:
+    """The kernel, or torch's on a device that does not have it: graphs are a GPU's, compiled loops a processor's."""
+    home = {"library": where.type, "compiled": "cpu", "graph": "cuda"}[kernel]
+    return kernel if where.type == home else "library"
 
 
 def set_up(compute: Compute) -> None:
@@ -82,11 +86,14 @@ def set_up(compute: Compute) -> None:
     torch.backends.cudnn.benchmark = False
     if compute.device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32 products: `float32` on a GPU means their 10-bit mantissa
+        # Weights that dropout or a cast has made anew for this step lie anywhere; that is no mistake to warn of.
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
 
 
-def versions() -> dict[str, str]:
-    """What else decides the last bit."""
-    return {"python": platform.python_version(), "torch": torch.__version__, "safetensors": version("safetensors")}
+def versions(where: torch.device) -> dict[str, str]:
+    """What else decides the last bit of what is computed there."""
+    found = {"python": platform.python_version(), "torch": torch.__version__, "safetensors": version("safetensors")}
+    return found | ({"gpu": torch.cuda.get_device_name(where)} if where.type == "cuda" else {})
 
 
 def _container_cores() -> int:

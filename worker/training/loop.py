@@ -23,6 +23,7 @@ from worker.training.report import Reporter
 from worker.training.seeding import Stream
 from worker.training.selection import Selection
 from worker.training.setup import Run
+from worker.training.stepping import stepper
 
 _READ_EVERY_S = 0.5
 
@@ -33,6 +34,7 @@ class Loop:
     def __init__(self, run: Run, control: Control, reporter: Reporter) -> None:
         self._run, self._control, self._reporter = run, control, reporter
         self._model = run.model
+        self._take_step = stepper(run.model, run.compute)
         self._epochs: int = run.model.hyperparameters.epochs
         self._steps_per_epoch = run.model.steps_per_epoch()
         self.steps = self._epochs * self._steps_per_epoch
@@ -71,8 +73,7 @@ class Loop:
             if self._control.stop_requested:
                 return False
             self._run.seeder.set(Stream.STEP, self.epoch, number)
-            with self._run.compute.autocast():
-                figures = self._model.training_step(batch)
+            figures = self._take_step(batch)
             self.step += 1
             self._meter.add(self.step, figures)
             now = time.monotonic()

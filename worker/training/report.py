@@ -103,7 +103,7 @@ class Terminal:
     def _start(self, event: events.Started) -> None:
         self._epochs = event.epochs
         at = f", continuing at step {event.step:,}" if event.step else ""
-        loops = ", compiled loops" if event.kernel == "compiled" else ""
+        loops = {"compiled": ", compiled loops", "graph": ", steps recorded as CUDA graphs"}.get(event.kernel, "")
         self._line(
             f"{event.parameters:,} parameters on {event.device} in {event.precision}{loops}, {event.epochs} epochs of"
             f" {event.steps // event.epochs:,} steps{at}"

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from shared.errors import SpecError
 from shared.settings import Settings
 from worker import data
-from worker.models.protocol import GenerativeModel
+from worker.models.protocol import GenerativeModel, Kernel
 from worker.training import checkpoints, device, fastest
 from worker.training.building import build
 from worker.training.checkpoints import Checkpoint
@@ -34,7 +34,7 @@ class Run:
     compute: Compute
     seeder: Seeder
     start: Checkpoint | None
-    versions: Mapping[str, str] = field(default_factory=device.versions)
+    versions: Mapping[str, str]
 
 
 def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Reporter) -> Run:
@@ -54,14 +54,22 @@ def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Repor
     )
     spec.contract.check_training(spec.resolved_hyperparameters(), dataset.shape)
     if start is None:
-        compute = fastest.choose(spec, dataset, compute, settings.home_path)
+        compute = fastest.choose(spec, dataset, compute, settings.home_path, reporter)
     seeder = Seeder(spec.seed, compute.device)
     model = build(spec, dataset, compute, seeder)
     model.cache_dir = settings.home_path / "judges" if settings.home_path.is_dir() else None
     if start is not None:
         model.load_state_dict(checkpoints.load_tensors(start.path / checkpoints.WEIGHTS))
         model.load_training_state(checkpoints.load_training(start), start.manifest.training_values)
-    return Run(spec=spec, folder=folder, model=model, compute=compute, seeder=seeder, start=start)
+    return Run(
+        spec=spec,
+        folder=folder,
+        model=model,
+        compute=compute,
+        seeder=seeder,
+        start=start,
+        versions=device.versions(compute.device),
+    )
 
 
 class _Downloads:
@@ -96,8 +104,6 @@ def _resumable(spec: TrainerSpec, folder: Path, reporter: Reporter) -> Checkpoin
     _check_same_run(spec, found, folder)
     step = found.manifest.step
     reporter.health("resumed", f"Continuing from the checkpoint at step {step}.", step=step)
-    if found.manifest.versions != device.versions():
-        reporter.health("versions_changed", "Library versions differ from the checkpoint's: last digits may differ.")
     return found
 
 
@@ -124,10 +130,15 @@ def _identity(model_type: str, dataset: str, seed: int, hyperparameters: dict[st
 def _compute(spec: TrainerSpec, start: Checkpoint | None, reporter: Reporter) -> Compute:
     """Where to compute; as the checkpoint did, so that a resumed run ends in the same weights."""
     if start is None:
+        where = device.choose_device(spec.device)
+        kernel: Kernel = "library" if spec.kernel == "auto" else spec.kernel
+        if device.kernel_on(where, kernel) != kernel:
+            detail = f"The run would compute on {where.type}, which has no kernel `{kernel}`; use `auto`."
+            raise SpecError.at("/kernel", detail)
         return Compute(
-            device=device.choose_device(spec.device),
+            device=where,
             precision="float32" if spec.precision == "auto" else spec.precision,
-            kernel="library" if spec.kernel == "auto" else spec.kernel,
+            kernel=kernel,
             threads=device.choose_threads(spec.threads),
         )
     manifest = start.manifest
@@ -136,9 +147,12 @@ def _compute(spec: TrainerSpec, start: Checkpoint | None, reporter: Reporter) ->
     if here.type != before:
         message = f"The run began on {before} and continues on {here.type}: last digits may differ."
         reporter.health("device_changed", message)
+    elif manifest.versions != device.versions(here):
+        message = "Library versions, or the GPU, differ from the checkpoint's: last digits may differ."
+        reporter.health("versions_changed", message)
     return Compute(
         device=here,
         precision=device.checked_precision(manifest.precision),
-        kernel=device.checked_kernel(manifest.kernel),
+        kernel=device.kernel_on(here, device.checked_kernel(manifest.kernel)),
         threads=manifest.threads,
     )

@@ -16,8 +16,9 @@ class TrainerSpec(BaseModel):
     """What to train, on what, and how. By hand only `model_type` is needed.
 
     dataset: a registry name; the model type's default when null. dataset_path: file of an uploaded text. init_from: a
-    checkpoint folder whose weights the run starts from. threads: torch's; the cores at hand when null. kernel: of the
-    inner loops of models that have more than torch's.
+    checkpoint folder whose weights the run starts from. threads: torch's; the cores at hand when null. kernel: how
+    steps are computed: `library` is torch, `compiled` has inner loops of Mimeo's own on a processor, for models that
+    have some, `graph` launches a step as one CUDA graph on a GPU.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -31,7 +32,7 @@ class TrainerSpec(BaseModel):
     init_from: Path | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    kernel: Literal["auto", "library", "compiled"] = "auto"
+    kernel: Literal["auto", "library", "compiled", "graph"] = "auto"
     threads: int | None = Field(None, ge=1, le=1024)
     checkpoint_every_s: float = Field(30.0, gt=0)
     keep_checkpoints: int = Field(2, ge=1, le=1000)

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from shared import events
-from tests.worker.training.harness import run
+from tests.worker.training.harness import Recorder, run
 from worker import data
 from worker.training import fastest
 from worker.training.device import Compute
+from worker.training.report import Reporter
 from worker.training.spec import TrainerSpec
 
 TINY = {"epochs": 1, "layers": [8], "window": 16, "batch_size": 16, "examples_per_epoch": 512}
@@ -26,7 +27,11 @@ def lstm_spec(*, hyperparameters: dict[str, Any] | None = None, **fields: Any) -
 def chosen(spec: TrainerSpec, home: Path) -> Compute:
     compute = Compute(device=torch.device("cpu"), precision="float32", threads=1)
     dataset = data.load("python-source", datasets_dir=None, home=home, offline=True)
-    return fastest.choose(spec, dataset, compute, home)
+    reporter = Reporter(home, Recorder())
+    try:
+        return fastest.choose(spec, dataset, compute, home, reporter)
+    finally:
+        reporter.close()
 
 
 def kept(home: Path) -> list[str]:

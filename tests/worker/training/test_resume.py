@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from shared import events
 from tests.worker.training.harness import curves, logged, result, run, start, toy_spec
+from worker.training import device
 from worker.training.control import Control
 
 EPOCHS, STEPS = 4, 40  # ten steps an epoch
@@ -122,6 +124,22 @@ def test_a_damaged_newest_checkpoint_is_passed_over_with_an_event(tmp_path: Path
     assert newest.name in fallback.message
     assert recorder.of(events.Started)[0].step == int(older.name)
     assert_same(folder, undisturbed)
+
+
+def test_a_run_that_continues_under_other_versions_says_that_last_digits_may_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    control = Control()
+    control.request_stop()
+    run(folder, toy_spec(), control)
+    known = device.versions(torch.device("cpu"))
+    monkeypatch.setattr(device, "versions", lambda where: {**known, "torch": "1.0"})
+
+    _, recorder = run(folder, toy_spec())
+
+    assert [health.code for health in recorder.of(events.Health)] == ["resumed", "versions_changed"]
+    assert recorder.of(events.Started)[0].versions["torch"] == "1.0"
 
 
 def _newest_two(folder: Path) -> list[Path]:

@@ -94,15 +94,23 @@ class Toy(GenerativeModel):
 
     def training_step(self, batch: Tensor) -> StepMetrics:
         self._stumble()
+        figures = super().training_step(batch)
+        if self.steps == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return figures
+
+    def host_step(self, batch: Tensor) -> StepMetrics:
+        self.steps += 1
+        return {"learning_rate": torch.tensor(self.hyperparameters.learning_rate)}
+
+    def device_step(self, *tensors: Tensor) -> StepMetrics:
+        (batch,) = tensors
         noisy_BD = batch + 0.1 * torch.randn_like(batch)
         loss = nn.functional.mse_loss(self(noisy_BD).float(), batch)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        self.steps += 1
-        if self.steps == self.kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return {"loss": loss.detach(), "learning_rate": torch.tensor(self.hyperparameters.learning_rate)}
+        return {"loss": loss.detach()}
 
     def _stumble(self) -> None:
         time.sleep(self.hyperparameters.step_s)
