@@ -40,6 +40,8 @@ class Stamped:
 
     def take(self, event: Event, at_s: float) -> bool:
         """Note an event. True: the record has a new epoch."""
+        if isinstance(event, events.EventFileWritten):  # comes with another event, which the time belongs to
+            return False
         before, self._last_s = self._last_s, at_s
         match event:
             case events.Started():
@@ -194,7 +196,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--set", type=setting, action="append", default=[], metavar="NAME=VALUE", help="hyperparameter")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
-    parser.add_argument("--kernel", default="auto", choices=["auto", "library", "compiled"])
+    parser.add_argument("--kernel", default="auto", choices=["auto", "library", "compiled", "graph"])
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--threads", type=int, help="torch's; the cores at hand when left out")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the list of records that this one is added to")
