@@ -2,10 +2,11 @@
 
 import math
 
+import pytest
 import torch
 from torch import nn
 
-from worker.models.optimization import load_optimizer_tensors, optimizer_tensors
+from worker.models.optimization import load_optimizer_tensors, optimizer_tensors, set_learning_rate
 from worker.models.rmsprop import RMSprop
 
 
@@ -48,3 +49,19 @@ def test_a_restored_optimizer_goes_on_with_the_same_bits() -> None:
         (first if number < 3 else second).step()
 
     assert torch.equal(whole, halves)
+
+
+def test_a_rate_in_a_tensor_stays_where_it_is_and_moves_weights_as_the_number_does() -> None:
+    """As on a GPU, where recorded steps read it."""
+    weights = [nn.Parameter(torch.ones(5)) for _ in range(2)]
+    rate = torch.tensor(0.5)
+    optimizers = [RMSprop([weights[0]], 0.5), RMSprop([weights[1]], rate)]
+    for step in range(3):
+        for weight, optimizer in zip(weights, optimizers, strict=True):
+            weight.grad = torch.linspace(-1, 1, 5) * (step + 1)
+            set_learning_rate(optimizer, 0.01 / (step + 1))
+            optimizer.step()
+
+    assert optimizers[1].param_groups[0]["lr"] is rate
+    assert float(rate) == pytest.approx(0.01 / 3)
+    assert torch.equal(weights[0], weights[1])
