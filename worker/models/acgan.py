@@ -232,10 +232,7 @@ class Acgan(GenerativeModel):
         if self.average is None:
             return
         kept: list[Tensor] = list(self.average.parameters())
-        goals: list[Tensor] = list(self.generator.parameters())
-        ways = list(torch._foreach_sub(goals, kept))  # noqa: SLF001 - as public as the others
-        torch._foreach_mul_(ways, self._follows)
-        torch._foreach_add_(kept, ways)
+        torch._foreach_lerp_(kept, list(self.generator.parameters()), [self._follows] * len(kept))
         for buffer, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
             buffer.copy_(new if not buffer.is_floating_point() else torch.lerp(buffer, new, self._follows))
 
