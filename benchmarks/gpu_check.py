@@ -135,7 +135,7 @@ def gradient_difference(reference: GenerativeModel, other: GenerativeModel) -> f
     ]
     assert pairs, "a training step leaves gradients"
     scale = max(float(a.norm()) for a, _ in pairs)
-    return max(float((a - b).norm() / (a.norm() + 1e-2 * scale)) for a, b in pairs)
+    return largest([float((a - b).norm() / (a.norm() + 1e-2 * scale)) for a, b in pairs])
 
 
 def compare_samples(kind: ModelType, reference: GenerativeModel, other: GenerativeModel) -> list[Finding]:
@@ -238,7 +238,7 @@ def compare_resumed(kind: ModelType, preset: str, compute: Compute, **overrides:
     resumed.model.load_training_state({name: tensor.cpu() for name, tensor in tensors.items()}, values)
     found = resumed.steps(2, 4)
     apart = [abs(a[name] - b[name]) for a, b in zip(expected[2:], found, strict=True) for name in a]
-    return Finding(f"{said(compute)} resumed", max([*apart, largest_difference(straight, resumed)]), 0.0)
+    return Finding(f"{said(compute)} resumed", largest([*apart, largest_difference(straight, resumed)]), 0.0)
 
 
 def compare_ways(kind: ModelType, preset: str, one: Compute, other: Compute, **overrides: Any) -> Finding:
@@ -254,7 +254,12 @@ def largest_difference(one: Training, other: Training) -> float:
     states = one.state(), other.state()
     assert states[0].keys() == states[1].keys()
     pairs = [(states[0][name].double(), states[1][name].double()) for name in states[0]]
-    return max(float((a - b).norm() / (a.norm() + 1e-6)) for a, b in pairs)
+    return largest([float((a - b).norm() / (a.norm() + 1e-6)) for a, b in pairs])
+
+
+def largest(differences: list[float]) -> float:
+    """Not a number where one of them is none, which Python's `max` passes over."""
+    return float(torch.tensor(differences, dtype=torch.float64).max())
 
 
 # --- speed --------------------------------------------------------------------------------------------------------
