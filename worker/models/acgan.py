@@ -24,7 +24,7 @@ from worker.models.image_graphs import acgan_graphs
 from worker.models.images import unit
 from worker.models.judge import Judge, judged
 from worker.models.optimization import (
-    device_rate,
+    adam_settings,
     epoch_order,
     learning_rate,
     load_optimizer_tensors,
@@ -99,15 +99,10 @@ class Acgan(GenerativeModel):
         self._images = dataset.train_images.to(self.device)
         self._labels = self._dataset.train_labels.to(self.device)
         self._drawn = hyperparameters.examples_per_epoch or len(self._images)
+        betas = (hyperparameters.beta1, hyperparameters.beta2)
+        settings = adam_settings(hyperparameters.learning_rate, self.device)
         self._optimizers = {
-            name: torch.optim.Adam(
-                network.parameters(),
-                device_rate(hyperparameters.learning_rate, self.device),
-                (hyperparameters.beta1, hyperparameters.beta2),
-                eps=1e-7,
-                fused=True,
-                capturable=self.device.type == "cuda",
-            )
+            name: torch.optim.Adam(network.parameters(), betas=betas, eps=1e-7, **settings)
             for name, network in (("generator", self.generator), ("discriminator", self.discriminator))
         }
         self._follows = torch.zeros((), device=self.device)  # share of the way that the average goes in this step

@@ -26,6 +26,7 @@ from worker.models.lstm_health import Memorising, VerbatimCopy
 from worker.models.lstm_recurrence import LayerState, run_layer
 from worker.models.lstm_sampling import CharacterSampler
 from worker.models.optimization import (
+    adam_settings,
     device_rate,
     learning_rate,
     load_optimizer_tensors,
@@ -137,17 +138,13 @@ class Lstm(GenerativeModel):
         self._held_out = HeldOutText(ids_N, dataset.split, None if reads_streams else hyperparameters.window)
         reader = Streams if reads_streams else Windows
         self._reader: Streams | Windows = reader(self._training_N, hyperparameters, seed)
-        rate = device_rate(hyperparameters.learning_rate, self.device)
+        rate = hyperparameters.learning_rate
         if hyperparameters.optimizer == "adamw":
             self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(
-                self.parameters(),
-                rate,
-                weight_decay=hyperparameters.weight_decay,
-                fused=True,
-                capturable=self.device.type == "cuda",
+                self.parameters(), weight_decay=hyperparameters.weight_decay, **adam_settings(rate, self.device)
             )
         else:
-            self._optimizer = RMSprop(self.parameters(), rate)
+            self._optimizer = RMSprop(self.parameters(), device_rate(rate, self.device))
         # In float32, which holds bfloat16 exactly: the next step may compute in the other precision.
         self._carried: State = []
         if isinstance(self._reader, Streams):

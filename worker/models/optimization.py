@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -26,6 +26,11 @@ def learning_rate(
 def device_rate(rate: float, device: torch.device) -> float | Tensor:
     """A learning rate as an optimizer on this device should have it: on a GPU where recorded steps can read it."""
     return torch.tensor(rate, device=device) if device.type == "cuda" else rate
+
+
+def adam_settings(rate: float, device: torch.device) -> dict[str, Any]:
+    """How torch's Adam and AdamW are to compute on this device: in one operation, and so that it can be recorded."""
+    return {"lr": device_rate(rate, device), "fused": True, "capturable": device.type == "cuda"}
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

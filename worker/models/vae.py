@@ -18,7 +18,7 @@ from worker.models.health import HealthCheck, LossExploding
 from worker.models.image_graphs import vae_graphs
 from worker.models.images import CHUNK, tiled, unit
 from worker.models.optimization import (
-    device_rate,
+    adam_settings,
     epoch_order,
     generator,
     learning_rate,
@@ -118,10 +118,8 @@ class Vae(GenerativeModel):
         self._drawn = hyperparameters.examples_per_epoch or len(self._images_ND)
         self._optimizer = torch.optim.AdamW(
             self.parameters(),
-            device_rate(hyperparameters.learning_rate, self.device),
             weight_decay=hyperparameters.weight_decay,
-            fused=True,
-            capturable=self.device.type == "cuda",
+            **adam_settings(hyperparameters.learning_rate, self.device),
         )
         self._step = 0
 
