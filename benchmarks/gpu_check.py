@@ -3,8 +3,8 @@
 Every model type and preset takes one training step from the same weights, batch and noise on the processor and on the
 GPU, and samples with the same seed: losses, gradients and samples have to agree. Every way of computing on the GPU has
 to go on after a checkpoint with the same bits, and steps recorded as CUDA graphs have to do what single operations do.
-Then steps are timed in each way. Needs torch, NumPy, safetensors, rich, tensorboard and pydantic; no server, no
-database, no files: the data is built in.
+Then steps are timed in each way. Needs torch, NumPy, safetensors and pydantic; no server, no database, no
+files: the data is built in.
 
 Exit status: 0 all agree, 1 something differs, 2 there is no GPU. `--device cpu` checks the check itself, where there is
 none.
@@ -206,6 +206,7 @@ class Training:
         devices.set_up(compute)
         torch.backends.cudnn.allow_tf32 = True  # torch's default, which the comparison with a processor turned off
         model, dataset = model_and_data(kind, preset, **overrides)
+        model.kernel = compute.kernel
         model.to(compute.device).train()
         model.start_training(dataset, seed=SEED)
         return cls(model, compute)

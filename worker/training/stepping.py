@@ -27,12 +27,11 @@ class CaptureFailed(RuntimeError):
 
 
 def stepper(model: GenerativeModel, compute: Compute) -> Step:
-    """Steps of this model, computed this way. Two ways may take turns on one model."""
+    """Steps of this model, which has the kernel already, computed this way."""
     return _Recorded(model, compute) if compute.kernel == "graph" else partial(_launched, model, compute)
 
 
 def _launched(model: GenerativeModel, compute: Compute, batch: Any) -> StepMetrics:
-    model.kernel = compute.kernel
     with compute.autocast():
         return model.training_step(batch)
 
@@ -82,7 +81,6 @@ class _Recorded:
         }
 
     def _device_step(self, *tensors: Tensor) -> StepMetrics:
-        self._model.kernel = self._compute.kernel
         with self._compute.autocast():
             return self._model.device_step(*tensors)
 

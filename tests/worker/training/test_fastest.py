@@ -9,6 +9,8 @@ import torch
 from shared import events
 from tests.worker.training.harness import Recorder, run
 from worker import data
+from worker.models.lstm import Lstm
+from worker.models.protocol import Kernel
 from worker.training import fastest
 from worker.training.device import Compute
 from worker.training.report import Reporter
@@ -67,3 +69,24 @@ def test_what_a_specification_asks_for_is_used_reported_and_kept_by_a_resumed_ru
     _, again = run(tmp_path / "run", spec.model_copy(update={"kernel": "auto"}))
 
     assert [event.kernel for event in again.of(events.Started)] == [kernel]
+
+
+def test_a_run_that_resumes_into_its_final_evaluation_evaluates_with_its_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernels: list[Kernel] = []
+    evaluate = Lstm.final_quality
+
+    def noted(model: Lstm) -> dict[str, float]:
+        kernels.append(model.kernel)
+        return evaluate(model)
+
+    monkeypatch.setattr(Lstm, "final_quality", noted)
+    spec = lstm_spec(kernel="compiled", precision="float32")
+    _, whole = run(tmp_path / "run", spec)
+    (tmp_path / "run" / "result.json").unlink()
+
+    _, again = run(tmp_path / "run", spec)
+
+    assert kernels == ["compiled", "compiled"]
+    assert again.of(events.Finished) == whole.of(events.Finished)
