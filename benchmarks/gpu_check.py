@@ -16,11 +16,9 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +29,16 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
+from benchmarks.training_steps import SEED, Training, model_and_data, stepper
 from shared import model_types
 from shared.model_types import ModelType
-from worker.data import Dataset, load
-from worker.models import GenerativeModel, implementation
+from worker.data import Dataset
+from worker.models import GenerativeModel
 from worker.models.protocol import Kernel
 from worker.training import device as devices
-from worker.training import stepping
 from worker.training.device import Compute, Precision
-from worker.training.seeding import Seeder, Stream
-from worker.training.stepping import CaptureFailed
+from worker.training.stepping import CaptureFailed, step_state
 
-SEED = 7
 # Sums in another order differ by this much in float32; in bfloat16 each product is rounded to 8 bits first.
 LOSS_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 5e-2}
 GRADIENT_TOLERANCE = 5e-3
@@ -85,13 +81,6 @@ class DrawsOnProcessor(TorchFunctionMode):
         wanted = options.pop("device", None)
         drawn = func(*args, **options)
         return drawn if wanted is None else drawn.to(wanted)
-
-
-def model_and_data(kind: ModelType, preset: str, **overrides: Any) -> tuple[GenerativeModel, Dataset]:
-    """A fresh model on the processor, not yet training, and its data."""
-    dataset = load(kind.fallback_dataset, datasets_dir=None, home=Path("unused"), offline=True)
-    torch.manual_seed(SEED)
-    return implementation(kind).for_data(kind.resolve(preset, overrides), dataset), dataset
 
 
 # --- agreement ----------------------------------------------------------------------------------------------------
@@ -193,42 +182,6 @@ def said(compute: Compute) -> str:
     return compute.precision if compute.kernel == "library" else f"{compute.precision}, {compute.kernel}"
 
 
-@dataclass
-class Training:
-    """A model in training, and the seeds and batches of its steps."""
-
-    model: GenerativeModel
-    compute: Compute
-
-    @classmethod
-    def fresh(cls, kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> "Training":
-        """From its first weights, under the trainer's settings."""
-        devices.set_up(compute)
-        torch.backends.cudnn.allow_tf32 = True  # torch's default, which the comparison with a processor turned off
-        model, dataset = model_and_data(kind, preset, **overrides)
-        model.kernel = compute.kernel
-        model.to(compute.device).train()
-        model.start_training(dataset, seed=SEED)
-        return cls(model, compute)
-
-    def steps(self, first: int, last: int) -> list[dict[str, float]]:
-        """Steps `first` to `last` of the first epochs; the figures of each."""
-        seeder, take_step = Seeder(SEED, self.compute.device), stepping.stepper(self.model, self.compute)
-        figures = []
-        for number in range(first, last):
-            epoch, step = divmod(number, self.model.steps_per_epoch())
-            batch = next(iter(self.model.batches(epoch + 1, step)))
-            seeder.set(Stream.STEP, epoch + 1, step)
-            figures.append({name: float(value) for name, value in take_step(batch).items()})
-        return figures
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """Weights, and what else of the next step is in tensors."""
-        return {f"weights.{name}": tensor for name, tensor in self.model.state_dict().items()} | {
-            f"training.{name}": tensor for name, tensor in self.model.training_state()[0].items()
-        }
-
-
 def compare_resumed(kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> Finding:
     """Four steps against two, a checkpoint, and two more by another process's model: there is nothing to allow."""
     straight, stopped, resumed = (Training.fresh(kind, preset, compute, **overrides) for _ in range(3))
@@ -252,7 +205,7 @@ def compare_ways(kind: ModelType, preset: str, one: Compute, other: Compute, **o
 
 def largest_difference(one: Training, other: Training) -> float:
     """Of a tensor of the state, by norm, relative; of one that is next to nothing, absolute."""
-    states = one.state(), other.state()
+    states = step_state(one.model), step_state(other.model)
     assert states[0].keys() == states[1].keys()
     pairs = [(states[0][name].double(), states[1][name].double()) for name in states[0]]
     return largest([float((a - b).norm() / (a.norm() + 1e-6)) for a, b in pairs])
@@ -264,24 +217,6 @@ def largest(differences: list[float]) -> float:
 
 
 # --- speed --------------------------------------------------------------------------------------------------------
-
-
-def stepper(kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> Callable[[int], float]:
-    """Takes so many training steps under the trainer's settings, seeding and data included; gives the last figure."""
-    model = Training.fresh(kind, preset, compute, **overrides).model
-    take_step = stepping.stepper(model, compute)
-    seeder = Seeder(SEED, compute.device)
-    batches = chain.from_iterable(model.batches(epoch, 0) for epoch in count(1))
-
-    def steps(number: int) -> float:
-        for step in range(number):
-            seeder.set(Stream.STEP, 1, step)
-            figures = take_step(next(batches))
-        if compute.device.type == "cuda":
-            torch.cuda.synchronize(compute.device)
-        return float(next(iter(figures.values())))
-
-    return steps
 
 
 def steps_per_s(kind: ModelType, preset: str, compute: Compute, options: argparse.Namespace) -> float:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.gpu_check import model_and_data, stepper
 from benchmarks.service_record import about, keep
+from benchmarks.training_steps import model_and_data, stepper
 from shared import model_types
 from shared.model_types.acgan import AcganSampling
 from worker.models.protocol import GenerativeModel, Kernel

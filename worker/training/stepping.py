@@ -36,6 +36,14 @@ def _launched(model: GenerativeModel, compute: Compute, batch: Any) -> StepMetri
         return model.training_step(batch)
 
 
+def step_state(model: GenerativeModel) -> dict[str, Tensor]:
+    """All that a step of the model changes, where it is: weights, and the tensors of `training_state`."""
+    weights, (training, _) = model.state_dict(), model.training_state()
+    return {f"weights.{name}": tensor for name, tensor in weights.items()} | {
+        f"training.{name}": tensor for name, tensor in training.items()
+    }
+
+
 class _Recorded:
     """Steps as CUDA graphs: one for each shape of batch, recorded when it first comes.
 
@@ -58,7 +66,7 @@ class _Recorded:
     def _recorded(self, tensors: tuple[Tensor, ...]) -> "_Graph":
         """Raises CaptureFailed."""
         random = torch.cuda.get_rng_state(self._compute.device)
-        before = {name: tensor.clone() for name, tensor in self._state().items()}
+        before = {name: tensor.clone() for name, tensor in step_state(self._model).items()}
         try:
             return _Graph(self._device_step, tensors, self._compute.device)
         except torch.OutOfMemoryError:
@@ -67,18 +75,12 @@ class _Recorded:
             _end_capture(self._compute.device)
             raise CaptureFailed(f"a step cannot be recorded as a CUDA graph: {error}") from error
         finally:
-            for name, tensor in self._state().items():
+            for name, tensor in step_state(self._model).items():
                 if name in before:
                     tensor.copy_(before[name])
                 else:  # moments of an optimizer that had taken no step
                     tensor.zero_()
             torch.cuda.set_rng_state(random, self._compute.device)
-
-    def _state(self) -> dict[str, Tensor]:
-        """All that a step changes, where it is."""
-        return {f"weights.{name}": tensor for name, tensor in self._model.state_dict().items()} | {
-            f"training.{name}": tensor for name, tensor in self._model.training_state()[0].items()
-        }
 
     def _device_step(self, *tensors: Tensor) -> StepMetrics:
         with self._compute.autocast():
