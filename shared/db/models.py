@@ -1,9 +1,21 @@
 """The tables. One `jobs` table carries every kind of job, so that claim, lease and reap are written once."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import JSON, BigInteger, Enum, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -32,6 +44,11 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map = {datetime: Timestamp(), JsonObject: JSON_TYPE}  # noqa: RUF012 - SQLAlchemy reads it once
+
+
+def table_of(row: type[Base]) -> Table:
+    """A class's table: statements on it run faster than on the class, and leave the objects of a session alone."""
+    return cast(Table, row.__table__)
 
 
 class Job(Base):

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from shared.db.models import Artifact
 from shared.errors import NotFound, SpecError
 from shared.ids import is_id
 from shared.services.paging import MAX_LIMIT
+
+_BY_JOB = select(Artifact).where(Artifact.job_id.in_(bindparam("job_ids", expanding=True))).order_by(Artifact.id)
 
 
 def get(session: Session, artifact_id: str) -> Artifact:
@@ -37,7 +39,6 @@ def list_for_job(
 def by_job(session: Session, job_ids: Sequence[str]) -> dict[str, list[Artifact]]:
     """The artifacts of several jobs at once, oldest first, by job; jobs without any are left out."""
     found: dict[str, list[Artifact]] = {}
-    query = select(Artifact).where(Artifact.job_id.in_(job_ids)).order_by(Artifact.id)
-    for row in session.scalars(query) if job_ids else ():
+    for row in session.scalars(_BY_JOB, {"job_ids": job_ids}) if job_ids else ():
         found.setdefault(row.job_id, []).append(row)
     return found

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from shared.db.models import Checkpoint, GenerationJob, Model, TrainingJob
@@ -10,6 +10,7 @@ from shared.ids import is_id
 from shared.job_status import TERMINAL
 
 KEEP_NEWEST = 2
+_LOCKED = select(Checkpoint).where(Checkpoint.id == bindparam("id")).with_for_update(read=True, key_share=True)
 
 
 def list_for_job(session: Session, job_id: str) -> list[Checkpoint]:
@@ -25,8 +26,7 @@ def get(session: Session, checkpoint_id: str) -> Checkpoint | None:
 
 def locked(session: Session, checkpoint_id: str) -> Checkpoint | None:
     """A checkpoint that cannot be pruned before this transaction ends, or None."""
-    query = select(Checkpoint).where(Checkpoint.id == checkpoint_id).with_for_update(read=True, key_share=True)
-    return session.scalars(query).one_or_none()
+    return session.scalars(_LOCKED, {"id": checkpoint_id}).one_or_none()
 
 
 def newest_locked(session: Session, job_id: str) -> Checkpoint | None:

@@ -4,11 +4,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared.db.clock import db_now
 from shared.db.models import Export, GenerationJob, Job, Model
 from shared.ids import new_id
-from shared.job_status import JobStatus, Priority
-from shared.services import events, garbage, models
+from shared.services import garbage, models, new_jobs
 
 TIMEOUT_S = 600
 MAX_ATTEMPTS = 3
@@ -30,11 +28,9 @@ def submit(session: Session, model_id: str, format_: str) -> tuple[GenerationJob
     if found is not None:
         return found, False
     models.get(session, model_id)
-    job = _job(session, model_id, format_)
     try:
         with session.begin_nested():
-            session.add(job)
-            session.flush()
+            job = _add_job(session, model_id, format_)
             session.add(Export(model_id=model_id, format=format_, job_id=job.id))
             session.flush()
     except IntegrityError:  # another request was faster
@@ -42,8 +38,6 @@ def submit(session: Session, model_id: str, format_: str) -> tuple[GenerationJob
         if found is None:
             raise
         return found, False
-    events.add(session, job.id, event="queued", message="Accepted.", attempt=0)
-    session.refresh(job)
     return job, True
 
 
@@ -56,7 +50,7 @@ def delete_of_job(session: Session, training_job_id: str) -> None:
     session.execute(delete(Job).where(Job.id.in_(ids)).execution_options(synchronize_session=False))
 
 
-def _job(session: Session, model_id: str, format_: str) -> GenerationJob:
+def _add_job(session: Session, model_id: str, format_: str) -> GenerationJob:
     source = models.resolve(session, model_id)
     spec = {
         "model": model_id,
@@ -66,16 +60,13 @@ def _job(session: Session, model_id: str, format_: str) -> GenerationJob:
         "sampling": {},
         "format": format_,
     }
-    return GenerationJob(
+    return new_jobs.add(
+        session,
+        GenerationJob,
         id=new_id("gen"),
-        status=JobStatus.QUEUED,
         model_type=source.model_type,
-        name=None,
         spec=spec,
-        labels={},
-        priority=Priority.NORMAL.rank,
         seed=0,  # nothing is drawn that the file could depend on
         max_attempts=MAX_ATTEMPTS,
         timeout_s=TIMEOUT_S,
-        hinted_at=db_now(),  # the caller sends the first hint right after the commit
     )

@@ -2,48 +2,43 @@
 
 import secrets
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from shared.db.clock import db_now
 from shared.db.models import GenerationJob
 from shared.errors import NotFound
 from shared.ids import is_id, new_id
 from shared.job_status import JobStatus
-from shared.services import control, deletion, events
+from shared.services import control, deletion, new_jobs
 from shared.services.admission import admit_generation
 from shared.services.paging import DEFAULT_LIMIT, newest_first
 from shared.settings import Settings
 from shared.specs import GenerationRequest
 
+_BY_ID = select(GenerationJob).where(GenerationJob.id == bindparam("id"))  # made once, for whoever polls
+
 
 def submit(session: Session, request: GenerationRequest, *, settings: Settings) -> GenerationJob:
     """Accept a job: the row alone. Send its hint after the commit. Raises SpecError."""
     admitted = admit_generation(session, request, settings)
-    job = GenerationJob(
+    return new_jobs.add(
+        session,
+        GenerationJob,
         id=new_id("gen"),
-        status=JobStatus.QUEUED,
         model_type=admitted.model_type,
         name=request.name,
         spec=admitted.spec,
-        labels=dict(request.metadata),
-        priority=request.priority.rank,
+        labels=request.metadata,
+        priority=request.priority,
         seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
         max_attempts=request.max_attempts,
         timeout_s=request.timeout_s,
-        hinted_at=db_now(),  # the caller sends the first hint right after the commit
     )
-    session.add(job)
-    session.flush()
-    events.add(session, job.id, event="queued", message="Accepted.", attempt=0)
-    session.refresh(job)
-    return job
 
 
 def get(session: Session, job_id: str) -> GenerationJob:
     """A generation job. Raises NotFound."""
-    query = select(GenerationJob).where(GenerationJob.id == job_id)
-    job = session.scalars(query).one_or_none() if is_id(job_id, "gen") else None
+    job = session.scalars(_BY_ID, {"id": job_id}).one_or_none() if is_id(job_id, "gen") else None
     if job is None:
         raise NotFound("There is no generation job with that id.")
     return job

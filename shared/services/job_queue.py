@@ -7,14 +7,16 @@ renews the lease and proves it, or raises LeaseLost. What follows in the transac
 import random
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from shared.crash_points import reach
 from shared.db.clock import Timestamp, db_now
-from shared.db.models import Job, JobEvent
+from shared.db.models import Job, JobEvent, table_of
 from shared.errors import JobFailure, LeaseLost, Outage
 from shared.job_status import HELD, JobStatus
 from shared.services import events
@@ -23,6 +25,7 @@ from shared.settings import Settings
 PLACE = (Job.priority, Job.created_at, Job.id)  # the order in which workers take jobs, and that of ix_jobs_queue
 _MOST_OUTAGES = 200  # of one attempt: half a day and more, with the usual back-off
 COUNTED_POSITIONS = 1_000  # in the queue; beyond, what a user wants to know is that it will be long
+_JOBS = table_of(Job)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,7 @@ def claim_next(session: Session, kind: str, worker: str) -> Job | None:
             return session.get_one(Job, job_id, populate_existing=True)
 
 
+@cache
 def _first_due(kind: str) -> Select[str, int]:
     # SKIP LOCKED: claimers that arrive together take different rows instead of waiting for the first one's commit.
     return (
@@ -79,24 +83,25 @@ def _first_due(kind: str) -> Select[str, int]:
     )
 
 
+_CLAIM = (
+    update(_JOBS)
+    .where(Job.id == bindparam("candidate"), Job.status == JobStatus.QUEUED, Job.lease_token == bindparam("token"))
+    .values(
+        status=JobStatus.RUNNING,
+        attempt=Job.attempt + 1,
+        lease_token=Job.lease_token + 1,
+        heartbeat_at=db_now(),
+        started_at=func.coalesce(Job.started_at, db_now()),
+        not_before=None,
+        error=None,
+        **touched(),
+    )
+    .returning(Job.attempt)
+)
+
+
 def _claim(session: Session, job_id: str, token: int, worker: str) -> bool:
-    claimed = session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.status == JobStatus.QUEUED, Job.lease_token == token)
-        .values(
-            status=JobStatus.RUNNING,
-            attempt=Job.attempt + 1,
-            lease_token=Job.lease_token + 1,
-            worker=worker,
-            heartbeat_at=db_now(),
-            started_at=func.coalesce(Job.started_at, db_now()),
-            not_before=None,
-            error=None,
-            **touched(),
-        )
-        .returning(Job.attempt)
-        .execution_options(synchronize_session=False)
-    ).scalar_one_or_none()
+    claimed = session.execute(_CLAIM, {"candidate": job_id, "token": token, "worker": worker}).scalar_one_or_none()
     if claimed is None:
         return False
     events.add(
@@ -113,32 +118,34 @@ def lease_of(job: Job) -> Lease:
 # --- holding ----------------------------------------------------------------------------------------------------
 
 
+# Statements are made once: every job goes through them, and to make one takes longer than to run it. Whatever else an
+# execution gives by a column's name is written, too.
+_IS_HELD = or_(*(Job.status == status for status in sorted(HELD)))
+_IS_OURS = and_(Job.id == bindparam("held_id"), Job.lease_token == bindparam("held_token"), _IS_HELD)
+_RENEW = update(_JOBS).where(_IS_OURS).values(heartbeat_at=db_now()).returning(Job.status)
+_RENEW_VISIBLY = _RENEW.values(**touched())
+_LET_GO = update(_JOBS).where(_IS_OURS).values(worker=None, heartbeat_at=None, **touched()).returning(Job.id)
+_LET_GO_UNCOUNTED = _LET_GO.values(attempt=Job.attempt - 1)
+_END = _LET_GO.values(finished_at=db_now())
+_CONTROL = select(Job.status).where(_IS_OURS)
+
+
+def _ours(lease: Lease) -> dict[str, Any]:
+    return {"held_id": lease.job_id, "held_token": lease.token}
+
+
 def hold(session: Session, lease: Lease, *, visible: bool = False, **values: Any) -> Hold:
     """Renew the lease and write `values` to the job. visible: readers should see a new version. Raises LeaseLost."""
-    changes = touched() if visible else {}
-    status = session.execute(
-        update(Job)
-        .where(*_held_by(lease.job_id, lease.token))
-        .values(heartbeat_at=db_now(), **changes, **values)
-        .returning(Job.status)
-        .execution_options(synchronize_session=False)
-    ).scalar_one_or_none()
+    statement = _RENEW_VISIBLY if visible else _RENEW
+    status = session.execute(statement, _ours(lease) | values).scalar_one_or_none()
     if status is None:
         raise LeaseLost
     return Hold(session=session, lease=lease, status=status)
 
 
-def _held_by(job_id: Any, token: Any) -> tuple[Any, ...]:
-    return (Job.id == job_id, Job.lease_token == token, Job.status.in_(HELD))
-
-
-# Made once: every worker asks twice a second, and to make the statement took longer than to run it.
-_CONTROL = select(Job.status).where(*_held_by(bindparam("id"), bindparam("token")))
-
-
 def control(session: Session, lease: Lease) -> JobStatus:
     """What the user wants of a held job: running, pausing or cancelling. Reads only. Raises LeaseLost."""
-    status = session.execute(_CONTROL, {"id": lease.job_id, "token": lease.token}).scalar_one_or_none()
+    status = session.execute(_CONTROL, _ours(lease)).scalar_one_or_none()
     if status is None:
         raise LeaseLost
     return status
@@ -171,7 +178,7 @@ def finish_failed(hold: Hold, failure: JobFailure, settings: Settings) -> JobSta
         return finish_cancelled(hold)
     outages = _outages(hold) if isinstance(failure, Outage) else _MOST_OUTAGES
     if outages < _MOST_OUTAGES:
-        return _try_again(hold, failure, "released", backoff_ms(outages + 1, settings), attempt=Job.attempt - 1)
+        return _try_again(hold, failure, "released", backoff_ms(outages + 1, settings), _LET_GO_UNCOUNTED)
     max_attempts = hold.session.execute(select(Job.max_attempts).where(Job.id == hold.lease.job_id)).scalar_one()
     if failure.error_code.is_retried and hold.lease.attempt < max_attempts:
         return _try_again(hold, failure, "retrying", backoff_ms(hold.lease.attempt, settings))
@@ -188,13 +195,16 @@ def _outages(hold: Hold) -> int:
     return sum("error" in data for data in hold.session.scalars(told))
 
 
-def _try_again(hold: Hold, failure: JobFailure, event: str, wait_ms: int, **values: Any) -> JobStatus:
+def _try_again(
+    hold: Hold, failure: JobFailure, event: str, wait_ms: int, statement: ReturningUpdate[str] = _LET_GO
+) -> JobStatus:
     """Queue the job again, unless a pause was asked for."""
     if hold.status is JobStatus.PAUSING:
         return finish_paused(hold, failure)
     message = f"{failure.detail} Trying again in {wait_ms / 1000:.1f} s."
     data = {"error": failure.as_dict(), "backoff_ms": wait_ms}
-    _let_go(hold, JobStatus.QUEUED, event, message, data, not_before=db_now() + wait_ms, hinted_at=None, **values)
+    later = statement.values(not_before=db_now() + wait_ms, hinted_at=None)
+    _let_go(hold, JobStatus.QUEUED, event, message, data, statement=later)
     return JobStatus.QUEUED
 
 
@@ -205,7 +215,7 @@ def finish_paused(hold: Hold, failure: JobFailure | None = None) -> JobStatus:
     """
     message = f"{failure.detail} Paused, as was asked for." if failure else "Paused on request."
     data = {"error": failure.as_dict()} if failure else None
-    _let_go(hold, JobStatus.PAUSED, "paused", message, data, attempt=Job.attempt - 1)
+    _let_go(hold, JobStatus.PAUSED, "paused", message, data, statement=_LET_GO_UNCOUNTED)
     return JobStatus.PAUSED
 
 
@@ -219,27 +229,28 @@ def release(hold: Hold) -> JobStatus:
     if hold.status is JobStatus.PAUSING:
         return finish_paused(hold)
     message = "Its worker let go of it; the job waits for another."
-    _let_go(hold, JobStatus.QUEUED, "released", message, attempt=Job.attempt - 1, hinted_at=None)
+    _let_go(hold, JobStatus.QUEUED, "released", message, statement=_LET_GO_UNCOUNTED, hinted_at=None)
     return JobStatus.QUEUED
 
 
 def _end(hold: Hold, status: JobStatus, message: str, **values: Any) -> None:
-    _let_go(hold, status, status.value, message, values.get("error"), finished_at=db_now(), **values)
+    _let_go(hold, status, status.value, message, values.get("error"), statement=_END, **values)
 
 
 def _let_go(
-    hold: Hold, status: JobStatus, event: str, message: str, data: dict[str, Any] | None = None, **values: Any
+    hold: Hold,
+    status: JobStatus,
+    event: str,
+    message: str,
+    data: dict[str, Any] | None = None,
+    *,
+    statement: ReturningUpdate[str] = _LET_GO,
+    **values: Any,
 ) -> None:
-    changed = hold.session.execute(
-        update(Job)
-        .where(*_held_by(hold.lease.job_id, hold.lease.token))
-        .values(status=status, worker=None, heartbeat_at=None, **touched(), **values)
-        .returning(Job.id)
-        .execution_options(synchronize_session=False)
-    ).scalar_one_or_none()
+    lease = hold.lease
+    changed = hold.session.execute(statement, _ours(lease) | values | {"status": status}).scalar_one_or_none()
     if changed is None:
         raise LeaseLost
-    lease = hold.lease
     events.add(hold.session, lease.job_id, event=event, message=message, attempt=lease.attempt, data=data)
 
 

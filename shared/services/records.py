@@ -5,13 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from shared.db.models import Artifact, Checkpoint, Metric, Model
 from shared.db.upsert import upsert
 from shared.ids import new_id
 from shared.services import events
 from shared.services.job_queue import Hold
+
+_KNOWN_ARTIFACTS = select(Artifact.name, Artifact.storage_key).where(
+    Artifact.job_id == bindparam("job_id"), Artifact.name.in_(bindparam("names", expanding=True))
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +80,8 @@ def add_artifacts(hold: Hold, files: Sequence[StoredFile]) -> list[str]:
     if not files:
         return []
     latest = {file.name: file for file in files}
-    known = select(Artifact.name, Artifact.storage_key).where(
-        Artifact.job_id == hold.lease.job_id, Artifact.name.in_(latest)
-    )
-    replaced = [key for name, key in hold.session.execute(known) if key != latest[name].storage_key]
+    known = hold.session.execute(_KNOWN_ARTIFACTS, {"job_id": hold.lease.job_id, "names": list(latest)})
+    replaced = [key for name, key in known if key != latest[name].storage_key]
     rows = [
         {
             "id": new_id("art"),

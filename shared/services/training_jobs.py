@@ -3,50 +3,45 @@
 import secrets
 from collections.abc import Callable
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, joinedload
-from sqlalchemy.sql.base import ExecutableOption
 
-from shared.crash_points import reach
-from shared.db.clock import db_now
 from shared.db.models import Model, TrainingJob
 from shared.errors import NotFound
 from shared.ids import is_id, new_id
 from shared.job_status import JobStatus
-from shared.services import control, deletion, events
+from shared.services import control, deletion, new_jobs
 from shared.services.admission import admit_training
 from shared.services.paging import DEFAULT_LIMIT, newest_first
 from shared.settings import Settings
 from shared.specs import TrainingRequest
 
+_WITH_MODEL = joinedload(TrainingJob.model).joinedload(Model.checkpoint)
+_BY_ID = (
+    select(TrainingJob).where(TrainingJob.id == bindparam("id")).options(_WITH_MODEL)
+)  # made once, for whoever polls
+
 
 def submit(session: Session, request: TrainingRequest, *, settings: Settings) -> TrainingJob:
     """Accept a job: the row alone. Send its hint after the commit. Raises SpecError."""
-    job = TrainingJob(
+    return new_jobs.add(
+        session,
+        TrainingJob,
         id=new_id("trn"),
-        status=JobStatus.QUEUED,
         model_type=request.model_type,
         name=request.name,
         spec=admit_training(session, request, settings),
-        labels=dict(request.metadata),
-        priority=request.priority.rank,
+        labels=request.metadata,
+        priority=request.priority,
         seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
         max_attempts=request.max_attempts,
         timeout_s=request.timeout_s,
-        hinted_at=db_now(),  # the caller sends the first hint right after the commit
     )
-    session.add(job)
-    session.flush()
-    reach("submit.inserted")
-    events.add(session, job.id, event="queued", message="Accepted.", attempt=0)
-    session.refresh(job)
-    return job
 
 
 def get(session: Session, job_id: str) -> TrainingJob:
     """A training job with its model. Raises NotFound."""
-    query = select(TrainingJob).where(TrainingJob.id == job_id).options(_with_model())
-    job = session.scalars(query).one_or_none() if is_id(job_id, "trn") else None
+    job = session.scalars(_BY_ID, {"id": job_id}).one_or_none() if is_id(job_id, "trn") else None
     if job is None:
         raise NotFound("There is no training job with that id.")
     return job
@@ -61,7 +56,7 @@ def list_page(
     after: str | None = None,
 ) -> tuple[list[TrainingJob], bool]:
     """Training jobs, newest first, and whether there are more. Raises SpecError for a bad page."""
-    query = select(TrainingJob).options(_with_model())
+    query = select(TrainingJob).options(_WITH_MODEL)
     filters = {TrainingJob.status: status, TrainingJob.model_type: model_type}
     return newest_first(session, query, TrainingJob.id, prefix="trn", limit=limit, after=after, filters=filters)
 
@@ -100,7 +95,3 @@ def _asked(session: Session, job_id: str, ask: Callable[[Session, str], JobStatu
     ask(session, job_id)
     session.expire_all()
     return get(session, job_id)
-
-
-def _with_model() -> ExecutableOption:
-    return joinedload(TrainingJob.model).joinedload(Model.checkpoint)

@@ -1,0 +1,51 @@
+"""The row of a new job, and the first line of its history."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from sqlalchemy import insert, inspect
+from sqlalchemy.orm import Session
+
+from shared.crash_points import reach
+from shared.db.clock import db_now
+from shared.db.models import Job, table_of
+from shared.job_status import JobStatus, Priority
+from shared.services import events
+
+JobT = TypeVar("JobT", bound=Job)
+# Whoever adds a job sends its first hint right after the commit.
+_ADD = insert(table_of(Job)).values(hinted_at=db_now())
+
+
+def add(
+    session: Session,
+    kind: type[JobT],
+    *,
+    id: str,  # noqa: A002 - the column's name
+    model_type: str,
+    spec: Mapping[str, Any],
+    seed: int,
+    timeout_s: int,
+    max_attempts: int,
+    priority: Priority = Priority.NORMAL,
+    name: str | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> JobT:
+    """Queue a job of what `spec` says, fully resolved. Send its hint after the commit."""
+    row = {
+        "id": id,
+        "kind": inspect(kind).polymorphic_identity,
+        "status": JobStatus.QUEUED,
+        "model_type": model_type,
+        "name": name,
+        "spec": dict(spec),
+        "metadata": dict(labels or {}),
+        "priority": priority.rank,
+        "seed": seed,
+        "max_attempts": max_attempts,
+        "timeout_s": timeout_s,
+    }
+    session.execute(_ADD, row)
+    reach("submit.inserted")
+    events.add(session, id, event="queued", message="Accepted.", attempt=0)
+    return session.get_one(kind, id)
