@@ -79,6 +79,7 @@ def _valkey(settings: Settings) -> Program:
         "save": "",
         "appendonly": "no",
         "maxmemory-policy": "noeviction",
+        "hz": "1",  # how often it looks after itself; nothing here expires, and training needs the processor
         "dir": str(settings.home_path / "run"),
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]

@@ -8,22 +8,20 @@ import signal
 import sys
 import threading
 import time
+from datetime import datetime
 from types import FrameType
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from shared import logs
 from shared.broker import Broker, CeleryBroker, Kind
 from shared.crash_points import reach
-from shared.db.clock import db_now
 from shared.db.models import Job
-from shared.db.session import SessionFactory, is_away, make_engine, reading, session_factory, transaction
+from shared.db.session import SessionFactory, is_away, looking, make_engine, reading, session_factory, transaction
 from shared.errors import SetupError
-from shared.services import hints, reaping, workers
+from shared.services import hints, reaping, upkeep, workers
 from shared.settings import Settings
 from shared.storage import Storage
 from worker.sweeper import Sweeper
@@ -65,11 +63,11 @@ class Reconciler:
             self._wait_a_lease("this process was stopped for a while")
         try:
             # Most rounds find nothing to do: that takes one look, and no transaction that others would wait for.
-            with reading(self._sessions) as session:
-                self._look_at_the_clock(session)
-                has_silent = reaping.is_any_expired(session, self._settings)
-                due = hints.count_due(session)
-            if has_silent and time.monotonic() >= self._reap_from:
+            with looking(self._sessions) as connection:
+                survey = upkeep.survey(connection, self._settings)
+            self._look_at_the_clock(survey.now)
+            due = survey.due
+            if survey.has_expired and time.monotonic() >= self._reap_from:
                 self._reap()
                 with reading(self._sessions) as session:
                     due = hints.count_due(session)
@@ -84,10 +82,9 @@ class Reconciler:
             self._is_away = True
         self._last_round = time.monotonic()  # waiting for the database is no sleep of the machine
 
-    def _look_at_the_clock(self, session: Session) -> None:
-        """See that the database is there, and that its clock runs as ours does (which stops while a machine sleeps)."""
-        seen = session.execute(select(db_now())).scalar_one()
-        ahead_s = seen.timestamp() - time.monotonic()
+    def _look_at_the_clock(self, now: datetime) -> None:
+        """The database is there; see that its clock runs as ours does (which stops while a machine sleeps)."""
+        ahead_s = now.timestamp() - time.monotonic()
         before_s, self._ahead_s = self._ahead_s, ahead_s
         if self._is_away:
             self._is_away = False

@@ -7,10 +7,9 @@ renews the lease and proves it, or raises LeaseLost. What follows in the transac
 import random
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -61,53 +60,40 @@ def touched() -> dict[str, Any]:
 
 def claim_next(session: Session, kind: str, worker: str) -> Job | None:
     """Take the first due job of a kind: by priority, then first come, first served. None: nothing is waiting."""
-    while True:
-        candidate = session.execute(_first_due(kind)).one_or_none()
-        if candidate is None:
-            return None
-        job_id, token = candidate
-        if _claim(session, job_id, token, worker):
-            reach("claim.written")
-            return session.get_one(Job, job_id, populate_existing=True)
+    job: Job | None = session.scalars(_CLAIMED, {"claimed_kind": kind, "worker": worker}).one_or_none()
+    if job is None:
+        return None
+    data = {"worker": worker}
+    events.add(session, job.id, event="running", message=f"Claimed by {worker}.", attempt=job.attempt, data=data)
+    reach("claim.written")
+    return job
 
 
-@cache
-def _first_due(kind: str) -> Select[str, int]:
-    # SKIP LOCKED: claimers that arrive together take different rows instead of waiting for the first one's commit.
-    return (
-        select(Job.id, Job.lease_token)
-        .where(Job.kind == kind, is_due())
-        .order_by(*PLACE)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-
-
+# SKIP LOCKED: claimers that arrive together take different rows instead of waiting for the first one's commit.
+_FIRST_DUE = (
+    select(Job.id)
+    .where(Job.kind == bindparam("claimed_kind"), is_due())
+    .order_by(*PLACE)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
 _CLAIM = (
     update(_JOBS)
-    .where(Job.id == bindparam("candidate"), Job.status == JobStatus.QUEUED, Job.lease_token == bindparam("token"))
+    .where(Job.id == _FIRST_DUE.scalar_subquery())
     .values(
         status=JobStatus.RUNNING,
         attempt=Job.attempt + 1,
         lease_token=Job.lease_token + 1,
+        worker=bindparam("worker"),
         heartbeat_at=db_now(),
         started_at=func.coalesce(Job.started_at, db_now()),
         not_before=None,
         error=None,
         **touched(),
     )
-    .returning(Job.attempt)
+    .returning(_JOBS)
 )
-
-
-def _claim(session: Session, job_id: str, token: int, worker: str) -> bool:
-    claimed = session.execute(_CLAIM, {"candidate": job_id, "token": token, "worker": worker}).scalar_one_or_none()
-    if claimed is None:
-        return False
-    events.add(
-        session, job_id, event="running", message=f"Claimed by {worker}.", attempt=claimed, data={"worker": worker}
-    )
-    return True
+_CLAIMED = select(Job).from_statement(_CLAIM).execution_options(populate_existing=True)
 
 
 def lease_of(job: Job) -> Lease:
@@ -143,9 +129,9 @@ def hold(session: Session, lease: Lease, *, visible: bool = False, **values: Any
     return Hold(session=session, lease=lease, status=status)
 
 
-def control(session: Session, lease: Lease) -> JobStatus:
+def control(connection: Connection, lease: Lease) -> JobStatus:
     """What the user wants of a held job: running, pausing or cancelling. Reads only. Raises LeaseLost."""
-    status = session.execute(_CONTROL, _ours(lease)).scalar_one_or_none()
+    status: JobStatus | None = connection.execute(_CONTROL, _ours(lease)).scalar_one_or_none()
     if status is None:
         raise LeaseLost
     return status

@@ -1,10 +1,10 @@
 """Taking jobs back from workers that fell silent."""
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from shared.crash_points import reach
-from shared.db.clock import db_now
+from shared.db.clock import Timestamp, db_now
 from shared.db.models import Job
 from shared.errors import JobFailure
 from shared.job_status import HELD, ErrorCode, JobStatus
@@ -13,6 +13,14 @@ from shared.services.job_queue import backoff_ms, touched
 from shared.settings import Settings
 
 _BATCH = 100
+_LEASE_MS = bindparam("lease_ms", type_=Timestamp())
+_IS_SILENT = or_(Job.heartbeat_at < db_now() - _LEASE_MS, Job.heartbeat_at > db_now() + _LEASE_MS)
+HAS_EXPIRED = and_(Job.status.in_(HELD), _IS_SILENT)  # a condition; `lease` gives its parameter
+
+
+def lease(settings: Settings) -> dict[str, int]:
+    """The parameter of HAS_EXPIRED."""
+    return {"lease_ms": round(settings.lease_s * 1000)}
 
 
 def reap_expired(session: Session, settings: Settings) -> list[str]:
@@ -21,19 +29,8 @@ def reap_expired(session: Session, settings: Settings) -> list[str]:
     A cancel or a pause that was asked for takes effect. A running job is queued again after a back-off, or has failed
     (`worker_lost`) where its attempts are used up. A heartbeat from the future is from before the clock was set back.
     """
-    expired = session.scalars(select(Job).where(_has_expired(settings)).limit(_BATCH).with_for_update(skip_locked=True))
-    return [job.id for job in list(expired) if _reap(session, job, settings)]
-
-
-def is_any_expired(session: Session, settings: Settings) -> bool:
-    """Whether `reap_expired` would find a job. Reads only."""
-    return session.execute(select(Job.id).where(_has_expired(settings)).limit(1)).one_or_none() is not None
-
-
-def _has_expired(settings: Settings) -> ColumnElement[bool]:
-    lease_ms = round(settings.lease_s * 1000)
-    silent = or_(Job.heartbeat_at < db_now() - lease_ms, Job.heartbeat_at > db_now() + lease_ms)
-    return and_(Job.status.in_(HELD), silent)
+    expired = select(Job).where(HAS_EXPIRED).limit(_BATCH).with_for_update(skip_locked=True)
+    return [job.id for job in list(session.scalars(expired, lease(settings))) if _reap(session, job, settings)]
 
 
 def _reap(session: Session, job: Job, settings: Settings) -> bool:

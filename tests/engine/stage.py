@@ -9,12 +9,12 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from shared.db.models import Base, Checkpoint, Job, Model
-from shared.db.session import SessionFactory, reading, transaction
+from shared.db.session import SessionFactory, looking, reading, transaction
 from shared.errors import LeaseLost
 from shared.ids import new_id
 from shared.job_status import JobStatus as S
 from shared.job_status import Priority
-from shared.services import control, hints, job_queue, reaping, records
+from shared.services import control, job_queue, records, upkeep
 from shared.services.job_queue import Hold, Lease
 from shared.services.records import StoredCheckpoint, StoredFile
 from shared.settings import Settings
@@ -89,8 +89,8 @@ class Stage(RuleBasedStateMachine):
 
     def _reconcile(self) -> None:
         expired = self.expected.expired(self.clock.now_ms)
-        with reading(self.database) as session:
-            assert reaping.is_any_expired(session, self.settings) == bool(expired)
+        with looking(self.database) as connection:
+            assert upkeep.survey(connection, self.settings).has_expired == bool(expired)
         self.reconciler._reap()
         for job in expired:
             attempt = job.attempt
@@ -98,8 +98,8 @@ class Stage(RuleBasedStateMachine):
             self.happened[f"reaped: {before} → {after}"] += 1
             if after is S.QUEUED:
                 self._back_off(job, attempt, waited_ms=round(1000 * self.settings.lease_s))
-        with reading(self.database) as session:
-            due = hints.count_due(session)
+        with looking(self.database) as connection:
+            due = upkeep.survey(connection, self.settings).due
         for kind in KINDS:
             self.reconciler._hint(kind, due[kind])
 
@@ -191,7 +191,7 @@ def stored(lease: Lease, step: int, *, is_best: bool) -> StoredCheckpoint:
 
 
 def _output(lease: Lease) -> StoredFile:
-    key = f"jobs/{lease.job_id}/output/{lease.token}/text.txt"
+    key = f"jobs/{lease.job_id}/output-{lease.token}/text.txt"
     return StoredFile(kind="output", name="text.txt", media_type="text/plain", storage_key=key, sha256="0" * 64, size=1)
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.db.session import SessionFactory, reading, transaction
+from shared.db.session import SessionFactory, looking, transaction
 from shared.errors import LeaseLost
 from shared.job_status import JobStatus
 from shared.services import job_queue
@@ -75,8 +75,8 @@ class Heart:
 
     def _look(self) -> JobStatus:
         if time.monotonic() - self._renewed_at < self._settings.heartbeat_s:
-            with reading(self._sessions) as session:
-                return job_queue.control(session, self._lease)
+            with looking(self._sessions) as connection:
+                return job_queue.control(connection, self._lease)
         with transaction(self._sessions) as session:
             status = job_queue.hold(session, self._lease).status
         self._renewed_at = time.monotonic()

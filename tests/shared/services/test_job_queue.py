@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from shared.db.models import JobEvent
-from shared.db.session import SessionFactory, reading, transaction
+from shared.db.session import SessionFactory, looking, reading, transaction
 from shared.errors import JobFailure, LeaseLost
 from shared.job_status import ErrorCode, JobStatus
 from shared.services import control, job_queue, records, training_jobs
@@ -139,8 +139,8 @@ def test_a_stale_lease_holds_nothing(
 
     with pytest.raises(LeaseLost), transaction(database) as session:
         job_queue.hold(session, lease)
-    with pytest.raises(LeaseLost), reading(database) as session:
-        job_queue.control(session, lease)
+    with pytest.raises(LeaseLost), looking(database) as connection:
+        job_queue.control(connection, lease)
 
 
 @pytest.mark.parametrize(
