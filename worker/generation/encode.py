@@ -1,6 +1,7 @@
 """Pixels and arrays as files."""
 
 import io
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -9,9 +10,12 @@ _PADDING_PX = 2
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """PNG of uint8 [H, W] or [H, W, 3]. Fast rather than small: 64 digits take about a millisecond."""
+    """PNG of uint8 [H, W] or [H, W, 3].
+
+    Only runs are looked for: of pictures in tiles that makes smaller files than zlib's other ways, in less time.
+    """
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(pixels).save(buffer, "PNG", compress_type=zlib.Z_RLE)
     return buffer.getvalue()
 
 

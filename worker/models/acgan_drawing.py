@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from shared.model_types.acgan import AcganSampling
 from worker.data import ImageDataset
+from worker.models.acgan_painting import as_drawn
 from worker.models.images import CHUNK, tiled, unit
 from worker.models.optimization import generator
 from worker.models.protocol import Generated, Sample
@@ -32,8 +33,9 @@ def draw(model: "Acgan", z_NZ: Tensor, labels_N: Tensor) -> Tensor:
     network: nn.Module = model.average or model.generator
     was_training = network.training
     network.eval()
+    generate = as_drawn(network)
     pairs = zip(z_NZ.split(CHUNK), labels_N.split(CHUNK), strict=True)
-    images = torch.cat([network(z.to(model.device), labels.to(model.device)).cpu() for z, labels in pairs])
+    images = torch.cat([generate(z.to(model.device), labels.to(model.device)).cpu() for z, labels in pairs])
     network.train(was_training)
     return ((images + 1) / 2).contiguous()
 

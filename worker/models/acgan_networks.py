@@ -62,10 +62,14 @@ class CompactGenerator(nn.Module):
         self.norm2 = ConditionalNorm(c // 2, classes)
         self.to_image = nn.Conv2d(c // 2, channels, 3, padding=1)
 
+    def seeds(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor:
+        """What the images grow from, [B, *seed_shape]."""
+        seeds_BD: Tensor = self.dense(z_BZ) + self.prototype(labels_B)
+        return seeds_BD.view(-1, *self.seed_shape)
+
     def forward(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor:
         """[B, C, H, W]."""
-        seeds_BD = self.dense(z_BZ) + self.prototype(labels_B)
-        x = seeds_BD.view(-1, *self.seed_shape).contiguous(memory_format=torch.channels_last)
+        x = self.seeds(z_BZ, labels_B).contiguous(memory_format=torch.channels_last)
         x = relu(self.norm0(x, labels_B))
         x = relu(self.norm1(self.up1(x), labels_B))
         x = relu(self.norm2(self.up2(x), labels_B))

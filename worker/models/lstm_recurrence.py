@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import dropout
 
 from worker.models import lstm_kernels as kernels
+from worker.models.product_kernels import packed
 from worker.models.protocol import Kernel
 from worker.models.threads import spread
 
@@ -96,7 +97,7 @@ class _Recurrence(torch.autograd.Function):
         gates_TBG = torch.mm(x_TBI.reshape(-1, inputs), w_ih.t()).view(time, streams, 4 * units)
         h_TBH, c_TBH = x_TBI.new_empty(time + 1, streams, units), x_TBI.new_empty(time + 1, streams, units)
         h_TBH[0], c_TBH[0] = h_BH, c_BH
-        recurrent = kernels.packed(w_hh.detach().t().numpy())
+        recurrent = packed(w_hh.detach().t().numpy())
         arrays = (gates_TBG.numpy(), (b_ih + b_hh).numpy(), recurrent, h_TBH.numpy(), c_TBH.numpy())
         spread(kernels.forward, streams, *arrays, fewest=FEWEST)
         ctx.save_for_backward(x_TBI, w_ih, w_hh)
@@ -114,7 +115,7 @@ class _Recurrence(torch.autograd.Function):
         dh_TBH = torch.cat([torch.zeros_like(dy_TBH[:1]), dy_TBH])
         dh_TBH[-1] += dh_BH
         dc_BH = dc_BH.clone()
-        recurrent = kernels.packed(w_hh.detach().numpy())
+        recurrent = packed(w_hh.detach().numpy())
         arrays = (gates_TBG.numpy(), recurrent, c_TBH.numpy(), dh_TBH.numpy(), dc_BH.numpy())
         spread(kernels.backward, streams, *arrays, fewest=FEWEST)
         gates_NG = gates_TBG.flatten(0, 1)

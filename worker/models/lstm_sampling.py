@@ -12,7 +12,8 @@ import torch
 
 from shared.model_types.lstm import LstmSampling
 from worker.models import lstm_kernels as kernels
-from worker.models.lstm_kernels import Floats, State, Weights
+from worker.models.lstm_kernels import State, Weights
+from worker.models.product_kernels import Floats, packed
 from worker.models.threads import spread
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ class CharacterSampler:
         embedding = model.embedding.weight if model.embedding else torch.eye(len(model.vocabulary), device=model.device)
         self._weights = Weights(
             table_VG=_array(embedding) @ inputs[0] + biases[0],
-            inputs=tuple(kernels.packed(weight) for weight in inputs),
+            inputs=tuple(packed(weight) for weight in inputs),
             biases=tuple(biases),
-            recurrent=tuple(kernels.packed(_array(part["weight_hh_l0"]).T) for part in parts),
-            head=kernels.packed(_array(model.head.weight).T),
+            recurrent=tuple(packed(_array(part["weight_hh_l0"]).T) for part in parts),
+            head=packed(_array(model.head.weight).T),
             head_bias_V=_array(model.head.bias),
         )
 

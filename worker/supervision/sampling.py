@@ -42,15 +42,11 @@ def sample(context: WorkerContext, job: GenerationJob, generator: Generator) -> 
     lease = job_queue.lease_of(job)
     limit = _Limit(context, job, lease)
     try:
-        with (
-            scratch(context, lease) as folder,
-            limit,
-            Heart(context.sessions, lease, context.settings, limit.on_change),
-        ):
-            output = _generate(context, job, generator, folder)
-            files = [_store(context, lease, file) for file in output.files]
-        limit.disarm()
-        finish(context, job.id, lambda session: _succeed(session, lease, output, files))
+        with scratch(context, lease) as folder:
+            with limit, Heart(context.sessions, lease, context.settings, limit.on_change):
+                output = _generate(context, job, generator, folder)
+                files = [_store(context, lease, file) for file in output.files]
+            finish(context, job.id, lambda session: _succeed(session, lease, output, files))
     except LeaseLost:
         log.warning("lease lost; the job is another worker's, or ended", job_id=job.id, attempt=lease.attempt)
     except Exception as error:
@@ -151,7 +147,7 @@ def _reference(context: WorkerContext, job: GenerationJob) -> CheckpointRef:
 
 
 def _store(context: WorkerContext, lease: Lease, file: OutputFile) -> StoredFile:
-    key = f"jobs/{lease.job_id}/output/{lease.token}/{file.name}"
+    key = f"jobs/{lease.job_id}/output-{lease.token}/{file.name}"
     stored = StoredFile(
         kind="output",
         name=file.name,
