@@ -1,22 +1,36 @@
 """Checkpoint rows: found, locked against pruning, pruned."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import BindParameter, bindparam, delete, select
 from sqlalchemy.orm import Session
 
-from shared.db.models import Checkpoint, GenerationJob, Model, TrainingJob
+from shared.db.models import Checkpoint, GenerationJob, Model, TrainingJob, table_of
 from shared.ids import is_id
 from shared.job_status import TERMINAL
 
 KEEP_NEWEST = 2
+
+# Statements are made once: each checkpoint of a run goes through most of them.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_OF_JOB = select(Checkpoint).where(Checkpoint.job_id == bindparam("job_id")).order_by(Checkpoint.step.desc())
 _LOCKED = select(Checkpoint).where(Checkpoint.id == bindparam("id")).with_for_update(read=True, key_share=True)
+_NEWEST_LOCKED = _OF_JOB.limit(1).with_for_update(read=True, key_share=True)
+_LOCK = select(Checkpoint.id).where(Checkpoint.id.in_(_IDS)).with_for_update()
+_DELETE = delete(table_of(Checkpoint)).where(Checkpoint.id.in_(_IDS))
+_PUBLISHED = select(Model.checkpoint_id).where(Model.checkpoint_id.in_(_IDS))
+_SAMPLED = GenerationJob.spec["checkpoint_id"].as_string()
+_CONTINUED = TrainingJob.spec["init_from"]["checkpoint_id"].as_string()
+_USERS = [
+    select(job.id, reference).where(job.status.not_in(TERMINAL), reference.in_(_IDS))
+    for job, reference in ((GenerationJob, _SAMPLED), (TrainingJob, _CONTINUED))
+]
 
 
 def list_for_job(session: Session, job_id: str) -> list[Checkpoint]:
     """A job's checkpoints, newest first."""
-    query = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc())
-    return list(session.scalars(query))
+    return list(session.scalars(_OF_JOB, {"job_id": job_id}))
 
 
 def get(session: Session, checkpoint_id: str) -> Checkpoint | None:
@@ -31,8 +45,7 @@ def locked(session: Session, checkpoint_id: str) -> Checkpoint | None:
 
 def newest_locked(session: Session, job_id: str) -> Checkpoint | None:
     """A job's newest checkpoint, which cannot be pruned before this transaction ends, or None."""
-    query = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc()).limit(1)
-    return session.scalars(query.with_for_update(read=True, key_share=True)).one_or_none()
+    return session.scalars(_NEWEST_LOCKED, {"job_id": job_id}).one_or_none()
 
 
 def prune(session: Session, job_id: str) -> list[str]:
@@ -40,35 +53,25 @@ def prune(session: Session, job_id: str) -> list[str]:
 
     Kept: the newest two, the best, a published model's, and those that an unfinished job is to read.
     """
-    ordered = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc())
-    candidates = [row for row in list(session.scalars(ordered))[KEEP_NEWEST:] if not row.is_best]
+    candidates = [row for row in list_for_job(session, job_id)[KEEP_NEWEST:] if not row.is_best]
     if not candidates:
         return []
     # The lock waits for requests that are just now referring to these rows; only then can it be seen that they do.
     ids = [row.id for row in candidates]
-    session.execute(select(Checkpoint.id).where(Checkpoint.id.in_(ids)).with_for_update())
+    session.execute(_LOCK, {"ids": ids})
     needed = _needed(session, ids)
     dropped = [row for row in candidates if row.id not in needed]
-    session.execute(
-        delete(Checkpoint)
-        .where(Checkpoint.id.in_([row.id for row in dropped]))
-        .execution_options(synchronize_session=False)
-    )
+    session.execute(_DELETE, {"ids": [row.id for row in dropped]})
     return [row.storage_key for row in dropped]
 
 
 def unfinished_users(session: Session, ids: Sequence[str]) -> list[tuple[str, str]]:
     """Unfinished jobs that are to read one of the checkpoints: (job, checkpoint) pairs."""
-    sampled = GenerationJob.spec["checkpoint_id"].as_string()
-    continued = TrainingJob.spec["init_from"]["checkpoint_id"].as_string()
-    users: list[tuple[str, str]] = []
-    for job, reference in ((GenerationJob, sampled), (TrainingJob, continued)):
-        query = select(job.id, reference).where(job.status.not_in(TERMINAL), reference.in_(ids))
-        users += [(user, checkpoint) for user, checkpoint in session.execute(query)] if ids else []
-    return users
+    rows = [row for query in _USERS for row in session.execute(query, {"ids": ids})] if ids else []
+    return [(user, checkpoint) for user, checkpoint in rows]
 
 
 def _needed(session: Session, ids: Sequence[str]) -> set[str]:
     """Which of the checkpoints a published model or an unfinished job refers to."""
-    published = session.scalars(select(Model.checkpoint_id).where(Model.checkpoint_id.in_(ids)))
+    published = session.scalars(_PUBLISHED, {"ids": ids})
     return {*published, *(checkpoint for _, checkpoint in unfinished_users(session, ids))}

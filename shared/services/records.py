@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
-from shared.db.models import Artifact, Checkpoint, Metric, Model
+from shared.db.models import Artifact, Checkpoint, Metric, Model, table_of
 from shared.db.upsert import upsert
 from shared.ids import new_id
 from shared.services import events
@@ -15,6 +15,13 @@ from shared.services.job_queue import Hold
 
 _KNOWN_ARTIFACTS = select(Artifact.name, Artifact.storage_key).where(
     Artifact.job_id == bindparam("job_id"), Artifact.name.in_(bindparam("names", expanding=True))
+)
+_OF_JOB = Checkpoint.job_id == bindparam("of_job")
+_KNOWN_CHECKPOINT = select(Checkpoint.storage_key).where(_OF_JOB, Checkpoint.step == bindparam("at_step"))
+_NOT_BEST = (
+    update(table_of(Checkpoint))
+    .where(_OF_JOB, Checkpoint.is_best, Checkpoint.step != bindparam("at_step"))
+    .values(is_best=False)
 )
 
 
@@ -108,15 +115,10 @@ def add_checkpoint(hold: Hold, stored: StoredCheckpoint) -> list[str]:
     Returns the storage folders that were replaced, to delete after the commit.
     """
     job_id = hold.lease.job_id
-    known = select(Checkpoint.storage_key).where(Checkpoint.job_id == job_id, Checkpoint.step == stored.step)
-    replaced = [key for key in hold.session.scalars(known) if key != stored.storage_key]
+    place = {"of_job": job_id, "at_step": stored.step}
+    replaced = [key for key in hold.session.scalars(_KNOWN_CHECKPOINT, place) if key != stored.storage_key]
     if stored.is_best:
-        hold.session.execute(
-            update(Checkpoint)
-            .where(Checkpoint.job_id == job_id, Checkpoint.is_best, Checkpoint.step != stored.step)
-            .values(is_best=False)
-            .execution_options(synchronize_session=False)
-        )
+        hold.session.execute(_NOT_BEST, place)
     row = {
         "id": new_id("ckp"),
         "job_id": job_id,
