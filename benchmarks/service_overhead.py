@@ -21,6 +21,7 @@ service and no other than the two short ones that say how long an epoch takes.
 import argparse
 import json
 import os
+import select
 import statistics
 import subprocess
 import sys
@@ -31,8 +32,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -66,10 +70,10 @@ def run_alone(epochs: int, folder: Path) -> Alone:
     command = [sys.executable, "-m", TRAINER, str(spec), str(folder / "run")]
     # The same home as the stack's, so that both take the precision that was measured there once.
     env = {**os.environ, "MIMEO_HOME": str(folder.parent / "home")}
-    trainer = psutil.Popen(command, stdout=subprocess.DEVNULL, env=env)
-    waited_s = _waits_to_its_end(trainer)
+    trainer = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=env)
+    waited_s = _waits_to_its_end(trainer.pid)
     total_s = time.perf_counter() - started
-    if trainer.returncode:
+    if trainer.wait():
         raise subprocess.CalledProcessError(trainer.returncode, command)
     return Alone(total_s=total_s, waited_s=waited_s)
 
@@ -112,7 +116,8 @@ def run_through_service(epochs: int, client: httpx.Client, stack: Stack) -> Serv
     path = f"/v1/training-jobs/{accepted.json()['id']}"
     trainer = _trainer(stack.home)
     began = time.time()  # a moment late; the system's own record may be off by half a second
-    waited_s = _waits_to_its_end(trainer, meanwhile=lambda: client.get(path).raise_for_status())
+    poller = _Poller(stack.url, path)
+    waited_s = _waits_to_its_end(trainer, meanwhile=poller.poll)
     ended = time.time()
     job = wait_for_job(client, path, timeout_s=3600)
     if job["status"] != "succeeded":
@@ -130,35 +135,48 @@ def run_through_service(epochs: int, client: httpx.Client, stack: Stack) -> Serv
     )
 
 
-def _trainer(home: Path) -> psutil.Process:
-    """The trainer program of the stack in this home. Raises TimeoutError where none starts within a minute."""
+class _Poller:
+    """A client that looks at a job and takes next to no processor time, which would be taken from the trainer."""
+
+    def __init__(self, url: str, path: str) -> None:
+        address = urlsplit(url)
+        assert address.hostname is not None
+        self._connection = HTTPConnection(address.hostname, address.port, timeout=60)
+        self._path = path
+
+    def poll(self) -> None:
+        """Look once."""
+        self._connection.request("GET", self._path)
+        answer = self._connection.getresponse()
+        answer.read()
+        if answer.status != HTTPStatus.OK:
+            raise RuntimeError(f"GET {self._path}: {answer.status}")
+
+
+def _trainer(home: Path) -> int:
+    """Process id of the trainer program of the stack in this home. Raises TimeoutError: none started in a minute."""
     if not eventually(lambda: any(TRAINER in command for command in processes_of(home).values()), within_s=60):
         raise TimeoutError("no trainer started within 60 s")
-    return psutil.Process(pid_of(home, TRAINER))
+    return pid_of(home, TRAINER)
 
 
-def _lives(process: psutil.Process) -> bool:
-    """Whether it still does after another second; otherwise this returns as soon as it has ended."""
-    try:
-        process.wait(timeout=1)
-    except psutil.TimeoutExpired:
-        return True
-    return False
-
-
-def _waits_to_its_end(process: psutil.Process, *, meanwhile: Callable[[], object] = lambda: None) -> float:
+def _waits_to_its_end(pid: int, *, meanwhile: Callable[[], object] = lambda: None) -> float:
     """Seconds that the process's threads waited for a core until it ended; `meanwhile` is called every second."""
     waited: dict[str, float] = {}
-    while _lives(process):
-        waited |= _waits(process)
-        meanwhile()
+    handle = os.pidfd_open(pid)  # tells of the end without being asked again and again
+    try:
+        while not select.select([handle], [], [], 1)[0]:
+            waited |= _waits(pid)
+            meanwhile()
+    finally:
+        os.close(handle)
     return sum(waited.values())
 
 
-def _waits(process: psutil.Process) -> dict[str, float]:
+def _waits(pid: int) -> dict[str, float]:
     """Seconds that each thread was ready to run and had no core; see the kernel's sched-stats page."""
     found = {}
-    for thread in Path(f"/proc/{process.pid}/task").glob("*"):
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
         with suppress(FileNotFoundError, ProcessLookupError):
             found[thread.name] = int((thread / "schedstat").read_text().split()[1]) / 1e9
     return found

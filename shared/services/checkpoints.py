@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, bindparam, delete, select
+from sqlalchemy import BindParameter, Connection, bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from shared.db.models import Checkpoint, GenerationJob, Model, TrainingJob, table_of
@@ -26,6 +26,7 @@ _USERS = [
     select(job.id, reference).where(job.status.not_in(TERMINAL), reference.in_(_IDS))
     for job, reference in ((GenerationJob, _SAMPLED), (TrainingJob, _CONTINUED))
 ]
+_PLACE = select(Checkpoint.storage_key, Checkpoint.sha256).where(Checkpoint.id == bindparam("id"))
 
 
 def list_for_job(session: Session, job_id: str) -> list[Checkpoint]:
@@ -36,6 +37,12 @@ def list_for_job(session: Session, job_id: str) -> list[Checkpoint]:
 def get(session: Session, checkpoint_id: str) -> Checkpoint | None:
     """A checkpoint, or None."""
     return session.get(Checkpoint, checkpoint_id) if is_id(checkpoint_id, "ckp") else None
+
+
+def place(connection: Connection, checkpoint_id: str) -> tuple[str, str] | None:
+    """Where a checkpoint's files are in storage and the sha256 of its weights, or None."""
+    row = connection.execute(_PLACE, {"id": checkpoint_id}).one_or_none()
+    return None if row is None else (row.storage_key, row.sha256)
 
 
 def locked(session: Session, checkpoint_id: str) -> Checkpoint | None:

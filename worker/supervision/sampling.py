@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from shared import exports
 from shared.crash_points import reach
-from shared.db.models import Checkpoint, GenerationJob
-from shared.db.session import reading
+from shared.db.models import GenerationJob
+from shared.db.session import looking
 from shared.errors import JobFailure, LeaseLost, MimeoError, NotFound, SpecError
 from shared.job_status import ErrorCode, JobStatus
-from shared.services import job_queue, records
+from shared.services import checkpoints, job_queue, records
 from shared.services.job_queue import Hold, Lease
 from shared.services.records import StoredFile
 from shared.storage import StoreAway
@@ -134,16 +134,13 @@ def _generate(context: WorkerContext, job: GenerationJob, generator: Generator, 
 
 
 def _reference(context: WorkerContext, job: GenerationJob) -> CheckpointRef:
-    with reading(context.sessions) as session:
-        checkpoint = session.get(Checkpoint, job.spec["checkpoint_id"])
-    if checkpoint is None:
+    checkpoint_id = job.spec["checkpoint_id"]
+    with looking(context.sessions) as connection:
+        place = checkpoints.place(connection, checkpoint_id)
+    if place is None:
         raise NotFound("The checkpoint is gone.")
-    return CheckpointRef(
-        id=checkpoint.id,
-        storage_key=checkpoint.storage_key,
-        sha256=checkpoint.sha256,
-        model_type=job.model_type,
-    )
+    storage_key, sha256 = place
+    return CheckpointRef(id=checkpoint_id, storage_key=storage_key, sha256=sha256, model_type=job.model_type)
 
 
 def _store(context: WorkerContext, lease: Lease, file: OutputFile) -> StoredFile:
