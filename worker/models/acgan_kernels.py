@@ -3,7 +3,7 @@
 Shapes: N images, K classes, C channels of a layer, h × w pixels of it. A layer's pixels lie together, channels last.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Weights(NamedTuple):
 
 
 @compiled
-def draw(weights: Weights, seeds_NCP: Floats, labels_N: Floats, images_NCHW: Floats, first: int, last: int) -> None:
+def draw(weights: Weights, seeds_NCP: Floats, labels_N: Any, images_NCHW: Floats, first: int, last: int) -> None:
     """Images before the last tanh, from the first to before the last, of seeds [N, C, h·w]."""
     channels, height, width = images_NCHW.shape[1:]
     h, w = height // 4, width // 4
