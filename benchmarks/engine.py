@@ -30,7 +30,7 @@ from benchmarks.engine_rows import Rows, fill
 from migrations import runner
 from shared.db.session import SessionFactory, make_engine, reading, session_factory, sqlite, transaction
 from shared.job_status import JobStatus
-from shared.services import figures, job_queue, training_jobs
+from shared.services import figures, hints, job_queue, training_jobs
 from shared.services.job_queue import Lease
 from shared.settings import Settings
 from shared.specs import parse_training
@@ -39,6 +39,7 @@ from tests import servers
 RESULTS = Path(__file__).parent / "results"
 REQUEST = parse_training({"model_type": "vae", "dataset": "digits", "seed": 7})
 PAGE = 20
+STOCK = 400  # jobs that wait before some are finished for a second
 
 
 @dataclass(kw_only=True)
@@ -89,6 +90,13 @@ class Table:
         lease = self.claim()
         self.keep(lease)
         self.finish(lease)
+
+    def restock(self) -> None:
+        """See that more jobs wait than can be finished in a second."""
+        with reading(self.sessions) as session:
+            waiting = hints.count_due(session)["training"]
+        for _ in range(waiting, STOCK):
+            self.submit()
 
     def read(self, job_id: str) -> None:
         """A GET of one job."""
@@ -157,6 +165,7 @@ def throughputs(tables: list[Table], slices: int) -> dict[str, dict[str, float]]
     for _ in range(slices):
         for table in tables:
             for threads in (1, 4):
+                table.restock()
                 for name, step in (("submitted", table.submit), ("finished", table.work)):
                     speeds = done[str(table.rows.count)].setdefault(f"{name}/s, {threads} thread(s)", [])
                     speeds.append(per_second(step, threads=threads))
