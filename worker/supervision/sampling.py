@@ -74,11 +74,7 @@ class _Limit:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.disarm()
-
-    def disarm(self) -> None:
-        """The generation has ended in time."""
-        with self._lock:
+        with self._lock:  # the generation has ended in time
             self._over.set()
 
     def on_change(self, heart: Heart) -> None:
