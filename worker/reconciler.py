@@ -22,6 +22,7 @@ from shared.db.models import Job
 from shared.db.session import SessionFactory, is_away, looking, make_engine, reading, session_factory, transaction
 from shared.errors import SetupError
 from shared.services import hints, reaping, upkeep, workers
+from shared.services.upkeep import Survey
 from shared.settings import Settings
 from shared.storage import Storage
 from worker.sweeper import Sweeper
@@ -63,16 +64,13 @@ class Reconciler:
             self._wait_a_lease("this process was stopped for a while")
         try:
             # Most rounds find nothing to do: that takes one look, and no transaction that others would wait for.
-            with looking(self._sessions) as connection:
-                survey = upkeep.survey(connection, self._settings)
+            survey = self._survey()
             self._look_at_the_clock(survey.now)
-            due = survey.due
             if survey.has_expired and time.monotonic() >= self._reap_from:
                 self._reap()
-                with reading(self._sessions) as session:
-                    due = hints.count_due(session)
+                survey = self._survey()
             for kind in _KINDS:
-                self._hint(kind, due[kind])
+                self._hint(kind, survey.due[kind])
             self._forget(now)
         except SQLAlchemyError as error:
             if not is_away(error):
@@ -81,6 +79,10 @@ class Reconciler:
                 log.warning("database away", reason=str(error))
             self._is_away = True
         self._last_round = time.monotonic()  # waiting for the database is no sleep of the machine
+
+    def _survey(self) -> Survey:
+        with looking(self._sessions) as connection:
+            return upkeep.survey(connection, self._settings)
 
     def _look_at_the_clock(self, now: datetime) -> None:
         """The database is there; see that its clock runs as ours does (which stops while a machine sleeps)."""

@@ -17,9 +17,8 @@ from shared.settings import Settings
 from shared.specs import TrainingRequest
 
 _WITH_MODEL = joinedload(TrainingJob.model).joinedload(Model.checkpoint)
-_BY_ID = (
-    select(TrainingJob).where(TrainingJob.id == bindparam("id")).options(_WITH_MODEL)
-)  # made once, for whoever polls
+# Made once, for whoever polls.
+_BY_ID = select(TrainingJob).where(TrainingJob.id == bindparam("id")).options(_WITH_MODEL)
 
 
 def submit(session: Session, request: TrainingRequest, *, settings: Settings) -> TrainingJob:
