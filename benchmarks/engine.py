@@ -19,95 +19,21 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import create_engine, make_url, text
 
-from benchmarks.engine_rows import Rows, fill
+from benchmarks.engine_rows import fill
+from benchmarks.engine_table import Table
 from migrations import runner
-from shared.db.session import SessionFactory, make_engine, reading, session_factory, sqlite, transaction
+from shared.db.session import make_engine, session_factory, sqlite
 from shared.job_status import JobStatus
-from shared.services import figures, hints, job_queue, training_jobs
-from shared.services.job_queue import Lease
 from shared.settings import Settings
-from shared.specs import parse_training
 from tests import servers
 
 RESULTS = Path(__file__).parent / "results"
-REQUEST = parse_training({"model_type": "vae", "dataset": "digits", "seed": 7})
-PAGE = 20
-STOCK = 400  # jobs that wait before some are finished for a second
-
-
-@dataclass(kw_only=True)
-class Table:
-    """One database with so many jobs in it. times: seconds of each operation."""
-
-    rows: Rows
-    settings: Settings
-    engine: Engine
-    sessions: SessionFactory
-    times: dict[str, list[float]] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, operation: str) -> Iterator[None]:
-        """Time the block."""
-        started = time.perf_counter()
-        yield
-        self.times.setdefault(operation, []).append(time.perf_counter() - started)
-
-    # --- what the API and a worker do, each in one transaction ------------------------------------------------------
-
-    def submit(self) -> str:
-        """A POST, without its hint. Returns the job's id."""
-        with transaction(self.sessions) as session:
-            job = training_jobs.submit(session, REQUEST, settings=self.settings)
-            job_queue.queue_position(session, job)
-            return job.id
-
-    def claim(self) -> Lease:
-        """A worker's look for the next job."""
-        with transaction(self.sessions) as session:
-            job = job_queue.claim_next(session, "training", "wrk_bench")
-            assert job is not None
-            return job_queue.lease_of(job)
-
-    def keep(self, lease: Lease) -> None:
-        """A heartbeat."""
-        with transaction(self.sessions) as session:
-            job_queue.hold(session, lease)
-
-    def finish(self, lease: Lease) -> None:
-        """The end of a job that published nothing."""
-        with transaction(self.sessions) as session:
-            job_queue.finish_succeeded(job_queue.hold(session, lease))
-
-    def work(self) -> None:
-        """A job's whole life with a worker."""
-        lease = self.claim()
-        self.keep(lease)
-        self.finish(lease)
-
-    def restock(self) -> None:
-        """See that more jobs wait than can be finished in a second."""
-        with reading(self.sessions) as session:
-            waiting = hints.count_due(session)["training"]
-        for _ in range(waiting, STOCK):
-            self.submit()
-
-    def read(self, job_id: str) -> None:
-        """A GET of one job."""
-        with reading(self.sessions) as session:
-            job_queue.queue_position(session, training_jobs.get(session, job_id))
-
-    def list(self, **filters: Any) -> None:
-        """A GET of one page."""
-        with reading(self.sessions) as session:
-            page, _ = training_jobs.list_page(session, limit=PAGE, **filters)
-            figures.queue_positions(session, page)
 
 
 def round_of(table: Table) -> None:

@@ -1,0 +1,86 @@
+"""What the API and a worker do to one database, each in one transaction: the steps that `benchmarks.engine` times."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine
+
+from benchmarks.engine_rows import Rows
+from shared.db.session import SessionFactory, reading, transaction
+from shared.services import figures, hints, job_queue, training_jobs
+from shared.services.job_queue import Lease
+from shared.settings import Settings
+from shared.specs import parse_training
+
+REQUEST = parse_training({"model_type": "vae", "dataset": "digits", "seed": 7})
+PAGE = 20
+STOCK = 400  # jobs that wait before some are finished for a second
+
+
+@dataclass(kw_only=True)
+class Table:
+    """One database with so many jobs in it. times: seconds of each operation."""
+
+    rows: Rows
+    settings: Settings
+    engine: Engine
+    sessions: SessionFactory
+    times: dict[str, list[float]] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, operation: str) -> Iterator[None]:
+        """Time the block."""
+        started = time.perf_counter()
+        yield
+        self.times.setdefault(operation, []).append(time.perf_counter() - started)
+
+    def submit(self) -> str:
+        """A POST, without its hint. Returns the job's id."""
+        with transaction(self.sessions) as session:
+            job = training_jobs.submit(session, REQUEST, settings=self.settings)
+            job_queue.queue_position(session, job)
+            return job.id
+
+    def claim(self) -> Lease:
+        """A worker's look for the next job."""
+        with transaction(self.sessions) as session:
+            job = job_queue.claim_next(session, "training", "wrk_bench")
+            assert job is not None
+            return job_queue.lease_of(job)
+
+    def keep(self, lease: Lease) -> None:
+        """A heartbeat."""
+        with transaction(self.sessions) as session:
+            job_queue.hold(session, lease)
+
+    def finish(self, lease: Lease) -> None:
+        """The end of a job that published nothing."""
+        with transaction(self.sessions) as session:
+            job_queue.finish_succeeded(job_queue.hold(session, lease))
+
+    def work(self) -> None:
+        """A job's whole life with a worker."""
+        lease = self.claim()
+        self.keep(lease)
+        self.finish(lease)
+
+    def restock(self) -> None:
+        """See that more jobs wait than can be finished in a second."""
+        with reading(self.sessions) as session:
+            waiting = hints.count_due(session)["training"]
+        for _ in range(waiting, STOCK):
+            self.submit()
+
+    def read(self, job_id: str) -> None:
+        """A GET of one job."""
+        with reading(self.sessions) as session:
+            job_queue.queue_position(session, training_jobs.get(session, job_id))
+
+    def list(self, **filters: Any) -> None:
+        """A GET of one page."""
+        with reading(self.sessions) as session:
+            page, _ = training_jobs.list_page(session, limit=PAGE, **filters)
+            figures.queue_positions(session, page)
