@@ -45,6 +45,12 @@ class LstmHyperparameters(Hyperparameters):
     recurrent_dropout: float = Field(
         0.0, ge=0, lt=1, description="Dropout of the weights from a layer's state to its next one, drawn once a step."
     )
+    activation_regularization: float = Field(
+        0.0, ge=0, le=1000, description="Weight in the loss of the last layer's mean squared state, after dropout."
+    )
+    temporal_activation_regularization: float = Field(
+        0.0, ge=0, le=1000, description="Weight in the loss of its mean squared change from character to character."
+    )
     optimizer: Literal["adamw", "rmsprop"] = Field("adamw", description="Optimizer.")
     weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay (AdamW only).")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="How the learning rate falls.")
@@ -90,6 +96,8 @@ def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) 
     activations = positions * (12 * sum(hyperparameters.layers) + 2 * (hyperparameters.embedding or vocabulary))
     evaluation = 64 * 256 * (6 * max(hyperparameters.layers) + 3 * vocabulary)
     thinned = 8 * sum(units**2 for units in hyperparameters.layers) if hyperparameters.recurrent_dropout else 0
+    if hyperparameters.activation_regularization or hyperparameters.temporal_activation_regularization:
+        activations += 6 * positions * hyperparameters.layers[-1]
     floats = (
         5 * _parameters(hyperparameters, vocabulary) + thinned + activations + 4 * predicted * vocabulary + evaluation
     )

@@ -109,15 +109,20 @@ class Lstm(GenerativeModel):
 
     def forward(self, ids_TB: Tensor, state: State | None = None, *, last: bool = False) -> tuple[Tensor, State]:
         """Logits of the next character, [T, B, V] (or [B, V] after the last one only), and the state to go on from."""
-        x_TBH = self._embedded(ids_TB)
+        _, x_TBH, after = self._read(ids_TB, state)
+        return self.head(x_TBH[-1] if last else x_TBH), after
+
+    def _read(self, ids_TB: Tensor, state: State | None) -> tuple[Tensor, Tensor, State]:
+        """The last layer's hidden states before and after dropout, [T, B, H] each, and the state to go on from."""
+        x_TBH = h_TBH = self._embedded(ids_TB)
         after: State = []
         recurrent_dropout = self.hyperparameters.recurrent_dropout if self.training else 0.0
         for index, layer in enumerate(self.layers):
             before = state[index] if state else None
-            x_TBH, layer_state = run_layer(cast(nn.LSTM, layer), x_TBH, before, self.kernel, recurrent_dropout)
-            x_TBH = dropout(x_TBH, self.hyperparameters.dropout, self.training)
+            h_TBH, layer_state = run_layer(cast(nn.LSTM, layer), x_TBH, before, self.kernel, recurrent_dropout)
+            x_TBH = dropout(h_TBH, self.hyperparameters.dropout, self.training)
             after.append(layer_state)
-        return self.head(x_TBH[-1] if last else x_TBH), after
+        return h_TBH, x_TBH, after
 
     def _embedded(self, ids_TB: Tensor) -> Tensor:
         if self.embedding is None:
@@ -186,16 +191,28 @@ class Lstm(GenerativeModel):
         """One step of truncated back-propagation through time."""
         inputs_TB, targets = tensors
         with self.autocast():
-            logits, state = self(inputs_TB, self._carried, last=targets.dim() == 1)
+            h_TBH, x_TBH, state = self._read(inputs_TB, self._carried)
+            logits = self.head(x_TBH[-1] if targets.dim() == 1 else x_TBH)
         loss = cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
         self._optimizer.zero_grad()
-        loss.backward()
+        (loss + self._restraint(h_TBH, x_TBH)).backward()
         if self.hyperparameters.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters(), self.hyperparameters.clip_norm)
         self._optimizer.step()
         for kept, new in zip(chain.from_iterable(self._carried), chain.from_iterable(state), strict=False):
             kept.copy_(new.detach())
         return {"loss": loss.detach()}
+
+    def _restraint(self, h_TBH: Tensor, x_TBH: Tensor) -> Tensor | float:
+        """What the loss adds so that states stay small and change slowly (Merity et al. 2017, arXiv:1708.01009)."""
+        hyperparameters = self.hyperparameters
+        restraint: Tensor | float = 0.0
+        if hyperparameters.activation_regularization:
+            restraint += hyperparameters.activation_regularization * x_TBH.float().square().mean()
+        if hyperparameters.temporal_activation_regularization and len(h_TBH) > 1:
+            change_TBH = h_TBH[1:].float() - h_TBH[:-1].float()
+            restraint += hyperparameters.temporal_activation_regularization * change_TBH.square().mean()
+        return restraint
 
     def _rate(self) -> float:
         hyperparameters = self.hyperparameters

@@ -19,6 +19,7 @@ from worker.models import lstm_sampling
 from worker.models.lstm import Lstm
 from worker.models.lstm_data import Streams, Windows
 from worker.models.lstm_sampling import CharacterSampler
+from worker.models.protocol import Kernel
 
 
 def small(preset: str = "fast", **overrides: object) -> Lstm:
@@ -184,6 +185,28 @@ def test_steps_may_change_precision_and_carry_the_state_across() -> None:
     for enabled in (False, True, False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
             assert math.isfinite(float(model.training_step(next(batches))["loss"]))
+
+
+@pytest.mark.parametrize("kernel", ["library", "compiled"])
+@pytest.mark.parametrize("batching", ["streams", "windows"])
+def test_regularization_of_activations_pulls_on_states_and_on_their_change(kernel: Kernel, batching: str) -> None:
+    weights = {"activation_regularization": 3.0, "temporal_activation_regularization": 7.0}
+    plain, restrained, by_hand = (
+        small(batching=batching, dropout=0.0, clip_norm=0.0, **said) for said in ({}, weights, {})
+    )
+    batch = plain.step_tensors(next(iter(plain.batches(1, 0))))
+    plain.kernel = restrained.kernel = kernel
+    losses = [model.device_step(*batch)["loss"] for model in (plain, restrained)]
+    h_TBH = by_hand.embedding(batch[0])
+    for layer in by_hand.layers:
+        h_TBH, _ = layer(h_TBH)
+    (3 * (h_TBH**2).mean() + 7 * ((h_TBH[1:] - h_TBH[:-1]) ** 2).mean()).backward()
+
+    assert losses[0] == losses[1]  # nats per character are told, and nothing else
+    assert by_hand.head.weight.grad is None
+    for layers in zip(plain.layers, restrained.layers, by_hand.layers, strict=True):
+        for one, both, other in zip(*(layer.parameters() for layer in layers), strict=True):
+            torch.testing.assert_close(both.grad, one.grad + other.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_held_out_figures_are_the_mean_over_the_last_tenth_of_the_text() -> None:
