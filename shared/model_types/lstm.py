@@ -46,13 +46,13 @@ class LstmHyperparameters(Hyperparameters):
         0.0, ge=0, lt=1, description="Dropout of the weights from a layer's state to its next one, drawn once a step."
     )
     activation_regularization: float = Field(
-        0.0, ge=0, le=1000, description="Weight in the loss of the last layer's mean squared state, after dropout."
+        2.0, ge=0, le=1000, description="Weight in the loss of the last layer's mean squared state, after dropout."
     )
     temporal_activation_regularization: float = Field(
-        0.0, ge=0, le=1000, description="Weight in the loss of its mean squared change from character to character."
+        1.0, ge=0, le=1000, description="Weight in the loss of its mean squared change from character to character."
     )
     optimizer: Literal["adamw", "rmsprop"] = Field("adamw", description="Optimizer.")
-    weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay (AdamW only).")
+    weight_decay: float = Field(0.1, ge=0, le=10, description="Decoupled weight decay (AdamW only).")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="How the learning rate falls.")
     warmup_steps: int = Field(100, ge=0, le=1_000_000, description="Steps over which the learning rate rises.")
     clip_norm: float = Field(1.0, ge=0, le=1e6, description="Largest gradient norm; 0 does not clip.")
@@ -149,6 +149,8 @@ BOOK = {
     "layers": (128, 128),
     "embedding": 0,
     "dropout": 0.0,
+    "activation_regularization": 0.0,
+    "temporal_activation_regularization": 0.0,
     "optimizer": "rmsprop",
     "weight_decay": 0.0,
     "schedule": "constant",
@@ -156,11 +158,9 @@ BOOK = {
     "clip_norm": 0.0,
 }
 
-# Made for 1.39 nats per character of Shakespeare's held-out tenth, and not there yet: docs/presets.md.
 LARGE = {
     "epochs": 30,
     "batch_size": 32,
-    "learning_rate": 2e-3,
     "layers": (512, 512),
     "embedding": 128,
     "dropout": 0.4,

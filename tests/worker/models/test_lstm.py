@@ -190,9 +190,10 @@ def test_steps_may_change_precision_and_carry_the_state_across() -> None:
 @pytest.mark.parametrize("kernel", ["library", "compiled"])
 @pytest.mark.parametrize("batching", ["streams", "windows"])
 def test_regularization_of_activations_pulls_on_states_and_on_their_change(kernel: Kernel, batching: str) -> None:
-    weights = {"activation_regularization": 3.0, "temporal_activation_regularization": 7.0}
+    none = {"activation_regularization": 0.0, "temporal_activation_regularization": 0.0}
+    some = {"activation_regularization": 3.0, "temporal_activation_regularization": 7.0}
     plain, restrained, by_hand = (
-        small(batching=batching, dropout=0.0, clip_norm=0.0, **said) for said in ({}, weights, {})
+        small(batching=batching, dropout=0.0, clip_norm=0.0, **weights) for weights in (none, some, none)
     )
     batch = plain.step_tensors(next(iter(plain.batches(1, 0))))
     plain.kernel = restrained.kernel = kernel
