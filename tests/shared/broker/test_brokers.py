@@ -10,15 +10,21 @@ import pytest
 from celery import Celery
 from pydantic import SecretStr
 
-from shared.broker import Broker, CeleryBroker, NullBroker
+from shared.broker import Broker, CeleryBroker, NullBroker, ends
 from shared.broker.celery_settings import make_celery
 from shared.job_status import Priority
 from shared.settings import Settings
 from tests.servers import Valkey
+from tests.stack.processes import eventually
 
 
 def settings_for(url: str, home: Path) -> Settings:
     return Settings(home=home, redis_url=SecretStr(url))
+
+
+@pytest.fixture(autouse=True)
+def _short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ends, "LINGER_S", 0.2)
 
 
 @pytest.fixture
@@ -61,6 +67,41 @@ def test_a_waiter_does_not_hear_of_other_jobs(any_broker: Broker) -> None:
     with any_broker.wait_done("trn_1") as waiter:
         any_broker.publish_done("trn_2")
         assert not waiter.wait(0.1)
+
+
+def test_all_who_wait_share_one_subscription_which_ends_when_nobody_waits(
+    redis_settings: Settings, valkey: Valkey
+) -> None:
+    broker = CeleryBroker(redis_settings)
+    with valkey.client() as client:
+
+        def subscriptions() -> int:
+            [(_, number)] = client.pubsub_numsub("mimeo:done")
+            return int(number)
+
+        for _ in range(2):
+            assert eventually(lambda: subscriptions() == 0)
+            waiters = (broker.wait_done("trn_1"), broker.wait_done("trn_1"), broker.wait_done("trn_2"))
+            with waiters[0] as one, waiters[1] as same, waiters[2] as other:
+                assert subscriptions() == 1
+                broker.publish_done("trn_1")
+                assert one.wait(5)
+                assert same.wait(5)
+                assert not other.wait(0.5)
+                assert subscriptions() == 1
+        assert eventually(lambda: subscriptions() == 0)
+
+
+def test_ends_are_heard_again_when_redis_is_back(redis_settings: Settings, valkey: Valkey) -> None:
+    broker = CeleryBroker(redis_settings)
+    with broker.wait_done("trn_1") as waiter:
+        valkey.kill()
+        assert not waiter.wait(0.2)
+        valkey.start()
+        deadline = time.monotonic() + 10
+        while not waiter.wait(0.1):  # heard from the time when it has subscribed again
+            assert time.monotonic() < deadline
+            broker.publish_done("trn_1")
 
 
 def test_a_worker_gets_hints_by_priority(redis_settings: Settings) -> None:
