@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from shared.db import session as session_module
 from shared.db.clock import db_now
 from shared.db.models import Job, Worker
 from shared.db.session import SessionFactory, is_away, make_engine, reading, session_factory, sqlite, transaction
@@ -148,6 +149,28 @@ def test_an_sqlite_file_is_kept_as_is_safe_however_it_was_kept_before(tmp_path: 
 
     assert mode == ("wal" if sqlite.sqlite_version_info >= (3, 51, 3) else "truncate")
     assert synchronous == 2  # FULL: a commit is on the disk when it returns
+
+
+def test_sqlite_waits_for_the_disk_but_where_that_is_not_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waits(**options: bool) -> list[int]:
+        """Of three commits on one connection, the second as wanted: 2 (FULL) waits, 1 (NORMAL) does not."""
+        engine = make_engine(Settings(home=tmp_path))
+        found = []
+        for said in ({}, options, {}):
+            with transaction(session_factory(engine), **said) as session:
+                found.append(session.execute(text("PRAGMA synchronous")).scalar_one())
+            with reading(session_factory(engine)) as session:
+                session.execute(text("SELECT 1"))
+        engine.dispose()
+        return found
+
+    assert waits(is_flushed=True) == [2, 2, 2]
+    is_wal = sqlite.sqlite_version_info >= (3, 51, 3)
+    assert waits(is_flushed=False) == [2, 1 if is_wal else 2, 2]
+    monkeypatch.setattr(session_module, "_WAL_IS_SOUND", False)
+    assert waits(is_flushed=False) == [2, 2, 2]
 
 
 def test_sqlite_waits_for_a_lock_instead_of_failing(tmp_path: Path) -> None:
