@@ -191,7 +191,7 @@ def stored(lease: Lease, step: int, *, is_best: bool) -> StoredCheckpoint:
 
 
 def _output(lease: Lease) -> StoredFile:
-    key = f"jobs/{lease.job_id}/output-{lease.token}/text.txt"
+    key = f"jobs/{lease.job_id}/output-{lease.token}-text.txt"
     return StoredFile(kind="output", name="text.txt", media_type="text/plain", storage_key=key, sha256="0" * 64, size=1)
 
 

@@ -43,7 +43,7 @@ def sample(context: WorkerContext, job: GenerationJob, generator: Generator) -> 
     limit = _Limit(context, job, lease)
     try:
         with scratch(context, lease) as folder:
-            with limit, Heart(context.sessions, lease, context.settings, limit.on_change):
+            with limit:
                 output = _generate(context, job, generator, folder)
                 files = [_store(context, lease, file) for file in output.files]
             finish(context, job.id, lambda session: _succeed(session, lease, output, files))
@@ -60,7 +60,7 @@ class _Limit:
     """Ends a generation that takes too long, or that nobody waits for any more: by ending this process.
 
     Nothing else stops a computation inside a process. The job's row is settled first; the worker is started again by
-    whatever keeps it running.
+    whatever keeps it running. Most generations have ended before there is anything to look at, or a lease to renew.
     """
 
     def __init__(self, context: WorkerContext, job: GenerationJob, lease: Lease) -> None:
@@ -77,12 +77,17 @@ class _Limit:
         with self._lock:  # the generation has ended in time
             self._over.set()
 
-    def on_change(self, heart: Heart) -> None:
+    def _on_change(self, heart: Heart) -> None:
         """The heart has news: what nobody wants any more gets a moment to end by itself."""
         if heart.lost or heart.status is JobStatus.CANCELLING:
             self._fail_at = min(self._fail_at, time.monotonic() + _CANCEL_GRACE_S)
 
     def _watch(self) -> None:
+        if not self._over.wait(_LOOK_S):
+            with Heart(self._context.sessions, self._lease, self._context.settings, self._on_change):
+                self._enforce()
+
+    def _enforce(self) -> None:
         leave_at = math.inf
         while not self._over.wait(_LOOK_S):
             now = time.monotonic()
@@ -140,7 +145,7 @@ def _reference(context: WorkerContext, job: GenerationJob) -> CheckpointRef:
 
 
 def _store(context: WorkerContext, lease: Lease, file: OutputFile) -> StoredFile:
-    key = f"jobs/{lease.job_id}/output-{lease.token}/{file.name}"
+    key = f"jobs/{lease.job_id}/output-{lease.token}-{file.name}"
     stored = StoredFile(
         kind="output",
         name=file.name,
