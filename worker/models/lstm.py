@@ -195,7 +195,8 @@ class Lstm(GenerativeModel):
             logits = self.head(x_TBH[-1] if targets.dim() == 1 else x_TBH)
         loss = cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
         self._optimizer.zero_grad()
-        (loss + self._restraint(h_TBH, x_TBH)).backward()
+        pulls = self._pulls(h_TBH, x_TBH)
+        torch.autograd.backward([loss, *pulls], [None, *pulls.values()])
         if self.hyperparameters.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters(), self.hyperparameters.clip_norm)
         self._optimizer.step()
@@ -203,16 +204,24 @@ class Lstm(GenerativeModel):
             kept.copy_(new.detach())
         return {"loss": loss.detach()}
 
-    def _restraint(self, h_TBH: Tensor, x_TBH: Tensor) -> Tensor | float:
-        """What the loss adds so that states stay small and change slowly (Merity et al. 2017, arXiv:1708.01009)."""
-        hyperparameters = self.hyperparameters
-        restraint: Tensor | float = 0.0
-        if hyperparameters.activation_regularization:
-            restraint += hyperparameters.activation_regularization * x_TBH.float().square().mean()
-        if hyperparameters.temporal_activation_regularization and len(h_TBH) > 1:
-            change_TBH = h_TBH[1:].float() - h_TBH[:-1].float()
-            restraint += hyperparameters.temporal_activation_regularization * change_TBH.square().mean()
-        return restraint
+    def _pulls(self, h_TBH: Tensor, x_TBH: Tensor) -> dict[Tensor, Tensor]:
+        """Gradients of what the loss adds so that states stay small (of x) and change slowly (of h).
+
+        Both are mean squares (Merity et al. 2017, arXiv:1708.01009), whose gradients take less time than they do.
+        """
+        small = self.hyperparameters.activation_regularization
+        slow = self.hyperparameters.temporal_activation_regularization
+        pulls = {}
+        if small:
+            pulls[x_TBH] = x_TBH.detach() * (2 * small / x_TBH.numel())
+        if slow and len(h_TBH) > 1:
+            change_TBH = h_TBH.detach().diff(dim=0)
+            change_TBH *= 2 * slow / change_TBH.numel()
+            pull_TBH = pulls[h_TBH] if h_TBH in pulls else torch.zeros_like(h_TBH)
+            pull_TBH[1:] += change_TBH
+            pull_TBH[:-1] -= change_TBH
+            pulls[h_TBH] = pull_TBH
+        return pulls
 
     def _rate(self) -> float:
         hyperparameters = self.hyperparameters
