@@ -81,6 +81,11 @@ LSTM = Ablation(
         ),
         Choice(name="dropout", chosen="dropout", instead={"dropout": 0.0}),
         Choice(
+            name="regularization",
+            chosen="regularized activations",
+            instead={"activation_regularization": 0.0, "temporal_activation_regularization": 0.0},
+        ),
+        Choice(
             name="adamw",
             chosen="AdamW",
             instead={"optimizer": "rmsprop"},
