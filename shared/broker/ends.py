@@ -20,8 +20,8 @@ _STARTING_S = 1.0
 class Ends:
     """Who waits for the end of which job, and a thread that hears of ends while somebody does.
 
-    One subscription for all: to make one takes a new connection and four round trips, longer than many jobs wait. While
-    Redis is away nothing is heard, and who waits sleeps.
+    One subscription for all: to make one takes a new connection and four round trips, which each request would wait
+    for. While Redis is away nothing is heard, and who waits sleeps.
     """
 
     def __init__(self, connection: "redis.Redis", channel: str) -> None:
