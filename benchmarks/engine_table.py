@@ -46,7 +46,7 @@ class Table:
 
     def claim(self) -> Lease:
         """A worker's look for the next job."""
-        with transaction(self.sessions) as session:
+        with transaction(self.sessions, is_flushed=False) as session:  # as worker.tasks.claiming has it
             job = job_queue.claim_next(session, "training", "wrk_bench")
             assert job is not None
             return job_queue.lease_of(job)

@@ -24,6 +24,7 @@ from worker.models.lstm_evaluation import HeldOutText, window_nats
 from worker.models.lstm_graph import step_graph
 from worker.models.lstm_health import Memorising, VerbatimCopy
 from worker.models.lstm_recurrence import LayerState, run_layer
+from worker.models.lstm_regularization import pulls
 from worker.models.lstm_sampling import CharacterSampler
 from worker.models.optimization import (
     adam_settings,
@@ -195,33 +196,20 @@ class Lstm(GenerativeModel):
             logits = self.head(x_TBH[-1] if targets.dim() == 1 else x_TBH)
         loss = cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
         self._optimizer.zero_grad()
-        pulls = self._pulls(h_TBH, x_TBH)
-        torch.autograd.backward([loss, *pulls], [None, *pulls.values()])
+        regularized = pulls(
+            h_TBH,
+            x_TBH,
+            small=self.hyperparameters.activation_regularization,
+            slow=self.hyperparameters.temporal_activation_regularization,
+        )
+        roots, gradients = zip((loss, None), *regularized, strict=True)
+        torch.autograd.backward(roots, gradients)
         if self.hyperparameters.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters(), self.hyperparameters.clip_norm)
         self._optimizer.step()
         for kept, new in zip(chain.from_iterable(self._carried), chain.from_iterable(state), strict=False):
             kept.copy_(new.detach())
         return {"loss": loss.detach()}
-
-    def _pulls(self, h_TBH: Tensor, x_TBH: Tensor) -> dict[Tensor, Tensor]:
-        """Gradients of what the loss adds so that states stay small (of x) and change slowly (of h).
-
-        Both are mean squares (Merity et al. 2017, arXiv:1708.01009), whose gradients take less time than they do.
-        """
-        small = self.hyperparameters.activation_regularization
-        slow = self.hyperparameters.temporal_activation_regularization
-        pulls = {}
-        if small:
-            pulls[x_TBH] = x_TBH.detach() * (2 * small / x_TBH.numel())
-        if slow and len(h_TBH) > 1:
-            change_TBH = h_TBH.detach().diff(dim=0)
-            change_TBH *= 2 * slow / change_TBH.numel()
-            pull_TBH = pulls[h_TBH] if h_TBH in pulls else torch.zeros_like(h_TBH)
-            pull_TBH[1:] += change_TBH
-            pull_TBH[:-1] -= change_TBH
-            pulls[h_TBH] = pull_TBH
-        return pulls
 
     def _rate(self) -> float:
         hyperparameters = self.hyperparameters

@@ -89,7 +89,7 @@ class _Limit:
 
     def _enforce(self) -> None:
         leave_at = math.inf
-        while not self._over.wait(_LOOK_S):
+        while not self._over.is_set():
             now = time.monotonic()
             if self._context.stopping.is_set() and leave_at == math.inf:
                 leave_at = now + self._context.settings.stop_grace_s
@@ -97,6 +97,7 @@ class _Limit:
                 self._end(self._fail, _EXIT_OVERRUN)
             elif now > leave_at:
                 self._end(self._give_back, _EXIT_STOPPED)
+            self._over.wait(_LOOK_S)
 
     def _end(self, settle: Callable[[], None], status: int) -> None:
         with self._lock:
