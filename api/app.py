@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from api import errors, instrumentation
 from api import runtime as runtimes
-from api.documents import DocumentedApi
 from api.job_metrics import JobCollector
+from api.openapi import DocumentedApi
 from api.routes import BLUEPRINTS
 from api.runtime import Runtime
 from api.urls import url

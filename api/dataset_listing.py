@@ -5,7 +5,7 @@ from typing import cast
 from api.schemas.resources import Dataset
 from shared import datasets
 from shared.datasets import DatasetInfo
-from shared.db.models import UploadedDataset
+from shared.db.tables import UploadedDataset
 from shared.settings import Settings
 
 

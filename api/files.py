@@ -5,7 +5,7 @@ from werkzeug.http import dump_options_header
 from werkzeug.wsgi import wrap_file
 
 from api.weights_file import WeightsFile
-from shared.db.models import Artifact, Model
+from shared.db.tables import Artifact, Model
 from shared.errors import MimeoError, NotFound
 from shared.exports import OCTETS
 from shared.storage import Storage

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from api.runtime import Runtime
 from api.schemas.base import Answer
-from shared.db.models import Job
+from shared.db.tables import Job
 from shared.services import idempotency
 from shared.services.idempotency import KeyTaken, Request
 

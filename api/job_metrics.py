@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.runtime import Runtime
 from shared.broker import Kind
 from shared.job_status import JobStatus
-from shared.services import figures
+from shared.services import queue_stats
 
 KINDS: tuple[Kind, ...] = ("training", "generation")
 log = structlog.get_logger(__name__)
@@ -36,8 +36,8 @@ class JobCollector(Collector):
         oldest = GaugeMetricFamily("mimeo_oldest_queued_seconds", "Wait of the longest waiting job.", labels=["kind"])
         try:
             with self._runtime.reading() as session:
-                counts = figures.count_by_status(session)
-                waits = figures.oldest_queued_s(session)
+                counts = queue_stats.count_by_status(session)
+                waits = queue_stats.oldest_queued_s(session)
         except SQLAlchemyError as error:
             log.warning("metrics_without_database", error=str(error.__cause__ or error))
             is_up.add_metric([], 0)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from api.schemas import jobs as shown
 from api.schemas import resources
 from api.urls import url
-from shared.db import models as rows
+from shared.db import tables as rows
 from shared.job_status import JobStatus, Priority
 from shared.services.job_queue import COUNTED_POSITIONS
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
-from shared.db.models import Model
+from shared.db.tables import Model
 from shared.errors import Damaged
 from shared.exports import origin
 

@@ -25,7 +25,7 @@ _JSON = {"sqlite": "{0}", "postgresql": "CAST({0} AS jsonb)"}
 _JOBS = """
 WITH RECURSIVE {numbers}
 INSERT INTO jobs (id, kind, status, model_type, name, spec, metadata, priority, seed, max_attempts, timeout_s, attempt,
-  lease_token, hinted_at, progress, metrics, error, created_at, started_at, finished_at, updated_at, version)
+  fencing_token, notified_at, progress, metrics, error, created_at, started_at, finished_at, updated_at, version)
 SELECT 'trn_' || {digits}, 'training',
   CASE WHEN n > :ended THEN (CASE WHEN n % 10 = 0 THEN 'paused' ELSE 'queued' END)
        WHEN n % 20 = 0 THEN 'failed' WHEN n % 20 = 1 THEN 'cancelled' ELSE 'succeeded' END,

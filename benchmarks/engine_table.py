@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from benchmarks.engine_rows import Rows
 from shared.db.session import SessionFactory, reading, transaction
-from shared.services import figures, hints, job_queue, training_jobs
+from shared.services import job_queue, notifications, queue_stats, training_jobs
 from shared.services.job_queue import Lease
 from shared.settings import Settings
 from shared.specs import parse_training
@@ -46,7 +46,7 @@ class Table:
 
     def claim(self) -> Lease:
         """A worker's look for the next job."""
-        with transaction(self.sessions, is_flushed=False) as session:  # as worker.tasks.claiming has it
+        with transaction(self.sessions, is_flushed=False) as session:  # as worker.tasks.claim has it
             job = job_queue.claim_next(session, "training", "wrk_bench")
             assert job is not None
             return job_queue.lease_of(job)
@@ -54,12 +54,12 @@ class Table:
     def keep(self, lease: Lease) -> None:
         """A heartbeat."""
         with transaction(self.sessions) as session:
-            job_queue.hold(session, lease)
+            job_queue.renew_lease(session, lease)
 
     def finish(self, lease: Lease) -> None:
         """The end of a job that published nothing."""
         with transaction(self.sessions) as session:
-            job_queue.finish_succeeded(job_queue.hold(session, lease))
+            job_queue.finish_succeeded(job_queue.renew_lease(session, lease))
 
     def work(self) -> None:
         """A job's whole life with a worker."""
@@ -70,7 +70,7 @@ class Table:
     def restock(self) -> None:
         """See that more jobs wait than can be finished in a second."""
         with reading(self.sessions) as session:
-            waiting = hints.count_due(session)["training"]
+            waiting = notifications.count_due(session)["training"]
         for _ in range(waiting, STOCK):
             self.submit()
 
@@ -83,4 +83,4 @@ class Table:
         """A GET of one page."""
         with reading(self.sessions) as session:
             page, _ = training_jobs.list_page(session, limit=PAGE, **filters)
-            figures.queue_positions(session, page)
+            queue_stats.queue_positions(session, page)

@@ -32,12 +32,12 @@ from torch.overrides import TorchFunctionMode
 from benchmarks.training_steps import SEED, Training, model_and_data, stepper
 from shared import model_types
 from shared.model_types import ModelType
+from worker import device as devices
 from worker.data import Dataset
+from worker.device import Compute, Precision
 from worker.models import GenerativeModel
-from worker.models.protocol import Kernel
-from worker.training import device as devices
-from worker.training.device import Compute, Precision
-from worker.training.stepping import CaptureFailed, step_state
+from worker.models.base import Kernel
+from worker.trainer.cuda_graphs import CaptureFailed, step_state
 
 # Sums in another order differ by this much in float32; in bfloat16 each product is rounded to 8 bits first.
 LOSS_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 5e-2}

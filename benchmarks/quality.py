@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shared import events
-from shared.events import EVENT, Event
+from shared import trainer_protocol
 from shared.model_types import REGISTRY
+from shared.trainer_protocol import EVENT, Event
 
 RESULTS = Path(__file__).parent / "results" / "quality.json"
 Record = dict[str, Any]
@@ -40,26 +40,28 @@ class Stamped:
 
     def take(self, event: Event, at_s: float) -> bool:
         """Note an event. True: the record has a new epoch."""
-        if isinstance(event, events.EventFileWritten):  # comes with another event, which the time belongs to
+        if isinstance(event, trainer_protocol.EventFileWritten):  # comes with another event, which the time belongs to
             return False
         before, self._last_s = self._last_s, at_s
         match event:
-            case events.Started():
+            case trainer_protocol.Started():
                 about = event.model_dump(include={"device", "precision", "kernel", "parameters", "versions"})
                 self.record |= {"startup_s": round(at_s, 2), "steps": event.steps, **about}
-            case events.Metrics(values=values) if "examples_per_s" in values:  # only an epoch's end says its speed
+            case trainer_protocol.Metrics(values=values) if (
+                "examples_per_s" in values
+            ):  # only an epoch's end says its speed
                 self._away_s += at_s - before
                 self._end_epoch(event, at_s)
                 return True
-            case events.Metrics(values=values):
+            case trainer_protocol.Metrics(values=values):
                 self._figures |= values
-            case events.SampleWritten():
+            case trainer_protocol.SampleWritten():
                 self._away_s += at_s - before
-            case events.CheckpointWritten():
+            case trainer_protocol.CheckpointWritten():
                 self._away_s += at_s - before
                 if event.is_best and self.record["epochs"] and self.record["epochs"][-1]["step"] == event.step:
                     self.record["epochs"][-1]["is_best_so_far"] = True
-            case events.Health():
+            case trainer_protocol.Notice():
                 self.record["health"].append(f"{event.code}: {event.message}")
             case _:
                 self._end(event, at_s, since_s=before)
@@ -67,18 +69,18 @@ class Stamped:
 
     def _end(self, event: Event, at_s: float, *, since_s: float) -> None:
         match event:
-            case events.Finished():
+            case trainer_protocol.Finished():
                 best = int(event.checkpoint.rpartition("/")[2])
                 self.record |= {"status": "finished", "wall_s": round(at_s, 2), "published_step": best}
                 self.record |= {"final_evaluation_s": round(at_s - since_s, 2), "quality": event.quality}
-            case events.Failed():
+            case trainer_protocol.Failed():
                 self.record |= {"status": "failed", "error": event.message}
-            case events.Stopped():
+            case trainer_protocol.Stopped():
                 self.record["status"] = "stopped"
             case _:
                 pass
 
-    def _end_epoch(self, event: events.Metrics, at_s: float) -> None:
+    def _end_epoch(self, event: trainer_protocol.Metrics, at_s: float) -> None:
         trained_s = at_s - self.record["startup_s"] - self._away_s
         times = {"wall_s": round(at_s, 2), "trained_s": round(trained_s, 2)}
         position = {"epoch": event.epoch, "step": event.step}

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shared.services import control
+from shared.services import transitions
 from shared.settings import Settings
 from tests import servers
 from tests.chaos import postgresql
@@ -24,7 +24,15 @@ from tests.chaos.processes import wait_until
 from tests.chaos.rig import Rig
 from tests.chaos.storm import pass_through
 
-CLOCKS = ("lease_s", "heartbeat_s", "control_poll_s", "reconcile_s", "hint_stale_s", "backoff_s", "backoff_max_s")
+CLOCKS = (
+    "lease_s",
+    "heartbeat_s",
+    "control_poll_s",
+    "reconcile_s",
+    "notification_stale_s",
+    "backoff_s",
+    "backoff_max_s",
+)
 DEFAULTS = {name: Settings.model_fields[name].default for name in CLOCKS}
 SHORT = {**DEFAULTS, "lease_s": 2.0, "heartbeat_s": 0.4, "reconcile_s": 0.2}
 
@@ -64,13 +72,13 @@ def reap(database: str, trials: int, **options: Any) -> list[float]:
 
         def all_run_again() -> bool:
             for job_id in ids:
-                if job_id not in took and rig.look(job_id).lease_token == 2:
+                if job_id not in took and rig.look(job_id).fencing_token == 2:
                     took[job_id] = time.monotonic() - died[job_id]
             return len(took) == len(ids)
 
         wait_until(all_run_again, within_s=600)
         for job_id in ids:
-            rig.ask(control.cancel, job_id)
+            rig.ask(transitions.cancel, job_id)
         return sorted(took.values())
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from shared.model_types import ModelType
+from worker import device as devices
 from worker.data import Dataset, load
+from worker.device import Compute
 from worker.models import GenerativeModel, implementation
-from worker.training import device as devices
-from worker.training import stepping
-from worker.training.device import Compute
-from worker.training.seeding import Seeder, Stream
+from worker.seeding import Seeder, Stream
+from worker.trainer import cuda_graphs
 
 SEED = 7
 
@@ -46,7 +46,7 @@ class Training:
 
     def steps(self, first: int, last: int) -> list[dict[str, float]]:
         """Steps `first` to `last` of the first epochs; the figures of each."""
-        seeder, take_step = Seeder(SEED, self.compute.device), stepping.stepper(self.model, self.compute)
+        seeder, take_step = Seeder(SEED, self.compute.device), cuda_graphs.stepper(self.model, self.compute)
         figures = []
         for number in range(first, last):
             epoch, step = divmod(number, self.model.steps_per_epoch())
@@ -59,7 +59,7 @@ class Training:
 def stepper(kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> Callable[[int], float]:
     """Takes so many training steps under the trainer's settings, seeding and data included; gives the last figure."""
     model = Training.fresh(kind, preset, compute, **overrides).model
-    take_step = stepping.stepper(model, compute)
+    take_step = cuda_graphs.stepper(model, compute)
     seeder = Seeder(SEED, compute.device)
     batches = chain.from_iterable(model.batches(epoch, 0) for epoch in count(1))
 

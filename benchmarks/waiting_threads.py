@@ -23,9 +23,9 @@ from benchmarks.service_record import about, keep
 from benchmarks.training_steps import model_and_data, stepper
 from shared import model_types
 from shared.model_types.acgan import AcganSampling
-from worker.models.protocol import GenerativeModel, Kernel
-from worker.training import device
-from worker.training.device import Compute
+from worker import device
+from worker.device import Compute
+from worker.models.base import GenerativeModel, Kernel
 
 RESULTS = Path(__file__).parent / "results" / "waiting-threads.json"
 SPINS = (0, 2_000, 5_000, 30_000)

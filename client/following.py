@@ -7,10 +7,10 @@ from typing import Protocol
 from rich.console import Console
 
 from client.errors import ApiError
+from client.formatting import progress_line, queue_position, sample_title
 from client.http import Client
 from client.output import print_json
 from client.schema import Artifact, Event, Job
-from client.wording import progress_line, queue_position, sample_title
 
 PLAIN_EVERY_S = 10.0
 

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from client.errors import ApiError
 from client.files import ExportedFile, file_name
+from client.polling import Change, changes
 from client.schema import (
     Artifact,
     Checkpoint,
@@ -30,7 +31,6 @@ from client.schema import (
     Worker,
 )
 from client.transport import Transport
-from client.watching import Change, changes
 
 MAX_WAIT_S = 60  # what `Prefer: wait` is allowed to ask for
 PAGE = 100

@@ -8,9 +8,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.rule import Rule
 from rich.text import Text
 
+from client.formatting import duration, metrics_line, queue_position, rate, sample_title
 from client.images import half_blocks
 from client.schema import Artifact, Event, Job
-from client.wording import duration, metrics_line, queue_position, rate, sample_title
 
 IMAGE_COLUMNS, IMAGE_ROWS = 64, 32
 TEXT_CHARACTERS = 600

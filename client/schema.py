@@ -4,7 +4,7 @@ from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar
 
 Item = TypeVar("Item")
 JsonObject = dict[str, Any]
-Figures = dict[str, float | None]
+Measurements = dict[str, float | None]
 JobKind = Literal["training", "generation"]
 
 
@@ -62,7 +62,7 @@ class Job(TypedDict):
     preset: NotRequired[str]
     hyperparameters: NotRequired[JsonObject]
     progress: NotRequired[Progress]
-    metrics: NotRequired[Figures]
+    metrics: NotRequired[Measurements]
     # The published model of a training job (None until then); what a generation job samples.
     model: str | None
     # Of generation jobs:
@@ -100,7 +100,7 @@ class Checkpoint(TypedDict):
     sha256: str
     size: int
     is_best: bool
-    metrics: Figures
+    metrics: Measurements
     created_at: str
 
 
@@ -141,7 +141,7 @@ class Model(TypedDict):
     training_job: str
     checkpoint: JsonObject
     hyperparameters: JsonObject
-    quality: Figures
+    quality: Measurements
     versions: dict[str, str]
     device: str | None
     created_at: str

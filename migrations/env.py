@@ -3,8 +3,8 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from shared.crash_points import reach
-from shared.db.models import Base
+from shared.db.tables import Base
+from shared.failpoints import failpoint
 
 connection: Connection = context.config.attributes["connection"]
 context.configure(
@@ -12,6 +12,6 @@ context.configure(
     target_metadata=Base.metadata,
     transactional_ddl=True,  # SQLite rolls back DDL too, though Alembic does not expect it to
     render_as_batch=True,  # SQLite alters columns by copying the table
-    on_version_apply=lambda **_: reach("migrate.revision"),
+    on_version_apply=lambda **_: failpoint("migrate.revision"),
 )
 context.run_migrations()

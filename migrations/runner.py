@@ -10,9 +10,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from shared.crash_points import reach
 from shared.db.session import make_engine
 from shared.errors import SetupError
+from shared.failpoints import failpoint
 from shared.settings import Settings
 
 _LOCK = 0x6D696D656F  # "mimeo", as PostgreSQL's advisory lock number
@@ -44,7 +44,7 @@ def _move(settings: Settings, run: Callable[[Config], None]) -> None:
         config = _config()
         config.attributes["connection"] = connection
         run(config)
-        reach("migrate.applied")
+        failpoint("migrate.applied")
 
 
 def _known_revision(connection: Connection) -> str | None:

@@ -129,7 +129,7 @@ class JobFailure(MimeoError):
         return {"code": self.error_code.value, "message": self.detail, "hint": self.hint}
 
 
-class Outage(JobFailure):
+class DependencyUnavailable(JobFailure):
     """The run cannot go on while a server that it needs is away."""
 
     def __init__(self, message: str) -> None:

@@ -23,15 +23,15 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from shared.crash_points import reach
 from shared.errors import MimeoError, NotFound, SetupError
+from shared.failpoints import failpoint
 
 # s3fs tries each request five times: its library need not do so within each, nor wait a minute for a connection.
 _PATIENCE = {"s3": {"config_kwargs": {"connect_timeout": 5, "retries": {"total_max_attempts": 1}}}}
 _UNFINISHED = ".tmp-"  # first part of the name of a file that is being written
 
 
-class StoreAway(OSError):
+class StorageUnavailable(OSError):
     """The file store is elsewhere, and does not answer or cannot do now what it should."""
 
 
@@ -91,7 +91,7 @@ class Storage:
         except Exception as error:
             if self._is_local or not _is_outage(error):
                 raise
-            raise StoreAway(str(error) or type(error).__name__) from error
+            raise StorageUnavailable(str(error) or type(error).__name__) from error
 
     # --- writing ------------------------------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class Storage:
             names = sorted(str(path.relative_to(local_dir)) for path in local_dir.rglob("*") if path.is_file())
         for name in [name for name in names if name != last] + [name for name in names if name == last]:
             self.put_file(local_dir / name, f"{prefix}/{PurePosixPath(name)}")
-            reach("storage.tree_file_put")
+            failpoint("storage.tree_file_put")
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -249,9 +249,9 @@ class Storage:
         temporary = target.with_name(f"{_UNFINISHED}{uuid4().hex}")
         try:
             write(temporary)
-            reach("storage.written")
+            failpoint("storage.written")
             temporary.replace(target)
-            reach("storage.renamed")
+            failpoint("storage.renamed")
         finally:
             temporary.unlink(missing_ok=True)  # also there after a rename between two links of one file: a no-op
         _sync(target.parent)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from shared.errors import SetupError
 from shared.settings import Settings
-from stack import tether
+from stack import parent_death_signal
 from stack.checks import check_port, hold_lock, migrate, prepare_home
 from stack.programs import programs
 from stack.running import Stack
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parse(arguments)
         if options.pop("end_with_parent") and sys.platform == "linux":
-            tether.set_parent_death_signal()
+            parent_death_signal.set_parent_death_signal()
         settings = _settings(options)
         prepare_home(settings)
         lock = hold_lock(settings)

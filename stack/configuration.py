@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shared.errors import SetupError
 from shared.settings import Settings
-from stack import tether
+from stack import parent_death_signal
 from stack.programs import Program
 
 LOG_BYTES = 10_000_000
@@ -68,7 +68,7 @@ def _program(settings: Settings, program: Program) -> list[str]:
     environment = ",".join(f'{name}="{value}"' for name, value in program.environment.items())
     return [
         f"[program:{program.name}]",
-        f"command={_value(shlex.join(tether.command(*program.command)))}",
+        f"command={_value(shlex.join(parent_death_signal.command(*program.command)))}",
         *([f"environment={environment}"] if environment else []),
         f"autostart={'false' if program.waits else 'true'}",
         "autorestart=true",

@@ -18,8 +18,8 @@ from typing import Any
 from supervisor.xmlrpc import SupervisorTransport
 
 from shared.settings import Settings
-from stack import configuration, tether
-from stack.descendants import become_subreaper, end_descendants, reap
+from stack import configuration, parent_death_signal
+from stack.process_tree import become_subreaper, end_descendants, reap
 from stack.programs import Program
 
 READY_TIMEOUT_S = 60.0
@@ -69,8 +69,8 @@ class Stack:
         path.write_text(configuration.render(self._settings, self._programs))
         # Its own session: Ctrl-C in the terminal reaches `mimeo up` alone, which then stops everything in order.
         self._supervisor = subprocess.Popen(
-            tether.command(sys.executable, "-m", "supervisor.supervisord", "--configuration", str(path)),
-            env={**self._environment, tether.PARENT_VARIABLE: str(os.getpid())},
+            parent_death_signal.command(sys.executable, "-m", "supervisor.supervisord", "--configuration", str(path)),
+            env={**self._environment, parent_death_signal.PARENT_VARIABLE: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=(configuration.log_path(self._settings, "supervisord-output")).open("wb"),
             stderr=subprocess.STDOUT,

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.orm import Session
 
 from shared.broker import NullBroker
-from shared.db.models import Base
 from shared.db.session import SessionFactory, make_engine, session_factory, transaction
+from shared.db.tables import Base
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import servers
@@ -117,7 +117,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
         heartbeat_s=0.3,
         control_poll_s=0.05,
         reconcile_s=0.05,
-        hint_stale_s=1.0,
+        notification_stale_s=1.0,
         backoff_s=0.05,
         backoff_max_s=0.2,
         stop_grace_s=5.0,

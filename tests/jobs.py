@@ -4,10 +4,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from shared.db.models import Job
 from shared.db.session import SessionFactory, reading, transaction
+from shared.db.tables import Job
 from shared.job_status import JobStatus
-from shared.services import control, generation_jobs, job_queue, training_jobs
+from shared.services import generation_jobs, job_queue, training_jobs, transitions
 from shared.services.job_queue import Lease
 from shared.settings import Settings
 from shared.specs import parse_generation, parse_training
@@ -68,4 +68,4 @@ def generated(database: SessionFactory, settings: Settings, **body: Any) -> str:
 def cancel(database: SessionFactory, job_id: str) -> JobStatus:
     """Ask for a job's end, in a transaction of its own."""
     with transaction(database) as session:
-        return control.cancel(session, job_id)
+        return transitions.cancel(session, job_id)

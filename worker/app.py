@@ -8,9 +8,9 @@ from celery import Celery
 from celery.signals import setup_logging, worker_shutting_down
 
 from shared.broker.celery_settings import make_celery, task_name
-from worker.beat import Beat
+from worker.consumer_watchdog import ConsumerWatchdog
 from worker.context import WorkerContext
-from worker.hearing import Hearing
+from worker.worker_heartbeat import WorkerHeartbeat
 
 log = structlog.get_logger(__name__)
 
@@ -18,11 +18,11 @@ log = structlog.get_logger(__name__)
 def run(context: WorkerContext) -> None:
     """Work until the process is told to stop. Returns when the job at hand has been finished or let go."""
     setup_logging.connect(_keep_logging, weak=False)
-    hearing = Hearing(context)
-    with Beat(context) as beat:
-        app = make_app(context, beat, hearing)
+    watchdog = ConsumerWatchdog(context)
+    with WorkerHeartbeat(context) as worker_heartbeat:
+        app = make_app(context, worker_heartbeat, watchdog)
         log.info("worker ready", kind=context.kind, worker=context.id)
-        with hearing:
+        with watchdog:
             app.worker_main([
                 "worker",
                 "--concurrency=1",
@@ -35,16 +35,16 @@ def run(context: WorkerContext) -> None:
             ])  # fmt: skip
 
 
-def make_app(context: WorkerContext, beat: Beat, hearing: Hearing) -> Celery:
+def make_app(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, watchdog: ConsumerWatchdog) -> Celery:
     """The Celery application with the one task of this worker's kind. Importing the task warms it up."""
     app = make_celery(context.settings, worker_kind=context.kind)
-    app.conf.worker_pool = "worker.pool:WakingPool"
-    run_next = importlib.import_module(f"worker.tasks.{context.kind}").prepare(context, beat)
+    app.conf.worker_pool = "worker.celery_pool:WakingPool"
+    run_next = importlib.import_module(f"worker.tasks.{context.kind}").prepare(context, worker_heartbeat)
 
     @app.task(name=task_name(context.kind), ignore_result=True)
     def take(job_id: str) -> None:
         log.debug("hint taken", job_id=job_id)
-        with hearing.taking():
+        with watchdog.taking():
             run_next()
 
     def on_shutting_down(**_: Any) -> None:

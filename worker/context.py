@@ -11,7 +11,7 @@ from shared.db.session import SessionFactory, make_engine, session_factory
 from shared.ids import new_id
 from shared.settings import Settings
 from shared.storage import Storage
-from worker.supervision.child import TRAINER
+from worker.attempts.trainer_process import TRAINER
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,12 +17,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared import logs
 from shared.broker import Broker, CeleryBroker, Kind
-from shared.crash_points import reach
-from shared.db.models import Job
-from shared.db.session import SessionFactory, is_away, looking, make_engine, reading, session_factory, transaction
+from shared.db.session import (
+    SessionFactory,
+    is_transient,
+    make_engine,
+    read_connection,
+    reading,
+    session_factory,
+    transaction,
+)
+from shared.db.tables import Job
 from shared.errors import SetupError
-from shared.services import hints, reaping, upkeep, workers
-from shared.services.upkeep import Survey
+from shared.failpoints import failpoint
+from shared.services import notifications, queue_snapshot, reaping, workers
+from shared.services.queue_snapshot import QueueSnapshot
 from shared.settings import Settings
 from shared.storage import Storage
 from worker.sweeper import Sweeper
@@ -64,25 +72,25 @@ class Reconciler:
             self._wait_a_lease("this process was stopped for a while")
         try:
             # Most rounds find nothing to do: that takes one look, and no transaction that others would wait for.
-            survey = self._survey()
-            self._look_at_the_clock(survey.now)
-            if survey.has_expired and time.monotonic() >= self._reap_from:
+            snapshot = self._survey()
+            self._look_at_the_clock(snapshot.now)
+            if snapshot.has_expired and time.monotonic() >= self._reap_from:
                 self._reap()
-                survey = self._survey()
+                snapshot = self._survey()
             for kind in _KINDS:
-                self._hint(kind, survey.due[kind])
+                self._notify(kind, snapshot.due[kind])
             self._forget(now)
         except SQLAlchemyError as error:
-            if not is_away(error):
+            if not is_transient(error):
                 raise
             if not self._is_away:
                 log.warning("database away", reason=str(error))
             self._is_away = True
         self._last_round = time.monotonic()  # waiting for the database is no sleep of the machine
 
-    def _survey(self) -> Survey:
-        with looking(self._sessions) as connection:
-            return upkeep.survey(connection, self._settings)
+    def _survey(self) -> QueueSnapshot:
+        with read_connection(self._sessions) as connection:
+            return queue_snapshot.take_snapshot(connection, self._settings)
 
     def _look_at_the_clock(self, now: datetime) -> None:
         """The database is there; see that its clock runs as ours does (which stops while a machine sleeps)."""
@@ -101,7 +109,7 @@ class Reconciler:
     def _reap(self) -> None:
         with transaction(self._sessions) as session:
             reaped = reaping.reap_expired(session, self._settings)
-        reach("reap.committed")
+        failpoint("reap.committed")
         for job_id in reaped:
             with reading(self._sessions) as session:
                 job = session.get(Job, job_id)
@@ -110,7 +118,7 @@ class Reconciler:
                 if job.status.is_terminal:
                     self._broker.publish_done(job_id)
 
-    def _hint(self, kind: Kind, due: int) -> None:
+    def _notify(self, kind: Kind, due: int) -> None:
         """Send wake-ups for due jobs whose own is missing or stale, never more than there are jobs without one.
 
         due: jobs of the kind that a worker could take.
@@ -118,16 +126,20 @@ class Reconciler:
         depth = self._broker.depth(kind) if due else None
         if depth is None or due <= depth:
             return
-        stale_s = self._settings.hint_stale_s if depth else min(_EMPTY_QUEUE_STALE_S, self._settings.hint_stale_s)
+        stale_s = (
+            self._settings.notification_stale_s
+            if depth
+            else min(_EMPTY_QUEUE_STALE_S, self._settings.notification_stale_s)
+        )
         with reading(self._sessions) as session:
             limit = min(due - depth, _HINTS_AT_ONCE)
-            unhinted = hints.due_for_hint(session, kind, stale_s=stale_s, limit=limit)
-        sent = [job_id for job_id, priority in unhinted if self._broker.send(kind, job_id, priority)]
+            unnotified = notifications.due_for_notification(session, kind, stale_s=stale_s, limit=limit)
+        sent = [job_id for job_id, priority in unnotified if self._broker.send(kind, job_id, priority)]
         if sent:
-            reach("hint.sent")
+            failpoint("hint.sent")
             log.info("wake-ups sent again", kind=kind, count=len(sent))
             with transaction(self._sessions) as session:
-                hints.mark_hinted(session, sent)
+                notifications.mark_notified(session, sent)
 
     def _forget(self, now: float) -> None:
         if now >= self._forget_at:

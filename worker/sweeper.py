@@ -11,11 +11,11 @@ from itertools import islice
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.crash_points import reach
-from shared.db.session import SessionFactory, is_away, reading, transaction
+from shared.db.session import SessionFactory, is_transient, reading, transaction
 from shared.errors import NotFound
+from shared.failpoints import failpoint
 from shared.ids import is_id
-from shared.services import garbage, idempotency
+from shared.services import idempotency, pending_deletions
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -41,7 +41,7 @@ class Sweeper:
             try:
                 self.round()
             except (SQLAlchemyError, OSError) as error:
-                if isinstance(error, SQLAlchemyError) and not is_away(error):
+                if isinstance(error, SQLAlchemyError) and not is_transient(error):
                     log.exception("sweep failed")
                 elif failure is None:
                     log.warning("database or storage away; sweeping later", reason=str(error))
@@ -63,17 +63,17 @@ class Sweeper:
 
     def _remove_garbage(self) -> None:
         with reading(self._sessions) as session:
-            due = garbage.due(session, _NOTES_AT_ONCE)
+            due = pending_deletions.due(session, _NOTES_AT_ONCE)
         if not due:
             return
         for folder in due:
             self._storage.delete_tree(folder)
         left = [folder for folder in due if self._has_files(folder)]
         gone = sorted({*due} - {*left})
-        reach("sweep.removed")
+        failpoint("sweep.removed")
         with transaction(self._sessions) as session:
-            garbage.removed(session, gone, self._settings)
-            garbage.postpone(session, left)
+            pending_deletions.removed(session, gone, self._settings)
+            pending_deletions.postpone(session, left)
         log.info("storage swept", folders=len(gone))
         if left:
             log.warning("files that nobody needs cannot be removed; trying again", folders=left)
@@ -100,7 +100,7 @@ class Sweeper:
         """
         files = {job_id: list(self._storage.list_names(f"jobs/{job_id}", unfinished=True)) for job_id in job_ids}
         with reading(self._sessions) as session:
-            known = garbage.belongings(session, job_ids)
+            known = pending_deletions.referenced_keys(session, job_ids)
         keys = [
             (job, f"jobs/{job_id}/{name}") for job_id, job in known.items() if not job.is_held for name in files[job_id]
         ]

@@ -2,7 +2,7 @@
 
 Trains one model from a JSON specification into a folder, with no database and no Redis. Run again on the same folder,
 it continues from the newest checkpoint. On a terminal it shows a progress bar; on a pipe it writes one JSON object a
-line (shared/events.py), and nothing else, to standard output.
+line (shared/trainer_protocol.py), and nothing else, to standard output.
 
 Exit status: 0 finished, 2 the specification is wrong, 3 stopped with a checkpoint written, 4 failed, 130 interrupted
 twice, 5 the supervisor is gone.
@@ -18,15 +18,15 @@ from typing import NoReturn, TextIO
 from pydantic import ValidationError
 from rich.console import Console
 
-from shared import events
+from shared import trainer_protocol
 from shared.errors import SpecError
-from shared.events import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED
 from shared.job_status import ErrorCode
 from shared.settings import Settings
-from worker.training import spec as specs
-from worker.training.control import Control
-from worker.training.report import Display, JsonLines, Reporter, Terminal
-from worker.training.spec import TrainerSpec
+from shared.trainer_protocol import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED
+from worker.trainer import spec as specs
+from worker.trainer.report import Display, JsonLines, Reporter, Terminal
+from worker.trainer.spec import TrainerSpec
+from worker.trainer.stop_signal import StopSignal
 
 EXIT_USAGE = 2
 
@@ -34,11 +34,11 @@ EXIT_USAGE = 2
 def main(arguments: list[str] | None = None) -> int:
     """Run the program. Returns the exit status."""
     options = _parser().parse_args(arguments)
-    control = Control()
+    control = StopSignal()
     if options.supervised:
-        control.obey_supervisor()
+        control.follow_supervisor()
     else:
-        control.obey_signals()
+        control.follow_signals()
     protocol = _claim_stdout()
     run_dir: Path = options.run_dir
     try:
@@ -58,13 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
         reporter.close()
 
 
-def run(spec: TrainerSpec, run_dir: Path, settings: Settings, control: Control, reporter: Reporter) -> int:
+def run(spec: TrainerSpec, run_dir: Path, settings: Settings, control: StopSignal, reporter: Reporter) -> int:
     """Train, report how it ended, and give the exit status. Raises SpecError for a run that cannot be what it asks."""
     # Set before torch is imported, and read when CUDA starts: without it cuBLAS may give other last digits each time.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Torch takes seconds to import: a wrong specification should not have to wait for it.
-    from worker.training.failures import as_failure  # noqa: PLC0415
-    from worker.training.program import train  # noqa: PLC0415
+    from worker.failures import as_failure  # noqa: PLC0415
+    from worker.trainer.run import train  # noqa: PLC0415
 
     try:
         finished = train(spec, run_dir, settings, control, reporter)
@@ -74,7 +74,7 @@ def run(spec: TrainerSpec, run_dir: Path, settings: Settings, control: Control, 
         failure = as_failure(error)
         if failure.error_code is ErrorCode.INTERNAL and failure.hint is None:  # nobody foresaw it
             traceback.print_exc()
-        reporter.emit(events.Failed(code=failure.error_code, message=failure.detail, hint=failure.hint))
+        reporter.emit(trainer_protocol.Failed(code=failure.error_code, message=failure.detail, hint=failure.hint))
         return EXIT_FAILED
     if finished:
         return EXIT_FINISHED
@@ -120,7 +120,7 @@ def _refuse(options: argparse.Namespace, error: SpecError | ValidationError | OS
     if not options.supervised:
         return EXIT_USAGE
     code = ErrorCode.INTERNAL if isinstance(error, OSError) else ErrorCode.INVALID_DATA
-    JsonLines(protocol).show(events.Failed(code=code, message=message))
+    JsonLines(protocol).show(trainer_protocol.Failed(code=code, message=message))
     return EXIT_FAILED
 
 

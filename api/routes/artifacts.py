@@ -4,8 +4,8 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 from api import serializers
-from api.documents import FILE, answers
 from api.files import file_response
+from api.openapi import FILE, answers
 from api.parameters import ArtifactPath
 from api.responses import json_response
 from api.runtime import runtime

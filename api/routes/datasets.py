@@ -5,7 +5,7 @@ from flask_openapi.blueprint import APIBlueprint
 from werkzeug.exceptions import UnsupportedMediaType
 
 from api.dataset_listing import of_registry, of_upload
-from api.documents import answers, body
+from api.openapi import answers, body
 from api.parameters import DatasetPath
 from api.responses import json_response, page_response
 from api.runtime import runtime
@@ -13,10 +13,10 @@ from api.schemas.pages import DatasetPage
 from api.schemas.resources import Dataset
 from api.tags import DATASETS
 from api.urls import url
-from shared.crash_points import reach
 from shared.datasets import REGISTRY
 from shared.errors import FieldError, SpecError
-from shared.services import datasets, garbage
+from shared.failpoints import failpoint
+from shared.services import datasets, pending_deletions
 from shared.spec_errors import nearest
 
 routes = APIBlueprint("datasets", __name__, url_prefix="/v1/datasets", abp_tags=[DATASETS])
@@ -60,12 +60,12 @@ def create_dataset() -> Response:
     name, data = _read_form()
     text = datasets.check_text(name=name, data=data, settings=current.settings)
     with current.writing() as session:  # should this process die before the row is there, the file does not stay
-        garbage.expect(session, text.folder, current.settings)
-    reach("upload.noted")
+        pending_deletions.expect(session, text.folder, current.settings)
+    failpoint("upload.noted")
     datasets.put_text(current.storage, text)
-    reach("upload.stored")
+    failpoint("upload.stored")
     with current.writing() as session:
-        garbage.keep(session, text.folder, current.settings)
+        pending_deletions.keep(session, text.folder, current.settings)
         answer = of_upload(datasets.add_upload(session, text))
     response = json_response(answer, 201)
     response.headers["Location"] = url(f"/v1/datasets/{answer.name}")

@@ -7,18 +7,18 @@ from flask_openapi.blueprint import APIBlueprint
 from sqlalchemy.orm import Session
 
 from api import serializers
-from api.bodies import read_json
-from api.documents import answers, body
+from api.dispatch import notify, notify_and_wait
 from api.idempotency import Submission, accept
+from api.json_body import read_json
+from api.openapi import answers, body
 from api.parameters import ConditionalHeaders, EventsQuery, GenerationJobPath, GenerationJobsQuery, PreferHeaders
 from api.responses import conditional_response, json_response, page_response
 from api.runtime import Runtime, runtime
 from api.schemas.jobs import GenerationJob
 from api.schemas.pages import EventPage, GenerationJobPage
-from api.submission import announce, announce_and_wait
 from api.tags import GENERATION_JOBS
-from shared.db import models as rows
-from shared.services import artifacts, events, figures, generation_jobs
+from shared.db import tables as rows
+from shared.services import artifacts, generation_jobs, job_history, queue_stats
 from shared.specs import parse_generation
 
 routes = APIBlueprint("generation_jobs", __name__, url_prefix="/v1/generation-jobs", abp_tags=[GENERATION_JOBS])
@@ -54,9 +54,9 @@ def create_generation_job(header: PreferHeaders) -> Response:
     with current.may_wait(header.wait_s) as waits:
         accepted = accept(current, submission, header.idempotency_key, given, _not_yet if waits else _shown_one)
         if waits:
-            announce_and_wait(current, accepted.job, header.wait_s, is_announced=accepted.is_replay)
+            notify_and_wait(current, accepted.job, header.wait_s, is_notified=accepted.is_replay)
         elif not accepted.is_replay:
-            announce(current, accepted.job)
+            notify(current, accepted.job)
     answer = accepted.answer or _look_at(current, accepted.job.id)
     response = json_response(answer, 200 if answer.is_terminal else 202)
     response.headers["Location"] = answer.urls.self
@@ -107,7 +107,7 @@ def list_generation_job_events(path: GenerationJobPath, query: EventsQuery) -> R
     """History of a generation job, oldest first."""
     with runtime().reading() as session:
         generation_jobs.get(session, path.id)
-        found, has_more = events.list_for_job(session, path.id, after=query.after, limit=query.limit)
+        found, has_more = job_history.list_for_job(session, path.id, after=query.after, limit=query.limit)
     page = EventPage(data=[serializers.event(row) for row in found], has_more=has_more)
     return page_response(page, next_after=found[-1].id if has_more else None)
 
@@ -124,7 +124,7 @@ def _look_at(current: Runtime, job_id: str) -> GenerationJob:
 def _shown(session: Session, jobs: Sequence[rows.GenerationJob]) -> list[GenerationJob]:
     """The jobs with their artifacts, which are read at once."""
     files = artifacts.by_job(session, [job.id for job in jobs])
-    positions = figures.queue_positions(session, jobs)
+    positions = queue_stats.queue_positions(session, jobs)
     return [
         serializers.generation_job(job, files.get(job.id, ()), queue_position=positions.get(job.id)) for job in jobs
     ]

@@ -6,23 +6,23 @@ from flask import Response, current_app
 from flask_openapi.blueprint import APIBlueprint
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from api.checks import check_database, check_redis, check_storage
-from api.documents import JSON, reference
 from api.instrumentation import REGISTRY
+from api.openapi import JSON, reference
+from api.readiness import check_database, check_redis, check_storage
 from api.responses import json_response
 from api.runtime import runtime
-from api.schemas.resources import Health, Readiness
+from api.schemas.resources import Notice, Readiness
 from api.tags import OPERATIONS
 
 routes = APIBlueprint("health", __name__, abp_tags=[OPERATIONS])
-_HEALTH = {"content": {JSON: {"schema": reference(Health)}}}
+_HEALTH = {"content": {JSON: {"schema": reference(Notice)}}}
 _READINESS = {"content": {JSON: {"schema": reference(Readiness)}}}
 
 
 @routes.get("/healthz", responses={"200": _HEALTH})
 def get_health() -> Response:
     """Whether the process answers. It looks at nothing else."""
-    return json_response(Health())
+    return json_response(Notice())
 
 
 @routes.get("/readyz", responses={"200": dict(_READINESS), "503": dict(_READINESS)})

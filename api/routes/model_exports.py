@@ -4,14 +4,14 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.types import ResponseDict
 
-from api.documents import FILE, HEADERS, PROBLEM_CONTENT, answers
+from api.dispatch import notify, notify_and_wait
 from api.files import file_response, weights_gone, weights_key, weights_response
+from api.openapi import FILE, HEADERS, PROBLEM_CONTENT, answers
 from api.parameters import ConditionalHeaders, ExportQuery, ModelPath
 from api.runtime import Runtime, runtime
-from api.submission import announce, announce_and_wait
 from api.tags import MODELS
 from shared import model_types
-from shared.db.models import GenerationJob, Model
+from shared.db.tables import GenerationJob, Model
 from shared.errors import ExportFailed, ExportPending, SpecError
 from shared.exports import ONNX, SAFETENSORS, part_file
 from shared.job_status import JobStatus
@@ -105,7 +105,7 @@ def _wait(current: Runtime, job: GenerationJob, *, is_new: bool) -> None:
     """Send the wake-up of a new job, and wait for its end where a thread can be spared."""
     with current.may_wait(HOLD_S) as granted:
         if granted:
-            announce_and_wait(current, job, HOLD_S, is_announced=not is_new)
+            notify_and_wait(current, job, HOLD_S, is_notified=not is_new)
             return
     if is_new:
-        announce(current, job)
+        notify(current, job)

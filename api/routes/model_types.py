@@ -5,7 +5,7 @@ from functools import cache
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
-from api.documents import answers
+from api.openapi import answers
 from api.parameters import ModelTypePath
 from api.responses import json_response, page_response
 from api.schemas.pages import ModelTypePage

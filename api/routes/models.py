@@ -4,7 +4,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 from api import serializers
-from api.documents import answers
+from api.openapi import answers
 from api.parameters import ModelPath, ModelsQuery
 from api.responses import json_response, page_response
 from api.runtime import runtime

@@ -4,14 +4,14 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 from api import serializers
-from api.documents import answers
+from api.openapi import answers
 from api.parameters import ArtifactsQuery, EventsQuery, FilesQuery, MetricsQuery, TrainingJobPath
 from api.responses import json_response, page_response
 from api.runtime import runtime
 from api.schemas.jobs import MetricPoint, MetricSeries, MetricsOfJob
 from api.schemas.pages import ArtifactPage, CheckpointPage, EventPage
 from api.tags import TRAINING_JOBS
-from shared.services import artifacts, checkpoints, events, metrics, training_jobs
+from shared.services import artifacts, checkpoints, job_history, metrics, training_jobs
 
 routes = APIBlueprint("training_job_records", __name__, url_prefix="/v1/training-jobs/<id>", abp_tags=[TRAINING_JOBS])
 
@@ -37,7 +37,7 @@ def list_training_job_events(path: TrainingJobPath, query: EventsQuery) -> Respo
     """History of a training job, oldest first: every transition, retry and warning."""
     with runtime().reading() as session:
         training_jobs.get(session, path.id)
-        rows, has_more = events.list_for_job(session, path.id, after=query.after, limit=query.limit)
+        rows, has_more = job_history.list_for_job(session, path.id, after=query.after, limit=query.limit)
     page = EventPage(data=[serializers.event(row) for row in rows], has_more=has_more)
     return page_response(page, next_after=rows[-1].id if has_more else None)
 

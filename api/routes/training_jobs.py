@@ -7,19 +7,19 @@ from flask_openapi.blueprint import APIBlueprint
 from sqlalchemy.orm import Session
 
 from api import serializers
-from api.bodies import read_json
-from api.documents import answers, body
+from api.dispatch import notify
 from api.idempotency import Submission, accept
+from api.json_body import read_json
+from api.openapi import answers, body
 from api.parameters import ConditionalHeaders, SubmitHeaders, TrainingJobPath, TrainingJobsQuery
 from api.responses import conditional_response, json_response, page_response
 from api.runtime import runtime
 from api.schemas.jobs import TrainingJob
 from api.schemas.pages import TrainingJobPage
-from api.submission import announce
 from api.tags import TRAINING_JOBS
-from shared.db import models as rows
+from shared.db import tables as rows
 from shared.job_status import JobStatus
-from shared.services import figures, job_queue, training_jobs
+from shared.services import job_queue, queue_stats, training_jobs
 from shared.specs import parse_training
 
 routes = APIBlueprint("training_jobs", __name__, url_prefix="/v1/training-jobs", abp_tags=[TRAINING_JOBS])
@@ -48,7 +48,7 @@ def create_training_job(header: SubmitHeaders) -> Response:
     )
     accepted = accept(current, submission, header.idempotency_key, given, _shown)
     if not accepted.is_replay:
-        announce(current, accepted.job)
+        notify(current, accepted.job)
     response = json_response(accepted.answer, 200 if accepted.answer.is_terminal else 202)
     response.headers["Location"] = accepted.answer.urls.self
     return accepted.mark(response)
@@ -61,7 +61,7 @@ def list_training_jobs(query: TrainingJobsQuery) -> Response:
         found, has_more = training_jobs.list_page(
             session, status=query.status, model_type=query.model_type, limit=query.limit, after=query.after
         )
-        positions = figures.queue_positions(session, found)
+        positions = queue_stats.queue_positions(session, found)
     data = [serializers.training_job(row, queue_position=positions.get(row.id)) for row in found]
     return page_response(TrainingJobPage(data=data, has_more=has_more), next_after=data[-1].id if has_more else None)
 
@@ -121,7 +121,7 @@ def _asked(job_id: str, ask: Callable[[Session, str], rows.TrainingJob]) -> Trai
     with current.writing() as session:
         job = ask(session, job_id)
         answer = _shown(session, job)
-    announce(current, job)
+    notify(current, job)
     return answer
 
 

@@ -5,7 +5,7 @@ from flask_openapi.blueprint import APIBlueprint
 from sqlalchemy import select
 
 from api import serializers
-from api.documents import answers
+from api.openapi import answers
 from api.responses import page_response
 from api.runtime import runtime
 from api.schemas.pages import WorkerPage

@@ -3,7 +3,7 @@
 from api.schemas import pages
 from api.schemas.jobs import Artifact, GenerationJob, MetricsOfJob, TrainingJob
 from api.schemas.problem import Problem
-from api.schemas.resources import Dataset, Health, Model, ModelType, Readiness, Root
+from api.schemas.resources import Dataset, Model, ModelType, Notice, Readiness, Root
 
 # Every model that a response names; what they contain follows from them.
 ANSWERS = (
@@ -15,7 +15,7 @@ ANSWERS = (
     Model,
     Dataset,
     ModelType,
-    Health,
+    Notice,
     Readiness,
     Root,
     pages.TrainingJobPage,

@@ -19,7 +19,7 @@ Time = Annotated[
 Url = Annotated[str, WithJsonSchema({"type": "string", "format": "uri-reference"})]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 # A figure that was not finite is null: JSON has no NaN.
-Figures = dict[str, float | None]
+Measurements = dict[str, float | None]
 JsonObject = dict[str, Any]
 
 

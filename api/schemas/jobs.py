@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.schemas.base import Answer, Figures, JsonObject, Sha256, Time, Url
+from api.schemas.base import Answer, JsonObject, Measurements, Sha256, Time, Url
 from shared.job_status import ErrorCode, JobStatus, Priority
 from shared.services.job_queue import COUNTED_POSITIONS
 
@@ -79,7 +79,7 @@ class TrainingJob(Job):
     init_from: str | None = Field(description="Model or checkpoint whose weights it started from.")
     timeout_s: int
     progress: Progress
-    metrics: Figures = Field(description="Latest value of each metric.")
+    metrics: Measurements = Field(description="Latest value of each metric.")
     estimated_finish_at: Time | None
     model: str | None = Field(description="The model (`mdl_…`) it published.")
     urls: TrainingJobUrls
@@ -183,5 +183,5 @@ class Checkpoint(Answer):
     sha256: Sha256 = Field(description="Of the weights: equal weights, equal value.")
     size: int = Field(description="Bytes of the weights.")
     is_best: bool
-    metrics: Figures
+    metrics: Measurements
     created_at: Time

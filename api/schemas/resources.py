@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.schemas.base import Answer, Figures, JsonObject, Sha256, Time, Url
-from shared.figures import QUALITY
+from api.schemas.base import Answer, JsonObject, Measurements, Sha256, Time, Url
+from shared.quality import QUALITY
 
 QUALITY_DESCRIPTION = "Figures of the final evaluation, those of the model's type:\n\n" + "\n".join(
     f"- `{name}`: {meaning}" for name, meaning in QUALITY.items()
@@ -38,7 +38,7 @@ class Model(Answer):
     training_job: str
     checkpoint: CheckpointOfModel
     hyperparameters: JsonObject
-    quality: Figures = Field(description=QUALITY_DESCRIPTION)
+    quality: Measurements = Field(description=QUALITY_DESCRIPTION)
     versions: dict[str, str] = Field(description="Versions of the code and of torch that trained it.")
     device: str | None
     created_at: Time
@@ -117,7 +117,7 @@ class Worker(Answer):
     heartbeat_at: Time = Field(description="When it was last heard of.")
 
 
-class Health(Answer):
+class Notice(Answer):
     """The process is there."""
 
     status: Literal["ok"] = "ok"

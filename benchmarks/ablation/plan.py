@@ -7,7 +7,7 @@ from benchmarks.ablation.choices import ABLATIONS, FULL, Values
 from shared import datasets, model_types
 from shared.errors import SpecError
 from shared.model_types import ModelType
-from worker.training.spec import TrainerSpec
+from worker.trainer.spec import TrainerSpec
 
 
 @dataclass(frozen=True, kw_only=True)

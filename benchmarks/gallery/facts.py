@@ -5,9 +5,9 @@ import shlex
 
 from benchmarks.gallery.runs import FinishedRun
 from shared.datasets import REGISTRY as DATASETS
-from shared.figures import QUALITY
-from worker.models.protocol import count_parameters
-from worker.training.spec import TrainerSpec
+from shared.quality import QUALITY
+from worker.models.base import count_parameters
+from worker.trainer.spec import TrainerSpec
 
 USUAL = {"preset": "fast", "seed": 0, "precision": "auto", "kernel": "auto", "device": "auto", "threads": None}
 """What `python -m benchmarks.quality` takes for an option that is left out."""

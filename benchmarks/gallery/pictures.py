@@ -14,9 +14,8 @@ from shared.model_types.vae import GridSampling
 from shared.settings import Settings
 from worker import data
 from worker.data import ImageDataset
-from worker.generation import encode
-from worker.models.acgan import Acgan
-from worker.models.images import tiled, unit
+from worker.models.acgan.model import Acgan
+from worker.models.image_model import image_grid, unit
 
 GRID = GridSampling(points=20)
 OF_A_CLASS = 10  # images of each class, generated ones and real ones
@@ -31,7 +30,7 @@ def latent_grid(run: FinishedRun) -> Section:
     """The square of latents that the VAE's sampling mode `grid` draws."""
     drawn = run.model.generate(GRID, seed=SEED)
     assert drawn.images is not None, "a grid is images"
-    picture = Image.fromarray(tiled(torch.from_numpy(drawn.images), drawn.columns))
+    picture = Image.fromarray(image_grid(torch.from_numpy(drawn.images), drawn.columns))
     size = f"{drawn.rows} × {drawn.columns}"
     ends = f"from {GRID.start:g} to {GRID.end:g}"
     across, up = (f"dimension {index}" for index in GRID.dims)
@@ -87,7 +86,7 @@ def labelled(blocks: dict[str, np.ndarray], class_names: list[str]) -> Image.Ima
     """
     rows = len(class_names)
     font = ImageFont.load_default(FONT_PX)
-    grids = [_scaled(Image.fromarray(encode.grid(images, rows, len(images) // rows))) for images in blocks.values()]
+    grids = [_scaled(Image.fromarray(images.grid(images, rows, len(images) // rows))) for images in blocks.values()]
     left = 2 * MARGIN_PX + round(max(font.getlength(name) for name in class_names))
     height = grids[0].height
     width = left + sum(grid.width for grid in grids) + 2 * MARGIN_PX * (len(grids) - 1) + MARGIN_PX

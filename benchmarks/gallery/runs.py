@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared import events
+from shared import trainer_protocol
 from shared.errors import MimeoError, SpecError
+from worker.checkpoints import local
+from worker.checkpoints.local import Manifest
 from worker.models import GenerativeModel, implementation
-from worker.training import checkpoints, finish
-from worker.training import spec as specs
-from worker.training.checkpoints import Manifest
-from worker.training.spec import TrainerSpec
+from worker.trainer import finish
+from worker.trainer import spec as specs
+from worker.trainer.spec import TrainerSpec
 
 SPEC = "spec.json"  # as the trainer keeps it, completed
 
@@ -26,7 +27,7 @@ class FinishedRun:
 
     folder: Path
     spec: TrainerSpec
-    finished: events.Finished
+    finished: trainer_protocol.Finished
     manifest: Manifest
     model: GenerativeModel
 
@@ -38,9 +39,9 @@ def read(folder: Path) -> FinishedRun:
     if finished is None:
         message = f"{folder}: the run is not finished, or its published checkpoint is damaged"
         raise UnshowableRun(f"{message}; `python -m worker.train {folder / SPEC} {folder}` goes on with it.")
-    checkpoint = checkpoints.verify(folder / finished.checkpoint)
+    checkpoint = local.verify(folder / finished.checkpoint)
     model = implementation(spec.contract).from_config(checkpoint.manifest.config)
-    model.load_state_dict(checkpoints.load_tensors(checkpoint.path / checkpoints.WEIGHTS))
+    model.load_state_dict(local.load_tensors(checkpoint.path / local.WEIGHTS))
     return FinishedRun(folder=folder, spec=spec, finished=finished, manifest=checkpoint.manifest, model=model.eval())
 
 

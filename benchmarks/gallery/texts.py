@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from benchmarks.gallery.facts import about
 from benchmarks.gallery.page import Section
 from benchmarks.gallery.runs import FinishedRun, UnshowableRun
-from shared.events import EVENT, Metrics
-from worker.models.lstm import SAMPLE_TEMPERATURES, Lstm
-from worker.training import samples
+from shared.trainer_protocol import EVENT, Metrics
+from worker.models.lstm.model import SAMPLE_TEMPERATURES, Lstm
+from worker.trainer import samples
 
 EPOCHS = 5  # shown at most
 NAMES = [f"t{temperature:g}" for temperature in SAMPLE_TEMPERATURES]  # of an epoch's samples

@@ -14,13 +14,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed import ceiling, keras_child, ours, peers_torch, plot, report
+from benchmarks.speed import baselines_torch, ceiling, keras_child, ours, plot, report
+from benchmarks.speed.bench_data import BenchData
 from benchmarks.speed.cases import CASES, Case
-from benchmarks.speed.material import Material
+from benchmarks.speed.implementations import BenchContext, Implementation, LeftOutError
 from benchmarks.speed.measuring import FULL, QUICK, Plan, measure
-from benchmarks.speed.sides import LeftOutError, Side, Workplace
 from shared.settings import Settings
-from worker.training import device
+from worker import device
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -33,8 +33,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     ours.set_up(threads)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mimeo-bench-")))
-        material = Material.at_hand(Settings(), builtin=options.quick)
-        workplace = Workplace(material=material, folder=folder, threads=threads)
+        material = BenchData.at_hand(Settings(), builtin=options.quick)
+        workplace = BenchContext(material=material, folder=folder, threads=threads)
         keras: keras_child.Keras | str = _no_keras(options.keras)
         versions = ours.versions()
         if not keras:
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 versions |= {name: v for name, v in keras.ask(do="versions").items() if name in {"keras", "tensorflow"}}
             except LeftOutError as reason:
                 keras = str(reason)
-        sides = (*ours.SIDES, *peers_torch.SIDES, *keras_child.sides(keras))
+        sides = (*ours.SIDES, *baselines_torch.SIDES, *keras_child.sides(keras))
         chosen = [case for case in CASES if not options.cases or case.name in options.cases]
         cases = [case.small() if options.quick else case for case in chosen]
         plan = QUICK if options.quick else FULL
@@ -67,7 +67,7 @@ def _no_keras(python: Path | None) -> str:
 
 
 def _measured(
-    cases: list[Case], sides: tuple[Side, ...], workplace: Workplace, plan: Plan
+    cases: list[Case], sides: tuple[Implementation, ...], workplace: BenchContext, plan: Plan
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     products = ceiling.products(plan.product)
     vocabulary = len(workplace.material.text.vocabulary)

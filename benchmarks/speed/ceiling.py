@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from worker.models.lstm_recurrence import onednn_has_bfloat16
+from worker.models.lstm.recurrence import onednn_has_bfloat16
 
 SIZE = 2048
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

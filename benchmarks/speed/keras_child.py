@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.cases import Case
-from benchmarks.speed.sides import LeftOutError, Ready, Side, Workplace
+from benchmarks.speed.implementations import BenchContext, Implementation, LeftOutError, Ready
 
 ROOT = Path(__file__).parents[2]
 # The comparison is of processors.
@@ -44,11 +44,11 @@ class Keras:
 
 
 @contextmanager
-def started(python: Path, workplace: Workplace) -> Iterator[Keras]:
+def started(python: Path, workplace: BenchContext) -> Iterator[Keras]:
     """A child that has read the data."""
     data = workplace.folder / "data.npz"
     workplace.material.write(data)
-    command = [str(python.absolute()), "-m", "benchmarks.speed.peers_keras", str(data), str(workplace.threads)]
+    command = [str(python.absolute()), "-m", "benchmarks.speed.baselines_keras", str(data), str(workplace.threads)]
     log = workplace.folder / "keras.log"  # TensorFlow greets at length
     with (
         log.open("w") as stderr,
@@ -68,7 +68,7 @@ def started(python: Path, workplace: Workplace) -> Iterator[Keras]:
             process.kill()
 
 
-def prepare(case: Case, workplace: Workplace, *, keras: Keras | str) -> Ready:
+def prepare(case: Case, workplace: BenchContext, *, keras: Keras | str) -> Ready:
     """The child's model for the case. keras: a reason instead of a child leaves the row out."""
     if isinstance(keras, str):
         raise LeftOutError(keras)
@@ -83,10 +83,10 @@ def prepare(case: Case, workplace: Workplace, *, keras: Keras | str) -> Ready:
     return Ready(run=run, about=said["about"], parameters=said["parameters"])
 
 
-def sides(keras: Keras | str) -> tuple[Side, ...]:
+def sides(keras: Keras | str) -> tuple[Implementation, ...]:
     """The rows, with a reason where there is no Keras."""
     prepared = partial(prepare, keras=keras)
     return tuple(
-        Side(name="keras", title="Keras 3 on TensorFlow", role="peer", kind=kind, prepare=prepared)
+        Implementation(name="keras", title="Keras 3 on TensorFlow", role="peer", kind=kind, prepare=prepared)
         for kind in ("training", "sampling")
     )

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from benchmarks.speed.cases import Case
-from benchmarks.speed.sides import LeftOutError, Ready, Side, Workplace
+from benchmarks.speed.implementations import BenchContext, Implementation, LeftOutError, Ready
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ QUICK = Plan(
 class Player:
     """A side in a case. times: seconds per call, by round."""
 
-    side: Side
+    side: Implementation
     ready: Ready
     count: int
     times: list[float] = field(default_factory=list)
@@ -50,16 +50,20 @@ class Measured:
 
     case: Case
     players: list[Player]
-    left_out: list[tuple[Side, str]]
+    left_out: list[tuple[Implementation, str]]
     ceiling: dict[str, list[float]]
 
 
 def measure(
-    case: Case, sides: Sequence[Side], workplace: Workplace, products: dict[str, Callable[[int], float]], plan: Plan
+    case: Case,
+    sides: Sequence[Implementation],
+    workplace: BenchContext,
+    products: dict[str, Callable[[int], float]],
+    plan: Plan,
 ) -> Measured:
     """Prepare the sides one after another, then let them take turns."""
     players: list[Player] = []
-    left_out: list[tuple[Side, str]] = []
+    left_out: list[tuple[Implementation, str]] = []
     ceiling: dict[str, list[float]] = {name: [] for name in products}
     with ExitStack() as stack:
         for side in (side for side in sides if side.kind == case.kind):

@@ -10,19 +10,20 @@ from typing import Any, cast
 import torch
 
 from benchmarks.speed.cases import Case
-from benchmarks.speed.sides import LeftOutError, Ready, Side, Workplace
+from benchmarks.speed.implementations import BenchContext, Implementation, LeftOutError, Ready
 from shared import model_types
 from shared.settings import Settings
+from worker import device
 from worker.models import GenerativeModel, implementation
-from worker.models.protocol import count_parameters
-from worker.training import device, setup
-from worker.training.control import Control
-from worker.training.loop import Loop
-from worker.training.report import JsonLines, Reporter
-from worker.training.seeding import Stream
-from worker.training.setup import Run
-from worker.training.spec import TrainerSpec
-from worker.training.stepping import stepper
+from worker.models.base import count_parameters
+from worker.seeding import Stream
+from worker.trainer import prepare
+from worker.trainer.cuda_graphs import stepper
+from worker.trainer.loop import Loop
+from worker.trainer.prepare import Run
+from worker.trainer.report import JsonLines, Reporter
+from worker.trainer.spec import TrainerSpec
+from worker.trainer.stop_signal import StopSignal
 
 SEED = 7
 
@@ -41,7 +42,7 @@ def hyperparameters(case: Case) -> dict[str, Any]:
 class Training:
     """One run of the trainer, prepared as the trainer program prepares it."""
 
-    def __init__(self, case: Case, workplace: Workplace, *, precision: str, kernel: str = "auto") -> None:
+    def __init__(self, case: Case, workplace: BenchContext, *, precision: str, kernel: str = "auto") -> None:
         folder = workplace.folder / f"{case.name}-{precision}-{time.monotonic_ns()}"
         folder.mkdir()
         home = workplace.folder / "home"
@@ -61,7 +62,7 @@ class Training:
             threads=workplace.threads,
         )
         settings = Settings(home=home, datasets_dir=material.folders[case.model_type], offline=True)
-        self.run: Run = setup.prepare(spec.completed(), folder, settings, self.reporter)
+        self.run: Run = prepare.prepare(spec.completed(), folder, settings, self.reporter)
 
     @property
     def about(self) -> str:
@@ -111,7 +112,7 @@ def every_batch(model: GenerativeModel) -> Iterator[tuple[int, int, Any]]:
             yield epoch, number, batch
 
 
-def prepare_step(case: Case, workplace: Workplace, *, precision: str, kernel: str = "auto") -> Ready:
+def prepare_step(case: Case, workplace: BenchContext, *, precision: str, kernel: str = "auto") -> Ready:
     """The model's `training_step` with data, seeding and precision as in the loop."""
     training = Training(case, workplace, precision=precision, kernel=kernel)
     training.run.model.train()
@@ -154,15 +155,15 @@ def loop_steps(loop: Loop, control: SteppingControl, count: int) -> float:
     return control.seconds
 
 
-def prepare_loop(case: Case, workplace: Workplace) -> Ready:
+def prepare_loop(case: Case, workplace: BenchContext) -> Ready:
     """The whole trainer, loop and all, in the precision and with the loops that it chooses."""
     training = Training(case, workplace, precision="auto")
     control = SteppingControl()
-    loop = Loop(training.run, cast(Control, control), training.reporter)
+    loop = Loop(training.run, cast(StopSignal, control), training.reporter)
     return training.ready(partial(deterministic, partial(loop_steps, loop, control)), training.about)
 
 
-def prepare_float32(case: Case, workplace: Workplace) -> Ready:
+def prepare_float32(case: Case, workplace: BenchContext) -> Ready:
     """The step in float32 with torch's loops, where the trainer would choose otherwise."""
     chosen = Training(case, workplace, precision="auto")
     same = chosen.about == "float32"
@@ -186,7 +187,7 @@ def sampling_of(case: Case) -> dict[str, Any]:
             return {"labels": [index % 10 for index in range(case.batch)], "n_per_label": 1}
 
 
-def fresh_model(case: Case, workplace: Workplace) -> GenerativeModel:
+def fresh_model(case: Case, workplace: BenchContext) -> GenerativeModel:
     """An untrained model with the book's layers: how long it takes does not depend on what it learned."""
     contract = model_types.get(case.model_type)
     torch.manual_seed(SEED)
@@ -194,7 +195,7 @@ def fresh_model(case: Case, workplace: Workplace) -> GenerativeModel:
     return implementation(contract).for_data(contract.resolve("book", hyperparameters(case)), dataset).eval()
 
 
-def prepare_sampling(case: Case, workplace: Workplace) -> Ready:
+def prepare_sampling(case: Case, workplace: BenchContext) -> Ready:
     """`generate`, whole: from the request's parameters to the texts or pixels."""
     model = fresh_model(case, workplace)
     parameters = model_types.get(case.model_type).sampling.validate_python(sampling_of(case))
@@ -210,18 +211,18 @@ def prepare_sampling(case: Case, workplace: Workplace) -> Ready:
 
 
 SIDES = (
-    Side(
+    Implementation(
         name="mimeo", title="Mimeo, step", role="ours", kind="training", prepare=partial(prepare_step, precision="auto")
     ),
-    Side(name="mimeo-loop", title="Mimeo, whole loop", role="ours", kind="training", prepare=prepare_loop),
-    Side(
+    Implementation(name="mimeo-loop", title="Mimeo, whole loop", role="ours", kind="training", prepare=prepare_loop),
+    Implementation(
         name="mimeo-f32",
         title="Mimeo, step in float32, torch's loops",
         role="ours",
         kind="training",
         prepare=prepare_float32,
     ),
-    Side(name="mimeo", title="Mimeo", role="ours", kind="sampling", prepare=prepare_sampling),
+    Implementation(name="mimeo", title="Mimeo", role="ours", kind="sampling", prepare=prepare_sampling),
 )
 
 

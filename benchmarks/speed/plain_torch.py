@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - everybody's name for it
 
+from benchmarks.speed.bench_data import BenchData
 from benchmarks.speed.cases import Case
-from benchmarks.speed.material import Material
 
 Autocast = Callable[[], AbstractContextManager[Any]]
 
@@ -52,7 +52,7 @@ class CharacterModel(nn.Module):
 class TextTrainer:
     """Windows from random places, RMSprop."""
 
-    def __init__(self, case: Case, material: Material, autocast: Autocast) -> None:
+    def __init__(self, case: Case, material: BenchData, autocast: Autocast) -> None:
         self.text = material.text.training_ids.long()
         self.case, self.autocast = case, autocast
         self.model = CharacterModel(len(material.text.vocabulary), case.layers)
@@ -118,7 +118,7 @@ class Vae(nn.Module):
 class VaeTrainer:
     """784 × mean squared error + KL, Adam."""
 
-    def __init__(self, case: Case, material: Material, autocast: Autocast) -> None:
+    def __init__(self, case: Case, material: BenchData, autocast: Autocast) -> None:
         self.images = material.images("vae").train_images.flatten(1)
         self.case, self.autocast = case, autocast
         self.model = Vae()

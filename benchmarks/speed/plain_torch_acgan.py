@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - everybody's name for it
 
+from benchmarks.speed.bench_data import BenchData
 from benchmarks.speed.cases import Case
-from benchmarks.speed.material import Material
 from benchmarks.speed.plain_torch import Autocast
 
 LATENT = 100
@@ -55,7 +55,7 @@ class Discriminator(nn.Module):
 class AcganTrainer:
     """One step of the discriminator on 100 real and 100 generated images, one of the generator on 200."""
 
-    def __init__(self, case: Case, material: Material, autocast: Autocast) -> None:
+    def __init__(self, case: Case, material: BenchData, autocast: Autocast) -> None:
         dataset = material.images("acgan")
         self.images, self.labels = dataset.train_images, dataset.train_labels
         self.case, self.autocast = case, autocast

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from client.boards import EventFolder, serving
 from client.commands.context import connect
 from client.errors import BadInput, ClientError
+from client.event_file_sync import EventFolder, serving
 from client.output import out, remark
 
 REFRESH_S = 5.0
@@ -41,17 +41,17 @@ def board(
         address = stack.enter_context(serving(folder, port))
         out.print(f"TensorBoard: {address}", soft_wrap=True)
         remark("It follows running jobs. Ctrl-C ends it.")
-        is_away = False
+        is_transient = False
         try:
             while True:
                 time.sleep(REFRESH_S)
                 try:
                     events.refresh()
                 except ClientError as error:  # the server is away, or a job was deleted
-                    if not is_away:
+                    if not is_transient:
                         remark(f"mimeo: {error}; what is here stays")
-                    is_away = True
+                    is_transient = True
                 else:
-                    is_away = False
+                    is_transient = False
         except KeyboardInterrupt:
             return

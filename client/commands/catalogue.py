@@ -7,9 +7,9 @@ import typer
 
 from client.commands.context import JsonOption, LimitOption, connect
 from client.errors import BadInput
+from client.formatting import ago, quality_line, rate, size
 from client.output import out, print_json, table
 from client.schema import Dataset
-from client.wording import ago, quality_line, rate, size
 
 datasets_app = typer.Typer(help="List what there is to train on, or add your own.", invoke_without_command=True)
 

@@ -8,12 +8,12 @@ import typer
 
 from client.commands.context import JsonOption, connect
 from client.errors import BadInput
+from client.formatting import outcome
 from client.http import Client
 from client.live import show_content
 from client.output import out, print_json, remark
 from client.schema import Job
 from client.values import labels_of, settings_of
-from client.wording import outcome
 
 
 def generate(

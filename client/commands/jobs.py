@@ -7,10 +7,10 @@ import typer
 
 from client.commands.context import JsonOption, LimitOption, connect
 from client.errors import BadInput
+from client.formatting import ago, duration, figure, metrics_line, progress_line, size
 from client.http import Client
 from client.output import facts, out, print_json, remark, table
 from client.schema import Event, Job
-from client.wording import ago, duration, figure, metrics_line, progress_line, size
 
 SHOWN_EVENTS = 15
 

@@ -7,12 +7,12 @@ import typer
 
 from client.commands.context import JsonOption, connect
 from client.following import Follower, JsonPresenter, PlainPresenter, Presenter
+from client.formatting import outcome
 from client.http import Client
 from client.live import LivePresenter
 from client.output import out, print_json, remark
 from client.schema import Job
 from client.values import settings_of
-from client.wording import outcome
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
@@ -62,7 +62,7 @@ def train(
         job = client.train(request)
         if follow_:
             remark(f"{job['id']} is {job['status']}.")
-            _follow(client, job["id"], out_, as_json=as_json)
+            _update_ema(client, job["id"], out_, as_json=as_json)
         elif as_json:
             print_json(job)
         else:
@@ -78,10 +78,10 @@ def follow(
 ) -> None:
     """Show a training job until it ends; exit 1 unless it succeeds. Ctrl-C leaves the job running."""
     with connect(context) as client:
-        _follow(client, job_id, out_, as_json=as_json)
+        _update_ema(client, job_id, out_, as_json=as_json)
 
 
-def _follow(client: Client, job_id: str, folder: Path | None, *, as_json: bool) -> None:
+def _update_ema(client: Client, job_id: str, folder: Path | None, *, as_json: bool) -> None:
     follower = Follower(client, job_id, _presenter(as_json=as_json), folder or Path("samples") / job_id)
     try:
         job = follower.run()

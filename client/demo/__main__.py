@@ -9,14 +9,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from client.demo.choice import choose
+from client.demo.datasets import choose
+from client.demo.samples import draw, write_sheet
 from client.demo.server import demo_server
-from client.demo.showing import draw, write_sheet
 from client.demo.training import train_all
 from client.errors import ClientError
+from client.formatting import duration, outcome, quality_line
 from client.http import Client
 from client.live import show_content
-from client.wording import duration, outcome, quality_line
 
 
 def main() -> int:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.progress import TaskID
 
-from client.demo.choice import Choice
+from client.demo.datasets import Choice
 from client.following import PlainPresenter
+from client.formatting import outcome
 from client.http import Client
 from client.live import job_progress, show_job
 from client.schema import Job, ModelType
-from client.wording import outcome
 
 POLL_S = 0.3
 SEED = 7

@@ -8,7 +8,7 @@ import structlog
 from kombu.transport.redis import Channel
 
 from shared.broker.celery_settings import KEY_PREFIX, PRIORITY_STEPS, make_celery, message_priority, task_name
-from shared.broker.ends import Ends
+from shared.broker.completion_listener import CompletionListener
 from shared.broker.failures import FAILURES, REST_S
 from shared.broker.protocol import Kind, Waiter
 from shared.job_status import Priority
@@ -30,7 +30,7 @@ class CeleryBroker:
             health_check_interval=10,
             **({} if settings.resolved_redis_url.startswith("unix") else {"socket_connect_timeout": 1.0}),
         )
-        self._ends = Ends(self._redis, _ENDS)
+        self._ends = CompletionListener(self._redis, _ENDS)
         self._resting_until = 0.0
 
     def send(self, kind: Kind, job_id: str, priority: Priority) -> bool:
@@ -69,7 +69,7 @@ class CeleryBroker:
 
     def wait_done(self, job_id: str) -> AbstractContextManager[Waiter]:
         """Listen for a job's end from here on."""
-        return self._ends.awaited(job_id)
+        return self._ends.subscribe(job_id)
 
     def ping(self) -> bool:
         """Whether Redis answers."""

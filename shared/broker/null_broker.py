@@ -10,7 +10,7 @@ from shared.job_status import Priority
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hint:
+class Notification:
     """One wake-up that was sent."""
 
     kind: Kind
@@ -23,28 +23,28 @@ class NullBroker:
 
     def __init__(self) -> None:
         self.is_up = True
-        self.sent: list[Hint] = []
+        self.sent: list[Notification] = []
         self.done: set[str] = set()
-        self._waiting: list[Hint] = []
+        self._waiting: list[Notification] = []
         self._changed = threading.Condition()
 
     def send(self, kind: Kind, job_id: str, priority: Priority) -> bool:
         """Remember a hint."""
         if not self.is_up:
             return False
-        hint = Hint(kind=kind, job_id=job_id, priority=priority)
+        notification = Notification(kind=kind, job_id=job_id, priority=priority)
         with self._changed:
-            self.sent.append(hint)
-            self._waiting.append(hint)
+            self.sent.append(notification)
+            self._waiting.append(notification)
         return True
 
-    def take(self, kind: Kind) -> Hint | None:
+    def take(self, kind: Kind) -> Notification | None:
         """What a worker would get next: by priority, then first come, first served."""
         with self._changed:
-            of_kind = [hint for hint in self._waiting if hint.kind == kind]
+            of_kind = [notification for notification in self._waiting if notification.kind == kind]
             if not of_kind:
                 return None
-            first = min(of_kind, key=lambda hint: hint.priority.rank)
+            first = min(of_kind, key=lambda notification: notification.priority.rank)
             self._waiting.remove(first)
             return first
 
@@ -56,7 +56,7 @@ class NullBroker:
     def depth(self, kind: Kind) -> int | None:
         """Hints that wait."""
         with self._changed:
-            return sum(hint.kind == kind for hint in self._waiting) if self.is_up else None
+            return sum(notification.kind == kind for notification in self._waiting) if self.is_up else None
 
     def publish_done(self, job_id: str) -> bool:
         """Remember that a job has ended and wake whoever waits."""

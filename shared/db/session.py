@@ -101,14 +101,14 @@ def reading(factory: SessionFactory) -> Iterator[Session]:
 
 
 @contextmanager
-def looking(factory: SessionFactory) -> Iterator[Connection]:
+def read_connection(factory: SessionFactory) -> Iterator[Connection]:
     """One read-only transaction without a session: for what is asked all the time, in half of the time."""
     engine: Engine = factory.kw["bind"]
     with engine.connect() as connection:
         yield connection.execution_options(**_READ)
 
 
-def is_away(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether a database error may go away by itself (no connection, a lock, a restart) rather than be a mistake."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
-from shared.db.models import Base
+from shared.db.tables import Base
 
 
 def upsert(

@@ -203,7 +203,7 @@ ACGAN = ModelType(
         "lowest_diversity",
     ),
     selection=("frechet_distance", "min"),
-    implementation="worker.models.acgan:Acgan",
+    implementation="worker.models.acgan.model:Acgan",
     training_bytes=training_bytes,
     sampling_bytes=sampling_bytes,
     check_training=check_training,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from shared.db.models import Artifact
+from shared.db.tables import Artifact
 from shared.errors import NotFound, SpecError
 from shared.ids import is_id
 from shared.services.paging import MAX_LIMIT

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, bindparam, delete, select
 from sqlalchemy.orm import Session
 
-from shared.db.models import Checkpoint, GenerationJob, Model, TrainingJob, table_of
+from shared.db.tables import Checkpoint, GenerationJob, Model, TrainingJob, table_of
 from shared.ids import is_id
 from shared.job_status import TERMINAL
 

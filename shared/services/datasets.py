@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared.datasets import REGISTRY
-from shared.db.models import UploadedDataset
+from shared.db.tables import UploadedDataset
 from shared.errors import Conflict, NotFound, SpecError, TooLarge
 from shared.ids import new_id
 from shared.model_types.base import DatasetShape

@@ -3,10 +3,10 @@
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from shared.crash_points import reach
-from shared.db.models import Checkpoint, Job, Model
+from shared.db.tables import Checkpoint, Job, Model
 from shared.errors import Conflict
-from shared.services import checkpoints, control, exports, garbage
+from shared.failpoints import failpoint
+from shared.services import checkpoints, exports, pending_deletions, transitions
 
 _NAMED = 3
 
@@ -16,15 +16,15 @@ def delete_job(session: Session, job_id: str) -> None:
 
     Raises NotFound, and Conflict for a job that has not ended or whose weights an unfinished job is to read.
     """
-    status = control.locked_status(session, job_id)
+    status = transitions.locked_status(session, job_id)
     if not status.is_terminal:
-        raise Conflict(f"The job {control.standing(status)}; cancel it before you delete it.")
+        raise Conflict(f"The job {transitions.standing(status)}; cancel it before you delete it.")
     _refuse_if_needed(session, job_id)
-    garbage.add(session, f"jobs/{job_id}")
+    pending_deletions.add(session, f"jobs/{job_id}")
     exports.delete_of_job(session, job_id)
     session.execute(delete(Model).where(Model.job_id == job_id))  # before the checkpoint that it names
     session.execute(delete(Job).where(Job.id == job_id).execution_options(synchronize_session=False))
-    reach("delete.written")
+    failpoint("delete.written")
 
 
 def _refuse_if_needed(session: Session, job_id: str) -> None:

@@ -4,9 +4,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared.db.models import Export, GenerationJob, Job, Model
+from shared.db.tables import Export, GenerationJob, Job, Model
 from shared.ids import new_id
-from shared.services import garbage, models, new_jobs
+from shared.services import models, new_jobs, pending_deletions
 
 TIMEOUT_S = 600
 MAX_ATTEMPTS = 3
@@ -46,7 +46,7 @@ def delete_of_job(session: Session, training_job_id: str) -> None:
     made = select(Export.job_id).join(Model, Model.id == Export.model_id).where(Model.job_id == training_job_id)
     ids = list(session.scalars(made))
     for job_id in ids:
-        garbage.add(session, f"jobs/{job_id}")
+        pending_deletions.add(session, f"jobs/{job_id}")
     session.execute(delete(Job).where(Job.id.in_(ids)).execution_options(synchronize_session=False))
 
 

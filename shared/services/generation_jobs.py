@@ -5,11 +5,11 @@ import secrets
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from shared.db.models import GenerationJob
+from shared.db.tables import GenerationJob
 from shared.errors import NotFound
 from shared.ids import is_id, new_id
 from shared.job_status import JobStatus
-from shared.services import control, deletion, new_jobs
+from shared.services import deletion, new_jobs, transitions
 from shared.services.admission import admit_generation
 from shared.services.paging import DEFAULT_LIMIT, newest_first
 from shared.settings import Settings
@@ -61,7 +61,7 @@ def list_page(
 def cancel(session: Session, job_id: str) -> GenerationJob:
     """End a job: at once where no worker holds it, else soon. Raises NotFound, and Conflict where it has ended."""
     get(session, job_id)
-    control.cancel(session, job_id)
+    transitions.cancel(session, job_id)
     session.expire_all()
     return get(session, job_id)
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
-from shared.db.models import IdempotencyKey
+from shared.db.tables import IdempotencyKey
 from shared.errors import FieldError, MimeoError, SpecError
 
 KEPT_S = 24 * 3600

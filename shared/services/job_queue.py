@@ -13,12 +13,12 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func,
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from shared.crash_points import reach
 from shared.db.clock import Timestamp, db_now
-from shared.db.models import Job, JobEvent, table_of
-from shared.errors import JobFailure, LeaseLost, Outage
+from shared.db.tables import Job, JobEvent, table_of
+from shared.errors import DependencyUnavailable, JobFailure, LeaseLost
+from shared.failpoints import failpoint
 from shared.job_status import HELD, JobStatus
-from shared.services import events
+from shared.services import job_history
 from shared.settings import Settings
 
 PLACE = (Job.priority, Job.created_at, Job.id)  # the order in which workers take jobs, and that of ix_jobs_queue
@@ -32,12 +32,12 @@ class Lease:
     """A worker's right to write about a job, good while the job still carries this token."""
 
     job_id: str
-    token: int
+    fencing_token: int
     attempt: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hold:
+class FencedSession:
     """Proof that, within this session's transaction, the lease is ours. status: running, pausing or cancelling."""
 
     session: Session
@@ -64,8 +64,8 @@ def claim_next(session: Session, kind: str, worker: str) -> Job | None:
     if job is None:
         return None
     data = {"worker": worker}
-    events.add(session, job.id, event="running", message=f"Claimed by {worker}.", attempt=job.attempt, data=data)
-    reach("claim.written")
+    job_history.add(session, job.id, event="running", message=f"Claimed by {worker}.", attempt=job.attempt, data=data)
+    failpoint("claim.written")
     return job
 
 
@@ -83,7 +83,7 @@ _CLAIM = (
     .values(
         status=JobStatus.RUNNING,
         attempt=Job.attempt + 1,
-        lease_token=Job.lease_token + 1,
+        fencing_token=Job.fencing_token + 1,
         worker=bindparam("worker"),
         heartbeat_at=db_now(),
         started_at=func.coalesce(Job.started_at, db_now()),
@@ -98,7 +98,7 @@ _CLAIMED = select(Job).from_statement(_CLAIM).execution_options(populate_existin
 
 def lease_of(job: Job) -> Lease:
     """The lease that a claim just took."""
-    return Lease(job_id=job.id, token=job.lease_token, attempt=job.attempt)
+    return Lease(job_id=job.id, fencing_token=job.fencing_token, attempt=job.attempt)
 
 
 # --- holding ----------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def lease_of(job: Job) -> Lease:
 # Statements are made once: every job goes through them, and to make one takes longer than to run it. Whatever else an
 # execution gives by a column's name is written, too.
 _IS_HELD = or_(*(Job.status == status for status in sorted(HELD)))
-_IS_OURS = and_(Job.id == bindparam("held_id"), Job.lease_token == bindparam("held_token"), _IS_HELD)
+_IS_OURS = and_(Job.id == bindparam("held_id"), Job.fencing_token == bindparam("held_token"), _IS_HELD)
 _RENEW = update(_JOBS).where(_IS_OURS).values(heartbeat_at=db_now()).returning(Job.status)
 _RENEW_VISIBLY = _RENEW.values(**touched())
 _LET_GO = update(_JOBS).where(_IS_OURS).values(worker=None, heartbeat_at=None, **touched()).returning(Job.id)
@@ -117,16 +117,16 @@ _CONTROL = select(Job.status).where(_IS_OURS)
 
 
 def _ours(lease: Lease) -> dict[str, Any]:
-    return {"held_id": lease.job_id, "held_token": lease.token}
+    return {"held_id": lease.job_id, "held_token": lease.fencing_token}
 
 
-def hold(session: Session, lease: Lease, *, visible: bool = False, **values: Any) -> Hold:
+def renew_lease(session: Session, lease: Lease, *, visible: bool = False, **values: Any) -> FencedSession:
     """Renew the lease and write `values` to the job. visible: readers should see a new version. Raises LeaseLost."""
     statement = _RENEW_VISIBLY if visible else _RENEW
     status = session.execute(statement, _ours(lease) | values).scalar_one_or_none()
     if status is None:
         raise LeaseLost
-    return Hold(session=session, lease=lease, status=status)
+    return FencedSession(session=session, lease=lease, status=status)
 
 
 def control(connection: Connection, lease: Lease) -> JobStatus:
@@ -140,91 +140,91 @@ def control(connection: Connection, lease: Lease) -> JobStatus:
 # --- letting go -------------------------------------------------------------------------------------------------
 
 
-def finish_succeeded(hold: Hold, *, output: dict[str, Any] | None = None) -> JobStatus:
+def finish_succeeded(fenced: FencedSession, *, output: dict[str, Any] | None = None) -> JobStatus:
     """End the job well. A cancel that came first wins: the job is then cancelled. Returns the final status."""
-    if hold.status is JobStatus.CANCELLING:
-        return finish_cancelled(hold)
-    _end(hold, JobStatus.SUCCEEDED, "Succeeded.", output=output)
+    if fenced.status is JobStatus.CANCELLING:
+        return finish_cancelled(fenced)
+    _end(fenced, JobStatus.SUCCEEDED, "Succeeded.", output=output)
     return JobStatus.SUCCEEDED
 
 
-def finish_cancelled(hold: Hold) -> JobStatus:
+def finish_cancelled(fenced: FencedSession) -> JobStatus:
     """End the job as the user asked. Returns the final status."""
-    _end(hold, JobStatus.CANCELLED, "Cancelled on request.")
+    _end(fenced, JobStatus.CANCELLED, "Cancelled on request.")
     return JobStatus.CANCELLED
 
 
-def finish_failed(hold: Hold, failure: JobFailure, settings: Settings) -> JobStatus:
+def finish_failed(fenced: FencedSession, failure: JobFailure, settings: Settings) -> JobStatus:
     """End the attempt: another one after a back-off where that may help, else the job has failed.
 
     An attempt that an Outage ended does not count, up to _MOST_OUTAGES times. A pause or a cancel that was asked for is
     honoured instead of another attempt. Returns the new status.
     """
-    if hold.status is JobStatus.CANCELLING:
-        return finish_cancelled(hold)
-    outages = _outages(hold) if isinstance(failure, Outage) else _MOST_OUTAGES
+    if fenced.status is JobStatus.CANCELLING:
+        return finish_cancelled(fenced)
+    outages = _outages(fenced) if isinstance(failure, DependencyUnavailable) else _MOST_OUTAGES
     if outages < _MOST_OUTAGES:
-        return _try_again(hold, failure, "released", backoff_ms(outages + 1, settings), _LET_GO_UNCOUNTED)
-    max_attempts = hold.session.execute(select(Job.max_attempts).where(Job.id == hold.lease.job_id)).scalar_one()
-    if failure.error_code.is_retried and hold.lease.attempt < max_attempts:
-        return _try_again(hold, failure, "retrying", backoff_ms(hold.lease.attempt, settings))
-    _end(hold, JobStatus.FAILED, failure.detail, error=failure.as_dict())
+        return _try_again(fenced, failure, "released", backoff_ms(outages + 1, settings), _LET_GO_UNCOUNTED)
+    max_attempts = fenced.session.execute(select(Job.max_attempts).where(Job.id == fenced.lease.job_id)).scalar_one()
+    if failure.error_code.is_retried and fenced.lease.attempt < max_attempts:
+        return _try_again(fenced, failure, "retrying", backoff_ms(fenced.lease.attempt, settings))
+    _end(fenced, JobStatus.FAILED, failure.detail, error=failure.as_dict())
     return JobStatus.FAILED
 
 
-def _outages(hold: Hold) -> int:
+def _outages(fenced: FencedSession) -> int:
     """How often outages have ended this attempt before."""
-    lease = hold.lease
+    lease = fenced.lease
     told = select(JobEvent.data).where(
         JobEvent.job_id == lease.job_id, JobEvent.type == "released", JobEvent.attempt == lease.attempt
     )
-    return sum("error" in data for data in hold.session.scalars(told))
+    return sum("error" in data for data in fenced.session.scalars(told))
 
 
 def _try_again(
-    hold: Hold, failure: JobFailure, event: str, wait_ms: int, statement: ReturningUpdate[str] = _LET_GO
+    fenced: FencedSession, failure: JobFailure, event: str, wait_ms: int, statement: ReturningUpdate[str] = _LET_GO
 ) -> JobStatus:
     """Queue the job again, unless a pause was asked for."""
-    if hold.status is JobStatus.PAUSING:
-        return finish_paused(hold, failure)
+    if fenced.status is JobStatus.PAUSING:
+        return finish_paused(fenced, failure)
     message = f"{failure.detail} Trying again in {wait_ms / 1000:.1f} s."
     data = {"error": failure.as_dict(), "backoff_ms": wait_ms}
-    later = statement.values(not_before=db_now() + wait_ms, hinted_at=None)
-    _let_go(hold, JobStatus.QUEUED, event, message, data, statement=later)
+    later = statement.values(not_before=db_now() + wait_ms, notified_at=None)
+    _let_go(fenced, JobStatus.QUEUED, event, message, data, statement=later)
     return JobStatus.QUEUED
 
 
-def finish_paused(hold: Hold, failure: JobFailure | None = None) -> JobStatus:
+def finish_paused(fenced: FencedSession, failure: JobFailure | None = None) -> JobStatus:
     """Put the job aside until the user resumes it; the attempt does not count. Returns the new status.
 
     failure: what ended the attempt, where that was not the pause.
     """
     message = f"{failure.detail} Paused, as was asked for." if failure else "Paused on request."
     data = {"error": failure.as_dict()} if failure else None
-    _let_go(hold, JobStatus.PAUSED, "paused", message, data, statement=_LET_GO_UNCOUNTED)
+    _let_go(fenced, JobStatus.PAUSED, "paused", message, data, statement=_LET_GO_UNCOUNTED)
     return JobStatus.PAUSED
 
 
-def release(hold: Hold) -> JobStatus:
+def release(fenced: FencedSession) -> JobStatus:
     """Give the job back because this worker stops: queued again at once, the attempt does not count.
 
     A pause or a cancel that was asked for is honoured. Returns the new status.
     """
-    if hold.status is JobStatus.CANCELLING:
-        return finish_cancelled(hold)
-    if hold.status is JobStatus.PAUSING:
-        return finish_paused(hold)
+    if fenced.status is JobStatus.CANCELLING:
+        return finish_cancelled(fenced)
+    if fenced.status is JobStatus.PAUSING:
+        return finish_paused(fenced)
     message = "Its worker let go of it; the job waits for another."
-    _let_go(hold, JobStatus.QUEUED, "released", message, statement=_LET_GO_UNCOUNTED, hinted_at=None)
+    _let_go(fenced, JobStatus.QUEUED, "released", message, statement=_LET_GO_UNCOUNTED, notified_at=None)
     return JobStatus.QUEUED
 
 
-def _end(hold: Hold, status: JobStatus, message: str, **values: Any) -> None:
-    _let_go(hold, status, status.value, message, values.get("error"), statement=_END, **values)
+def _end(fenced: FencedSession, status: JobStatus, message: str, **values: Any) -> None:
+    _let_go(fenced, status, status.value, message, values.get("error"), statement=_END, **values)
 
 
 def _let_go(
-    hold: Hold,
+    fenced: FencedSession,
     status: JobStatus,
     event: str,
     message: str,
@@ -233,11 +233,11 @@ def _let_go(
     statement: ReturningUpdate[str] = _LET_GO,
     **values: Any,
 ) -> None:
-    lease = hold.lease
-    changed = hold.session.execute(statement, _ours(lease) | values | {"status": status}).scalar_one_or_none()
+    lease = fenced.lease
+    changed = fenced.session.execute(statement, _ours(lease) | values | {"status": status}).scalar_one_or_none()
     if changed is None:
         raise LeaseLost
-    events.add(hold.session, lease.job_id, event=event, message=message, attempt=lease.attempt, data=data)
+    job_history.add(fenced.session, lease.job_id, event=event, message=message, attempt=lease.attempt, data=data)
 
 
 def backoff_ms(attempt: int, settings: Settings) -> int:

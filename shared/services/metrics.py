@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from shared.db.models import Metric
+from shared.db.tables import Metric
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from shared.db.models import Checkpoint, Model, TrainingJob
+from shared.db.tables import Checkpoint, Model, TrainingJob
 from shared.errors import NotFound, SpecError
 from shared.ids import is_id
 from shared.services import checkpoints

@@ -6,15 +6,15 @@ from typing import Any, TypeVar
 from sqlalchemy import insert, inspect
 from sqlalchemy.orm import Session
 
-from shared.crash_points import reach
 from shared.db.clock import db_now
-from shared.db.models import Job, table_of
+from shared.db.tables import Job, table_of
+from shared.failpoints import failpoint
 from shared.job_status import JobStatus, Priority
-from shared.services import events
+from shared.services import job_history
 
 JobT = TypeVar("JobT", bound=Job)
 # Whoever adds a job sends its first hint right after the commit.
-_ADD = insert(table_of(Job)).values(hinted_at=db_now())
+_ADD = insert(table_of(Job)).values(notified_at=db_now())
 
 
 def add(
@@ -46,6 +46,6 @@ def add(
         "timeout_s": timeout_s,
     }
     session.execute(_ADD, row)
-    reach("submit.inserted")
-    events.add(session, id, event="queued", message="Accepted.", attempt=0)
+    failpoint("submit.inserted")
+    job_history.add(session, id, event="queued", message="Accepted.", attempt=0)
     return session.get_one(kind, id)

@@ -3,12 +3,12 @@
 from sqlalchemy import and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
-from shared.crash_points import reach
 from shared.db.clock import Timestamp, db_now
-from shared.db.models import Job
+from shared.db.tables import Job
 from shared.errors import JobFailure
+from shared.failpoints import failpoint
 from shared.job_status import HELD, ErrorCode, JobStatus
-from shared.services import events
+from shared.services import job_history
 from shared.services.job_queue import backoff_ms, touched
 from shared.settings import Settings
 
@@ -39,17 +39,17 @@ def _reap(session: Session, job: Job, settings: Settings) -> bool:
         values["finished_at"] = db_now()
     reaped = session.execute(
         update(Job)
-        .where(Job.id == job.id, Job.status == job.status, Job.lease_token == job.lease_token)
+        .where(Job.id == job.id, Job.status == job.status, Job.fencing_token == job.fencing_token)
         .where(Job.heartbeat_at == job.heartbeat_at)
-        .values(status=status, worker=None, heartbeat_at=None, hinted_at=None, **touched(), **values)
+        .values(status=status, worker=None, heartbeat_at=None, notified_at=None, **touched(), **values)
         .returning(Job.id)
         .execution_options(synchronize_session=False)
     ).scalar_one_or_none()
     if reaped is None:
         return False
-    reach("reap.written")
+    failpoint("reap.written")
     data = {"worker": job.worker, "status": status.value}
-    events.add(session, job.id, event="reaped", message=message, attempt=job.attempt, data=data)
+    job_history.add(session, job.id, event="reaped", message=message, attempt=job.attempt, data=data)
     return True
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, joinedload
 
-from shared.db.models import Model, TrainingJob
+from shared.db.tables import Model, TrainingJob
 from shared.errors import NotFound
 from shared.ids import is_id, new_id
 from shared.job_status import JobStatus
-from shared.services import control, deletion, new_jobs
+from shared.services import deletion, new_jobs, transitions
 from shared.services.admission import admit_training
 from shared.services.paging import DEFAULT_LIMIT, newest_first
 from shared.settings import Settings
@@ -62,17 +62,17 @@ def list_page(
 
 def cancel(session: Session, job_id: str) -> TrainingJob:
     """End a job: at once where no worker holds it, else soon. Raises NotFound, and Conflict where it has ended."""
-    return _asked(session, job_id, control.cancel)
+    return _asked(session, job_id, transitions.cancel)
 
 
 def pause(session: Session, job_id: str) -> TrainingJob:
     """Put a job aside: at once where no worker holds it, else soon, with a checkpoint. Raises NotFound, Conflict."""
-    return _asked(session, job_id, control.pause)
+    return _asked(session, job_id, transitions.pause)
 
 
 def resume(session: Session, job_id: str) -> TrainingJob:
     """Let a paused job go on. Send its hint after the commit. Raises NotFound, and Conflict where it is not paused."""
-    return _asked(session, job_id, control.resume)
+    return _asked(session, job_id, transitions.resume)
 
 
 def retry(session: Session, job_id: str) -> TrainingJob:
@@ -80,7 +80,7 @@ def retry(session: Session, job_id: str) -> TrainingJob:
 
     Raises NotFound, Conflict.
     """
-    return _asked(session, job_id, control.retry)
+    return _asked(session, job_id, transitions.retry)
 
 
 def delete(session: Session, job_id: str) -> None:

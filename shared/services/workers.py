@@ -4,7 +4,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
-from shared.db.models import Worker
+from shared.db.tables import Worker
 from shared.db.upsert import upsert
 from shared.settings import Settings
 
@@ -26,7 +26,7 @@ def list_known(session: Session, settings: Settings) -> list[Worker]:
     return alive + list(session.scalars(silent.limit(_SILENT_SHOWN)))
 
 
-def beat(
+def record_heartbeat(
     session: Session,
     *,
     worker_id: str,

@@ -6,7 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from api.app import create_app
-from api.documents import DocumentedApi
+from api.openapi import DocumentedApi
 from api.runtime import EXTENSION
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory

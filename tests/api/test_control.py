@@ -114,7 +114,7 @@ def test_resumed_job_takes_its_old_place_in_the_queue_and_a_worker_is_woken(
 
     assert resumed["queue_position"] == 1
     assert client.get(f"/v1/training-jobs/{second}").get_json()["queue_position"] == 2
-    assert [hint.job_id for hint in broker.sent] == [first, second, first]
+    assert [notification.job_id for notification in broker.sent] == [first, second, first]
 
 
 def test_paused_job_is_not_claimed_and_a_cancelled_one_neither(client: FlaskClient, worker: WorkerHands) -> None:

@@ -4,7 +4,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from api.app import create_app
-from api.documents import DocumentedApi
+from api.openapi import DocumentedApi
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory
 from shared.settings import Settings

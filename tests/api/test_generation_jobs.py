@@ -5,7 +5,7 @@ import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
-from api import submission
+from api import dispatch
 from api.app import create_app
 from api.runtime import EXTENSION
 from shared.broker import CeleryBroker, NullBroker
@@ -61,7 +61,7 @@ def test_preferring_to_wait_answers_as_soon_as_the_job_has_ended(
     has_redis: bool,
 ) -> None:
     """The wake-up ends the wait: the looks at the database are too far apart to."""
-    monkeypatch.setattr(submission, "FIRST_LOOK_S", 25.0)
+    monkeypatch.setattr(dispatch, "FIRST_LOOK_S", 25.0)
     if has_redis:
         valkey: Valkey = request.getfixturevalue("valkey")
         settings = settings.model_copy(update={"redis_url": SecretStr(valkey.url)})

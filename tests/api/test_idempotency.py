@@ -8,10 +8,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from api.documents import DocumentedApi
+from api.openapi import DocumentedApi
 from shared.broker import NullBroker
-from shared.db.models import IdempotencyKey
 from shared.db.session import SessionFactory, transaction
+from shared.db.tables import IdempotencyKey
 from shared.services import idempotency
 from tests.api.worker_hands import WorkerHands
 
@@ -26,7 +26,7 @@ def total(client: FlaskClient) -> int:
     return len(client.get("/v1/training-jobs?limit=100").get_json()["data"])
 
 
-def test_same_key_and_body_give_the_same_job_and_one_hint(client: FlaskClient, broker: NullBroker) -> None:
+def test_same_key_and_body_give_the_same_job_and_one_notification(client: FlaskClient, broker: NullBroker) -> None:
     first, again = train(client), train(client)
 
     assert (first.status_code, again.status_code) == (202, 202)
@@ -77,14 +77,14 @@ def test_replay_waits_for_the_end_of_a_generation_where_that_is_preferred(
     headers = {"Idempotency-Key": "drawing", "Prefer": "wait=1"}
     first = client.post("/v1/generation-jobs", json={"model": model}, headers=headers)
     worker.finish(worker.claim("generation"))
-    hints = len(broker.sent)
+    notifications = len(broker.sent)
 
     again = client.post("/v1/generation-jobs", json={"model": model}, headers=headers)
 
     assert (first.status_code, again.status_code) == (202, 200)
     assert again.get_json()["id"] == first.get_json()["id"]
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert len(broker.sent) == hints
+    assert len(broker.sent) == notifications
 
 
 def test_refused_request_does_not_use_its_key_up(client: FlaskClient) -> None:

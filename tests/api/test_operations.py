@@ -8,8 +8,8 @@ from pydantic import SecretStr
 from api.app import create_app
 from shared import model_types
 from shared.broker import NullBroker
-from shared.db.models import Worker
 from shared.db.session import SessionFactory, transaction
+from shared.db.tables import Worker
 from shared.services import workers
 from shared.settings import Settings
 from tests import jobs
@@ -41,16 +41,18 @@ def test_model_types_show_schemas_and_every_value_of_their_presets(client: Flask
     assert client.get("/v1/model-types/vea").status_code == 404
 
 
-def beat(database: SessionFactory, worker_id: str, silent_for: timedelta | None = None, **values: Any) -> None:
+def record_heartbeat(
+    database: SessionFactory, worker_id: str, silent_for: timedelta | None = None, **values: Any
+) -> None:
     with transaction(database) as session:
         known = {"kind": "training", "host": "host", "pid": 1, "device": "cpu", "job_id": None, "jobs_done": 3}
-        workers.beat(session, worker_id=worker_id, **{**known, "examples_per_s": None, **values})
+        workers.record_heartbeat(session, worker_id=worker_id, **{**known, "examples_per_s": None, **values})
         if silent_for is not None:
             session.get_one(Worker, worker_id).heartbeat_at = datetime.now(UTC) - silent_for
 
 
 def test_worker_is_listed_with_what_it_does(client: FlaskClient, database: SessionFactory) -> None:
-    beat(database, "training@host-1", job_id="trn_1", pid=42, device="cuda", examples_per_s=22000.0)
+    record_heartbeat(database, "training@host-1", job_id="trn_1", pid=42, device="cuda", examples_per_s=22000.0)
 
     [listed] = client.get("/v1/workers").get_json()["data"]
 
@@ -72,10 +74,10 @@ def test_worker_is_listed_with_what_it_does(client: FlaskClient, database: Sessi
 def test_worker_that_fell_silent_is_shown_so_for_a_day_after_those_that_are_there(
     client: FlaskClient, database: SessionFactory
 ) -> None:
-    beat(database, "a-silent", timedelta(hours=2))
-    beat(database, "b-silent", timedelta(hours=1), job_id="trn_1")
-    beat(database, "c-forgotten", timedelta(hours=25))
-    beat(database, "z-there")
+    record_heartbeat(database, "a-silent", timedelta(hours=2))
+    record_heartbeat(database, "b-silent", timedelta(hours=1), job_id="trn_1")
+    record_heartbeat(database, "c-forgotten", timedelta(hours=25))
+    record_heartbeat(database, "z-there")
 
     listed = client.get("/v1/workers").get_json()["data"]
 

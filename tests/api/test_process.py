@@ -65,7 +65,7 @@ def test_process_forked_from_one_that_has_answered_makes_its_own_connections(tmp
     program = """
 import os, sys
 from api.wsgi import app
-from shared.db.models import Base
+from shared.db.tables import Base
 
 runtime = app.extensions["mimeo"]
 with runtime.writing() as session:

@@ -6,7 +6,7 @@ from shared.broker import NullBroker
 from shared.db.session import SessionFactory, transaction
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode, Priority
-from shared.services import hints
+from shared.services import notifications
 from tests.api.worker_hands import WorkerHands
 
 REQUEST = {"model_type": "vae", "dataset": "digits", "seed": 7}
@@ -18,7 +18,7 @@ def submit(client: FlaskClient, **fields: object) -> dict[str, object]:
     return dict(response.get_json())
 
 
-def test_accepted_job_is_queued_with_everything_resolved_and_one_hint_is_sent(
+def test_accepted_job_is_queued_with_everything_resolved_and_one_notification_is_sent(
     client: FlaskClient, broker: NullBroker
 ) -> None:
     response = client.post("/v1/training-jobs", json={**REQUEST, "hyperparameters": {"epochs": 3}, "priority": "high"})
@@ -39,10 +39,12 @@ def test_accepted_job_is_queued_with_everything_resolved_and_one_hint_is_sent(
         "examples_per_s": None,
     }
     assert job["created_at"].endswith("Z")
-    assert [(hint.kind, hint.job_id, hint.priority) for hint in broker.sent] == [("training", job["id"], Priority.HIGH)]
+    assert [(notification.kind, notification.job_id, notification.priority) for notification in broker.sent] == [
+        ("training", job["id"], Priority.HIGH)
+    ]
 
 
-def test_submit_is_accepted_while_redis_is_away_and_noted_as_without_a_hint(
+def test_submit_is_accepted_while_redis_is_away_and_noted_as_without_a_notification(
     client: FlaskClient, broker: NullBroker, database: SessionFactory
 ) -> None:
     broker.is_up = False
@@ -51,7 +53,7 @@ def test_submit_is_accepted_while_redis_is_away_and_noted_as_without_a_hint(
 
     assert client.get(f"/v1/training-jobs/{job['id']}").get_json()["status"] == "queued"
     with transaction(database) as session:
-        due = hints.due_for_hint(session, "training", stale_s=3600, limit=10)
+        due = notifications.due_for_notification(session, "training", stale_s=3600, limit=10)
     assert due == [(job["id"], Priority.NORMAL)]
 
 

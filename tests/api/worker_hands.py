@@ -5,11 +5,11 @@ import json
 from typing import Any
 
 from shared.broker import Broker, Kind
-from shared.db.models import Checkpoint, Job, Model
 from shared.db.session import SessionFactory, transaction
+from shared.db.tables import Checkpoint, Job, Model
 from shared.errors import JobFailure
 from shared.ids import new_id
-from shared.services import job_queue, records
+from shared.services import attempt_writes, job_queue
 from shared.services.job_queue import Lease
 from shared.settings import Settings
 from shared.storage import Storage
@@ -45,16 +45,16 @@ class WorkerHands:
     def report(self, lease: Lease, **values: Any) -> None:
         """Write visible values (`progress`, `metrics`, `device`) to the job."""
         with transaction(self._sessions) as session:
-            job_queue.hold(session, lease, visible=True, **values)
+            job_queue.renew_lease(session, lease, visible=True, **values)
 
     def points(self, lease: Lease, name: str, values: list[float]) -> None:
         """Record a curve, one point a step."""
         with transaction(self._sessions) as session:
-            hold = job_queue.hold(session, lease)
-            records.add_metrics(
-                hold,
+            fenced = job_queue.renew_lease(session, lease)
+            attempt_writes.add_metrics(
+                fenced,
                 [
-                    records.MetricPoint(name=name, epoch=1, step=step, value=value)
+                    attempt_writes.MetricPoint(name=name, epoch=1, step=step, value=value)
                     for step, value in enumerate(values, start=1)
                 ],
             )
@@ -63,8 +63,8 @@ class WorkerHands:
         """Store a checkpoint's weights and record it; returns its id."""
         self._storage.put_bytes(WEIGHTS_FILE, f"jobs/{lease.job_id}/checkpoints/{step:08d}/model.safetensors")
         with transaction(self._sessions) as session:
-            hold = job_queue.hold(session, lease)
-            stored = records.StoredCheckpoint(
+            fenced = job_queue.renew_lease(session, lease)
+            stored = attempt_writes.StoredCheckpoint(
                 epoch=1,
                 step=step,
                 storage_key=f"jobs/{lease.job_id}/checkpoints/{step:08d}",
@@ -73,7 +73,7 @@ class WorkerHands:
                 is_best=True,
                 metrics={"val_loss": 28.5},
             )
-            records.add_checkpoint(hold, stored)
+            attempt_writes.add_checkpoint(fenced, stored)
             return session.query(Checkpoint).filter_by(job_id=lease.job_id, step=step).one().id
 
     def file(
@@ -83,8 +83,8 @@ class WorkerHands:
         key = f"jobs/{lease.job_id}/{kind}/{name}"
         self._storage.put_bytes(data, key)
         with transaction(self._sessions) as session:
-            hold = job_queue.hold(session, lease)
-            stored = records.StoredFile(
+            fenced = job_queue.renew_lease(session, lease)
+            stored = attempt_writes.StoredFile(
                 kind=kind,
                 name=name,
                 media_type=media_type,
@@ -95,13 +95,13 @@ class WorkerHands:
                 step=235,
                 details={"rows": 1, "columns": 1},
             )
-            records.add_artifacts(hold, [stored])
+            attempt_writes.add_artifacts(fenced, [stored])
 
     def publish(self, lease: Lease) -> str:
         """End a training job well, with a model; returns the model's id."""
         checkpoint_id = self.checkpoint(lease)
         with transaction(self._sessions) as session:
-            hold = job_queue.hold(session, lease)
+            fenced = job_queue.renew_lease(session, lease)
             job = session.get_one(Job, lease.job_id)
             model = Model(
                 id=new_id("mdl"),
@@ -115,17 +115,17 @@ class WorkerHands:
                 versions={"torch": "2.13.0"},
                 device="cpu",
             )
-            records.add_model(hold, model)
-            job_queue.finish_succeeded(hold)
+            attempt_writes.add_model(fenced, model)
+            job_queue.finish_succeeded(fenced)
             return model.id
 
     def finish(self, lease: Lease, output: dict[str, Any] | None = None) -> None:
         """End a job well, and say so to whoever waits."""
         with transaction(self._sessions) as session:
-            job_queue.finish_succeeded(job_queue.hold(session, lease), output=output)
+            job_queue.finish_succeeded(job_queue.renew_lease(session, lease), output=output)
         self._broker.publish_done(lease.job_id)
 
     def fail(self, lease: Lease, failure: JobFailure) -> None:
         """End a job badly."""
         with transaction(self._sessions) as session:
-            job_queue.finish_failed(job_queue.hold(session, lease), failure, self._settings)
+            job_queue.finish_failed(job_queue.renew_lease(session, lease), failure, self._settings)

@@ -21,15 +21,16 @@ from benchmarks.gallery import __main__ as gallery
 from benchmarks.gallery import page as pages
 from benchmarks.gallery import pictures, runs, texts
 from shared import model_types
-from shared.events import EXIT_FINISHED
 from shared.model_types.acgan import AcganSampling
 from shared.model_types.vae import GridSampling
-from tests.worker.training.harness import result, run
+from shared.trainer_protocol import EXIT_FINISHED
+from tests.worker.trainer.harness import result, run
+from worker import images
 from worker.data.images import builtin_digits
-from worker.generation import encode
-from worker.models import acgan, classifier_score, judge
-from worker.models.images import tiled
-from worker.training.spec import TrainerSpec
+from worker.models.acgan import model
+from worker.models.evaluation import accuracy_score, classifier
+from worker.models.image_model import image_grid
+from worker.trainer.spec import TrainerSpec
 
 TINY: dict[str, dict[str, Any]] = {
     "vae": {"hidden": [32], "batch_size": 32, "examples_per_epoch": 128, "epochs": 2},
@@ -45,11 +46,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judge, "TRAINING_IMAGES", 2_000)
-        patch.setattr(acgan, "CHEAP_IMAGES", 60)
-        patch.setattr(acgan, "FINAL_IMAGES", 100)
-        patch.setattr(acgan, "TRAINING_IMAGES", 200)
-        patch.setattr(classifier_score, "FEWEST_SEEN", 2_000)
+        patch.setattr(classifier, "TRAINING_IMAGES", 2_000)
+        patch.setattr(model, "CHEAP_IMAGES", 60)
+        patch.setattr(model, "FINAL_IMAGES", 100)
+        patch.setattr(model, "TRAINING_IMAGES", 200)
+        patch.setattr(accuracy_score, "FEWEST_SEEN", 2_000)
         for name, hyperparameters in TINY.items():
             dataset = model_types.get(name).fallback_dataset
             body = {"model_type": name, "dataset": dataset, "hyperparameters": hyperparameters, "threads": 1, "seed": 5}
@@ -153,7 +154,7 @@ def test_the_latent_grid_is_what_the_published_model_draws_of_twenty_by_twenty_p
         seen = greys(picture)
     drawn = runs.read(finished["vae"]).model.generate(GridSampling(), seed=1).images
     assert drawn is not None
-    assert abs(seen[::2, ::2] - tiled(torch.from_numpy(drawn), 20)).max() <= 8
+    assert abs(seen[::2, ::2] - image_grid(torch.from_numpy(drawn), 20)).max() <= 8
     assert path.stat().st_size < 200_000
 
 
@@ -176,23 +177,23 @@ def test_generated_images_of_each_class_stand_left_of_the_first_real_ones_of_the
     real = np.concatenate([digits.test_images[digits.test_labels == label][:10].numpy() / 255 for label in range(10)])
     generated = runs.read(finished["acgan"]).model.generate(AcganSampling(), seed=0).images
     assert generated is not None
-    assert abs(right - encode.grid(real, 10, 10)).max() <= 8
-    assert abs(left - encode.grid(generated, 10, 10)).max() <= 8
+    assert abs(right - images.grid(real, 10, 10)).max() <= 8
+    assert abs(left - images.grid(generated, 10, 10)).max() <= 8
     assert path.stat().st_size < 200_000
 
 
 def test_real_images_of_merged_classes_stand_in_the_row_of_their_new_class(finished: dict[str, Path]) -> None:
     plain = runs.read(finished["acgan"])
-    assert isinstance(plain.model, acgan.Acgan)
+    assert isinstance(plain.model, model.Acgan)
     hyperparameters = plain.model.hyperparameters.model_copy(update={"label_map": (0, 1) * 5})
-    merged = acgan.Acgan.for_data(hyperparameters, builtin_digits())
+    merged = model.Acgan.for_data(hyperparameters, builtin_digits())
 
     section = pictures.digits(dataclasses.replace(plain, model=merged))
 
     _, right = blocks(io.BytesIO(section.pictures["digits.png"]))
     digits = builtin_digits()
     real = [digits.test_images[digits.test_labels % 2 == parity][:10].numpy() / 255 for parity in (0, 1)]
-    assert abs(right - encode.grid(np.concatenate(real), 2, 10)).max() <= 8
+    assert abs(right - images.grid(np.concatenate(real), 2, 10)).max() <= 8
 
 
 def test_every_row_and_block_is_labelled() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import quality
-from shared import events
+from shared import trainer_protocol
 
 
 def test_a_run_is_recorded_epoch_by_epoch_with_its_final_figures(tmp_path: Path) -> None:
@@ -49,9 +49,9 @@ def test_a_run_is_recorded_epoch_by_epoch_with_its_final_figures(tmp_path: Path)
 def test_evaluations_samples_and_checkpoints_are_not_training_time() -> None:
     stamped = quality.Stamped({"epochs": [], "health": []})
     about = {"device": "cpu", "precision": "float32", "epochs": 1, "steps": 9, "step": 0, "epoch": 1, "parameters": 1}
-    stamped.take(events.Started(**about, versions={}), 10.0)
-    stamped.take(events.Progress(epoch=1, step=9, examples_per_s=1.0), 14.0)
-    stamped.take(events.Metrics(epoch=1, step=9, values={"val_loss": 2.0, "examples_per_s": 1.0}), 20.0)
+    stamped.take(trainer_protocol.Started(**about, versions={}), 10.0)
+    stamped.take(trainer_protocol.Progress(epoch=1, step=9, examples_per_s=1.0), 14.0)
+    stamped.take(trainer_protocol.Metrics(epoch=1, step=9, values={"val_loss": 2.0, "examples_per_s": 1.0}), 20.0)
 
     assert [(row["wall_s"], row["trained_s"]) for row in stamped.record["epochs"]] == [(20.0, 4.0)]
 

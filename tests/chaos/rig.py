@@ -19,8 +19,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.broker import CeleryBroker
-from shared.db.models import Base, Job, Worker
 from shared.db.session import make_engine, reading, session_factory, transaction
+from shared.db.tables import Base, Job, Worker
 from shared.job_status import TERMINAL, JobStatus, Priority
 from shared.settings import Settings
 from shared.storage import Storage
@@ -57,7 +57,7 @@ class Rig:
             "heartbeat_s": 0.4,
             "control_poll_s": 0.1,
             "reconcile_s": 0.2,
-            "hint_stale_s": 2.0,
+            "notification_stale_s": 2.0,
             "backoff_s": 0.1,
             "backoff_max_s": 0.5,
             "stop_grace_s": 10.0,
@@ -131,12 +131,12 @@ class Rig:
 
     # --- jobs ---------------------------------------------------------------------------------------------------
 
-    def submit(self, steps: int = STEPS, *, hint: bool = True, **body: Any) -> str:
+    def submit(self, steps: int = STEPS, *, notification: bool = True, **body: Any) -> str:
         """Accept a job of so many steps as the API does: the row, and after it the hint."""
         body = self.body(steps, **body)
         job_id = jobs.submitted(self.sessions, self.settings, **body)
         self.accepted[job_id] = Accepted(body["seed"], steps)
-        if hint:
+        if notification:
             self.hint(job_id)
         return job_id
 
@@ -158,7 +158,7 @@ class Rig:
         self.hint(job_id)
         return job_id
 
-    def hint(self, job_id: str) -> bool:
+    def notification(self, job_id: str) -> bool:
         """Send a wake-up."""
         return self.broker.send("training", job_id, Priority.NORMAL)
 

@@ -48,7 +48,7 @@ def pass_through(rig: Rig, jobs: int, *, kill_every_s: float | None, chance: ran
     seconds = time.monotonic() - began
     found = [rig.look(job_id) for job_id in ids]
     assert {job.status for job in found} == {JobStatus.SUCCEEDED}
-    return Passage(jobs, seconds, kills, sum(job.lease_token > 1 for job in found))
+    return Passage(jobs, seconds, kills, sum(job.fencing_token > 1 for job in found))
 
 
 def _kill(rig: Rig, victim: Process | None) -> None:

@@ -5,7 +5,7 @@ import time
 
 from shared.errors import Conflict
 from shared.job_status import JobStatus
-from shared.services import control
+from shared.services import transitions
 from tests.chaos.processes import wait_until
 from tests.chaos.rig import STEPS, TRAINER, Rig
 
@@ -15,13 +15,13 @@ def test_cancel_while_queued(rig: Rig, chance: random.Random) -> None:
     ids = [rig.submit(3, hint=chance.random() < 0.5) for _ in range(4)]
     cancelled = chance.sample(ids, 2)
 
-    assert [rig.ask(control.cancel, job_id) for job_id in cancelled] == [JobStatus.CANCELLED] * 2
+    assert [rig.ask(transitions.cancel, job_id) for job_id in cancelled] == [JobStatus.CANCELLED] * 2
     for job_id in ids:
         rig.hint(job_id)
     rig.worker()
     rig.end()
 
-    ran = {job_id for job_id in ids if rig.look(job_id).lease_token}
+    ran = {job_id for job_id in ids if rig.look(job_id).fencing_token}
     assert ran == set(ids) - set(cancelled)
 
 
@@ -30,7 +30,7 @@ def test_cancel_while_running(rig: Rig, chance: random.Random) -> None:
     rig.reaches(job_id, chance.randint(1, 20))
 
     began = time.monotonic()
-    assert rig.ask(control.cancel, job_id) is JobStatus.CANCELLING
+    assert rig.ask(transitions.cancel, job_id) is JobStatus.CANCELLING
     rig.becomes(job_id, JobStatus.CANCELLED)
 
     assert time.monotonic() - began < 10
@@ -45,7 +45,7 @@ def test_cancel_of_a_job_whose_worker_was_killed(rig: Rig, chance: random.Random
     rig.reaches(job_id, chance.randint(1, 20))
 
     worker.kill()
-    rig.ask(control.cancel, job_id)
+    rig.ask(transitions.cancel, job_id)
     rig.end()
 
     assert rig.status(job_id) is JobStatus.CANCELLED
@@ -61,7 +61,7 @@ def test_cancel_racing_the_finish(rig: Rig, chance: random.Random) -> None:
         rig.reaches(job_id, STEPS // 3 - 1)
         time.sleep(chance.uniform(0, 2) * TRAINER["step_s"])
         try:
-            rig.ask(control.cancel, job_id)
+            rig.ask(transitions.cancel, job_id)
             answer = {JobStatus.CANCELLED}
         except Conflict:
             answer = {JobStatus.SUCCEEDED}

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.db.models import Job
 from shared.db.session import reading
+from shared.db.tables import Job
 from shared.job_status import JobStatus
-from shared.services import checkpoints, control
+from shared.services import checkpoints, transitions
 from tests.chaos.disks import Disk, small_disk
 from tests.chaos.processes import Process, wait_until
 from tests.chaos.rig import Rig
@@ -52,7 +52,7 @@ def repaired(rig: Rig, job_id: str) -> None:
     with reading(rig.sessions) as session:
         newest = checkpoints.list_for_job(session, job_id)[0].step
     rig.observer.may_return.add(job_id)
-    rig.ask(control.retry, job_id)
+    rig.ask(transitions.retry, job_id)
     rig.hint(job_id)
     rig.end()
     assert rig.status(job_id) is JobStatus.SUCCEEDED

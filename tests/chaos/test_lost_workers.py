@@ -116,7 +116,7 @@ def test_worker_stopped_past_its_lease_finds_its_writes_rejected(rig: Rig, chanc
     rig.reaches(job_id, chance.randint(1, 20))
     worker.freeze()
     second = rig.worker(step_s=0.5)
-    wait_until(lambda: rig.look(job_id).lease_token == 2)
+    wait_until(lambda: rig.look(job_id).fencing_token == 2)
 
     # When: it goes on, while the other works or after the other has ended
     is_late = chance.random() < 0.3

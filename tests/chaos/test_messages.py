@@ -26,7 +26,7 @@ def test_same_message_ten_times(rig: Rig, chance: random.Random) -> None:
     rig.end()
     wait_until(lambda: rig.broker.depth("training") == 0)
 
-    assert (rig.status(job_id), rig.look(job_id).lease_token) == (JobStatus.SUCCEEDED, 1)
+    assert (rig.status(job_id), rig.look(job_id).fencing_token) == (JobStatus.SUCCEEDED, 1)
 
 
 def test_old_messages(rig: Rig, chance: random.Random) -> None:
@@ -45,11 +45,11 @@ def test_old_messages(rig: Rig, chance: random.Random) -> None:
     wait_until(lambda: rig.broker.depth("training") == 0)
     rig.end()
 
-    assert [rig.look(job_id).lease_token for job_id in (ended, running)] == [1, 1]
+    assert [rig.look(job_id).fencing_token for job_id in (ended, running)] == [1, 1]
 
 
 def test_worker_that_went_deaf_restarts_itself(make_rig: MakeRig, chance: random.Random) -> None:
-    rig = make_rig(deaf_s=6.0, lease_s=60.0)
+    rig = make_rig(consumer_stall_s=6.0, lease_s=60.0)
     rig.reconciler()
     worker = rig.worker()
     rig.end(rig.submit(1))

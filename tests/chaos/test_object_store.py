@@ -31,7 +31,7 @@ def test_object_store_away_mid_training(road: Proxy, make_rig: MakeRig, chance: 
 
     road.go_away()
     time.sleep(outage_s)
-    road.is_away = False
+    road.is_transient = False
     rig.end()
 
     assert [rig.look(job_id).attempt for job_id in (running, waiting)] == [1, 1]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from shared.db.models import Checkpoint, Metric, Model
 from shared.db.session import reading
+from shared.db.tables import Checkpoint, Metric, Model
 from shared.job_status import JobStatus
 from shared.services import checkpoints
 from tests.chaos.rig import Rig

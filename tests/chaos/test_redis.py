@@ -20,7 +20,7 @@ def rig(make_rig: MakeRig) -> Rig:
     return make_rig(lease_s=60.0)
 
 
-def test_redis_killed_with_queued_hints(rig: Rig, chance: random.Random) -> None:
+def test_redis_killed_with_queued_notifications(rig: Rig, chance: random.Random) -> None:
     waiting = [rig.submit(5) for _ in range(chance.randint(2, 6))]
     assert rig.broker.depth("training") == len(waiting)
 

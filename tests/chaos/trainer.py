@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from worker.training.control import Control
+from worker.trainer.stop_signal import StopSignal
 
 WEIGHTS, TRAINING, MANIFEST = "model.safetensors", "training.safetensors", "manifest.json"
 ORPHANED = 5
@@ -67,8 +67,8 @@ class Run:
         is_meant = options.get("only_seed") in {None, self.seed}
         self.act, self.at = (options.get("act"), options.get("at", 0)) if is_meant else (None, 0)
         self.step, self.state, self.best, self.best_loss = 0, first_state(self.seed), 0, 1.0
-        self.control = Control()
-        self.control.obey_supervisor()
+        self.control = StopSignal()
+        self.control.follow_supervisor()
 
     def train(self) -> int:
         """Train, and give the exit status."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from shared.db.models import Artifact, Checkpoint, Garbage, Job, JobEvent, Metric, Model
+from shared.db.tables import Artifact, Checkpoint, Job, JobEvent, Metric, Model, PendingDeletion
 from shared.job_status import JobStatus as S
-from shared.services import figures, job_queue
+from shared.services import job_queue, queue_stats
 from tests.engine.model import ENDED, ModelJob
 from tests.engine.model import Model as Expectation
 
@@ -33,7 +33,7 @@ class Witness:
 
     def look(self, job: Job, events: int) -> None:
         """Tokens and versions only rise, the end is final, and every transition is told."""
-        now = Sight(status=job.status, attempt=job.attempt, token=job.lease_token, version=job.version, events=events)
+        now = Sight(status=job.status, attempt=job.attempt, token=job.fencing_token, version=job.version, events=events)
         before = self.seen.get(job.id)
         if before is not None:
             assert now.token >= before.token
@@ -69,9 +69,9 @@ def compare(session: Session, expected: Expectation, ids: list[str], witness: Wi
             for number, job in expected.jobs.items()
             if job.kind == kind and (place := expected.position(job, now_ms)) is not None
         }
-        assert figures.queue_positions(session, of_kind) == positions
+        assert queue_stats.queue_positions(session, of_kind) == positions
         few = {job_id: _counted(place) for job_id, place in positions.items()}
-        assert figures.queue_positions(session, of_kind, counted=COUNTED) == few
+        assert queue_stats.queue_positions(session, of_kind, counted=COUNTED) == few
     _compare_records(session, expected, ids)
 
 
@@ -98,13 +98,15 @@ def _compare_records(session: Session, expected: Expectation, ids: list[str]) ->
     assert {tuple(row) for row in session.execute(points)} == {
         (ids[number], step, value) for number, job in expected.jobs.items() for step, value in job.metrics.items()
     }
-    assert set(session.scalars(select(Garbage.storage_key))) == {f"jobs/{ids[number]}" for number in expected.deleted}
+    assert set(session.scalars(select(PendingDeletion.storage_key))) == {
+        f"jobs/{ids[number]}" for number in expected.deleted
+    }
 
 
 def _seen(row: Job) -> tuple[object, ...]:
     heartbeat = None if row.heartbeat_at is None else round(row.heartbeat_at.timestamp() * 1000)
     error = row.error["code"] if row.error else None
-    return row.kind, row.priority, row.status, row.attempt, row.lease_token, heartbeat, error
+    return row.kind, row.priority, row.status, row.attempt, row.fencing_token, heartbeat, error
 
 
 def _meant(job: ModelJob) -> tuple[object, ...]:

@@ -15,9 +15,9 @@ from shared.db.session import transaction
 from shared.errors import Conflict, JobFailure
 from shared.job_status import ErrorCode, Priority
 from shared.job_status import JobStatus as S
-from shared.services import checkpoints, control, deletion, idempotency, job_queue, records
-from shared.services.job_queue import Hold, Lease
-from shared.services.records import MetricPoint
+from shared.services import attempt_writes, checkpoints, deletion, idempotency, job_queue, transitions
+from shared.services.attempt_writes import MetricPoint
+from shared.services.job_queue import FencedSession, Lease
 from tests import jobs
 from tests.engine.model import ASKED, ENDED, HELD, ModelJob
 from tests.engine.stage import Stage, stored
@@ -118,26 +118,26 @@ class JobMachine(Stage):
 
     @precondition(lambda self: self.broker.waiting)
     @rule(data=st.data(), worker=st.sampled_from(WORKERS))
-    def take_a_hint(self, data: Any, worker: str) -> None:
+    def take_a_notification(self, data: Any, worker: str) -> None:
         number = data.draw(st.integers(0, len(self.broker.waiting) - 1), label="hint")
         self._claim(self.broker.take_number(number).kind, worker)
 
     @precondition(lambda self: self.broker.waiting)
     @rule(worker=st.sampled_from(WORKERS))
-    def take_the_next_hint(self, worker: str) -> None:
-        if hint := self.broker.take("generation") or self.broker.take("training"):
-            self._claim(hint.kind, worker)
+    def take_the_next_notification(self, worker: str) -> None:
+        if notification := self.broker.take("generation") or self.broker.take("training"):
+            self._claim(notification.kind, worker)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
     def heartbeat(self, data: Any) -> None:
-        self._write(self._some_lease(data), lambda hold: None)
+        self._write(self._some_lease(data), lambda fenced: None)
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), step=st.integers(1, 4), loss=st.floats(0, 10))
     def report(self, data: Any, step: int, loss: float) -> None:
-        def write(hold: Hold) -> None:
-            records.add_metrics(hold, [MetricPoint(name="loss", epoch=1, step=step, value=loss)])
+        def write(fenced: FencedSession) -> None:
+            attempt_writes.add_metrics(fenced, [MetricPoint(name="loss", epoch=1, step=step, value=loss)])
 
         if job := self._write(self._some_lease(data), write):
             job.metrics[step] = loss
@@ -149,9 +149,9 @@ class JobMachine(Stage):
         if lease.job_id.startswith("gen"):
             return
 
-        def write(hold: Hold) -> None:
-            records.add_checkpoint(hold, stored(lease, step, is_best=is_best))
-            checkpoints.prune(hold.session, lease.job_id)
+        def write(fenced: FencedSession) -> None:
+            attempt_writes.add_checkpoint(fenced, stored(lease, step, is_best=is_best))
+            checkpoints.prune(fenced.session, lease.job_id)
 
         if job := self._write(lease, write):
             self.expected.add_checkpoint(job, step, is_best=is_best)
@@ -167,7 +167,9 @@ class JobMachine(Stage):
         lease = self._some_lease(data)
         failure = JobFailure(code, "It went wrong.")
         ended: list[S] = []
-        if job := self._write(lease, lambda hold: ended.append(job_queue.finish_failed(hold, failure, self.settings))):
+        if job := self._write(
+            lease, lambda fenced: ended.append(job_queue.finish_failed(fenced, failure, self.settings))
+        ):
             attempt = job.attempt
             before = job.status
             assert ended == [self.expected.fail(job, code)]
@@ -180,7 +182,7 @@ class JobMachine(Stage):
     def let_go(self, data: Any) -> None:
         """A worker that stops, or has written its checkpoint for a pause."""
         ended: list[S] = []
-        if job := self._write(self._some_lease(data), lambda hold: ended.append(job_queue.release(hold))):
+        if job := self._write(self._some_lease(data), lambda fenced: ended.append(job_queue.release(fenced))):
             before = job.status
             assert ended == [self.expected.release(job)]
             self.happened[f"let go: {before} → {job.status}"] += 1
@@ -197,7 +199,7 @@ class JobMachine(Stage):
 
     @precondition(lambda self: self.broker.waiting)
     @rule(data=st.data(), is_lost=st.booleans())
-    def hint_lost_or_doubled(self, data: Any, is_lost: bool) -> None:
+    def notification_lost_or_doubled(self, data: Any, is_lost: bool) -> None:
         number = data.draw(st.integers(0, len(self.broker.waiting) - 1), label="hint")
         if is_lost:
             self.broker.take_number(number)
@@ -215,14 +217,14 @@ class JobMachine(Stage):
         job = self._some_job(data, set(ASKED[action]))
         try:
             with transaction(self.database) as session:
-                after: S | None = getattr(control, action)(session, self.ids[job.number])
+                after: S | None = getattr(transitions, action)(session, self.ids[job.number])
         except Conflict:
             after = None
         before = job.status
         assert after is self.expected.ask(job, action)
         self.happened[f"{action}: {before} → {after or 'refused'}"] += 1
         if after is S.QUEUED:
-            self._hint(job)
+            self._notify(job)
 
     def _some_job(self, data: Any, fitting: Collection[S]) -> ModelJob:
         """Any job, most often one in a status that fits."""
@@ -234,7 +236,9 @@ class JobMachine(Stage):
     def _some_lease(self, data: Any) -> Lease:
         """Any lease that was ever given: most often a good one, or one whose job is another worker's by now."""
         held = {self.ids[job.number]: job.token for job in self.expected.jobs.values() if job.status in HELD}
-        good = [lease for lease in self.leases if held.get(lease.job_id) == lease.token]
-        passed_on = [lease for lease in self.leases if held.get(lease.job_id, lease.token) != lease.token]
+        good = [lease for lease in self.leases if held.get(lease.job_id) == lease.fencing_token]
+        passed_on = [
+            lease for lease in self.leases if held.get(lease.job_id, lease.fencing_token) != lease.fencing_token
+        ]
         choices = [st.sampled_from(leases) for leases in (good, good, passed_on, self.leases) if leases]
         return data.draw(st.one_of(choices), label="lease")

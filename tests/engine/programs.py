@@ -15,26 +15,26 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from migrations import runner
-from shared import crash_points, model_types
+from shared import failpoints, model_types
 from shared.broker import Kind, NullBroker
-from shared.db.models import GenerationJob
 from shared.db.session import make_engine, session_factory
+from shared.db.tables import GenerationJob
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.worker.attempts import behaving
-from tests.worker.training import harness, toy
-from worker.beat import Beat
+from tests.worker.trainer import harness, toy
+from worker.attempts.generation import sample
 from worker.context import WorkerContext
-from worker.generation.engine import GenerationOutput, Generator, OutputFile
+from worker.generation.engine import GenerationEngine, GenerationOutput, OutputFile
 from worker.reconciler import Reconciler
-from worker.supervision.sampling import sample
 from worker.sweeper import Sweeper
 from worker.tasks import training
-from worker.tasks.claiming import claim
+from worker.tasks.claim import claim
+from worker.worker_heartbeat import WorkerHeartbeat
 
 JOB = {"model_type": "vae", "dataset": "digits", "seed": 7}
 TEXT = b"It was the best of times, it was the worst of times. " * 40
-DEAD = crash_points.EXIT_STATUS
+DEAD = failpoints.EXIT_STATUS
 
 
 def dies(plan: str | None, program: Callable[..., None], *arguments: Any) -> int:
@@ -50,7 +50,7 @@ def dies(plan: str | None, program: Callable[..., None], *arguments: Any) -> int
 
 
 def _run(plan: str | None, program: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    crash_points.arm(plan)
+    failpoints.arm(plan)
     program(*arguments)
 
 
@@ -88,7 +88,7 @@ def _api(settings: Settings, *, is_redis_up: bool = True) -> FlaskClient:
 
 def work(settings: Settings) -> None:
     """Take the next training job and see it through."""
-    with a_worker(settings, "training") as context, Beat(context) as beat:
+    with a_worker(settings, "training") as context, WorkerHeartbeat(context) as beat:
         training.prepare(context, beat)()
 
 
@@ -130,7 +130,7 @@ def a_worker(settings: Settings, kind: Kind) -> Iterator[WorkerContext]:
     engine.dispose()
 
 
-class Writer(Generator):
+class Writer(GenerationEngine):
     """A generator without a model."""
 
     def generate(self, *arguments: Any, **options: Any) -> GenerationOutput:

@@ -9,15 +9,15 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import select
 
 from shared.broker import Kind, NullBroker
-from shared.db.models import Artifact, Checkpoint, Job, Model
 from shared.db.session import SessionFactory, reading
+from shared.db.tables import Artifact, Checkpoint, Job, Model
 from shared.job_status import JobStatus
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.engine import programs
+from worker.attempts import workdir
+from worker.checkpoints.manifest import WEIGHTS, verified
 from worker.reconciler import Reconciler
-from worker.supervision import run_folder
-from worker.supervision.manifest import WEIGHTS, verified
 from worker.sweeper import Sweeper
 
 PATIENCE_S = 30.0
@@ -27,7 +27,7 @@ WORK: dict[Kind, Callable[[Settings], None]] = {"training": programs.work, "gene
 def restart(settings: Settings, database: SessionFactory) -> None:
     """A reconciler and one worker of each kind, taking turns, until every job has ended."""
     broker = NullBroker()
-    hurried = settings.model_copy(update={"lease_s": 0.2, "hint_stale_s": 0.1})
+    hurried = settings.model_copy(update={"lease_s": 0.2, "notification_stale_s": 0.1})
     reconciler = Reconciler(hurried, database, broker)  # no worker is at work while it looks: whoever holds is dead
     deadline = time.monotonic() + PATIENCE_S
     while not _all_ended(database):
@@ -60,7 +60,7 @@ def check(settings: Settings, database: SessionFactory, storage: Storage) -> Non
 
 def _check_nothing_is_left(settings: Settings, database: SessionFactory, storage: Storage, named: set[str]) -> None:
     with programs.a_worker(settings, "training") as context:
-        run_folder.sweep(context)
+        workdir.sweep(context)
     assert list(settings.runs_path.glob("*_*-*")) == []
     impatient = settings.model_copy(update={"orphan_grace_s": 0.001})
     Sweeper(impatient, database, storage).round()

@@ -8,15 +8,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from shared.db.models import Base, Checkpoint, Job, Model
-from shared.db.session import SessionFactory, looking, reading, transaction
+from shared.db.session import SessionFactory, read_connection, reading, transaction
+from shared.db.tables import Base, Checkpoint, Job, Model
 from shared.errors import LeaseLost
 from shared.ids import new_id
 from shared.job_status import JobStatus as S
 from shared.job_status import Priority
-from shared.services import control, job_queue, records, upkeep
-from shared.services.job_queue import Hold, Lease
-from shared.services.records import StoredCheckpoint, StoredFile
+from shared.services import attempt_writes, job_queue, queue_snapshot, transitions
+from shared.services.attempt_writes import StoredCheckpoint, StoredFile
+from shared.services.job_queue import FencedSession, Lease
 from shared.settings import Settings
 from tests import jobs
 from tests.engine import comparing
@@ -76,21 +76,21 @@ class Stage(RuleBasedStateMachine):
         for job in list(self.expected.jobs.values()):
             if job.status is S.PAUSED:
                 with transaction(self.database) as session:
-                    control.resume(session, self.ids[job.number])
+                    transitions.resume(session, self.ids[job.number])
                 self.expected.ask(job, "resume")
-                self._hint(job)
+                self._notify(job)
         self.clock.advance(round(1000 * max(self.settings.lease_s, self.settings.backoff_max_s)) + 1)
         self.reconcile()
-        while hint := (self.broker.take("generation") or self.broker.take("training")):
-            if lease := self._claim(hint.kind, "wrk_quiet"):
+        while notification := (self.broker.take("generation") or self.broker.take("training")):
+            if lease := self._claim(notification.kind, "wrk_quiet"):
                 self._finish_well(lease)
 
     # --- steps that several rules take ----------------------------------------------------------------------------
 
     def _reconcile(self) -> None:
         expired = self.expected.expired(self.clock.now_ms)
-        with looking(self.database) as connection:
-            assert upkeep.survey(connection, self.settings).has_expired == bool(expired)
+        with read_connection(self.database) as connection:
+            assert queue_snapshot.take_snapshot(connection, self.settings).has_expired == bool(expired)
         self.reconciler._reap()
         for job in expired:
             attempt = job.attempt
@@ -98,16 +98,16 @@ class Stage(RuleBasedStateMachine):
             self.happened[f"reaped: {before} → {after}"] += 1
             if after is S.QUEUED:
                 self._back_off(job, attempt, waited_ms=round(1000 * self.settings.lease_s))
-        with looking(self.database) as connection:
-            due = upkeep.survey(connection, self.settings).due
+        with read_connection(self.database) as connection:
+            due = queue_snapshot.take_snapshot(connection, self.settings).due
         for kind in KINDS:
-            self.reconciler._hint(kind, due[kind])
+            self.reconciler._notify(kind, due[kind])
 
     def _accepted(self, job_id: str, job: ModelJob) -> None:
         self.ids.append(job_id)
-        self._hint(job)
+        self._notify(job)
 
-    def _hint(self, job: ModelJob) -> None:
+    def _notify(self, job: ModelJob) -> None:
         priority = next(priority for priority in Priority if priority.rank == job.rank)
         self.broker.send("training" if job.kind == "training" else "generation", self.ids[job.number], priority)
 
@@ -119,19 +119,19 @@ class Stage(RuleBasedStateMachine):
             return None
         first = due[0]
         self.expected.claim(first, self.clock.now_ms)
-        assert lease == Lease(job_id=self.ids[first.number], token=first.token, attempt=first.attempt)
+        assert lease == Lease(job_id=self.ids[first.number], fencing_token=first.token, attempt=first.attempt)
         self.leases = [*self.leases, lease][-REMEMBERED_LEASES:]
         return lease
 
     def _write(self, lease: Lease, write: Any) -> ModelJob | None:
         """Write under a lease; the job where it was good, None where it was refused, as predicted."""
         number = self.ids.index(lease.job_id)
-        is_good = self.expected.holds(number, lease.token)
+        is_good = self.expected.holds(number, lease.fencing_token)
         try:
             with transaction(self.database) as session:
-                hold = job_queue.hold(session, lease, visible=True)
-                assert hold.status is self.expected.jobs[number].status
-                write(hold)
+                fenced = job_queue.renew_lease(session, lease, visible=True)
+                assert fenced.status is self.expected.jobs[number].status
+                write(fenced)
         except LeaseLost:
             assert not is_good
             self.happened["stale write refused"] += 1
@@ -149,15 +149,15 @@ class Stage(RuleBasedStateMachine):
         known = self.expected.jobs[number].checkpoints if number in self.expected.jobs else {}
         step = next((step for step, is_best in known.items() if is_best), max(known, default=9))
 
-        def write(hold: Hold) -> None:
+        def write(fenced: FencedSession) -> None:
             if is_training and step not in known:
-                records.add_checkpoint(hold, stored(lease, step, is_best=True))
-            if hold.status is not S.CANCELLING:
+                attempt_writes.add_checkpoint(fenced, stored(lease, step, is_best=True))
+            if fenced.status is not S.CANCELLING:
                 if is_training:
-                    records.add_model(hold, _model(hold.session, lease, step))
+                    attempt_writes.add_model(fenced, _model(fenced.session, lease, step))
                 else:
-                    records.add_artifacts(hold, [_output(lease)])
-            ended.append(job_queue.finish_succeeded(hold, output=None if is_training else {"text": "so"}))
+                    attempt_writes.add_artifacts(fenced, [_output(lease)])
+            ended.append(job_queue.finish_succeeded(fenced, output=None if is_training else {"text": "so"}))
 
         if job := self._write(lease, write):
             if is_training and step not in job.checkpoints:
@@ -182,7 +182,7 @@ def stored(lease: Lease, step: int, *, is_best: bool) -> StoredCheckpoint:
     return StoredCheckpoint(
         epoch=1,
         step=step,
-        storage_key=f"jobs/{lease.job_id}/checkpoints/{step:08d}-{lease.token}",
+        storage_key=f"jobs/{lease.job_id}/checkpoints/{step:08d}-{lease.fencing_token}",
         sha256="0" * 64,
         size=1,
         is_best=is_best,
@@ -191,7 +191,7 @@ def stored(lease: Lease, step: int, *, is_best: bool) -> StoredCheckpoint:
 
 
 def _output(lease: Lease) -> StoredFile:
-    key = f"jobs/{lease.job_id}/output-{lease.token}-text.txt"
+    key = f"jobs/{lease.job_id}/output-{lease.fencing_token}-text.txt"
     return StoredFile(kind="output", name="text.txt", media_type="text/plain", storage_key=key, sha256="0" * 64, size=1)
 
 

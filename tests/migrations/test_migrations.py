@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, inspect, text
 
 from migrations import runner
-from shared.db.models import Base
 from shared.db.session import make_engine
+from shared.db.tables import Base
 from shared.errors import SetupError
 from shared.settings import Settings
 

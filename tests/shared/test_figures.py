@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.figures import QUALITY
 from shared.model_types import REGISTRY
+from shared.quality import QUALITY
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "quality.md"
 NAMES = sorted({name for kind in REGISTRY.values() for name in kind.quality})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import NotFound, SetupError
-from shared.storage import Storage, StoreAway
+from shared.storage import Storage, StorageUnavailable
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -115,7 +115,7 @@ def test_a_store_that_does_not_answer_is_no_empty_store(unreachable_store: str, 
         lambda: storage.delete_file("k/a"),
         lambda: storage.delete_tree("k"),
     ):
-        with pytest.raises(StoreAway, match="Could not connect"):
+        with pytest.raises(StorageUnavailable, match="Could not connect"):
             ask()
 
 

@@ -24,7 +24,7 @@ def test_every_program_is_kept_logged_and_tethered(tmp_path: Path) -> None:
         program = configuration[f"program:{name}"]
         assert program["autorestart"] == "true"
         assert program["stdout_logfile"] == str(tmp_path / "logs" / f"{name}.log")
-        assert shlex.split(program["command"])[3].endswith("stack/tether.py")
+        assert shlex.split(program["command"])[3].endswith("stack/parent_death_signal.py")
 
 
 def test_workers_stop_before_the_api_and_that_before_valkey(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from shared.db.models import JobEvent, TrainingJob
 from shared.db.session import SessionFactory, reading, transaction
-from shared.services import checkpoints, events, job_queue
-from worker.beat import Beat
+from shared.db.tables import JobEvent, TrainingJob
+from shared.services import checkpoints, job_history, job_queue
+from worker.attempts.training import run_attempt
 from worker.context import WorkerContext
-from worker.supervisor import supervise
+from worker.worker_heartbeat import WorkerHeartbeat
 
 FAKE_TRAINER = Path(__file__).with_name("fake_trainer.py")
 PATIENCE_S = 60.0  # for what has to happen: a process that loads torch on a busy machine takes half of it
@@ -31,19 +31,19 @@ def behaving(context: WorkerContext, behaviour: str) -> WorkerContext:
     return replace(context, trainer=[sys.executable, str(FAKE_TRAINER), behaviour])
 
 
-def attempt(context: WorkerContext, beat: Beat, behaviour: str) -> TrainingJob:
+def attempt(context: WorkerContext, beat: WorkerHeartbeat, behaviour: str) -> TrainingJob:
     """Claim the next job and see one attempt through."""
     job = claim(context)
-    supervise(behaving(context, behaviour), job, beat)
+    run_attempt(behaving(context, behaviour), job, beat)
     return job
 
 
 class Background:
     """An attempt in a thread of its own."""
 
-    def __init__(self, context: WorkerContext, beat: Beat, behaviour: str) -> None:
+    def __init__(self, context: WorkerContext, beat: WorkerHeartbeat, behaviour: str) -> None:
         self.job = claim(context)
-        self._thread = threading.Thread(target=supervise, args=(behaving(context, behaviour), self.job, beat))
+        self._thread = threading.Thread(target=run_attempt, args=(behaving(context, behaviour), self.job, beat))
         self._thread.start()
 
     def join(self) -> None:
@@ -63,7 +63,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 def history(database: SessionFactory, job_id: str) -> list[JobEvent]:
     """A job's events."""
     with reading(database) as session:
-        return events.list_for_job(session, job_id)[0]
+        return job_history.list_for_job(session, job_id)[0]
 
 
 def event_types(database: SessionFactory, job_id: str) -> list[str]:

@@ -8,8 +8,8 @@ from shared.broker import NullBroker
 from shared.db.session import SessionFactory
 from shared.settings import Settings
 from shared.storage import Storage
-from worker.beat import Beat
 from worker.context import WorkerContext
+from worker.worker_heartbeat import WorkerHeartbeat
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def context(settings: Settings, database: SessionFactory, storage: Storage, brok
 
 
 @pytest.fixture
-def beat(context: WorkerContext) -> Iterator[Beat]:
+def record_heartbeat(context: WorkerContext) -> Iterator[WorkerHeartbeat]:
     """The worker's sign of life."""
-    with Beat(context) as beating:
+    with WorkerHeartbeat(context) as beating:
         yield beating

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from shared.broker import CeleryBroker, NullBroker
-from shared.db.models import Worker
 from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
+from shared.db.tables import Worker
 from shared.job_status import JobStatus, Priority
 from shared.services import job_queue
 from shared.services.job_queue import Lease
@@ -26,14 +26,14 @@ from worker.reconciler import Reconciler
 @pytest.fixture
 def hurried(settings: Settings) -> Settings:
     """A lease short enough to wait for."""
-    return settings.model_copy(update={"lease_s": 0.3, "hint_stale_s": 0.2})
+    return settings.model_copy(update={"lease_s": 0.3, "notification_stale_s": 0.2})
 
 
 def silence(database: SessionFactory, job_id: str) -> None:
     jobs.set_values(database, job_id, heartbeat_at=datetime.now(UTC) - timedelta(hours=1))
 
 
-def test_a_job_whose_hint_was_lost_gets_another(
+def test_a_job_whose_notification_was_lost_gets_another(
     database: SessionFactory, hurried: Settings, broker: NullBroker
 ) -> None:
     job_id = jobs.submitted(database, hurried, priority="high")
@@ -45,17 +45,19 @@ def test_a_job_whose_hint_was_lost_gets_another(
     reconciler.round()
     reconciler.round()
 
-    assert [(hint.kind, hint.job_id, hint.priority) for hint in broker.sent] == [("training", job_id, Priority.HIGH)]
+    assert [(notification.kind, notification.job_id, notification.priority) for notification in broker.sent] == [
+        ("training", job_id, Priority.HIGH)
+    ]
 
 
-def test_a_released_job_is_hinted_at_once(database: SessionFactory, settings: Settings, broker: NullBroker) -> None:
+def test_a_released_job_is_notified_at_once(database: SessionFactory, settings: Settings, broker: NullBroker) -> None:
     job_id = jobs.submitted(database, settings)
-    jobs.set_values(database, job_id, hinted_at=None)
+    jobs.set_values(database, job_id, notified_at=None)
     Reconciler(settings, database, broker).round()
-    assert [hint.job_id for hint in broker.sent] == [job_id]
+    assert [notification.job_id for notification in broker.sent] == [job_id]
 
 
-def test_hints_do_not_pile_up_while_no_worker_takes_them(
+def test_notifications_do_not_pile_up_while_no_worker_takes_them(
     database: SessionFactory, hurried: Settings, broker: NullBroker
 ) -> None:
     for _ in range(3):
@@ -69,7 +71,9 @@ def test_hints_do_not_pile_up_while_no_worker_takes_them(
     assert broker.depth("training") == 3
 
 
-def test_only_the_missing_hints_are_sent(database: SessionFactory, hurried: Settings, broker: NullBroker) -> None:
+def test_only_the_missing_notifications_are_sent(
+    database: SessionFactory, hurried: Settings, broker: NullBroker
+) -> None:
     for _ in range(5):
         broker.send("training", jobs.submitted(database, hurried), Priority.NORMAL)
     broker.take("training")
@@ -154,7 +158,7 @@ def test_after_the_clock_was_set_nobody_loses_a_job_who_is_alive_and_whoever_is_
             reconciler.round()  # before the first heartbeat on the new clock
             with transaction(database) as session:
                 for lease in beating:
-                    job_queue.hold(session, lease)
+                    job_queue.renew_lease(session, lease)
             time.sleep(0.01)
 
     # When: the clock is set, and the reconciler has seen as much as it needs to reap
@@ -187,7 +191,7 @@ def test_an_outage_of_the_database_is_survived_and_followed_by_a_lease_of_patien
     assert comes_to(reconciler, database, lease.job_id, JobStatus.QUEUED)
 
 
-def test_without_redis_jobs_are_still_reaped_and_hinted_when_it_is_back(
+def test_without_redis_jobs_are_still_reaped_and_notified_when_it_is_back(
     database: SessionFactory, hurried: Settings, valkey: Valkey
 ) -> None:
     with_redis = hurried.model_copy(update={"redis_url": SecretStr(valkey.url)})
@@ -223,7 +227,7 @@ def test_two_reconcilers_send_and_reap_about_as_much_as_one(
 
     for lease in leases:
         job = jobs.look(database, lease.job_id)
-        assert (job.status, job.attempt, job.lease_token) == (JobStatus.QUEUED, 1, 1)
+        assert (job.status, job.attempt, job.fencing_token) == (JobStatus.QUEUED, 1, 1)
     assert len(broker.sent) <= 2 * len(leases)
 
 

@@ -9,13 +9,13 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from shared.db.models import Garbage, IdempotencyKey
 from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
+from shared.db.tables import IdempotencyKey, PendingDeletion
 from shared.errors import Unavailable
 from shared.job_status import JobStatus
-from shared.services import datasets, deletion, garbage, job_queue, records
+from shared.services import attempt_writes, datasets, deletion, job_queue, pending_deletions
+from shared.services.attempt_writes import StoredCheckpoint, StoredFile
 from shared.services.job_queue import Lease
-from shared.services.records import StoredCheckpoint, StoredFile
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
@@ -36,20 +36,20 @@ def files(storage: Storage, prefix: str = "jobs") -> list[str]:
 
 def leave_files(database: SessionFactory, storage: Storage, lease: Lease, step: int = 5) -> None:
     """A checkpoint and a sample, with their rows."""
-    folder = f"jobs/{lease.job_id}/checkpoints/{step:08d}-{lease.token}"
-    sample = f"jobs/{lease.job_id}/samples/{lease.token}/grid.png"
+    folder = f"jobs/{lease.job_id}/checkpoints/{step:08d}-{lease.fencing_token}"
+    sample = f"jobs/{lease.job_id}/samples/{lease.fencing_token}/grid.png"
     for key in (f"{folder}/model.safetensors", f"{folder}/manifest.json", sample):
         storage.put_bytes(b"x", key)
     with transaction(database) as session:
-        hold = job_queue.hold(session, lease)
-        records.add_checkpoint(
-            hold,
+        fenced = job_queue.renew_lease(session, lease)
+        attempt_writes.add_checkpoint(
+            fenced,
             StoredCheckpoint(epoch=1, step=step, storage_key=folder, sha256="0" * 64, size=1, is_best=True, metrics={}),
         )
         file = StoredFile(
             kind="sample", name="grid.png", media_type="image/png", storage_key=sample, sha256="0" * 64, size=1
         )
-        records.add_artifacts(hold, [file])
+        attempt_writes.add_artifacts(fenced, [file])
 
 
 def ended(database: SessionFactory, storage: Storage, settings: Settings) -> Lease:
@@ -67,7 +67,7 @@ def delete(database: SessionFactory, job_id: str) -> None:
 
 def notes(database: SessionFactory) -> int:
     with reading(database) as session:
-        return len(session.scalars(select(Garbage)).all())
+        return len(session.scalars(select(PendingDeletion)).all())
 
 
 # --- deleted jobs -----------------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def test_files_that_cannot_be_removed_are_not_forgotten(
     assert notes(database) == 1
 
     with transaction(database) as session:
-        session.scalars(select(Garbage)).one().due_at = datetime.now(UTC) - timedelta(seconds=1)
+        session.scalars(select(PendingDeletion)).one().due_at = datetime.now(UTC) - timedelta(seconds=1)
     Sweeper(settings, database, storage).round()
 
     assert files(storage) == []
@@ -152,7 +152,7 @@ def test_nothing_of_a_job_that_a_worker_holds_is_touched(
     database: SessionFactory, hurried: Settings, storage: Storage
 ) -> None:
     lease = jobs.running(database, hurried)
-    storage.put_bytes(b"x", f"jobs/{lease.job_id}/samples/{lease.token}/its-row-follows.png")
+    storage.put_bytes(b"x", f"jobs/{lease.job_id}/samples/{lease.fencing_token}/its-row-follows.png")
     time.sleep(0.4)
 
     Sweeper(hurried, database, storage).round()
@@ -183,7 +183,7 @@ def test_an_upload_whose_row_never_came_goes_after_the_grace(
 ) -> None:
     text = datasets.check_text(name="mine", data=TEXT, settings=hurried)
     with transaction(database) as session:
-        garbage.expect(session, text.folder, hurried)
+        pending_deletions.expect(session, text.folder, hurried)
     datasets.put_text(storage, text)
     sweeper = Sweeper(hurried, database, storage)
     sweeper.round()
@@ -195,17 +195,17 @@ def test_an_upload_whose_row_never_came_goes_after_the_grace(
     assert files(storage, "datasets") == []
     assert notes(database) == 0
     with pytest.raises(Unavailable), transaction(database) as session:
-        garbage.keep(session, text.folder, hurried)
+        pending_deletions.keep(session, text.folder, hurried)
 
 
 def test_an_upload_that_got_its_row_stays(database: SessionFactory, hurried: Settings, storage: Storage) -> None:
     text = datasets.check_text(name="mine", data=TEXT, settings=hurried)
     patient = hurried.model_copy(update={"orphan_grace_s": 60.0})
     with transaction(database) as session:
-        garbage.expect(session, text.folder, patient)
+        pending_deletions.expect(session, text.folder, patient)
     datasets.put_text(storage, text)
     with transaction(database) as session:
-        garbage.keep(session, text.folder, patient)
+        pending_deletions.keep(session, text.folder, patient)
         datasets.add_upload(session, text)
     time.sleep(0.4)
 

@@ -36,7 +36,7 @@ def redis_settings(settings: Settings, valkey: Valkey) -> Settings:
 
 
 @pytest.fixture
-def hints(redis_settings: Settings) -> CeleryBroker:
+def notifications(redis_settings: Settings) -> CeleryBroker:
     return CeleryBroker(redis_settings)
 
 
@@ -63,9 +63,9 @@ def start_worker(redis_settings: Settings, tmp_path: Path) -> Iterator[Start]:
         process.wait()
 
 
-def submit(database: SessionFactory, settings: Settings, hints: CeleryBroker, **body: object) -> str:
+def submit(database: SessionFactory, settings: Settings, notifications: CeleryBroker, **body: object) -> str:
     job_id = jobs.submitted(database, settings, **body)
-    assert hints.send("training", job_id, Priority.NORMAL)
+    assert notifications.send("training", job_id, Priority.NORMAL)
     return job_id
 
 
@@ -82,10 +82,10 @@ def test_settings_that_cannot_work_are_one_line_and_status_2(module: list[str], 
     assert done.stderr.startswith("mimeo: MIMEO_DATABASE_URL names mysql")
 
 
-def test_hints_wake_a_worker_that_runs_job_after_job(
-    database: SessionFactory, redis_settings: Settings, hints: CeleryBroker, start_worker: Start
+def test_notifications_wake_a_worker_that_runs_job_after_job(
+    database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start
 ) -> None:
-    ids = [submit(database, redis_settings, hints) for _ in range(3)]
+    ids = [submit(database, redis_settings, notifications) for _ in range(3)]
     start_worker("train")
 
     wait_until(ended(database, *ids))
@@ -96,27 +96,27 @@ def test_hints_wake_a_worker_that_runs_job_after_job(
     assert (worker.kind, worker.device) == ("training", "cpu")
 
 
-def test_hints_that_come_twice_or_too_late_do_nothing(
-    database: SessionFactory, redis_settings: Settings, hints: CeleryBroker, start_worker: Start
+def test_notifications_that_come_twice_or_too_late_do_nothing(
+    database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start
 ) -> None:
-    job_id = submit(database, redis_settings, hints)
+    job_id = submit(database, redis_settings, notifications)
     for _ in range(10):
-        hints.send("training", job_id, Priority.NORMAL)
+        notifications.send("training", job_id, Priority.NORMAL)
     start_worker("train")
     start_worker("train")
 
-    wait_until(lambda: hints.depth("training") == 0 and ended(database, job_id)())
-    hints.send("training", "trn_" + "0" * 26, Priority.NORMAL)
-    wait_until(lambda: hints.depth("training") == 0)
+    wait_until(lambda: notifications.depth("training") == 0 and ended(database, job_id)())
+    notifications.send("training", "trn_" + "0" * 26, Priority.NORMAL)
+    wait_until(lambda: notifications.depth("training") == 0)
 
     assert jobs.look(database, job_id).attempt == 1
     assert event_types(database, job_id).count("running") == 1
 
 
 def test_sigterm_gives_the_job_back_and_another_worker_finishes_it(
-    database: SessionFactory, redis_settings: Settings, hints: CeleryBroker, start_worker: Start
+    database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start
 ) -> None:
-    job_id = submit(database, redis_settings, hints, max_attempts=1)
+    job_id = submit(database, redis_settings, notifications, max_attempts=1)
     first = start_worker("work")
     wait_until(lambda: has_checkpoint(database, job_id))
 
@@ -128,15 +128,15 @@ def test_sigterm_gives_the_job_back_and_another_worker_finishes_it(
     with reading(database) as session:
         assert workers.list_alive(session, redis_settings) == []
     start_worker("train")
-    Reconciler(redis_settings, database, hints).round()
+    Reconciler(redis_settings, database, notifications).round()
     wait_until(ended(database, job_id))
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
 
 
 def test_a_killed_worker_takes_its_trainer_along_and_its_job_is_done_by_another(
-    database: SessionFactory, redis_settings: Settings, hints: CeleryBroker, start_worker: Start
+    database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start
 ) -> None:
-    job_id = submit(database, redis_settings, hints)
+    job_id = submit(database, redis_settings, notifications)
     first = start_worker("family")
     wait_until(lambda: has_checkpoint(database, job_id))
     trainer = trainer_of(first.pid)
@@ -146,7 +146,7 @@ def test_a_killed_worker_takes_its_trainer_along_and_its_job_is_done_by_another(
     wait_until(lambda: not Path(f"/proc/{trainer}").exists() or is_zombie(trainer))
 
     second = start_worker("train")
-    reconciler = Reconciler(redis_settings, database, hints)
+    reconciler = Reconciler(redis_settings, database, notifications)
     wait_until(lambda: (reconciler.round(), ended(database, job_id)())[1])
     job = jobs.look(database, job_id)
     assert (job.status, job.attempt, second.poll()) == (JobStatus.SUCCEEDED, 2, None)
@@ -164,11 +164,11 @@ def is_zombie(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
 
 
-def test_a_worker_outlives_redis_and_takes_hints_again(
-    database: SessionFactory, redis_settings: Settings, hints: CeleryBroker, start_worker: Start, valkey: Valkey
+def test_a_worker_outlives_redis_and_takes_notifications_again(
+    database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start, valkey: Valkey
 ) -> None:
     # Given: a job that runs while Redis goes away
-    running = submit(database, redis_settings, hints)
+    running = submit(database, redis_settings, notifications)
     start_worker("work")
     wait_until(lambda: has_checkpoint(database, running))
     valkey.kill()
@@ -182,7 +182,7 @@ def test_a_worker_outlives_redis_and_takes_hints_again(
         pass
     jobs.cancel(database, running)
     wait_until(ended(database, running))
-    reconciler = Reconciler(redis_settings, database, hints)
+    reconciler = Reconciler(redis_settings, database, notifications)
 
     # Then: the reconciler's hint reaches the worker
     wait_until(lambda: (reconciler.round(), jobs.status_of(database, waiting) is JobStatus.RUNNING)[1])

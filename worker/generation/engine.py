@@ -14,16 +14,14 @@ from shared.model_types import DatasetShape, ModelType
 from shared.settings import Settings
 from shared.specs import nearest, spec_error
 from shared.storage import Storage
-from worker import data
+from worker import data, device, images
+from worker.checkpoints.stored import CheckpointRef, LoadedModel, load_model
 from worker.data import Dataset, ImageDataset
-from worker.generation import encode
 from worker.generation.cache import WarmCache
-from worker.generation.loading import CheckpointRef, LoadedModel, load_model
-from worker.models.protocol import Generated
-from worker.training import device
-from worker.training.seeding import Seeder, Stream
+from worker.models.base import Generated
+from worker.seeding import Seeder, Stream
 
-__all__ = ["CheckpointRef", "GenerationOutput", "Generator", "OutputFile"]
+__all__ = ["CheckpointRef", "GenerationEngine", "GenerationOutput", "OutputFile"]
 
 _TEXT_BREAK = f"\n\n{'-' * 40}\n\n"
 
@@ -46,7 +44,7 @@ class GenerationOutput:
     files: list[OutputFile]
 
 
-class Generator:
+class GenerationEngine:
     """Samples from stored checkpoints and keeps the models it used last in memory.
 
     Same checkpoint, sampling, seed and format: same bytes, on one machine.
@@ -164,14 +162,14 @@ def _written(generated: Generated, chosen: str, workdir: Path) -> GenerationOutp
         place = {"rows": generated.rows, "columns": generated.columns, "n": len(generated.images)}
         if chosen == "npy":
             height, width = generated.images.shape[2:]
-            write("images.npy", encode.npy(generated.images), "application/x-npy", shape=list(generated.images.shape))
+            write("images.npy", images.npy(generated.images), "application/x-npy", shape=list(generated.images.shape))
         else:
-            picture = encode.grid(generated.images, generated.rows, generated.columns)
+            picture = images.grid(generated.images, generated.rows, generated.columns)
             height, width = picture.shape[:2]
-            write("image.png", encode.png(picture), "image/png", width=width, height=height, **place)
+            write("image.png", images.png(picture), "image/png", width=width, height=height, **place)
         output |= place | {"width": width, "height": height}
     for name, array in generated.arrays.items():
-        write(f"{name}.npy", encode.npy(array), "application/x-npy", shape=list(array.shape))
+        write(f"{name}.npy", images.npy(array), "application/x-npy", shape=list(array.shape))
     if generated.arrays:
         output["arrays"] = {name: list(array.shape) for name, array in generated.arrays.items()}
     return GenerationOutput(output=output, files=files)

@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from shared.model_types.base import ModelType
-from worker.models.protocol import GenerativeModel
+from worker.models.base import GenerativeModel
 
 __all__ = ["GenerativeModel", "implementation"]
 

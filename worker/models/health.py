@@ -15,7 +15,7 @@ Stage = Literal["training", "evaluation", "quality"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class Measurements:
     """What a run has measured at a step.
 
     stage: `training` is a point of the training curves (at most about 500 in a run), `evaluation` what an epoch's end
@@ -28,7 +28,7 @@ class Figures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ill:
+class Unhealthy:
     """Something is wrong. message: one sentence with the figures. hint: what to change. data: the figures, as JSON."""
 
     message: str
@@ -37,7 +37,7 @@ class Ill:
 
 
 @dataclass(frozen=True)
-class Well:
+class Healthy:
     """Nothing is wrong, or not any more."""
 
 
@@ -50,7 +50,7 @@ class HealthCheck(ABC):
         self.memory: dict[str, Any] = {}
 
     @abstractmethod
-    def look(self, figures: Figures) -> Ill | Well | None:
+    def check(self, measurements: Measurements) -> Unhealthy | Healthy | None:
         """Judge the figures; None where they neither accuse nor acquit."""
 
 
@@ -72,11 +72,11 @@ class LossExploding(HealthCheck):
         super().__init__()
         self._name, self._relapses = name, relapses
 
-    def look(self, figures: Figures) -> Ill | Well | None:
+    def check(self, measurements: Measurements) -> Unhealthy | Healthy | None:
         """See the class."""
-        if figures.stage != "training" or self._name not in figures.values:
+        if measurements.stage != "training" or self._name not in measurements.values:
             return None
-        value = figures.values[self._name]
+        value = measurements.values[self._name]
         first: float = self.memory.setdefault("first", value)
         recent = self.memory["recent"] = [*self.memory.get("recent", []), value][-LEVEL_POINTS:]
         if len(recent) < LEVEL_POINTS:
@@ -85,14 +85,16 @@ class LossExploding(HealthCheck):
         lowest = self.memory["lowest"] = min(level, self.memory.get("lowest", level))
         gained = first - lowest
         if level > first + BEYOND_START * abs(first):
-            return self._ill(f"{self._name} is at {level:.4g}, far above the {first:.4g} it began with", figures, level)
+            return self._unhealthy(
+                f"{self._name} is at {level:.4g}, far above the {first:.4g} it began with", measurements, level
+            )
         if self._relapses and gained > LEAST_GAIN * abs(first) and level - lowest > RELAPSE * gained:
-            return self._ill(f"{self._name} is back at {level:.4g} after {lowest:.4g}", figures, level)
-        return Well() if level <= max(first, lowest) and level - lowest < RECOVERED * max(gained, 0) else None
+            return self._unhealthy(f"{self._name} is back at {level:.4g} after {lowest:.4g}", measurements, level)
+        return Healthy() if level <= max(first, lowest) and level - lowest < RECOVERED * max(gained, 0) else None
 
-    def _ill(self, what: str, figures: Figures, level: float) -> Ill:
-        return Ill(
-            message=f"{what[0].upper()}{what[1:]} at step {figures.step:,}: the training is running away.",
+    def _unhealthy(self, what: str, measurements: Measurements, level: float) -> Unhealthy:
+        return Unhealthy(
+            message=f"{what[0].upper()}{what[1:]} at step {measurements.step:,}: the training is running away.",
             hint="Use a smaller learning_rate (a third is a good first try) or more warm-up, or continue an earlier"
             " checkpoint with init_from.",
             data={self._name: level, "first": self.memory["first"], "lowest": self.memory["lowest"]},

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from worker.models.protocol import OnnxGraph
+from worker.models.base import OnnxGraph
 
 if TYPE_CHECKING:
-    from worker.models.acgan import Acgan
-    from worker.models.vae import Vae
+    from worker.models.acgan.model import Acgan
+    from worker.models.vae.model import Vae
 
 IMAGES = "float32 [batch, channels, height, width], from 0 (black) to 1 (white)"
 

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import dropout, leaky_relu
 
 from worker.models import leaky_dropout_kernels as kernels
-from worker.models.protocol import Kernel
+from worker.models.base import Kernel
 from worker.models.threads import spread
 
 FEWEST = 16_384  # elements that are worth a thread

@@ -2,25 +2,25 @@
 
 from collections.abc import Callable
 
-from shared.db.models import GenerationJob
-from worker.beat import Beat
+from shared.db.tables import GenerationJob
+from worker.attempts import workdir
+from worker.attempts.generation import sample
 from worker.context import WorkerContext
-from worker.generation.engine import Generator
-from worker.supervision import run_folder
-from worker.supervision.sampling import sample
-from worker.tasks.claiming import claim
+from worker.generation.engine import GenerationEngine
+from worker.tasks.claim import claim
+from worker.worker_heartbeat import WorkerHeartbeat
 
 
-def prepare(context: WorkerContext, beat: Beat) -> Callable[[], None]:
+def prepare(context: WorkerContext, worker_heartbeat: WorkerHeartbeat) -> Callable[[], None]:
     """Tidy up after killed workers, warm up, and make the task."""
-    run_folder.sweep(context)
-    generator = Generator(context.settings, context.storage)
+    workdir.sweep(context)
+    generator = GenerationEngine(context.settings, context.storage)
 
     def run_next() -> None:
         """Claim the first due generation job and see it through."""
         job = claim(context)
         if isinstance(job, GenerationJob):
-            with beat.working_on(job.id):
+            with worker_heartbeat.working_on(job.id):
                 sample(context, job, generator)
 
     return run_next

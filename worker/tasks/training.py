@@ -2,23 +2,23 @@
 
 from collections.abc import Callable
 
-from shared.db.models import TrainingJob
-from worker.beat import Beat
+from shared.db.tables import TrainingJob
+from worker.attempts import workdir
+from worker.attempts.training import run_attempt
 from worker.context import WorkerContext
-from worker.supervision import run_folder
-from worker.supervisor import supervise
-from worker.tasks.claiming import claim
+from worker.tasks.claim import claim
+from worker.worker_heartbeat import WorkerHeartbeat
 
 
-def prepare(context: WorkerContext, beat: Beat) -> Callable[[], None]:
+def prepare(context: WorkerContext, worker_heartbeat: WorkerHeartbeat) -> Callable[[], None]:
     """Tidy up after killed workers and make the task."""
-    run_folder.sweep(context)
+    workdir.sweep(context)
 
     def run_next() -> None:
         """Claim the first due training job and see it through."""
         job = claim(context)
         if isinstance(job, TrainingJob):
-            with beat.working_on(job.id):
-                supervise(context, job, beat)
+            with worker_heartbeat.working_on(job.id):
+                run_attempt(context, job, worker_heartbeat)
 
     return run_next

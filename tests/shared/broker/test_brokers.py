@@ -10,7 +10,7 @@ import pytest
 from celery import Celery
 from pydantic import SecretStr
 
-from shared.broker import Broker, CeleryBroker, NullBroker, ends
+from shared.broker import Broker, CeleryBroker, NullBroker, completion_listener
 from shared.broker.celery_settings import make_celery
 from shared.job_status import Priority
 from shared.settings import Settings
@@ -24,7 +24,7 @@ def settings_for(url: str, home: Path) -> Settings:
 
 @pytest.fixture(autouse=True)
 def _short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ends, "LINGER_S", 0.2)
+    monkeypatch.setattr(completion_listener, "LINGER_S", 0.2)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def any_broker(request: pytest.FixtureRequest) -> Broker:
     return CeleryBroker(request.getfixturevalue("redis_settings"))
 
 
-def test_hints_are_counted_by_kind(any_broker: Broker) -> None:
+def test_notifications_are_counted_by_kind(any_broker: Broker) -> None:
     for priority in Priority:
         assert any_broker.send("training", f"trn_{priority}", priority)
     assert any_broker.send("generation", "gen_1", Priority.HIGH)
@@ -104,7 +104,7 @@ def test_ends_are_heard_again_when_redis_is_back(redis_settings: Settings, valke
             broker.publish_done("trn_1")
 
 
-def test_a_worker_gets_hints_by_priority(redis_settings: Settings) -> None:
+def test_a_worker_gets_notifications_by_priority(redis_settings: Settings) -> None:
     broker = CeleryBroker(redis_settings)
     for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH):
         broker.send("training", f"trn_{priority}", priority)
@@ -123,7 +123,7 @@ def received(app: Celery, count: int) -> Iterator[dict[str, Any]]:
             yield {"args": arguments, "task": message.headers["task"]}
 
 
-def test_the_message_is_a_small_hint(redis_settings: Settings, valkey: Valkey) -> None:
+def test_the_message_is_a_small_notification(redis_settings: Settings, valkey: Valkey) -> None:
     broker = CeleryBroker(redis_settings)
     broker.send("training", "trn_1", Priority.HIGH)
 
@@ -184,11 +184,11 @@ def test_a_broker_that_is_down_takes_nothing() -> None:
     assert (broker.depth("training"), broker.sent, broker.ping()) == (None, [], False)
 
 
-def test_the_null_broker_gives_hints_by_priority_and_can_lose_them() -> None:
+def test_the_null_broker_gives_notifications_by_priority_and_can_lose_them() -> None:
     broker = NullBroker()
     for job_id, priority in [("a", Priority.LOW), ("b", Priority.HIGH), ("c", Priority.HIGH)]:
         broker.send("training", job_id, priority)
     taken = [broker.take("training"), broker.take("generation")]
     broker.flush()
-    assert [hint and hint.job_id for hint in taken] == ["b", None]
+    assert [notification and notification.job_id for notification in taken] == ["b", None]
     assert broker.take("training") is None

@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from shared.db import session as session_module
 from shared.db.clock import db_now
-from shared.db.models import Job, Worker
-from shared.db.session import SessionFactory, is_away, make_engine, reading, session_factory, sqlite, transaction
+from shared.db.session import SessionFactory, is_transient, make_engine, reading, session_factory, sqlite, transaction
+from shared.db.tables import Job, Worker
 from shared.errors import SetupError, Unavailable
 from shared.job_status import JobStatus
 from shared.services import health
@@ -96,7 +96,7 @@ def test_foreign_keys_hold(database: SessionFactory) -> None:
     )
     with pytest.raises(IntegrityError) as caught, transaction(database) as session:
         session.execute(statement)
-    assert not is_away(caught.value)
+    assert not is_transient(caught.value)
 
 
 def test_a_database_that_is_away_is_told_from_a_mistake(tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_a_database_that_is_away_is_told_from_a_mistake(tmp_path: Path) -> None:
     engine = make_engine(gone)
     with pytest.raises(OperationalError) as caught, engine.connect():
         pass
-    assert is_away(caught.value)
-    assert not is_away(ValueError())
+    assert is_transient(caught.value)
+    assert not is_transient(ValueError())
     with pytest.raises(Unavailable):
         health.ping(session_factory(engine))
 

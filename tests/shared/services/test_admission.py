@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from shared.db.models import Checkpoint
 from shared.db.session import SessionFactory, transaction
+from shared.db.tables import Checkpoint
 from shared.errors import SpecError
 from shared.ids import new_id
 from shared.services import admission, datasets, generation_jobs, training_jobs

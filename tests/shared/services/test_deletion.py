@@ -6,13 +6,13 @@ from contextlib import suppress
 
 from sqlalchemy import func, inspect, select
 
-from shared.db.models import Base, Checkpoint, Garbage, IdempotencyKey, Job, JobEvent, Model
 from shared.db.session import SessionFactory, reading, transaction
+from shared.db.tables import Base, Checkpoint, IdempotencyKey, Job, JobEvent, Model, PendingDeletion
 from shared.errors import Conflict, NotFound, SpecError
 from shared.ids import new_id
 from shared.job_status import JobStatus
-from shared.services import deletion, exports, job_queue, records, training_jobs
-from shared.services.records import MetricPoint, StoredCheckpoint, StoredFile
+from shared.services import attempt_writes, deletion, exports, job_queue, training_jobs
+from shared.services.attempt_writes import MetricPoint, StoredCheckpoint, StoredFile
 from shared.settings import Settings
 from tests import jobs
 
@@ -22,16 +22,16 @@ def published(database: SessionFactory, settings: Settings) -> tuple[str, str]:
     lease = jobs.running(database, settings)
     key = f"jobs/{lease.job_id}"
     with transaction(database) as session:
-        hold = job_queue.hold(session, lease)
-        records.add_metrics(hold, [MetricPoint(name="loss", epoch=1, step=1, value=1.0)])
+        fenced = job_queue.renew_lease(session, lease)
+        attempt_writes.add_metrics(fenced, [MetricPoint(name="loss", epoch=1, step=1, value=1.0)])
         file = StoredFile(
             kind="sample", name="a", media_type="text/plain", storage_key=f"{key}/a", sha256="0" * 64, size=1
         )
-        records.add_artifacts(hold, [file])
+        attempt_writes.add_artifacts(fenced, [file])
         stored = StoredCheckpoint(
             epoch=1, step=1, storage_key=f"{key}/c", sha256="0" * 64, size=1, is_best=True, metrics={}
         )
-        records.add_checkpoint(hold, stored)
+        attempt_writes.add_checkpoint(fenced, stored)
         session.add(IdempotencyKey(key=lease.job_id, body_sha256="0" * 64, job_id=lease.job_id))
         job = training_jobs.get(session, lease.job_id)
         checkpoint = session.scalars(select(Checkpoint).where(Checkpoint.job_id == job.id)).one()
@@ -43,8 +43,8 @@ def published(database: SessionFactory, settings: Settings) -> tuple[str, str]:
             dataset=job.spec["dataset"],
             hyperparameters=job.spec["hyperparameters"],
         )
-        records.add_model(hold, model)
-        job_queue.finish_succeeded(hold)
+        attempt_writes.add_model(fenced, model)
+        job_queue.finish_succeeded(fenced)
         export, _ = exports.submit(session, model.id, "onnx")
         export.status = JobStatus.SUCCEEDED
     return lease.job_id, model.id
@@ -80,7 +80,7 @@ def test_no_table_keeps_a_row_of_a_deleted_job_and_the_others_keep_theirs(
     assert all(count for name, count in before.items() if name != "workers"), "a table that this test leaves out"
     with reading(database) as session:
         assert session.get(Job, kept) is not None
-        assert set(session.scalars(select(Garbage.storage_key))) == {f"jobs/{gone}", f"jobs/{export.id}"}
+        assert set(session.scalars(select(PendingDeletion.storage_key))) == {f"jobs/{gone}", f"jobs/{export.id}"}
 
 
 def test_every_table_that_names_jobs_lets_go_of_deleted_ones(database: SessionFactory) -> None:
@@ -102,7 +102,7 @@ def test_a_delete_that_is_rolled_back_changes_nothing(database: SessionFactory, 
 
     assert rows_by_table(database) == before
     with reading(database) as session:
-        assert session.scalars(select(Garbage)).all() == []
+        assert session.scalars(select(PendingDeletion)).all() == []
 
 
 def test_a_job_deleted_twice_at_once_is_deleted_once(database: SessionFactory, settings: Settings) -> None:

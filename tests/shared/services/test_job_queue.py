@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from shared.db.models import JobEvent
-from shared.db.session import SessionFactory, looking, reading, transaction
+from shared.db.session import SessionFactory, read_connection, reading, transaction
+from shared.db.tables import JobEvent
 from shared.errors import JobFailure, LeaseLost
 from shared.job_status import ErrorCode, JobStatus
-from shared.services import control, job_queue, records, training_jobs
-from shared.services.job_queue import Hold, Lease
+from shared.services import attempt_writes, job_queue, training_jobs, transitions
+from shared.services.job_queue import FencedSession, Lease
 from shared.settings import Settings
 from tests import jobs
 
@@ -21,9 +21,9 @@ LOST = JobFailure(ErrorCode.WORKER_LOST, "The trainer was killed.")
 DIVERGED = JobFailure(ErrorCode.DIVERGED, "loss became nan.", "Use a smaller learning_rate.")
 
 
-def end(database: SessionFactory, lease: Lease, action: Callable[[Hold], JobStatus]) -> JobStatus:
+def end(database: SessionFactory, lease: Lease, action: Callable[[FencedSession], JobStatus]) -> JobStatus:
     with transaction(database) as session:
-        return action(job_queue.hold(session, lease))
+        return action(job_queue.renew_lease(session, lease))
 
 
 # --- claiming ---------------------------------------------------------------------------------------------------
@@ -34,7 +34,7 @@ def test_a_claim_takes_the_job_and_counts_the_attempt(database: SessionFactory, 
 
     lease = jobs.claimed(database)
 
-    assert lease == Lease(job_id=job_id, token=1, attempt=1)
+    assert lease == Lease(job_id=job_id, fencing_token=1, attempt=1)
     job = jobs.look(database, job_id)
     assert (job.status, job.worker) == (JobStatus.RUNNING, "wrk_test")
     assert job.started_at is not None
@@ -100,10 +100,10 @@ def test_holding_renews_the_lease_and_shows_what_the_user_wants(database: Sessio
     lease = jobs.running(database, settings)
     jobs.set_values(database, lease.job_id, heartbeat_at=datetime(2020, 1, 1, tzinfo=UTC))
     with transaction(database) as session:
-        control.cancel(session, lease.job_id)
+        transitions.cancel(session, lease.job_id)
 
     with transaction(database) as session:
-        assert job_queue.hold(session, lease).status is JobStatus.CANCELLING
+        assert job_queue.renew_lease(session, lease).status is JobStatus.CANCELLING
 
     heartbeat = jobs.look(database, lease.job_id).heartbeat_at
     assert heartbeat is not None
@@ -115,19 +115,19 @@ def test_a_heartbeat_is_no_visible_change_and_progress_is(database: SessionFacto
     before = jobs.look(database, lease.job_id).version
 
     with transaction(database) as session:
-        job_queue.hold(session, lease)
+        job_queue.renew_lease(session, lease)
     assert jobs.look(database, lease.job_id).version == before
 
     with transaction(database) as session:
-        job_queue.hold(session, lease, visible=True, progress={"step": 3})
+        job_queue.renew_lease(session, lease, visible=True, progress={"step": 3})
     job = jobs.look(database, lease.job_id)
     assert (job.version, job.progress) == (before + 1, {"step": 3})
 
 
 STALE: list[Callable[[Lease], Lease]] = [
-    lambda lease: Lease(job_id=lease.job_id, token=lease.token - 1, attempt=lease.attempt),
-    lambda lease: Lease(job_id=lease.job_id, token=lease.token + 1, attempt=lease.attempt),
-    lambda lease: Lease(job_id="trn_unknown", token=lease.token, attempt=lease.attempt),
+    lambda lease: Lease(job_id=lease.job_id, fencing_token=lease.fencing_token - 1, attempt=lease.attempt),
+    lambda lease: Lease(job_id=lease.job_id, fencing_token=lease.fencing_token + 1, attempt=lease.attempt),
+    lambda lease: Lease(job_id="trn_unknown", fencing_token=lease.fencing_token, attempt=lease.attempt),
 ]
 
 
@@ -138,8 +138,8 @@ def test_a_stale_lease_holds_nothing(
     lease = change(jobs.running(database, settings))
 
     with pytest.raises(LeaseLost), transaction(database) as session:
-        job_queue.hold(session, lease)
-    with pytest.raises(LeaseLost), looking(database) as connection:
+        job_queue.renew_lease(session, lease)
+    with pytest.raises(LeaseLost), read_connection(database) as connection:
         job_queue.control(connection, lease)
 
 
@@ -153,7 +153,7 @@ def test_a_lease_is_void_in_every_status_that_no_worker_holds(
     jobs.set_values(database, lease.job_id, status=status)
 
     with pytest.raises(LeaseLost), transaction(database) as session:
-        job_queue.hold(session, lease)
+        job_queue.renew_lease(session, lease)
 
 
 def test_a_transaction_without_the_lease_writes_nothing(database: SessionFactory, settings: Settings) -> None:
@@ -161,10 +161,10 @@ def test_a_transaction_without_the_lease_writes_nothing(database: SessionFactory
 
     def write_and_find_the_lease_gone() -> None:
         with transaction(database) as session:
-            hold = job_queue.hold(session, lease)
-            records.add_event(hold, event="started", message="I am alive.")
-            job_queue.finish_succeeded(hold)
-            job_queue.hold(session, lease)
+            fenced = job_queue.renew_lease(session, lease)
+            attempt_writes.add_event(fenced, event="started", message="I am alive.")
+            job_queue.finish_succeeded(fenced)
+            job_queue.renew_lease(session, lease)
 
     with pytest.raises(LeaseLost):
         write_and_find_the_lease_gone()
@@ -184,7 +184,9 @@ def history(database: SessionFactory, job_id: str) -> list[JobEvent]:
 def test_success_is_final(database: SessionFactory, settings: Settings) -> None:
     lease = jobs.running(database, settings)
 
-    assert end(database, lease, lambda hold: job_queue.finish_succeeded(hold, output={"n": 1})) is JobStatus.SUCCEEDED
+    assert (
+        end(database, lease, lambda fenced: job_queue.finish_succeeded(fenced, output={"n": 1})) is JobStatus.SUCCEEDED
+    )
 
     job = jobs.look(database, lease.job_id)
     assert (job.status, job.output, job.worker) == (JobStatus.SUCCEEDED, {"n": 1}, None)
@@ -198,12 +200,12 @@ def test_a_cancel_that_came_before_the_finish_wins(database: SessionFactory, set
     for action in (
         job_queue.finish_succeeded,
         job_queue.release,
-        lambda hold: job_queue.finish_failed(hold, LOST, settings),
-        lambda hold: job_queue.finish_failed(hold, DIVERGED, settings),
+        lambda fenced: job_queue.finish_failed(fenced, LOST, settings),
+        lambda fenced: job_queue.finish_failed(fenced, DIVERGED, settings),
     ):
         lease = jobs.running(database, settings)
         with transaction(database) as session:
-            control.cancel(session, lease.job_id)
+            transitions.cancel(session, lease.job_id)
 
         assert end(database, lease, action) is JobStatus.CANCELLED
         assert jobs.status_of(database, lease.job_id) is JobStatus.CANCELLED
@@ -212,10 +214,10 @@ def test_a_cancel_that_came_before_the_finish_wins(database: SessionFactory, set
 def test_a_failure_that_may_pass_is_tried_again_after_a_back_off(database: SessionFactory, settings: Settings) -> None:
     lease = jobs.running(database, settings, max_attempts=2)
 
-    assert end(database, lease, lambda hold: job_queue.finish_failed(hold, LOST, settings)) is JobStatus.QUEUED
+    assert end(database, lease, lambda fenced: job_queue.finish_failed(fenced, LOST, settings)) is JobStatus.QUEUED
 
     job = jobs.look(database, lease.job_id)
-    assert (job.status, job.attempt, job.error, job.hinted_at) == (JobStatus.QUEUED, 1, None, None)
+    assert (job.status, job.attempt, job.error, job.notified_at) == (JobStatus.QUEUED, 1, None, None)
     assert job.not_before is not None
     assert job.not_before > job.updated_at
     assert history(database, lease.job_id)[-1].data["error"]["code"] == "worker_lost"
@@ -224,7 +226,7 @@ def test_a_failure_that_may_pass_is_tried_again_after_a_back_off(database: Sessi
 def test_the_last_attempt_s_failure_is_the_job_s(database: SessionFactory, settings: Settings) -> None:
     lease = jobs.running(database, settings, max_attempts=1)
 
-    assert end(database, lease, lambda hold: job_queue.finish_failed(hold, LOST, settings)) is JobStatus.FAILED
+    assert end(database, lease, lambda fenced: job_queue.finish_failed(fenced, LOST, settings)) is JobStatus.FAILED
 
     job = jobs.look(database, lease.job_id)
     assert job.error == {"code": "worker_lost", "message": "The trainer was killed.", "hint": None}
@@ -238,7 +240,7 @@ def test_a_failure_that_would_come_again_is_not_tried_again(
     lease = jobs.running(database, settings, max_attempts=5)
     failure = JobFailure(code, "No.", "Change it.")
 
-    assert end(database, lease, lambda hold: job_queue.finish_failed(hold, failure, settings)) is JobStatus.FAILED
+    assert end(database, lease, lambda fenced: job_queue.finish_failed(fenced, failure, settings)) is JobStatus.FAILED
     assert jobs.look(database, lease.job_id).error == failure.as_dict()
 
 
@@ -252,14 +254,14 @@ def test_a_released_job_waits_again_and_its_attempt_does_not_count(
     job = jobs.look(database, lease.job_id)
     assert (job.attempt, job.not_before, job.worker) == (0, None, None)
     again = jobs.claimed(database)
-    assert again == Lease(job_id=lease.job_id, token=2, attempt=1)
+    assert again == Lease(job_id=lease.job_id, fencing_token=2, attempt=1)
 
 
 @pytest.mark.parametrize(
     "action", [job_queue.finish_paused, job_queue.release], ids=["stopped_for_the_pause", "worker_stopping"]
 )
 def test_a_pausing_job_is_paused_when_its_worker_lets_go(
-    database: SessionFactory, settings: Settings, action: Callable[[Hold], JobStatus]
+    database: SessionFactory, settings: Settings, action: Callable[[FencedSession], JobStatus]
 ) -> None:
     lease = jobs.running(database, settings)
     jobs.set_values(database, lease.job_id, status=JobStatus.PAUSING)

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import Engine, event, select, text
 
 from shared.db.clock import db_now
-from shared.db.models import Job
 from shared.db.session import SessionFactory, reading
-from shared.services import figures, job_queue
+from shared.db.tables import Job
+from shared.services import job_queue, queue_stats
 from shared.settings import Settings
 from tests import jobs
 
@@ -19,7 +19,7 @@ def positions(database: SessionFactory, ids: list[str], counted: int = COUNTED) 
     """Positions of these jobs, which are the same whether asked for one by one or as a page."""
     with reading(database) as session:
         rows = [session.get_one(Job, job_id) for job_id in ids]
-        page = figures.queue_positions(session, rows, counted=counted)
+        page = queue_stats.queue_positions(session, rows, counted=counted)
         single = [job_queue.queue_position(session, row, counted=counted) for row in rows]
     assert [page.get(job_id) for job_id in ids] == single
     return single
@@ -88,8 +88,8 @@ def test_positions_are_read_off_the_index_of_the_queue(
         newest = session.scalars(select(Job).order_by(Job.id.desc()).limit(20)).all()
         oldest = session.scalars(select(Job).order_by(Job.id).limit(20)).all()
         statements.clear()
-        assert set(figures.queue_positions(session, newest).values()) == {1_001}
-        assert sorted(figures.queue_positions(session, oldest).values()) == list(range(1, 21))
+        assert set(queue_stats.queue_positions(session, newest).values()) == {1_001}
+        assert sorted(queue_stats.queue_positions(session, oldest).values()) == list(range(1, 21))
         assert job_queue.queue_position(session, newest[0]) == 1_001
         asked = list(statements)
         explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "

@@ -8,7 +8,7 @@ import pytest
 from shared.db.session import SessionFactory, transaction
 from shared.errors import LeaseLost
 from shared.job_status import JobStatus
-from shared.services import events, job_queue, reaping
+from shared.services import job_history, job_queue, reaping
 from shared.services.job_queue import Lease
 from shared.settings import Settings
 from tests import jobs
@@ -44,11 +44,11 @@ def test_a_silent_worker_s_job_is_queued_again_after_what_is_left_of_its_back_of
     assert reap(database, settings) == [lease.job_id]
 
     job = jobs.look(database, lease.job_id)
-    assert (job.status, job.attempt, job.worker, job.hinted_at) == (JobStatus.QUEUED, 1, None, None)
+    assert (job.status, job.attempt, job.worker, job.notified_at) == (JobStatus.QUEUED, 1, None, None)
     assert job.not_before is not None
     assert least_s - 0.1 <= (job.not_before - job.updated_at).total_seconds() <= longest_s + 0.1
     with transaction(database) as session:
-        last = events.list_for_job(session, lease.job_id)[0][-1]
+        last = job_history.list_for_job(session, lease.job_id)[0][-1]
     assert (last.type, last.attempt, last.data["worker"]) == ("reaped", 1, "wrk_test")
 
 
@@ -58,13 +58,13 @@ def test_what_the_silent_worker_writes_later_is_refused(database: SessionFactory
     reap(database, settings)
 
     with pytest.raises(LeaseLost), transaction(database) as session:
-        job_queue.hold(session, stale)
+        job_queue.renew_lease(session, stale)
 
     jobs.set_values(database, stale.job_id, not_before=None)
     fresh = jobs.claimed(database)
-    assert fresh == Lease(job_id=stale.job_id, token=stale.token + 1, attempt=2)
+    assert fresh == Lease(job_id=stale.job_id, fencing_token=stale.token + 1, attempt=2)
     with pytest.raises(LeaseLost), transaction(database) as session:
-        job_queue.hold(session, stale)
+        job_queue.renew_lease(session, stale)
 
 
 def test_a_job_that_lost_its_worker_in_every_attempt_has_failed(database: SessionFactory, settings: Settings) -> None:

@@ -13,9 +13,9 @@ from shared import model_types
 from shared.errors import JobFailure, NotFound, SpecError
 from shared.settings import Settings
 from shared.storage import Storage
-from tests.worker.training.harness import result, run, toy_spec
-from tests.worker.training.toy import TOY
-from worker.generation.engine import CheckpointRef, Generator
+from tests.worker.trainer.harness import result, run, toy_spec
+from tests.worker.trainer.toy import TOY
+from worker.generation.engine import CheckpointRef, GenerationEngine
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def generator(home: Path) -> Generator:
-    return Generator(Settings(home=home))
+def generator(home: Path) -> GenerationEngine:
+    return GenerationEngine(Settings(home=home))
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def checkpoint(home: Path) -> CheckpointRef:
 
 
 def test_images_come_as_one_picture_with_its_layout(
-    generator: Generator, checkpoint: CheckpointRef, tmp_path: Path
+    generator: GenerationEngine, checkpoint: CheckpointRef, tmp_path: Path
 ) -> None:
     made = generator.generate(checkpoint, {"n": 3}, 1, "png", tmp_path)
     (file,) = made.files
@@ -55,17 +55,17 @@ def test_images_come_as_one_picture_with_its_layout(
 
 
 def test_the_same_seed_gives_the_same_bytes_in_a_fresh_generator_too(
-    generator: Generator, home: Path, checkpoint: CheckpointRef, tmp_path: Path
+    generator: GenerationEngine, home: Path, checkpoint: CheckpointRef, tmp_path: Path
 ) -> None:
-    def image(maker: Generator, seed: int) -> bytes:
+    def image(maker: GenerationEngine, seed: int) -> bytes:
         return maker.generate(checkpoint, {}, seed, None, tmp_path).files[0].path.read_bytes()
 
-    assert image(generator, 1) == image(generator, 1) == image(Generator(Settings(home=home)), 1)
+    assert image(generator, 1) == image(generator, 1) == image(GenerationEngine(Settings(home=home)), 1)
     assert image(generator, 1) != image(generator, 2)
 
 
 def test_arrays_are_float32_images_between_0_and_1(
-    generator: Generator, checkpoint: CheckpointRef, tmp_path: Path
+    generator: GenerationEngine, checkpoint: CheckpointRef, tmp_path: Path
 ) -> None:
     (file,) = generator.generate(checkpoint, {"n": 5}, 1, "npy", tmp_path).files
     images = np.load(io.BytesIO(file.path.read_bytes()), allow_pickle=False)
@@ -76,7 +76,7 @@ def test_arrays_are_float32_images_between_0_and_1(
 
 
 def test_a_warm_model_does_not_read_the_store_again(
-    generator: Generator, checkpoint: CheckpointRef, tmp_path: Path
+    generator: GenerationEngine, checkpoint: CheckpointRef, tmp_path: Path
 ) -> None:
     generator.generate(checkpoint, {}, 1, None, tmp_path)
     moved = CheckpointRef(id="ckp_1", storage_key="gone", sha256=checkpoint.sha256, model_type="toy")
@@ -88,7 +88,7 @@ def test_a_warm_model_does_not_read_the_store_again(
 
 
 def test_wrong_sampling_parameters_and_formats_are_named(
-    generator: Generator, checkpoint: CheckpointRef, tmp_path: Path
+    generator: GenerationEngine, checkpoint: CheckpointRef, tmp_path: Path
 ) -> None:
     with pytest.raises(SpecError) as wrong:
         generator.generate(checkpoint, {"m": 3}, 1, "png", tmp_path)
@@ -99,7 +99,7 @@ def test_wrong_sampling_parameters_and_formats_are_named(
 
 
 def test_weights_that_changed_in_the_store_are_refused(
-    home: Path, generator: Generator, checkpoint: CheckpointRef, tmp_path: Path
+    home: Path, generator: GenerationEngine, checkpoint: CheckpointRef, tmp_path: Path
 ) -> None:
     storage = Storage.open_url(Settings(home=home).resolved_storage_url)
     storage.put_tree(home / "run/checkpoints/00000010", "jobs/trn_2")

@@ -11,7 +11,9 @@ import torch
 from shared import model_types
 from shared.model_types import ModelType
 from worker.data import Dataset, load
-from worker.models import GenerativeModel, acgan, classifier_score, implementation, judge
+from worker.models import GenerativeModel, implementation
+from worker.models.acgan import model
+from worker.models.evaluation import accuracy_score, classifier
 from worker.models.optimization import generator
 
 SMALL: Mapping[str, Mapping[str, Any]] = {
@@ -30,11 +32,11 @@ TYPES_AND_PRESETS = [(name, preset) for name, kind in model_types.REGISTRY.items
 @pytest.fixture(autouse=True)
 def _small_jury(monkeypatch: pytest.MonkeyPatch) -> None:
     """The judge learns from fewer images and looks at fewer: its figures are rough, everything else is as always."""
-    monkeypatch.setattr(judge, "TRAINING_IMAGES", 6_000)
-    monkeypatch.setattr(acgan, "CHEAP_IMAGES", 60)
-    monkeypatch.setattr(acgan, "FINAL_IMAGES", 100)
-    monkeypatch.setattr(acgan, "TRAINING_IMAGES", 200)
-    monkeypatch.setattr(classifier_score, "FEWEST_SEEN", 6_000)
+    monkeypatch.setattr(classifier, "TRAINING_IMAGES", 6_000)
+    monkeypatch.setattr(model, "CHEAP_IMAGES", 60)
+    monkeypatch.setattr(model, "FINAL_IMAGES", 100)
+    monkeypatch.setattr(model, "TRAINING_IMAGES", 200)
+    monkeypatch.setattr(accuracy_score, "FEWEST_SEEN", 6_000)
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ from torch import nn
 from shared.errors import JobFailure, SpecError
 from shared.model_types import get
 from tests.worker.models.conftest import build, builtin, train
-from worker.models.acgan import Acgan
-from worker.models.acgan_networks import BookDiscriminator, BookGenerator
-from worker.models.images import unit
-from worker.models.protocol import Generated
+from worker.models.acgan.model import Acgan
+from worker.models.acgan.networks import BookDiscriminator, BookGenerator
+from worker.models.base import Generated
+from worker.models.image_model import unit
 
 PRESETS = pytest.mark.parametrize("preset", ["fast", "book"])
 
@@ -165,7 +165,7 @@ def test_the_average_follows_the_generator_and_is_what_draws() -> None:
             parameter.zero_()
     assert np.array_equal(np.asarray(generate(model).images), before)
 
-    model._follow()
+    model._update_ema()
     assert not np.array_equal(np.asarray(generate(model).images), before)
 
 

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from shared import model_types
 from shared.model_types.acgan import AcganHyperparameters
-from worker.models.acgan import Acgan
-from worker.models.acgan_drawing import draw
-from worker.models.acgan_networks import CompactGenerator
-from worker.models.acgan_painting import Painter, as_drawn
+from worker.models.acgan.model import Acgan
+from worker.models.acgan.networks import CompactGenerator
+from worker.models.acgan.painting import Painter, as_drawn
+from worker.models.acgan.sampling import draw
 
 CLASSES = 5
 

@@ -12,7 +12,7 @@ from shared import model_types
 from tests.worker.models.conftest import TYPES_AND_PRESETS, build, builtin, train
 from worker.data import TextCorpus
 from worker.models import GenerativeModel, implementation
-from worker.models.protocol import Kernel
+from worker.models.base import Kernel
 
 EACH = pytest.mark.parametrize(("name", "preset"), TYPES_AND_PRESETS)
 EACH_TYPE = pytest.mark.parametrize("name", list(model_types.REGISTRY))

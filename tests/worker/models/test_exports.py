@@ -15,11 +15,11 @@ import torch
 from shared import model_types
 from shared.errors import JobFailure, SpecError
 from tests.worker.models.conftest import TYPES_AND_PRESETS, build, train
+from worker.checkpoints.local import weights_bytes
 from worker.export import load_weights
 from worker.export.graph_files import TOLERANCE, GraphFile, write_graphs
 from worker.models import GenerativeModel
-from worker.models.acgan_drawing import fixed_latents
-from worker.training.checkpoints import weights_bytes
+from worker.models.acgan.sampling import fixed_latents
 
 EACH = pytest.mark.parametrize(("name", "preset"), TYPES_AND_PRESETS)
 ROOT = Path(__file__).parents[3]

@@ -9,30 +9,30 @@ from shared import model_types
 from tests.worker.models.conftest import build, train
 from worker.data import load
 from worker.models import GenerativeModel, implementation
-from worker.models.acgan_health import WATCHED_POINTS, DiscriminatorWon, ModeCollapse
-from worker.models.health import Figures, HealthCheck
-from worker.models.lstm_health import Memorising, VerbatimCopy
-from worker.models.vae_health import PosteriorCollapse
-from worker.training.alarms import Alarms
+from worker.models.acgan.health import WATCHED_POINTS, DiscriminatorWon, ModeCollapse
+from worker.models.health import HealthCheck, Measurements
+from worker.models.lstm.health import Memorizing, VerbatimCopy
+from worker.models.vae.health import PosteriorCollapse
+from worker.trainer.alarms import HealthMonitor
 
 Found = list[tuple[str, int]]  # code and step
 
 
 def watched(model: GenerativeModel, steps: int) -> Found:
     """Alarms of the first steps of a run: every step a point, an evaluation after every epoch, no final one."""
-    alarms, found = Alarms(model.health_checks()), []
+    alarms, found = HealthMonitor(model.health_checks()), []
 
-    def look(stage: str, step: int, values: dict[str, float]) -> None:
-        figures = Figures(stage=stage, step=step, values=values)  # type: ignore[arg-type]
-        found.extend((code, step) for code, ill in alarms.look(figures) if ill.message.endswith(".") and ill.hint)
+    def check(stage: str, step: int, values: dict[str, float]) -> None:
+        measurements = Measurements(stage=stage, step=step, values=values)  # type: ignore[arg-type]
+        found.extend((code, step) for code, ill in alarms.check(measurements) if ill.message.endswith(".") and ill.hint)
 
     per_epoch = model.steps_per_epoch()
     for epoch_start in range(0, steps, per_epoch):
         epoch_end = min(epoch_start + per_epoch, steps)
         for step, values in enumerate(train(model, epoch_start, epoch_end), start=epoch_start + 1):
-            look("training", step, values)
+            check("training", step, values)
         model.eval()
-        look("evaluation", epoch_end, model.evaluate())
+        check("evaluation", epoch_end, model.evaluate())
         model.train()
     return found
 
@@ -43,11 +43,11 @@ def codes(found: Found) -> set[str]:
 
 def heard(check: HealthCheck, stage: str, *points: dict[str, float], first_step: int = 1000) -> list[int]:
     """Indices of the points that raise the alarm."""
-    alarms = Alarms([check])
+    alarms = HealthMonitor([check])
     return [
         index
         for index, values in enumerate(points)
-        if alarms.look(Figures(stage=stage, step=first_step + index, values=values))  # type: ignore[arg-type]
+        if alarms.check(Measurements(stage=stage, step=first_step + index, values=values))  # type: ignore[arg-type]
     ]
 
 
@@ -155,7 +155,7 @@ def test_an_autoencoder_without_a_kl_term_is_not_accused_of_collapse() -> None:
 def test_a_held_out_loss_that_wavers_is_no_memorising() -> None:
     wavering = [{"bits_per_char": b} for b in (2.0, 2.2, 2.2, 1.99, 2.2, 2.2, 2.0)]
 
-    assert heard(Memorising(), "evaluation", *wavering) == []
+    assert heard(Memorizing(), "evaluation", *wavering) == []
 
 
 def test_a_long_verbatim_passage_in_a_sample_is_told() -> None:

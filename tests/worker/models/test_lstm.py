@@ -15,11 +15,10 @@ from shared.model_types import get
 from shared.model_types.lstm import LstmHyperparameters, LstmSampling
 from tests.worker.models.conftest import build, real_datasets, train
 from worker.data import TextCorpus, load
-from worker.models import lstm_sampling
-from worker.models.lstm import Lstm
-from worker.models.lstm_data import Streams, Windows
-from worker.models.lstm_sampling import CharacterSampler
-from worker.models.protocol import Kernel
+from worker.models.base import Kernel
+from worker.models.lstm.batches import Streams, Windows
+from worker.models.lstm.model import Lstm
+from worker.models.lstm.sampling import CharacterSampler
 
 
 def small(preset: str = "fast", **overrides: object) -> Lstm:
@@ -89,7 +88,7 @@ def test_a_text_depends_on_the_seed_and_its_place_but_not_on_how_many_or_how_lon
 def test_a_text_does_not_depend_on_how_much_is_drawn_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     sampling = LstmSampling(n=3, length=100, temperature=1)
     expected = small().generate(sampling, seed=4).texts
-    monkeypatch.setattr(lstm_sampling, "BLOCK", 7)
+    monkeypatch.setattr(sampling, "BLOCK", 7)
 
     assert small().generate(sampling, seed=4).texts == expected
 

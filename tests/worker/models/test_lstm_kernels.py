@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from shared.model_types.lstm import LstmSampling
-from worker.models import lstm_kernels as kernels
-from worker.models.lstm_kernels import adjust
-from worker.models.lstm_sampling import limits
+from worker.models.lstm import kernels
+from worker.models.lstm.kernels import adjust
+from worker.models.lstm.sampling import limits
 
 
 def test_likelihoods_have_a_share_of_the_draws_each() -> None:

@@ -7,9 +7,9 @@ import torch
 from torch.nn.functional import dropout
 
 from tests.worker.models.conftest import build
-from worker.models.lstm import Lstm
-from worker.models.lstm_recurrence import run_layer
-from worker.models.protocol import Kernel
+from worker.models.base import Kernel
+from worker.models.lstm.model import Lstm
+from worker.models.lstm.recurrence import run_layer
 
 
 def small(**overrides: object) -> Lstm:

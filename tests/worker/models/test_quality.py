@@ -13,12 +13,12 @@ from shared.model_types.lstm import LstmHyperparameters
 from shared.model_types.vae import VaeHyperparameters
 from tests.worker.models.conftest import build, builtin, real_datasets, train
 from worker.data import ImageDataset, TextCorpus, load
-from worker.models import classifier_score as scoring
-from worker.models.classifier_score import classifier_score
-from worker.models.lstm import Lstm
-from worker.models.memorisation import longest_overlap, spread
+from worker.models.evaluation import accuracy_score as scoring
+from worker.models.evaluation.accuracy_score import classifier_score
+from worker.models.evaluation.memorization import longest_overlap, spread
+from worker.models.lstm.model import Lstm
 from worker.models.optimization import generator
-from worker.models.vae import Vae
+from worker.models.vae.model import Vae
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from shared.errors import SpecError
 from shared.model_types import get
 from tests.worker.models.conftest import build, builtin, real_datasets, train
 from worker.data import load
-from worker.models.images import unit
-from worker.models.protocol import Generated
-from worker.models.vae import Vae, kl_to_standard_normal
+from worker.models.base import Generated
+from worker.models.image_model import unit
+from worker.models.vae.model import Vae, kl_to_standard_normal
 
 
 def small(preset: str = "fast", **overrides: object) -> Vae:

@@ -1,0 +1,66 @@
+"""After a job is committed: wake a worker, and wait for the end where the client prefers to."""
+
+import time
+from typing import cast
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.runtime import Runtime
+from shared.broker import Kind
+from shared.db.session import is_transient
+from shared.db.tables import Job
+from shared.failpoints import failpoint
+from shared.job_status import JobStatus, Priority
+from shared.services import notifications
+
+FIRST_LOOK_S = 0.2  # far apart: each takes processor time from what is waited for
+SLOWEST_LOOK_S = 0.5
+PRIORITIES = {priority.rank: priority for priority in Priority}
+log = structlog.get_logger(__name__)
+
+
+def notify(runtime: Runtime, job: Job) -> None:
+    """Send the wake-up of a committed job that is queued.
+
+    One that does not go out loses nothing: the reconciler sends it as soon as Redis is back.
+    """
+    if job.status is not JobStatus.QUEUED:
+        return
+    failpoint("submit.committed")
+    if runtime.broker.send(cast("Kind", job.kind), job.id, PRIORITIES[job.priority]):
+        failpoint("submit.notified")
+        return
+    failpoint("submit.unnotified")
+    try:
+        with runtime.writing() as session:
+            notifications.clear_notified(session, job.id)
+    except SQLAlchemyError as error:
+        if not is_transient(error):
+            raise
+        # The job is committed, which is what the client is told; its hint goes stale instead.
+        log.warning("missing_notification_not_recorded", job_id=job.id, error=str(error.__cause__ or error))
+
+
+def notify_and_wait(runtime: Runtime, job: Job, seconds: float, *, is_notified: bool = False) -> None:
+    """Send the wake-up and wait until the job has ended or is gone, `seconds` at most.
+
+    The subscription is there before the wake-up goes out, so the end cannot be missed; the row is looked at as well,
+    ever more rarely, for when Redis is away. No transaction is open while waiting.
+    is_announced: an earlier request has sent the wake-up, and the job may have ended since.
+    """
+    if job.status.is_terminal:
+        return
+    deadline = time.monotonic() + seconds
+    pause = FIRST_LOOK_S
+    with runtime.broker.wait_done(job.id) as done:
+        if not is_notified:
+            notify(runtime, job)
+        while (left := deadline - time.monotonic()) > 0:
+            if done.wait(min(pause, left)):
+                return
+            with runtime.reading() as session:
+                seen = session.get(Job, job.id)
+            if seen is None or seen.status.is_terminal:
+                return
+            pause = min(2 * pause, SLOWEST_LOOK_S)

@@ -1,0 +1,121 @@
+"""Numbers, times and jobs in words."""
+
+from datetime import UTC, datetime
+
+from client.schema import Artifact, Job, Measurements
+
+SHOWN_QUALITY = (  # in lists: one or two figures of each model type
+    "bits_per_char",
+    "longest_overlap",
+    "elbo",
+    "reconstruction_accuracy",
+    "class_accuracy",
+    "frechet_distance",
+    "classification_accuracy_score",
+)
+SHOWN_METRICS = ("loss", "d_loss", "g_loss", "val_loss", "class_accuracy")
+
+
+def duration(seconds: float | None) -> str:
+    """`42 s`, `3 min 05 s`, `2 h 07 min`; `–` for None."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s" if seconds >= 10 or seconds == whole else f"{seconds:.1f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def ago(moment: str | None, now: datetime | None = None) -> str:
+    """How long ago an RFC 3339 moment was."""
+    if moment is None:
+        return "–"
+    seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
+    return f"{duration(max(0, round(seconds)))} ago"
+
+
+def figure(value: float | None) -> str:
+    """A figure to four significant digits."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def size(count: int | None) -> str:
+    """Bytes in words."""
+    if count is None:
+        return "–"
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
+
+
+def rate(per_second: float | None, unit: str = "") -> str:
+    """`22,000/s`."""
+    return "" if not per_second else f"{per_second:,.0f}{unit}/s"
+
+
+def metrics_line(metrics: Measurements | None) -> str:
+    """The metrics people watch, in a fixed order: `loss 28.4  val_loss 29.1`."""
+    given = metrics or {}
+    shown = [name for name in SHOWN_METRICS if given.get(name) is not None]
+    if "d_loss" in shown and "g_loss" in shown:
+        shown.remove("loss") if "loss" in shown else None
+    return "  ".join(f"{name} {figure(given[name])}" for name in shown)
+
+
+def queue_position(job: Job) -> str:
+    """`2`; `over 1,000` where the service counts no further; empty where the job has no position."""
+    position = job["queue_position"]
+    if not position:
+        return ""
+    return f"{position:,}" if job.get("queue_position_is_exact", True) else f"over {position:,}"
+
+
+def quality_line(quality: Measurements) -> str:
+    """The figures that say most about a model, or all of one that has none of them."""
+    shown = [name for name in SHOWN_QUALITY if name in quality] or list(quality)
+    return "  ".join(f"{name} {figure(quality[name])}" for name in shown)
+
+
+def progress_line(job: Job) -> str:
+    """A job on one line, for pipes and logs."""
+    parts = [job["status"]]
+    if job["status"] == "queued":
+        position = queue_position(job)
+        parts.append(f"position {position}" if position else "waiting for a worker")
+    progress = job.get("progress")
+    if progress and progress["steps"]:
+        parts += [
+            f"epoch {progress['epoch']}/{progress['epochs']}",
+            f"step {progress['step']}/{progress['steps']}",
+            f"{progress['fraction']:.0%}",
+            metrics_line(job.get("metrics")),
+            rate(progress["examples_per_s"]),
+        ]
+        if progress["eta_s"] is not None and not job["is_terminal"]:
+            parts.append(f"eta {duration(progress['eta_s'])}")
+    return "  ".join(part for part in parts if part)
+
+
+def outcome(job: Job) -> str:
+    """How a job ended, in one sentence or three."""
+    if job["status"] == "succeeded":
+        took = f" in {duration(job['duration_s'])}" if job["duration_s"] is not None else ""
+        published = f": {job['model']}" if job["object"] == "training_job" else ""
+        return f"{job['id']} succeeded{took}{published}"
+    error = job["error"]
+    if error is None:
+        return f"{job['id']} {job['status']}"
+    hint = f" {error['hint']}" if error["hint"] else ""
+    return f"{job['id']} {job['status']}: {error['message']} ({error['code']}).{hint}"
+
+
+def sample_title(sample: Artifact) -> str:
+    """What a sample shows: `epoch 3 · grid`, `epoch 3 · T = 0.25`."""
+    details = sample["details"]
+    if "temperature" in details:
+        what = f"T = {details['temperature']:g}"
+    else:
+        what = sample["name"].rpartition(".")[0].removeprefix(f"epoch-{sample['epoch'] or 0:04}-")
+    return f"epoch {sample['epoch']} · {what}" if sample["epoch"] is not None else what

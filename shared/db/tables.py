@@ -1,0 +1,296 @@
+"""The tables. One `jobs` table carries every kind of job, so that claim, lease and reap are written once."""
+
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from shared.db.clock import Timestamp, db_now
+from shared.job_status import JobStatus
+
+JsonObject = dict[str, Any]
+JSON_TYPE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+ROW_ID = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements INTEGER PRIMARY KEY alone
+STATUS = Enum(
+    JobStatus,
+    native_enum=False,  # a string column: a new status needs no ALTER TYPE
+    length=16,
+    values_callable=lambda statuses: [status.value for status in statuses],
+)
+
+
+class Base(DeclarativeBase):
+    """Base of every table. Constraints have names, so that a later migration can say which it changes."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+        }
+    )
+    type_annotation_map = {datetime: Timestamp(), JsonObject: JSON_TYPE}  # noqa: RUF012 - SQLAlchemy reads it once
+
+
+def table_of(row: type[Base]) -> Table:
+    """A class's table: statements on it run faster than on the class, and leave the objects of a session alone."""
+    return cast(Table, row.__table__)
+
+
+class Job(Base):
+    """A job of any kind. `spec` is what was accepted, fully resolved, and never changes.
+
+    kind: `training` or `generation`; the id's prefix says the same. priority: Priority.rank, 0 first.
+    fencing_token rises with every claim; each write by a worker names the token it holds.
+    not_before: a queued job waits until then (back-off). notified_at: when a wake-up was last sent.
+    version rises with every visible change (ETag).
+    """
+
+    __tablename__ = "jobs"
+    __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012 - SQLAlchemy reads it once
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    status: Mapped[JobStatus] = mapped_column(STATUS, default=JobStatus.QUEUED)
+    model_type: Mapped[str] = mapped_column(String(32))
+    name: Mapped[str | None] = mapped_column(String(200))
+    spec: Mapped[JsonObject]
+    labels: Mapped[JsonObject] = mapped_column("metadata", default=dict)
+    priority: Mapped[int] = mapped_column(Integer, default=1)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    max_attempts: Mapped[int] = mapped_column(Integer, default=3)
+    timeout_s: Mapped[int] = mapped_column(Integer)
+
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    fencing_token: Mapped[int] = mapped_column(BigInteger, default=0)
+    worker: Mapped[str | None] = mapped_column(String(200))
+    device: Mapped[str | None] = mapped_column(String(100))
+    heartbeat_at: Mapped[datetime | None]
+    not_before: Mapped[datetime | None]
+    notified_at: Mapped[datetime | None]
+
+    progress: Mapped[JsonObject] = mapped_column(default=dict)
+    metrics: Mapped[JsonObject] = mapped_column(default=dict)
+    output: Mapped[JsonObject | None]
+    error: Mapped[JsonObject | None]
+
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime] = mapped_column(default=db_now())
+    version: Mapped[int] = mapped_column(BigInteger, default=1)
+
+    __table_args__ = (
+        # not_before is there so that whether a job is due, and how many are before it, is answered by the index alone.
+        Index("ix_jobs_queue", "kind", "status", "priority", "created_at", "id", "not_before"),
+        Index("ix_jobs_status_heartbeat", "status", "heartbeat_at"),
+        Index("ix_jobs_kind_id", "kind", "id"),
+        Index("ix_jobs_kind_status_id", "kind", "status", "id"),
+        Index("ix_jobs_kind_model_type_id", "kind", "model_type", "id"),
+    )
+
+
+class TrainingJob(Job):
+    """A training job. spec: dataset, preset, hyperparameters (all resolved), init_from."""
+
+    __mapper_args__ = {"polymorphic_identity": "training"}  # noqa: RUF012 - SQLAlchemy reads it once
+
+    model: Mapped["Model | None"] = relationship(back_populates="job", uselist=False, viewonly=True)
+
+
+class GenerationJob(Job):
+    """A generation job. spec: model (as asked), sampling (resolved), format, checkpoint_id and model_id as resolved.
+
+    One that makes an export has its format (`onnx`) and no sampling parameters.
+    """
+
+    __mapper_args__ = {"polymorphic_identity": "generation"}  # noqa: RUF012 - SQLAlchemy reads it once
+
+
+class Checkpoint(Base):
+    """A durable state of a run in storage under `storage_key/`. sha256 is that of model.safetensors."""
+
+    __tablename__ = "checkpoints"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    epoch: Mapped[int] = mapped_column(Integer)
+    step: Mapped[int] = mapped_column(BigInteger)
+    storage_key: Mapped[str] = mapped_column(String(300))
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    is_best: Mapped[bool] = mapped_column(default=False)
+    metrics: Mapped[JsonObject] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+    __table_args__ = (UniqueConstraint("job_id", "step"),)
+
+
+class Model(Base):
+    """What a successful training job published: at most one a job. Its checkpoint is never pruned."""
+
+    __tablename__ = "models"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), unique=True)
+    checkpoint_id: Mapped[str] = mapped_column(ForeignKey("checkpoints.id"))
+    model_type: Mapped[str] = mapped_column(String(32))
+    dataset: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str | None] = mapped_column(String(200))
+    hyperparameters: Mapped[JsonObject]
+    quality: Mapped[JsonObject] = mapped_column(default=dict)
+    versions: Mapped[JsonObject] = mapped_column(default=dict)
+    device: Mapped[str | None] = mapped_column(String(100))
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+    job: Mapped[TrainingJob] = relationship(back_populates="model", viewonly=True)
+    checkpoint: Mapped[Checkpoint] = relationship()
+
+    __table_args__ = (
+        Index("ix_models_model_type_id", "model_type", "id"),
+        Index("ix_models_checkpoint", "checkpoint_id"),
+    )
+
+
+class Artifact(Base):
+    """A file a user can fetch.
+
+    kind: `sample` (written while training), `tensorboard` (its event files) or `output` (of a generation).
+    """
+
+    __tablename__ = "artifacts"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str] = mapped_column(String(200))
+    media_type: Mapped[str] = mapped_column(String(100))
+    storage_key: Mapped[str] = mapped_column(String(300))
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    epoch: Mapped[int | None] = mapped_column(Integer)
+    step: Mapped[int | None] = mapped_column(BigInteger)
+    details: Mapped[JsonObject] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+    __table_args__ = (UniqueConstraint("job_id", "name"), Index("ix_artifacts_job_kind_id", "job_id", "kind", "id"))
+
+
+class Export(Base):
+    """A model in another format, and the generation job that makes its files: one for each model and format."""
+
+    __tablename__ = "exports"
+
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
+    format: Mapped[str] = mapped_column(String(16), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+
+    __table_args__ = (Index("ix_exports_job", "job_id"),)
+
+
+class Metric(Base):
+    """One point of one curve."""
+
+    __tablename__ = "metrics"
+
+    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(64))
+    epoch: Mapped[int] = mapped_column(Integer)
+    step: Mapped[int] = mapped_column(BigInteger)
+    value: Mapped[float]
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+    __table_args__ = (UniqueConstraint("job_id", "name", "step"),)
+
+
+class JobEvent(Base):
+    """One line of a job's history: a transition, a retry, a fallback, a warning about the model's health."""
+
+    __tablename__ = "job_events"
+
+    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    type: Mapped[str] = mapped_column(String(64))
+    attempt: Mapped[int] = mapped_column(Integer)
+    message: Mapped[str] = mapped_column(Text)
+    data: Mapped[JsonObject] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+    __table_args__ = (Index("ix_job_events_job_id", "job_id", "id"),)
+
+
+class UploadedDataset(Base):
+    """A user's own data, complete in storage."""
+
+    __tablename__ = "datasets"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    storage_key: Mapped[str] = mapped_column(String(300))
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    details: Mapped[JsonObject] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+
+class Worker(Base):
+    """A worker process that is, or was lately, there."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    host: Mapped[str] = mapped_column(String(200))
+    pid: Mapped[int] = mapped_column(Integer)
+    device: Mapped[str] = mapped_column(String(100))
+    job_id: Mapped[str | None] = mapped_column(String(32))
+    jobs_done: Mapped[int] = mapped_column(Integer, default=0)
+    examples_per_s: Mapped[float | None]
+    started_at: Mapped[datetime] = mapped_column(default=db_now())
+    heartbeat_at: Mapped[datetime] = mapped_column(default=db_now())
+
+
+class IdempotencyKey(Base):
+    """A key a client sent with a POST, the hash of what it sent, and the job that came of it."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    body_sha256: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+    __table_args__ = (
+        Index("ix_idempotency_keys_job", "job_id"),
+        Index("ix_idempotency_keys_created", "created_at"),
+    )
+
+
+class PendingDeletion(Base):
+    """A note that a folder of storage is to be removed once `due_at` has come.
+
+    Written with the deletion of the rows that named it, or before files are put there whose rows may never come.
+    """
+
+    __tablename__ = "garbage"
+
+    storage_key: Mapped[str] = mapped_column(String(300), primary_key=True)
+    due_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+    __table_args__ = (Index("ix_garbage_due", "due_at"),)

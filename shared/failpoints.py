@@ -1,0 +1,36 @@
+"""Named points between durable writes, at which a test lets a process die as a power cut would.
+
+`MIMEO_FAILPOINT=NAME` ends the process with status 137 at the first visit of that point, `NAME:3` at the third. Without
+it a point costs one comparison. tests/engine/test_failpoints.py visits every point that is named in the source.
+"""
+
+import os
+
+VARIABLE = "MIMEO_FAILPOINT"  # no setting: it is for tests alone, and a trainer reads it too
+EXIT_STATUS = 137  # what a shell reports of a process that SIGKILL ended
+
+_armed: str | None = None
+_visits_left = 0
+
+
+def arm(plan: str | None) -> None:
+    """Die at `NAME` or `NAME:VISIT` from now on; None or an empty plan disarms."""
+    global _armed, _visits_left
+    name, _, visit = (plan or "").partition(":")
+    _armed, _visits_left = name or None, int(visit or 1)
+
+
+def failpoint(name: str) -> None:
+    """Say that the process has come to a point. Returns at once unless it is to die here."""
+    if name == _armed:
+        _visit()
+
+
+def _visit() -> None:
+    global _visits_left  # noqa: PLW0603 - see `arm`
+    _visits_left -= 1
+    if _visits_left <= 0:
+        os._exit(EXIT_STATUS)  # nothing is flushed, closed or rolled back by this process
+
+
+arm(os.environ.get(VARIABLE))

@@ -1,0 +1,175 @@
+"""What a worker writes about a job it holds. Everything takes a Hold, so that nothing is written without a lease."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import bindparam, delete, select, update
+
+from shared.db.tables import Artifact, Checkpoint, Metric, Model, table_of
+from shared.db.upsert import upsert
+from shared.ids import new_id
+from shared.services import job_history
+from shared.services.job_queue import FencedSession
+
+_KNOWN_ARTIFACTS = select(Artifact.name, Artifact.storage_key).where(
+    Artifact.job_id == bindparam("job_id"), Artifact.name.in_(bindparam("names", expanding=True))
+)
+_OF_JOB = Checkpoint.job_id == bindparam("of_job")
+_KNOWN_CHECKPOINT = select(Checkpoint.storage_key).where(_OF_JOB, Checkpoint.step == bindparam("at_step"))
+_NOT_BEST = (
+    update(table_of(Checkpoint))
+    .where(_OF_JOB, Checkpoint.is_best, Checkpoint.step != bindparam("at_step"))
+    .values(is_best=False)
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricPoint:
+    """One point of one curve."""
+
+    name: str
+    epoch: int
+    step: int
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFile:
+    """A file that lies in storage and is about to become an artifact. kind: `sample`, `output` or `tensorboard`."""
+
+    kind: str
+    name: str
+    media_type: str
+    storage_key: str
+    sha256: str
+    size: int
+    epoch: int | None = None
+    step: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredCheckpoint:
+    """A checkpoint that lies in storage, verified, and is about to get its row."""
+
+    epoch: int
+    step: int
+    storage_key: str
+    sha256: str
+    size: int
+    is_best: bool
+    metrics: Mapping[str, float]
+
+
+def add_metrics(fenced: FencedSession, points: Sequence[MetricPoint]) -> None:
+    """Record points; one that a resumed run writes again replaces the first. What is not finite is left out."""
+    latest = {(point.name, point.step): point for point in points if math.isfinite(point.value)}
+    rows = [
+        {
+            "job_id": fenced.lease.job_id,
+            "name": point.name,
+            "epoch": point.epoch,
+            "step": point.step,
+            "value": point.value,
+        }
+        for point in latest.values()
+    ]
+    upsert(fenced.session, Metric, rows, key=("job_id", "name", "step"), written_at="created_at")
+
+
+def add_artifacts(fenced: FencedSession, files: Sequence[StoredFile]) -> list[str]:
+    """Record files; one of the same name, from before a resume, is replaced.
+
+    Returns the storage keys that were replaced, to delete after the commit.
+    """
+    if not files:
+        return []
+    latest = {file.name: file for file in files}
+    known = fenced.session.execute(_KNOWN_ARTIFACTS, {"job_id": fenced.lease.job_id, "names": list(latest)})
+    replaced = [key for name, key in known if key != latest[name].storage_key]
+    rows = [
+        {
+            "id": new_id("art"),
+            "job_id": fenced.lease.job_id,
+            "kind": file.kind,
+            "name": file.name,
+            "media_type": file.media_type,
+            "storage_key": file.storage_key,
+            "sha256": file.sha256,
+            "size": file.size,
+            "epoch": file.epoch,
+            "step": file.step,
+            "details": storable(dict(file.details)),
+        }
+        for file in latest.values()
+    ]
+    upsert(fenced.session, Artifact, rows, key=("job_id", "name"), written_at="created_at")
+    return replaced
+
+
+def add_checkpoint(fenced: FencedSession, stored: StoredCheckpoint) -> list[str]:
+    """Record a checkpoint; one of the same step, from before a resume, is replaced.
+
+    Returns the storage folders that were replaced, to delete after the commit.
+    """
+    job_id = fenced.lease.job_id
+    place = {"of_job": job_id, "at_step": stored.step}
+    replaced = [key for key in fenced.session.scalars(_KNOWN_CHECKPOINT, place) if key != stored.storage_key]
+    if stored.is_best:
+        fenced.session.execute(_NOT_BEST, place)
+    row = {
+        "id": new_id("ckp"),
+        "job_id": job_id,
+        "epoch": stored.epoch,
+        "step": stored.step,
+        "storage_key": stored.storage_key,
+        "sha256": stored.sha256,
+        "size": stored.size,
+        "is_best": stored.is_best,
+        "metrics": storable(dict(stored.metrics)),
+    }
+    upsert(fenced.session, Checkpoint, [row], key=("job_id", "step"), written_at="created_at")
+    return replaced
+
+
+def drop_checkpoint(fenced: FencedSession, checkpoint_id: str) -> None:
+    """Forget a checkpoint that cannot be used; delete its files after the commit."""
+    fenced.session.execute(
+        delete(Checkpoint)
+        .where(Checkpoint.id == checkpoint_id, Checkpoint.job_id == fenced.lease.job_id)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def add_event(fenced: FencedSession, *, event: str, message: str, data: Mapping[str, Any] | None = None) -> None:
+    """Record one line of the job's history."""
+    lease = fenced.lease
+    job_history.add(
+        fenced.session,
+        lease.job_id,
+        event=event,
+        message=str(storable(message)),
+        attempt=lease.attempt,
+        data=storable(dict(data or {})),
+    )
+
+
+def add_model(fenced: FencedSession, model: Model) -> None:
+    """Publish a model: the database allows one a job."""
+    fenced.session.add(model)
+    fenced.session.flush()
+
+
+def storable(value: Any) -> Any:
+    """The value as both databases can hold it: no NUL, no unpaired surrogate, null for figures that are not finite."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(storable(key)): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value

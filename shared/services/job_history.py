@@ -1,0 +1,32 @@
+"""A job's history: what happened, in which attempt, and why."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from shared.db.tables import JobEvent, table_of
+
+_ADD = insert(table_of(JobEvent))  # made once: to make it takes longer than to run it
+
+
+def add(
+    session: Session, job_id: str, *, event: str, message: str, attempt: int, data: Mapping[str, Any] | None = None
+) -> None:
+    """Append one line to a job's history."""
+    line = {"job_id": job_id, "type": event, "message": message, "attempt": attempt, "data": dict(data or {})}
+    session.execute(_ADD, line)
+
+
+def is_known_at(session: Session, job_id: str, *, event: str, step: int) -> bool:
+    """Whether a job's history holds an event of this type whose data names this step."""
+    known = session.scalars(select(JobEvent.data).where(JobEvent.job_id == job_id, JobEvent.type == event))
+    return any(data.get("step") == step for data in known)
+
+
+def list_for_job(session: Session, job_id: str, *, after: int = 0, limit: int = 100) -> tuple[list[JobEvent], bool]:
+    """Events with an id above `after`, oldest first, and whether there are more."""
+    query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.id > after).order_by(JobEvent.id)
+    rows = list(session.scalars(query.limit(limit + 1)))
+    return rows[:limit], len(rows) > limit

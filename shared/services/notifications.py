@@ -1,0 +1,43 @@
+"""Which waiting jobs need a wake-up sent (again)."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from shared.db.clock import db_now
+from shared.db.tables import Job
+from shared.job_status import Priority
+from shared.services.job_queue import is_due
+
+KINDS = ("training", "generation")
+_RANKS = {priority.rank: priority for priority in Priority}
+# Named, so that the index of the queue, which begins with the kind, has all there is to read.
+_DUE = select(Job.kind, func.count()).where(Job.kind.in_(KINDS), is_due()).group_by(Job.kind)
+
+
+def count_due(session: Session) -> dict[str, int]:
+    """How many jobs of each kind a worker could take now."""
+    return dict.fromkeys(KINDS, 0) | dict(session.execute(_DUE).all())
+
+
+def due_for_notification(session: Session, kind: str, *, stale_s: float, limit: int) -> list[tuple[str, Priority]]:
+    """Due jobs never hinted, or hinted longer than `stale_s` ago; first in line first."""
+    is_stale = or_(Job.notified_at.is_(None), Job.notified_at < db_now() - round(stale_s * 1000))
+    query = select(Job.id, Job.priority).where(Job.kind == kind, is_due(), is_stale)
+    rows = session.execute(query.order_by(Job.priority, Job.created_at, Job.id).limit(limit))
+    return [(job_id, _RANKS[rank]) for job_id, rank in rows]
+
+
+def mark_notified(session: Session, job_ids: Sequence[str]) -> None:
+    """Remember that wake-ups were sent just now. Not a visible change of the jobs."""
+    session.execute(
+        update(Job).where(Job.id.in_(job_ids)).values(notified_at=db_now()).execution_options(synchronize_session=False)
+    )
+
+
+def clear_notified(session: Session, job_id: str) -> None:
+    """Remember that a job's wake-up could not be sent. Not a visible change of the job."""
+    session.execute(
+        update(Job).where(Job.id == job_id).values(notified_at=None).execution_options(synchronize_session=False)
+    )

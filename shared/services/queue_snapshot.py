@@ -1,0 +1,40 @@
+"""What the reconciler has to know every second."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, exists, func, select
+
+from shared.db.clock import db_now
+from shared.db.tables import Job
+from shared.services.job_queue import is_due
+from shared.services.notifications import KINDS
+from shared.services.reaping import HAS_EXPIRED, lease
+from shared.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueSnapshot:
+    """What one look has shown.
+
+    now: by the database's clock. has_expired: some job's lease ran out. due: how many jobs of each kind a worker could
+    take.
+    """
+
+    now: datetime
+    has_expired: bool
+    due: dict[str, int]
+
+
+# One statement, made once.
+_SNAPSHOT = select(
+    db_now(),
+    exists(select(Job.id).where(HAS_EXPIRED)),
+    *(select(func.count()).where(Job.kind == kind, is_due()).scalar_subquery() for kind in KINDS),
+)
+
+
+def take_snapshot(connection: Connection, settings: Settings) -> QueueSnapshot:
+    """Look at the queue. Reads only."""
+    now, has_expired, *counts = connection.execute(_SNAPSHOT, lease(settings)).one()
+    return QueueSnapshot(now=now, has_expired=bool(has_expired), due=dict(zip(KINDS, counts, strict=True)))

@@ -1,0 +1,138 @@
+"""What a user asks of a job. The row stays locked from the look at its status to the change of it."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from shared.db.clock import db_now
+from shared.db.tables import Job
+from shared.errors import Conflict, NotFound
+from shared.job_status import JobStatus
+from shared.services import job_history
+from shared.services.job_queue import touched
+
+
+class Action(StrEnum):
+    """What can be asked."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+
+
+S = JobStatus
+# From where to where. A move to where the job is already changes nothing: asking twice is no mistake.
+_TRANSITIONS: Mapping[Action, Mapping[JobStatus, JobStatus]] = {
+    Action.CANCEL: {
+        S.QUEUED: S.CANCELLED,
+        S.PAUSED: S.CANCELLED,
+        S.RUNNING: S.CANCELLING,
+        S.PAUSING: S.CANCELLING,
+        S.CANCELLING: S.CANCELLING,
+        S.CANCELLED: S.CANCELLED,
+    },
+    Action.PAUSE: {S.QUEUED: S.PAUSED, S.RUNNING: S.PAUSING, S.PAUSING: S.PAUSING, S.PAUSED: S.PAUSED},
+    # A worker that has not noticed the pause yet goes on; one that has lets go, and the job is queued again.
+    Action.RESUME: {S.PAUSED: S.QUEUED, S.PAUSING: S.RUNNING},
+    Action.RETRY: {S.FAILED: S.QUEUED, S.CANCELLED: S.QUEUED},
+}
+_RULES = {
+    Action.CANCEL: "it cannot be cancelled any more",
+    Action.PAUSE: "only a queued or running job can be paused",
+    Action.RESUME: "only a paused job can be resumed",
+    Action.RETRY: "only a failed or cancelled job can be retried",
+}
+# What is told of a move, as event and message; by default the new status is the event.
+_EVENTS = {
+    (Action.CANCEL, S.CANCELLED): ("cancelled", "Cancelled on request."),
+    (Action.CANCEL, S.CANCELLING): ("cancelling", "A cancel was asked for."),
+    (Action.PAUSE, S.PAUSED): ("paused", "Paused on request."),
+    (Action.PAUSE, S.PAUSING): ("pausing", "A pause was asked for."),
+    (Action.RESUME, S.QUEUED): ("resumed", "Resumed on request; waits for a worker."),
+    (Action.RESUME, S.RUNNING): ("resumed", "The pause was taken back."),
+    (Action.RETRY, S.QUEUED): ("retried", "Retried on request; its attempts count anew."),
+}
+
+
+def cancel(session: Session, job_id: str) -> JobStatus:
+    """End a job: at once where no worker holds it, else as soon as its worker lets go.
+
+    Asking again changes nothing. Raises NotFound, and Conflict for a job that ended otherwise. Returns the new status.
+    """
+    return _ask(session, job_id, Action.CANCEL)
+
+
+def pause(session: Session, job_id: str) -> JobStatus:
+    """Put a job aside: at once where no worker holds it, else as soon as its worker has written a checkpoint.
+
+    Asking again changes nothing. Raises NotFound, and Conflict for a job that ends or has ended. Returns the new
+    status.
+    """
+    return _ask(session, job_id, Action.PAUSE)
+
+
+def resume(session: Session, job_id: str) -> JobStatus:
+    """Put a paused job back to its place in the queue, by its age. Send its hint after the commit.
+
+    Raises NotFound, and Conflict for a job that is not paused. Returns the new status.
+    """
+    return _ask(session, job_id, Action.RESUME)
+
+
+def retry(session: Session, job_id: str) -> JobStatus:
+    """Queue a failed or cancelled job again, with all its attempts. Send its hint after the commit.
+
+    Its next worker goes on from the last good checkpoint. Raises NotFound, Conflict. Returns the new status.
+    """
+    return _ask(session, job_id, Action.RETRY)
+
+
+def _ask(session: Session, job_id: str, action: Action) -> JobStatus:
+    before = locked_status(session, job_id)
+    after = _TRANSITIONS[action].get(before)
+    if after is None:
+        raise Conflict(f"The job {standing(before)}; {_RULES[action]}.")
+    if after is before:
+        return after
+    attempt = session.execute(
+        update(Job)
+        .where(Job.id == job_id)
+        .values(status=after, **touched(), **_values(action, after))
+        .returning(Job.attempt)
+        .execution_options(synchronize_session=False)
+    ).scalar_one()
+    event, message = _EVENTS[action, after]
+    data = {"from": before.value, "to": after.value}
+    job_history.add(session, job_id, event=event, message=message, attempt=attempt, data=data)
+    return after
+
+
+def locked_status(session: Session, job_id: str) -> JobStatus:
+    """A job's status, which nobody else changes before this transaction ends. Raises NotFound."""
+    status = session.execute(select(Job.status).where(Job.id == job_id).with_for_update()).scalar_one_or_none()
+    if status is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return status
+
+
+def standing(status: JobStatus) -> str:
+    """A status as the end of a sentence about the job: `is running`, `has failed`."""
+    verb = {S.SUCCEEDED: "has", S.FAILED: "has", S.CANCELLED: "was"}.get(status, "is")
+    return f"{verb} {status.value}"
+
+
+def _values(action: Action, after: JobStatus) -> dict[str, Any]:
+    """What else changes with the status."""
+    if after.is_terminal:
+        return {"finished_at": db_now()}
+    if after is not JobStatus.QUEUED:
+        return {}
+    # The caller sends the hint right after the commit; nobody who asks for a job wants to sit out its back-off.
+    values: dict[str, Any] = {"notified_at": db_now(), "not_before": None}
+    if action is Action.RETRY:
+        values |= {"attempt": 0, "error": None, "output": None, "started_at": None, "finished_at": None}
+    return values

@@ -1,0 +1,149 @@
+"""What a trainer reports: one JSON object a line on standard output, and the same lines in RUN_DIR/events.jsonl.
+
+Supervisor → trainer, on standard input (only with --supervised): the line `stop` asks for a checkpoint and an end;
+end of file means that the supervisor is gone, and the trainer exits at once.
+Trainer exit status: 0 finished, 3 stopped on request with its checkpoint written, 4 failed with a `failed` event,
+anything else is a crash.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+EXIT_FINISHED = 0
+EXIT_STOPPED = 3
+EXIT_FAILED = 4
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Started(_Event):
+    """The data is loaded, the model is built, and step `step` (0 for a fresh run) has been reached."""
+
+    type: Literal["started"] = "started"
+    device: str
+    precision: str
+    kernel: str = "library"  # how steps are computed: by torch, by `compiled` loops of Mimeo's own, as a CUDA `graph`
+    epochs: int
+    steps: int  # in the whole run
+    step: int  # done already: more than 0 after a resume
+    epoch: int
+    parameters: int
+    versions: dict[str, str]
+
+
+class Progress(_Event):
+    """Where the run is; at most about twice a second. `metrics` holds the latest training figures."""
+
+    type: Literal["progress"] = "progress"
+    epoch: int  # 1-based epoch in progress
+    step: int  # optimizer steps done
+    examples_per_s: float
+    metrics: dict[str, float] = {}
+
+
+class Metrics(_Event):
+    """Points of the metric curves, final for this step. Names are DESIGN's metric names."""
+
+    type: Literal["metrics"] = "metrics"
+    epoch: int
+    step: int
+    values: dict[str, float]
+
+
+class CheckpointWritten(_Event):
+    """A checkpoint folder is complete and durable. `path` is relative to RUN_DIR.
+
+    sha256: of model.safetensors, so equal weights give an equal value. is_best: best so far by the model type's
+    selection metric.
+    """
+
+    type: Literal["checkpoint"] = "checkpoint"
+    epoch: int
+    step: int
+    path: str
+    sha256: str
+    size: int
+    metrics: dict[str, float] = {}
+    is_best: bool = False
+
+
+class SampleWritten(_Event):
+    """A sample file is complete. `path` is relative to RUN_DIR; `meta` says what it shows (temperature, rows …)."""
+
+    type: Literal["sample"] = "sample"
+    epoch: int
+    step: int
+    path: str
+    media_type: str
+    meta: dict[str, Any] = {}
+
+
+class EventFileWritten(_Event):
+    """A file for TensorBoard is complete and never touched again. `path` is relative to RUN_DIR.
+
+    With the files reported before, it holds every point, sample and alarm up to `step`.
+    """
+
+    type: Literal["event_file"] = "event_file"
+    step: int
+    path: str
+
+
+class Notice(_Event):
+    """Something a user should know: a resume, a fallback to an older checkpoint, collapse, a suggestion.
+
+    step: of an alarm about the training. A run raises an alarm once at a step, however often it does the step again.
+    """
+
+    type: Literal["notice"] = "notice"
+    code: str
+    message: str
+    hint: str | None = None
+    step: int | None = None
+    data: dict[str, Any] = {}
+
+
+class Finished(_Event):
+    """The run is complete. `checkpoint` is the path of the one to publish; `quality` its final evaluation."""
+
+    type: Literal["finished"] = "finished"
+    epoch: int
+    step: int
+    checkpoint: str
+    quality: dict[str, float]
+
+
+class Stopped(_Event):
+    """The run stopped because it was asked to; its newest checkpoint is at `step`."""
+
+    type: Literal["stopped"] = "stopped"
+    epoch: int
+    step: int
+
+
+class Failed(_Event):
+    """The run cannot go on. `code` is an ErrorCode."""
+
+    type: Literal["failed"] = "failed"
+    code: str
+    message: str
+    hint: str | None = None
+
+
+Event = Annotated[
+    Started
+    | Progress
+    | Metrics
+    | CheckpointWritten
+    | SampleWritten
+    | EventFileWritten
+    | Notice
+    | Finished
+    | Stopped
+    | Failed,
+    Field(discriminator="type"),
+]
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)

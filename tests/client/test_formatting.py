@@ -1,0 +1,73 @@
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from client.formatting import ago, duration, metrics_line, outcome, progress_line, quality_line, sample_title
+from client.live import state_text
+from client.schema import Artifact, Job
+from tests.client.server import training_job
+
+
+def job(**changes: Any) -> Job:
+    return cast("Job", training_job(**changes))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(None, "–"), (0.25, "0.2 s"), (42.4, "42 s"), (185, "3 min 05 s"), (7620, "2 h 07 min"), (59.7, "1 min 00 s")],
+)
+def test_duration_is_written_in_the_units_people_use(seconds: float | None, expected: str) -> None:
+    assert duration(seconds) == expected
+
+
+def test_moment_is_told_by_its_age() -> None:
+    now = datetime(2026, 11, 23, 4, 5, 16, tzinfo=UTC)
+    assert ago("2026-11-23T04:05:06.000Z", now) == "10 s ago"
+    assert ago("2026-11-23T04:05:26.000Z", now) == "0 s ago"  # the server's clock is a little ahead
+
+
+def test_a_model_in_a_list_shows_the_figures_that_say_most_about_it() -> None:
+    quality = {"class_accuracy": 0.98765, "worst_class_accuracy": 0.9, "frechet_distance": 3.14159, "recall": 0.5}
+
+    assert quality_line(quality) == "class_accuracy 0.9877  frechet_distance 3.142"
+    assert quality_line({"another": 1.5}) == "another 1.5"
+    assert quality_line({}) == ""
+
+
+def test_running_job_tells_epoch_loss_speed_and_time_left() -> None:
+    line = progress_line(job())
+    assert line == "running  epoch 3/10  step 705/2350  30%  loss 28.41  22,000/s  eta 42 s"
+
+
+def test_queued_job_tells_its_position() -> None:
+    assert progress_line(job(status="queued", queue_position=2, progress=None)) == "queued  position 2"
+
+
+def test_queued_job_tells_that_it_is_further_back_than_is_counted() -> None:
+    far = job(status="queued", queue_position=1_000, queue_position_is_exact=False, progress=None)
+    assert progress_line(far) == "queued  position over 1,000"
+    assert state_text({**far, "attempt": 0}) == "queued at position over 1,000"
+
+
+def test_position_of_a_server_that_counts_them_all_is_taken_as_it_is() -> None:
+    old = job(status="queued", queue_position=1_200, progress=None)
+    del old["queue_position_is_exact"]
+    assert progress_line(old) == "queued  position 1,200"
+
+
+def test_two_losses_of_an_adversarial_model_stand_for_their_sum() -> None:
+    assert metrics_line({"loss": 3.0, "d_loss": 1.0, "g_loss": 2.0}) == "d_loss 1  g_loss 2"
+
+
+def test_failed_job_tells_the_reason_and_what_to_do() -> None:
+    error = {"code": "diverged", "message": "the loss is not a number", "hint": "Lower learning_rate."}
+    told = outcome(job(status="failed", is_terminal=True, error=error))
+    assert told == "trn_1 failed: the loss is not a number (diverged). Lower learning_rate."
+
+
+def test_sample_is_titled_by_epoch_and_what_it_shows() -> None:
+    text = cast("Artifact", {"name": "epoch-0003-t0.25.txt", "epoch": 3, "details": {"temperature": 0.25}})
+    grid = cast("Artifact", {"name": "epoch-0003-grid.png", "epoch": 3, "details": {}})
+    assert sample_title(text) == "epoch 3 · T = 0.25"
+    assert sample_title(grid) == "epoch 3 · grid"

@@ -1,0 +1,65 @@
+"""What users ask of jobs."""
+
+import pytest
+
+from shared.db.session import SessionFactory, transaction
+from shared.errors import Conflict, NotFound
+from shared.job_status import JobStatus
+from shared.services import generation_jobs, job_history, training_jobs
+from shared.settings import Settings
+from tests import jobs
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (JobStatus.QUEUED, JobStatus.CANCELLED),
+        (JobStatus.PAUSED, JobStatus.CANCELLED),
+        (JobStatus.RUNNING, JobStatus.CANCELLING),
+        (JobStatus.PAUSING, JobStatus.CANCELLING),
+        (JobStatus.CANCELLING, JobStatus.CANCELLING),
+        (JobStatus.CANCELLED, JobStatus.CANCELLED),
+    ],
+)
+def test_cancel_ends_a_waiting_job_at_once_and_a_held_one_soon(
+    database: SessionFactory, settings: Settings, before: JobStatus, after: JobStatus
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    jobs.set_values(database, job_id, status=before)
+
+    with transaction(database) as session:
+        job = training_jobs.cancel(session, job_id)
+
+    assert job.status is after
+    assert (job.finished_at is not None) == (after is JobStatus.CANCELLED and before is not JobStatus.CANCELLED)
+    with transaction(database) as session:
+        told = [event.type for event in job_history.list_for_job(session, job_id)[0]]
+    assert told == (["queued"] if before is after else ["queued", after.value])
+
+
+@pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED])
+def test_cancel_of_a_job_that_ended_otherwise_is_a_conflict(
+    database: SessionFactory, settings: Settings, status: JobStatus
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    jobs.set_values(database, job_id, status=status)
+
+    with pytest.raises(Conflict, match=status.value), transaction(database) as session:
+        training_jobs.cancel(session, job_id)
+    assert jobs.status_of(database, job_id) is status
+
+
+@pytest.mark.parametrize("job_id", ["trn_" + "0" * 26, "gen_" + "0" * 26, "nonsense", "", "trn_\x00", "x" * 500])
+def test_an_unknown_id_is_not_found(database: SessionFactory, job_id: str) -> None:
+    with transaction(database) as session:
+        with pytest.raises(NotFound):
+            training_jobs.cancel(session, job_id)
+        with pytest.raises(NotFound):
+            generation_jobs.cancel(session, job_id)
+
+
+def test_a_cancelled_job_is_not_claimed(database: SessionFactory, settings: Settings) -> None:
+    job_id = jobs.submitted(database, settings)
+    with transaction(database) as session:
+        training_jobs.cancel(session, job_id)
+    assert jobs.claimed(database) is None

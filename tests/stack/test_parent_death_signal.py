@@ -1,0 +1,53 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stack import parent_death_signal
+from tests.stack.processes import eventually, is_alive
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
+
+
+def test_command_ends_when_its_parent_is_killed() -> None:
+    tethered = parent_death_signal.command("sleep", "60")
+    program = f"import subprocess, time\np = subprocess.Popen({tethered!r})\nprint(p.pid, flush=True)\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert eventually(lambda: Path(f"/proc/{pid}/cmdline").read_text().startswith("sleep"))
+        parent.kill()
+    assert eventually(lambda: not is_alive(pid), within_s=5)
+
+
+def test_chain_of_tethers_ends_from_the_top() -> None:
+    inner = parent_death_signal.command("sleep", "60")
+    middle = f"import subprocess, time\np = subprocess.Popen({inner!r})\nprint(p.pid, flush=True)\ntime.sleep(60)"
+    environment = {**os.environ, parent_death_signal.PARENT_VARIABLE: str(os.getpid())}
+    command = parent_death_signal.command(sys.executable, "-c", middle)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as outer:
+        assert outer.stdout is not None
+        pid = int(outer.stdout.readline())
+        assert is_alive(pid)
+        outer.kill()
+    assert eventually(lambda: not is_alive(pid), within_s=5)
+
+
+def test_command_does_not_start_when_the_parent_is_gone_already() -> None:
+    environment = {**os.environ, parent_death_signal.PARENT_VARIABLE: "1"}
+    done = subprocess.run(
+        parent_death_signal.command("echo", "started"), env=environment, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+def test_exit_status_and_signals_are_the_commands_own() -> None:
+    assert subprocess.run(parent_death_signal.command("sh", "-c", "exit 7"), check=False).returncode == 7
+    with subprocess.Popen(parent_death_signal.command("sleep", "60")) as process:
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == -signal.SIGINT

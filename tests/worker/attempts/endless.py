@@ -1,0 +1,31 @@
+"""A generation worker's process whose model never ends; SIGTERM asks it to stop."""
+
+import signal
+import time
+from typing import Any
+
+from shared.broker import NullBroker
+from shared.db.session import transaction
+from shared.db.tables import GenerationJob
+from shared.services import job_queue
+from shared.settings import Settings
+from worker.attempts.generation import sample
+from worker.context import make_context
+from worker.generation.engine import GenerationEngine
+
+
+class Endless(GenerationEngine):
+    """A generator that never gives anything."""
+
+    def generate(self, *arguments: Any, **options: Any) -> Any:
+        while True:
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    context = make_context(Settings(), "generation", NullBroker())
+    signal.signal(signal.SIGTERM, lambda *_: context.stopping.set())
+    with transaction(context.sessions) as session:
+        job = job_queue.claim_next(session, "generation", context.id)
+    assert isinstance(job, GenerationJob)
+    sample(context, job, Endless(context.settings, context.storage))

@@ -1,0 +1,80 @@
+"""How an attempt ended."""
+
+import signal
+from typing import Any
+
+import pytest
+
+from shared.errors import JobFailure
+from shared.job_status import ErrorCode
+from shared.trainer_protocol import Failed, Finished
+from worker.attempts import oom
+from worker.attempts.exit_status import Stopped, TrainerExit, classify
+
+FINISHED = Finished(epoch=1, step=5, checkpoint="checkpoints/00000005", quality={})
+
+
+def trainer_exit(status: int, **changes: Any) -> TrainerExit:
+    known: dict[str, Any] = {
+        "finished": None,
+        "failed": None,
+        "killed_for": None,
+        "was_asked_to_stop": False,
+        "overran_stop": False,
+        "ran_out_of_memory": False,
+    }
+    return TrainerExit(status=status, **{**known, **changes})
+
+
+def code_of(end: TrainerExit) -> ErrorCode:
+    outcome = classify(end)
+    assert isinstance(outcome, JobFailure)
+    return outcome.error_code
+
+
+def test_a_result_and_a_clean_exit_are_both_needed_for_success() -> None:
+    assert classify(trainer_exit(0, finished=FINISHED)) is FINISHED
+    assert code_of(trainer_exit(0)) is ErrorCode.INTERNAL
+    assert code_of(trainer_exit(1, finished=FINISHED)) is ErrorCode.INTERNAL
+
+
+def test_a_stop_counts_where_one_was_asked_for() -> None:
+    assert isinstance(classify(trainer_exit(3, was_asked_to_stop=True)), Stopped)
+    assert code_of(trainer_exit(3)) is ErrorCode.INTERNAL
+    killed = trainer_exit(-signal.SIGKILL, was_asked_to_stop=True, overran_stop=True)
+    assert isinstance(classify(killed), Stopped)
+
+
+def test_a_trainer_that_finishes_although_it_was_asked_to_stop_has_finished() -> None:
+    assert classify(trainer_exit(0, finished=FINISHED, was_asked_to_stop=True)) is FINISHED
+
+
+def test_the_trainer_s_own_word_is_taken_for_its_failure() -> None:
+    failed = Failed(code="out_of_memory", message="Too big.", hint="Smaller.")
+    outcome = classify(trainer_exit(4, failed=failed))
+    assert isinstance(outcome, JobFailure)
+    assert outcome.as_dict() == {"code": "out_of_memory", "message": "Too big.", "hint": "Smaller."}
+    assert code_of(trainer_exit(4, failed=Failed(code="nonsense", message="?"))) is ErrorCode.INTERNAL
+    assert code_of(trainer_exit(4)) is ErrorCode.INTERNAL
+
+
+def test_a_kill_by_the_kernel_for_want_of_memory_is_not_worth_another_try() -> None:
+    assert code_of(trainer_exit(-signal.SIGKILL, ran_out_of_memory=True)) is ErrorCode.OUT_OF_MEMORY
+    assert code_of(trainer_exit(-signal.SIGKILL)) is ErrorCode.WORKER_LOST
+    assert code_of(trainer_exit(-signal.SIGSEGV, ran_out_of_memory=True)) is ErrorCode.INTERNAL
+
+
+def test_the_supervisor_s_reason_for_a_kill_goes_first() -> None:
+    timeout = JobFailure(ErrorCode.TIMEOUT, "Too long.")
+    assert classify(trainer_exit(-signal.SIGKILL, killed_for=timeout, ran_out_of_memory=True)) is timeout
+
+
+@pytest.mark.parametrize("status", [1, 2, 137, -signal.SIGSEGV, -signal.SIGABRT])
+def test_every_other_end_is_a_crash_that_says_how(status: int) -> None:
+    outcome = classify(trainer_exit(status))
+    assert isinstance(outcome, JobFailure)
+    assert str(abs(status)) in outcome.detail
+
+
+def test_kills_for_want_of_memory_can_be_counted() -> None:
+    assert oom.oom_kills() >= 0

@@ -1,0 +1,297 @@
+"""One attempt at a generation job, with a real model."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from shared.broker import NullBroker
+from shared.db.session import SessionFactory, reading, transaction
+from shared.db.tables import Checkpoint, GenerationJob, Job, Model
+from shared.ids import new_id
+from shared.job_status import JobStatus
+from shared.services import artifacts, exports, job_queue
+from shared.settings import Settings
+from shared.storage import Storage
+from tests import jobs
+from tests.worker.attempts import event_types, wait_until
+from worker import train
+from worker.attempts.generation import sample
+from worker.checkpoints.manifest import WEIGHTS, verified
+from worker.context import WorkerContext
+from worker.generation.engine import GenerationEngine
+from worker.trainer.report import Reporter
+from worker.trainer.spec import TrainerSpec
+from worker.trainer.stop_signal import StopSignal
+
+HYPERPARAMETERS = {"epochs": 1, "hidden": [8], "examples_per_epoch": 256, "batch_size": 128}
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    def show(self, event: object) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint folder of a small VAE."""
+    home = tmp_path_factory.mktemp("trained")
+    body = {"model_type": "vae", "dataset": "digits", "hyperparameters": HYPERPARAMETERS, "precision": "float32"}
+    spec = TrainerSpec.model_validate(body).completed()
+    (home / "run").mkdir()
+    reporter = Reporter(home / "run", Silent())
+    train.run(spec, home / "run", Settings(home=home, offline=True), StopSignal(), reporter)
+    reporter.close()
+    return max((home / "run" / "checkpoints").glob("[0-9]*"))
+
+
+@pytest.fixture
+def checkpoint(trained: Path, database: SessionFactory, settings: Settings, storage: Storage) -> Checkpoint:
+    """The VAE's checkpoint as a training worker would have stored it."""
+    job_id = jobs.submitted(database, settings, hyperparameters=HYPERPARAMETERS)
+    manifest = verified(trained)
+    row = Checkpoint(
+        id=new_id("ckp"),
+        job_id=job_id,
+        epoch=1,
+        step=manifest.step,
+        storage_key=f"jobs/{job_id}/checkpoints/1",
+        sha256=manifest.files[WEIGHTS].sha256,
+        size=manifest.size,
+        is_best=True,
+    )
+    storage.put_tree(trained, row.storage_key)
+    with transaction(database) as session:
+        session.add(row)
+    return row
+
+
+@pytest.fixture
+def generating(context: WorkerContext) -> WorkerContext:
+    return replace(context, kind="generation")
+
+
+def attempt(context: WorkerContext, generator: GenerationEngine | None = None) -> str:
+    with transaction(context.sessions) as session:
+        job = job_queue.claim_next(session, "generation", context.id)
+    assert isinstance(job, GenerationJob)
+    sample(context, job, generator or GenerationEngine(context.settings, context.storage))
+    return job.id
+
+
+def test_a_generation_becomes_files_and_an_output(
+    generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory, storage: Storage, broker: NullBroker
+) -> None:
+    request: dict[str, Any] = {"model": checkpoint.id, "sampling": {"n": 4}, "seed": 3, "format": "npy"}
+    job_id = jobs.generated(database, generating.settings, **request)
+
+    attempt(generating)
+
+    job = jobs.look(database, job_id)
+    assert (job.status, job.error) == (JobStatus.SUCCEEDED, None)
+    assert job.output is not None
+    assert (job.output["width"], job.output["height"], job.output["n"]) == (28, 28, 4)
+    with reading(database) as session:
+        [file], _ = artifacts.list_for_job(session, job_id)
+    data = storage.read_bytes(file.storage_key)
+    assert (file.kind, file.media_type, file.size) == ("output", "application/x-npy", len(data))
+    assert np.load(io.BytesIO(data)).shape == (4, 1, 28, 28)
+    assert broker.done == {job_id}
+    assert list(generating.settings.runs_path.glob("gen_*")) == []
+
+
+def test_the_same_seed_gives_the_same_bytes(
+    generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory
+) -> None:
+    generator = GenerationEngine(generating.settings, generating.storage)
+    digests = []
+    for seed in (5, 5, 6):
+        jobs.generated(database, generating.settings, model=checkpoint.id, seed=seed)
+        job_id = attempt(generating, generator)
+        with reading(database) as session:
+            digests += [file.sha256 for file in artifacts.list_for_job(session, job_id)[0]]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_warm_generation_adds_little_to_the_model_s_own_time(
+    generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory
+) -> None:
+    generator = GenerationEngine(generating.settings, generating.storage)
+    took = []
+    for _ in range(5):
+        jobs.generated(database, generating.settings, model=checkpoint.id)
+        started = time.thread_time()
+        attempt(generating, generator)
+        took.append(time.thread_time() - started)
+    assert min(took) < 0.05  # CPU seconds, so that a busy machine does not count
+
+
+def test_a_checkpoint_that_is_gone_or_damaged_fails_the_job_at_once(
+    generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory, storage: Storage
+) -> None:
+    damaged = storage.local_path(f"{checkpoint.storage_key}/{WEIGHTS}")
+    assert damaged is not None
+    data = damaged.read_bytes()
+    damaged.unlink()  # it is a hard link to the trained one
+    damaged.write_bytes(data[:-1])
+    first = jobs.generated(database, generating.settings, model=checkpoint.id)
+    attempt(generating)
+    storage.delete_tree(checkpoint.storage_key)
+    second = jobs.generated(database, generating.settings, model=checkpoint.id)
+    attempt(generating)
+
+    for job_id in (first, second):
+        job = jobs.look(database, job_id)
+        assert (job.status, job.attempt) == (JobStatus.FAILED, 1)
+        assert job.error is not None
+        assert job.error["code"] == "invalid_data"
+
+
+def test_an_export_becomes_a_checked_file_for_each_part_and_the_worker_goes_on_sampling(
+    generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory, storage: Storage
+) -> None:
+    with transaction(database) as session:
+        job = session.get_one(Job, checkpoint.job_id)
+        spec = {name: job.spec[name] for name in ("dataset", "hyperparameters")}
+        model = Model(id=new_id("mdl"), job_id=job.id, checkpoint_id=checkpoint.id, model_type="vae", **spec)
+        session.add(model)
+        session.flush()
+        export, _ = exports.submit(session, model.id, "onnx")
+    generator = GenerationEngine(generating.settings, storage)
+
+    attempt(generating, generator)
+
+    made = jobs.look(database, export.id)
+    assert (made.status, made.error) == (JobStatus.SUCCEEDED, None)
+    assert made.output == {"parts": ["decoder", "encoder"]}
+    with reading(database) as session:
+        files, _ = artifacts.list_for_job(session, export.id)
+    assert {file.name for file in files} == {"decoder.onnx", "encoder.onnx"}
+    for file in files:
+        told = {
+            entry.key: entry.value
+            for entry in onnx.load_from_string(storage.read_bytes(file.storage_key)).metadata_props
+        }
+        assert (told["dataset"], told["checkpoint_sha256"]) == ("digits", checkpoint.sha256)
+        assert file.details["max_abs_difference"] < 1e-4
+    sampled = jobs.generated(database, generating.settings, model=checkpoint.id)
+    attempt(generating, generator)
+    assert jobs.status_of(database, sampled) is JobStatus.SUCCEEDED
+
+
+class Slow(GenerationEngine):
+    """A generator that is interrupted: something happens to the job while it works."""
+
+    def __init__(self, context: WorkerContext, happens: Any) -> None:
+        super().__init__(context.settings, context.storage)
+        self._happens = happens
+
+    def generate(self, *arguments: Any, **options: Any) -> Any:
+        output = super().generate(*arguments, **options)
+        self._happens()
+        return output
+
+
+def test_a_cancel_that_comes_while_it_samples_wins(
+    generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory, broker: NullBroker
+) -> None:
+    job_id = jobs.generated(database, generating.settings, model=checkpoint.id)
+
+    attempt(generating, Slow(generating, lambda: jobs.cancel(database, job_id)))
+
+    assert jobs.status_of(database, job_id) is JobStatus.CANCELLED
+    with reading(database) as session:
+        assert job_id in broker.done
+        assert event_types(database, job_id) == ["queued", "running", "cancelling", "cancelled"]
+        assert session.get_one(GenerationJob, job_id).output is None
+        assert artifacts.list_for_job(session, job_id) == ([], False)
+
+
+def test_what_a_worker_without_its_lease_generated_is_not_published(
+    generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory, broker: NullBroker
+) -> None:
+    job_id = jobs.generated(database, generating.settings, model=checkpoint.id)
+
+    attempt(generating, Slow(generating, lambda: jobs.set_values(database, job_id, fencing_token=9)))
+
+    job = jobs.look(database, job_id)
+    assert (job.status, job.output, broker.done) == (JobStatus.RUNNING, None, set())
+    with reading(database) as session:
+        assert artifacts.list_for_job(session, job_id) == ([], False)
+
+
+def test_an_unexpected_error_is_tried_again(
+    generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory
+) -> None:
+    job_id = jobs.generated(database, generating.settings, model=checkpoint.id, max_attempts=2)
+
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    attempt(generating, Slow(generating, fail))
+    assert jobs.status_of(database, job_id) is JobStatus.QUEUED
+    jobs.set_values(database, job_id, not_before=None)
+    attempt(generating, Slow(generating, fail))
+    job = jobs.look(database, job_id)
+    assert (job.status, job.error and job.error["code"]) == (JobStatus.FAILED, "internal")
+
+
+@contextmanager
+def endless(settings: Settings) -> "Iterator[subprocess.Popen[bytes]]":
+    """A worker's process that claims the next generation and never ends it."""
+    environment = {
+        **os.environ,
+        "MIMEO_HOME": str(settings.home),
+        "MIMEO_DATABASE_URL": settings.resolved_database_url,
+        "MIMEO_REDIS_URL": settings.resolved_redis_url,
+        "MIMEO_STOP_GRACE_S": "0.5",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "tests.worker.attempts.endless"], env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_generation_without_end_fails_with_timeout_and_its_worker_restarts(
+    checkpoint: Checkpoint, database: SessionFactory, generating: WorkerContext
+) -> None:
+    job_id = jobs.generated(database, generating.settings, model=checkpoint.id, timeout_s=1)
+
+    with endless(generating.settings) as worker:
+        assert worker.wait(60) == 75
+
+    job = jobs.look(database, job_id)
+    assert (job.status, job.error and job.error["code"]) == (JobStatus.FAILED, "timeout")
+    assert threading.active_count() < 50
+
+
+def test_a_generation_that_holds_up_its_worker_s_stop_is_given_back(
+    checkpoint: Checkpoint, database: SessionFactory, generating: WorkerContext
+) -> None:
+    job_id = jobs.generated(database, generating.settings, model=checkpoint.id, max_attempts=1)
+    with endless(generating.settings) as worker:
+        wait_until(lambda: list(generating.settings.runs_path.glob("gen_*")))
+
+        worker.send_signal(signal.SIGTERM)
+
+        assert worker.wait(60) == 0
+    job = jobs.look(database, job_id)
+    assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
+    assert event_types(database, job_id)[-1] == "released"

@@ -1,0 +1,286 @@
+"""Put aside and taken up again: pause, resume, retry, from worker to worker."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from shared.broker import NullBroker
+from shared.db.session import SessionFactory, reading, transaction
+from shared.db.tables import Checkpoint, Model
+from shared.job_status import JobStatus
+from shared.services import training_jobs
+from shared.settings import Settings
+from tests import jobs
+from tests.worker.attempts import Background, attempt, claim, event_types, has_checkpoint, history, wait_until
+from worker.attempts.trainer_process import TRAINER
+from worker.attempts.training import run_attempt
+from worker.context import WorkerContext
+from worker.worker_heartbeat import WorkerHeartbeat
+
+LIMIT_S = 2.0
+
+
+def ask(database: SessionFactory, job_id: str, action: str) -> JobStatus:
+    with transaction(database) as session:
+        job: JobStatus = getattr(training_jobs, action)(session, job_id).status
+        return job
+
+
+def elsewhere(context: WorkerContext, home: Path) -> WorkerContext:
+    """Another worker, on another machine: of this one it sees the database and the store alone."""
+    settings = context.settings.model_copy(update={"home": home, "storage_url": context.settings.resolved_storage_url})
+    return replace(context, settings=settings, id="wrk_elsewhere", host="elsewhere")
+
+
+def steps_of_starts(database: SessionFactory, job_id: str) -> list[int]:
+    return [event.data["step"] for event in history(database, job_id) if event.type == "started"]
+
+
+@pytest.fixture
+def working(context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings) -> Background:
+    """A job whose trainer works until it is stopped, and has written a checkpoint."""
+    job_id = jobs.submitted(database, settings)
+    running = Background(context, beat, "work")
+    wait_until(lambda: has_checkpoint(database, job_id))
+    return running
+
+
+# --- pause and resume -------------------------------------------------------------------------------------------
+
+
+def test_a_pause_frees_the_worker_within_two_seconds(working: Background, database: SessionFactory) -> None:
+    asked = time.monotonic()
+    assert ask(database, working.job.id, "pause") is JobStatus.PAUSING
+    working.join()
+
+    assert time.monotonic() - asked < LIMIT_S
+    assert jobs.status_of(database, working.job.id) is JobStatus.PAUSED
+    assert event_types(database, working.job.id) == ["queued", "running", "started", "pausing", "paused"]
+
+
+def test_a_resumed_job_goes_on_from_its_checkpoint_on_another_worker(
+    working: Background, context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, tmp_path: Path
+) -> None:
+    job_id = working.job.id
+    ask(database, job_id, "pause")
+    working.join()
+
+    assert ask(database, job_id, "resume") is JobStatus.QUEUED
+    attempt(elsewhere(context, tmp_path / "elsewhere"), beat, "train")
+
+    job = jobs.look(database, job_id)
+    assert (job.status, job.attempt) == (JobStatus.SUCCEEDED, 1)
+    assert steps_of_starts(database, job_id) == [0, 2]
+    told = [(event.type, event.data.get("worker")) for event in history(database, job_id) if event.type == "running"]
+    assert told == [("running", context.id), ("running", "wrk_elsewhere")]
+
+
+def test_a_job_can_be_paused_again_and_again_without_using_up_its_attempts(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings, max_attempts=1)
+    for _ in range(3):
+        running = Background(context, beat, "work")
+        wait_until(lambda: jobs.look(database, job_id).progress.get("step", 0) % 2)
+        ask(database, job_id, "pause")
+        running.join()
+        assert jobs.status_of(database, job_id) is JobStatus.PAUSED
+        ask(database, job_id, "resume")
+
+    lease = jobs.claimed(database)
+    assert lease is not None
+    assert (lease.attempt, lease.fencing_token) == (1, 4)
+    assert steps_of_starts(database, job_id) == [0, 2, 4]
+
+
+def test_a_pause_that_is_taken_back_loses_nothing_whether_the_worker_has_noticed_it_or_not(
+    working: Background, context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory
+) -> None:
+    job_id = working.job.id
+    ask(database, job_id, "pause")
+    ask(database, job_id, "resume")
+    # Either the trainer was told to stop, or it still works and is told now: because its worker stops.
+    context.stopping.set()
+    working.join()
+    context.stopping.clear()
+
+    job = jobs.look(database, job_id)
+    assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
+    attempt(context, beat, "train")
+    assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
+
+
+def test_a_pause_taken_back_after_the_trainer_was_told_puts_the_job_back_in_the_queue(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    impatient = replace(context, settings=settings.model_copy(update={"stop_grace_s": 1.5}))
+    running = Background(impatient, beat, "ignore_stop")
+    wait_until(lambda: has_checkpoint(database, job_id))
+    ask(database, job_id, "pause")
+    time.sleep(0.5)  # the trainer was told
+
+    assert ask(database, job_id, "resume") is JobStatus.RUNNING
+    running.join()
+
+    job = jobs.look(database, job_id)
+    assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
+    assert event_types(database, job_id)[-4:] == ["pausing", "resumed", "stop_overrun", "released"]
+
+
+def test_a_trainer_that_crashes_during_a_pause_leaves_the_job_paused_and_the_reason_told(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    blind = replace(context, settings=settings.model_copy(update={"control_poll_s": 60.0}))
+    running = Background(blind, beat, "crash")
+    ask(database, job_id, "pause")
+    running.join()
+
+    assert jobs.status_of(database, job_id) is JobStatus.PAUSED
+    last = history(database, job_id)[-1]
+    assert (last.type, last.attempt) == ("paused", 1)
+    assert last.message == "The trainer ended with status 1 and without a result. Paused, as was asked for."
+    assert last.data["error"]["code"] == "internal"
+
+
+def test_a_cancel_during_a_pause_does_not_wait_for_the_checkpoint(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, broker: NullBroker
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    running = Background(context, beat, "ignore_stop")
+    wait_until(lambda: has_checkpoint(database, job_id))
+    ask(database, job_id, "pause")
+
+    asked = time.monotonic()
+    assert ask(database, job_id, "cancel") is JobStatus.CANCELLING
+    running.join()
+
+    assert time.monotonic() - asked < LIMIT_S
+    assert jobs.status_of(database, job_id) is JobStatus.CANCELLED
+    assert job_id in broker.done
+
+
+def test_a_pause_that_the_finish_overtakes_leaves_the_job_succeeded(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    blind = replace(context, settings=settings.model_copy(update={"control_poll_s": 60.0}))
+    running = Background(blind, beat, "train")
+    ask(database, job_id, "pause")
+    running.join()
+
+    with reading(database) as session:
+        job = training_jobs.get(session, job_id)
+    # A worker that writes notices the pause then: it is finished or put aside, never neither.
+    assert job.status in {JobStatus.SUCCEEDED, JobStatus.PAUSED}
+    assert (job.model is not None) == (job.status is JobStatus.SUCCEEDED)
+
+
+# --- retry ------------------------------------------------------------------------------------------------------
+
+
+def test_a_retried_job_goes_on_from_its_last_checkpoint_and_publishes_once(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, tmp_path: Path
+) -> None:
+    job_id = jobs.submitted(database, settings, max_attempts=1)
+    attempt(context, beat, "crash_once")
+    assert jobs.status_of(database, job_id) is JobStatus.FAILED
+
+    assert ask(database, job_id, "retry") is JobStatus.QUEUED
+    attempt(elsewhere(context, tmp_path / "elsewhere"), beat, "train")
+
+    assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
+    assert steps_of_starts(database, job_id) == [0, 3]
+    with reading(database) as session:
+        assert len(session.scalars(select(Model)).all()) == 1
+
+
+def test_a_cancelled_job_can_be_retried_from_where_it_was(
+    working: Background, context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory
+) -> None:
+    job_id = working.job.id
+    ask(database, job_id, "cancel")
+    working.join()
+
+    ask(database, job_id, "retry")
+    attempt(context, beat, "train")
+
+    assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
+    assert steps_of_starts(database, job_id) == [0, 1]
+
+
+# --- the real trainer -------------------------------------------------------------------------------------------
+
+# Some seconds of training: long enough to be caught in the middle.
+VAE = {
+    "model_type": "vae",
+    "dataset": "digits",
+    "seed": 7,
+    "hyperparameters": {"epochs": 5, "examples_per_epoch": 5_000, "batch_size": 32, "hidden": [64]},
+}
+
+
+@contextmanager
+def really_training(context: WorkerContext, database: SessionFactory) -> Iterator[str]:
+    """The next job under the real trainer, in a thread; gives its id. At the end of the block it is let go."""
+    with WorkerHeartbeat(context) as beat:
+        job = claim(context)
+        thread = threading.Thread(target=run_attempt, args=(replace(context, trainer=TRAINER), job, beat))
+        thread.start()
+        yield job.id
+        thread.join(90)
+        assert not thread.is_alive()
+
+
+def patiently(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait for a process that imports torch."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def published_sha256(database: SessionFactory, job_id: str) -> str:
+    with reading(database) as session:
+        query = select(Checkpoint.sha256).join(Model, Model.checkpoint_id == Checkpoint.id)
+        return session.scalars(query.where(Model.job_id == job_id)).one()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+def test_a_paused_training_frees_its_worker_and_ends_on_another_with_the_same_weights(
+    context: WorkerContext, database: SessionFactory, settings: Settings, tmp_path: Path
+) -> None:
+    # Given: what the job comes to when nobody disturbs it
+    patient = replace(context, settings=settings.model_copy(update={"lease_s": 30.0, "offline": True}))
+    undisturbed = jobs.submitted(database, settings, **VAE)
+    with really_training(patient, database):
+        pass
+    assert jobs.status_of(database, undisturbed) is JobStatus.SUCCEEDED
+
+    # When: it is paused amid its steps, and goes on elsewhere
+    paused = jobs.submitted(database, settings, **VAE)
+    with really_training(patient, database) as job_id:
+        patiently(lambda: has_checkpoint(database, job_id))
+        asked = time.monotonic()
+        ask(database, job_id, "pause")
+        patiently(lambda: jobs.status_of(database, job_id) is JobStatus.PAUSED)
+        took = time.monotonic() - asked
+    stopped_at = jobs.look(database, paused).progress
+    assert 0 < stopped_at["step"] < stopped_at["steps"]
+    ask(database, paused, "resume")
+    with really_training(elsewhere(patient, tmp_path / "elsewhere"), database):
+        pass
+
+    # Then: its worker was free at once, and the weights are the same, bit for bit
+    assert took < LIMIT_S
+    assert steps_of_starts(database, paused)[1] > 0
+    assert published_sha256(database, paused) == published_sha256(database, undisturbed)

@@ -1,0 +1,32 @@
+"""How soon what a trainer reports is written."""
+
+import pytest
+
+from shared.db.session import SessionFactory
+from shared.settings import Settings
+from tests import jobs
+from tests.worker.attempts import Background, has_checkpoint, wait_until
+from worker.attempts import trainer_monitor
+from worker.context import WorkerContext
+from worker.worker_heartbeat import WorkerHeartbeat
+
+
+@pytest.mark.parametrize(("lasted_s", "rest_s"), [(0, 1), (60, 1), (250, 2.5), (36_000, 5)])
+def test_reports_rest_for_a_hundredth_of_the_attempt_and_never_long(lasted_s: float, rest_s: float) -> None:
+    assert trainer_monitor.rest_s(lasted_s) == rest_s
+
+
+def test_a_checkpoint_is_written_at_once_while_reports_rest(
+    context: WorkerContext,
+    beat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trainer_monitor.TrainerMonitor, "_write_when_due", lambda *_: None)  # it never is
+    job_id = jobs.submitted(database, settings)
+    running = Background(context, beat, "work")
+
+    wait_until(lambda: has_checkpoint(database, job_id))
+    context.stopping.set()
+    running.join()

@@ -1,0 +1,120 @@
+"""The child process: read, stopped, killed, and never left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from shared.settings import Settings
+from tests.worker.attempts import wait_until
+from worker.attempts.trainer_process import TrainerProcess, trainer_environment
+
+
+@contextmanager
+def child(program: str, folder: Path) -> Iterator[TrainerProcess]:
+    started = TrainerProcess([sys.executable, "-u", "-c", program], {"PATH": os.environ["PATH"]}, folder)
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+def all_lines(started: TrainerProcess) -> list[bytes]:
+    found: list[bytes] = []
+    while not started.has_ended():
+        found += started.lines(0.1)
+    return found + started.drain()
+
+
+def test_lines_come_whole_however_they_were_written(tmp_path: Path) -> None:
+    program = (
+        "import sys, time\nfor part in ('on', 'e\\ntw', 'o\\n', 'last'):\n  sys.stdout.write(part); time.sleep(.02)"
+    )
+    with child(program, tmp_path) as started:
+        assert all_lines(started) == [b"one", b"two", b"last"]
+        assert started.close() == 0
+
+
+def test_the_last_words_on_standard_error_are_kept(tmp_path: Path) -> None:
+    with child("import sys; sys.stderr.write('a' * 100_000 + 'the end')", tmp_path) as started:
+        all_lines(started)
+        assert started.stderr_tail.endswith("the end")
+        assert len(started.stderr_tail) <= 8192
+
+
+def test_a_child_that_never_reads_cannot_block_a_stop(tmp_path: Path) -> None:
+    with child("import time; time.sleep(600)", tmp_path) as started:
+        started.ask_to_stop()
+        started.kill()
+        wait_until(started.has_ended)
+        started.ask_to_stop()
+        assert started.close() == -signal.SIGKILL
+        started.kill()  # harmless
+
+
+def test_a_child_that_closed_its_output_is_waited_for_without_spinning(tmp_path: Path) -> None:
+    with child("import os, time; os.close(1); os.close(2); time.sleep(0.5)", tmp_path) as started:
+        before = time.process_time()
+        assert all_lines(started) == []
+        assert time.process_time() - before < 0.3
+
+
+def test_killing_takes_the_child_s_children_along(tmp_path: Path) -> None:
+    program = (
+        "import subprocess, sys, time\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print(p.pid); time.sleep(600)"
+    )
+    with child(program, tmp_path) as started:
+        found: list[bytes] = []
+        wait_until(lambda: found.extend(started.lines(0.1)) or found)
+        [line] = found
+    wait_until(lambda: not Path(f"/proc/{int(line)}").exists() or _is_zombie(int(line)))
+
+
+def _is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def test_the_trainer_dies_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    # Given: a supervisor process that starts the real trainer's control and is then killed
+    program = (
+        "import os, sys, time\nfrom pathlib import Path\nfrom worker.attempts.trainer_process import Child\n"
+        "code = 'import time; from worker.trainer.stop_signal import Control; Control().obey_supervisor(); "
+        "print(1, flush=True); time.sleep(600)'\n"
+        "c = Child([sys.executable, '-c', code], dict(os.environ), Path('.'))\n"
+        "c.lines(60); print(c.pid, flush=True); time.sleep(600)"
+    )
+    supervisor = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert supervisor.stdout is not None
+    trainer = int(supervisor.stdout.readline())
+
+    supervisor.kill()
+    supervisor.wait()
+    supervisor.stdout.close()
+
+    wait_until(lambda: not Path(f"/proc/{trainer}").exists() or _is_zombie(trainer))
+
+
+def test_the_environment_holds_what_computing_needs_and_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "5000")
+    monkeypatch.setenv("MIMEO_REDIS_URL", "redis://secret")
+    settings = Settings(home=tmp_path, datasets_dir=tmp_path / "data", offline=True)
+
+    environment = trainer_environment(settings)
+
+    assert environment["OMP_NUM_THREADS"] == "2"
+    assert environment["GOMP_SPINCOUNT"] == "5000"
+    assert environment["MIMEO_DATASETS_DIR"] == str(tmp_path / "data")
+    assert "MIMEO_REDIS_URL" not in environment
+    again = Settings.model_validate({"home": environment["MIMEO_HOME"], "offline": environment["MIMEO_OFFLINE"]})
+    assert (again.home_path, again.offline) == (settings.home_path, True)

@@ -1,0 +1,191 @@
+"""One attempt at a training job, from its claim to its end, with a real child process that speaks the protocol."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shared.broker import NullBroker
+from shared.db.session import SessionFactory, reading, transaction
+from shared.job_status import JobStatus
+from shared.services import artifacts, checkpoints, datasets, metrics, training_jobs
+from shared.settings import Settings
+from shared.storage import Storage
+from tests import jobs
+from tests.worker.attempts import attempt, event_types, history, run_folders
+from worker.checkpoints.manifest import verified
+from worker.context import WorkerContext
+from worker.worker_heartbeat import WorkerHeartbeat
+
+
+def test_a_finished_run_publishes_its_model_with_everything_it_reported(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, broker: NullBroker
+) -> None:
+    job_id = jobs.submitted(database, settings, name="mine")
+
+    attempt(context, beat, "train")
+
+    with reading(database) as session:
+        job = training_jobs.get(session, job_id)
+        curves = metrics.series(session, job_id)
+        rows = checkpoints.list_for_job(session, job_id)
+        samples, _ = artifacts.list_for_job(session, job_id, kind="sample")
+    assert (job.status, job.error, job.attempt) == (JobStatus.SUCCEEDED, None, 1)
+    assert (job.device, job.metrics["loss"], job.worker) == ("cpu", 4.0, None)
+    assert (job.progress["step"], job.progress["steps"], job.progress["fraction"]) == (6, 6, 1.0)
+    assert [point.value for point in curves["loss"]] == [9.0, 8.0, 7.0, 6.0, 5.0, 4.0]
+    assert [row.step for row in rows] == [6, 5, 4]  # the newest two and the best
+    assert job.model is not None
+    assert (job.model.checkpoint.step, job.model.quality) == (4, {"val_loss": 1.5})
+    assert (job.model.name, job.model.dataset, job.model.versions) == ("mine", "digits", {"fake": "1"})
+    assert [sample.name for sample in samples] == ["epoch-0001-t0.5.txt"]
+    assert samples[0].details == {"temperature": 0.5}
+    assert job_id in broker.done
+    assert event_types(database, job_id) == ["queued", "running", "started", "collapse", "succeeded"]
+    assert run_folders(context) == []
+
+
+def test_every_row_names_files_that_are_there_and_verify(
+    context: WorkerContext,
+    beat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    storage: Storage,
+    tmp_path: Path,
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    attempt(context, beat, "train")
+
+    with reading(database) as session:
+        rows = checkpoints.list_for_job(session, job_id)
+    for row in rows:
+        storage.get_tree(row.storage_key, tmp_path / str(row.step))
+        assert verified(tmp_path / str(row.step)).files["model.safetensors"].sha256 == row.sha256
+    kept = {name.split("/")[0] for name in storage.list_names(f"jobs/{job_id}/checkpoints")}
+    assert kept == {row.storage_key.rsplit("/", 1)[-1] for row in rows}  # the pruned ones' files are gone
+
+
+def test_the_trainer_has_no_credentials(
+    context: WorkerContext,
+    beat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    storage: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("MIMEO_DATABASE_URL", "MIMEO_REDIS_URL", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "ANY_TOKEN"):
+        monkeypatch.setenv(name, "secret")
+    job_id = jobs.submitted(database, settings)
+    attempt(context, beat, "train")
+
+    with reading(database) as session:
+        [sample], _ = artifacts.list_for_job(session, job_id, kind="sample")
+    environment = json.loads(storage.read_bytes(sample.storage_key))
+    assert "secret" not in environment.values()
+    assert {name for name in environment if name.startswith("MIMEO_")} == {"MIMEO_HOME", "MIMEO_OFFLINE"}
+
+
+def test_noise_on_the_pipes_does_not_disturb(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    attempt(context, beat, "noise")
+    assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
+
+
+def test_a_checkpoint_that_does_not_verify_is_not_taken_in(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    attempt(context, beat, "damaged")
+    assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code", "words"),
+    [
+        ("crash", "internal", "ended with status 1"),
+        ("lies", "internal", "without a result"),
+        ("killed", "worker_lost", "SIGKILL"),
+        ("escape", "internal", "outside its folder"),
+    ],
+)
+def test_a_trainer_that_dies_is_tried_again_until_attempts_run_out(
+    context: WorkerContext,
+    beat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    broker: NullBroker,
+    behaviour: str,
+    code: str,
+    words: str,
+) -> None:
+    job_id = jobs.submitted(database, settings, max_attempts=2)
+
+    attempt(context, beat, behaviour)
+    job = jobs.look(database, job_id)
+    assert (job.status, job.attempt, job_id in broker.done) == (JobStatus.QUEUED, 1, False)
+
+    jobs.set_values(database, job_id, not_before=None)
+    attempt(context, beat, behaviour)
+    job = jobs.look(database, job_id)
+    assert (job.status, job.attempt, job_id in broker.done) == (JobStatus.FAILED, 2, True)
+    assert job.error is not None
+    assert job.error["code"] == code
+    assert words in job.error["message"]
+    assert run_folders(context) == []
+
+
+def test_divergence_fails_the_job_at_once_with_its_hint(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    attempt(context, beat, "diverged")
+
+    job = jobs.look(database, job_id)
+    assert job.status is JobStatus.FAILED
+    assert job.error == {"code": "diverged", "message": "loss became nan at step 3.", "hint": "Lower the rate."}
+
+
+def test_a_job_over_its_time_fails_with_timeout(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings, timeout_s=1)
+    attempt(context, beat, "work")
+
+    job = jobs.look(database, job_id)
+    assert job.status is JobStatus.FAILED
+    assert job.error is not None
+    assert job.error["code"] == "timeout"
+
+
+def test_a_trainer_that_falls_silent_is_killed_and_tried_again(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    impatient = settings.model_copy(update={"stall_timeout_s": 0.5})
+    hurried = replace(context, settings=impatient)
+    started = time.monotonic()
+    attempt(hurried, beat, "hang")
+
+    assert time.monotonic() - started < 10
+    assert jobs.status_of(database, job_id) is JobStatus.QUEUED
+    assert "reported nothing" in history(database, job_id)[-1].message
+
+
+def test_a_dataset_that_is_gone_from_storage_fails_the_job(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, storage: Storage
+) -> None:
+    stored = datasets.check_text(name="gone", data=b"To be or not to be. " * 50, settings=settings)
+    datasets.put_text(storage, stored)
+    with transaction(database) as session:
+        datasets.add_upload(session, stored)
+    job_id = jobs.submitted(database, settings, model_type="lstm", dataset="gone")
+    storage.delete_file(stored.storage_key)
+
+    attempt(context, beat, "train")
+
+    job = jobs.look(database, job_id)
+    assert (job.status, job.error and job.error["code"]) == (JobStatus.FAILED, "dataset_unavailable")

@@ -1,0 +1,104 @@
+"""Attempts that go on from what an earlier one left in storage."""
+
+import pytest
+from sqlalchemy import delete, select
+
+from shared.db.session import SessionFactory, reading, transaction
+from shared.db.tables import Artifact, Checkpoint, Model
+from shared.job_status import JobStatus
+from shared.services import checkpoints
+from shared.settings import Settings
+from shared.storage import Storage
+from tests import jobs
+from tests.worker.attempts import Background, attempt, has_checkpoint, history, wait_until
+from worker.context import WorkerContext
+from worker.worker_heartbeat import WorkerHeartbeat
+
+
+def test_the_next_attempt_goes_on_from_the_last_checkpoint(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    attempt(context, beat, "crash_once")
+    jobs.set_values(database, job_id, not_before=None)
+    attempt(context, beat, "crash_once")
+
+    assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
+    assert [event.data["step"] for event in history(database, job_id) if event.type == "started"] == [0, 3]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "manifest", "gone"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_an_event(
+    context: WorkerContext,
+    beat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    storage: Storage,
+    damage: str,
+) -> None:
+    # Given: a released job with checkpoints at steps 1 and 2, the newest of them damaged
+    job_id = jobs.submitted(database, settings)
+    running = Background(context, beat, "work")
+    wait_until(lambda: has_checkpoint(database, job_id))
+    context.stopping.set()
+    running.join()
+    context.stopping.clear()
+    with reading(database) as session:
+        newest = checkpoints.list_for_job(session, job_id)[0]
+    assert newest.step == 2
+    harm(storage, newest.storage_key, damage)
+
+    attempt(context, beat, "train")
+
+    assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
+    told = [event for event in history(database, job_id) if event.type == "checkpoint_damaged"]
+    assert [event.data["step"] for event in told] == [2]
+    assert [event.data["step"] for event in history(database, job_id) if event.type == "started"] == [0, 1]
+
+
+def harm(storage: Storage, key: str, damage: str) -> None:
+    file = storage.local_path(f"{key}/{'manifest.json' if damage == 'manifest' else 'model.safetensors'}")
+    assert file is not None
+    data = file.read_bytes()
+    if damage == "gone":
+        storage.delete_tree(key)
+    elif damage == "truncated":
+        file.write_bytes(data[:-1])
+    elif damage == "manifest":
+        file.write_bytes(data[: len(data) // 2])
+    else:
+        file.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+
+
+def test_a_resumed_run_leaves_no_file_that_no_row_names(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, storage: Storage
+) -> None:
+    # Given: an attempt that loses its lease after writing checkpoint and sample, and one that writes them again
+    job_id = jobs.submitted(database, settings)
+    attempt(context, beat, "sample_and_crash")
+    with transaction(database) as session:
+        session.execute(delete(Checkpoint))  # so that the next attempt begins at the beginning
+    storage.delete_tree(f"jobs/{job_id}/checkpoints")
+    jobs.set_values(database, job_id, not_before=None)
+    attempt(context, beat, "train")
+
+    with reading(database) as session:
+        named = set(session.scalars(select(Artifact.storage_key)))
+        folders = set(session.scalars(select(Checkpoint.storage_key)))
+    stored = [f"jobs/{job_id}/{name}" for name in storage.list_names(f"jobs/{job_id}")]
+    assert {key for key in stored if "/samples/" in key} == named
+    assert {key.rsplit("/", 1)[0] for key in stored if "/checkpoints/" in key} == folders
+
+
+def test_a_job_can_start_from_another_s_weights(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> None:
+    first = jobs.submitted(database, settings)
+    attempt(context, beat, "train")
+    with reading(database) as session:
+        model = session.scalars(select(Model).where(Model.job_id == first)).one()
+
+    second = jobs.submitted(database, settings, init_from=model.id)
+    attempt(context, beat, "train")
+
+    assert jobs.status_of(database, second) is JobStatus.SUCCEEDED

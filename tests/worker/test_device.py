@@ -1,0 +1,27 @@
+"""How many threads a run computes with."""
+
+import pytest
+
+from worker.device import choose_threads
+
+
+def test_threads_are_as_asked_or_as_openmp_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert choose_threads(None) == 3
+    assert choose_threads(2) == 2
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "5, 2")
+    assert choose_threads(None) == 5
+
+
+@pytest.mark.parametrize("nothing", [None, "", "0", "-1", "many"])
+def test_threads_are_the_cores_at_hand_where_openmp_is_told_nothing(
+    nothing: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if nothing is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", nothing)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(40)), raising=False)
+    monkeypatch.setattr("worker.device._container_cores", lambda: 6)
+
+    assert choose_threads(None) == 6

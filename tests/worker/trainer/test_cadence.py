@@ -1,0 +1,38 @@
+"""When a run shows samples."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from worker.trainer.cadence import SampleCadence, Stopwatch
+
+
+@dataclass
+class Clock:
+    """Seconds of training, set by hand."""
+
+    trained_s: float = 0.0
+
+
+def epochs_shown(costs_s: list[float], *, epoch_s: float) -> list[int]:
+    """Epochs that show samples, each of which takes as long to draw as said for its epoch."""
+    clock = Clock()
+    cadence = SampleCadence(len(costs_s), cast(Stopwatch, clock))
+    shown = []
+    for epoch, cost_s in enumerate(costs_s, start=1):
+        clock.trained_s += epoch_s
+        if cadence.is_due(epoch):
+            shown.append(epoch)
+            cadence.drawn(cost_s)
+    return shown
+
+
+def test_drawing_that_is_slow_takes_a_tenth_of_the_time_at_most() -> None:
+    assert epochs_shown([3.0] * 12, epoch_s=10.0) == [1, 2, 5, 8, 11, 12]
+
+
+def test_what_is_slow_once_costs_no_epoch_its_samples() -> None:
+    assert epochs_shown([12.0, *[0.5] * 4], epoch_s=10.0) == [1, 2, 3, 4, 5]
+
+
+def test_short_epochs_show_samples_every_two_seconds() -> None:
+    assert epochs_shown([0.01] * 9, epoch_s=0.75) == [1, 4, 7, 9]

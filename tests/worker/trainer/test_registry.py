@@ -1,0 +1,111 @@
+"""Every model type in the registry goes through the whole trainer, a stop and a resume, and is sampled from a store."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import model_types, trainer_protocol
+from shared.settings import Settings
+from shared.storage import Storage
+from shared.trainer_protocol import EXIT_FINISHED, EXIT_STOPPED
+from tests.worker.models.conftest import NARROW, SMALL
+from tests.worker.trainer.harness import curves, result, run
+from worker.generation.engine import CheckpointRef, GenerationEngine
+from worker.models.acgan import model
+from worker.models.evaluation import accuracy_score, classifier
+from worker.trainer.spec import TrainerSpec
+from worker.trainer.stop_signal import StopSignal
+
+EACH = pytest.mark.parametrize(
+    ("name", "preset"),
+    [(name, preset) for name, kind in model_types.REGISTRY.items() if name != "toy" for preset in kind.presets],
+)
+
+
+class StopAfter(StopSignal):
+    """Asks for a stop before step `steps` of this process: the loop looks once a step."""
+
+    def __init__(self, steps: int) -> None:
+        self._left = steps
+        super().__init__()
+
+    @property
+    def stop_requested(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+    @stop_requested.setter
+    def stop_requested(self, value: bool) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def _small_jury(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judge that learns quickly: its figures are rough, everything else is as always."""
+    monkeypatch.setattr(classifier, "TRAINING_IMAGES", 2_000)
+    monkeypatch.setattr(model, "CHEAP_IMAGES", 60)
+    monkeypatch.setattr(model, "FINAL_IMAGES", 100)
+    monkeypatch.setattr(model, "TRAINING_IMAGES", 200)
+    monkeypatch.setattr(accuracy_score, "FEWEST_SEEN", 2_000)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+def small_spec(name: str, preset: str, **fields: Any) -> TrainerSpec:
+    kind = model_types.get(name)
+    body = {
+        "model_type": name,
+        "preset": preset,
+        "dataset": kind.fallback_dataset,
+        "hyperparameters": {**SMALL.get(name, {}), **NARROW.get((name, preset), {})},
+        "threads": 1,
+        "seed": 5,
+        **fields,
+    }
+    return TrainerSpec.model_validate(body).completed()
+
+
+@EACH
+def test_a_run_stopped_in_mid_epoch_resumes_to_the_same_result_and_is_sampled(
+    name: str, preset: str, home: Path, tmp_path: Path
+) -> None:
+    kind, spec = model_types.get(name), small_spec(name, preset)
+    (home / "home").mkdir(exist_ok=True)  # where the judge is kept, so that each data set is judged once
+    whole, parts = home / f"{name}-{preset}-whole", home / f"{name}-{preset}-parts"
+    status, uninterrupted = run(whole, spec)
+    assert status == EXIT_FINISHED, uninterrupted.events[-1]
+    status, before = run(parts, spec, StopAfter(3))
+    assert status == EXIT_STOPPED
+    assert before.of(trainer_protocol.Stopped)[0].step == 3
+    status, after = run(parts, spec)
+    assert status == EXIT_FINISHED
+    assert result(parts) == result(whole)
+    assert curves(before.events + after.events) == curves(uninterrupted.events)
+    assert set(result(whole)["finished"]["quality"]) == set(kind.quality)
+
+    settings = Settings(home=home / "home", offline=True)
+    storage = Storage.open_url(settings.resolved_storage_url)
+    key = f"jobs/{name}-{preset}"
+    storage.put_tree(whole / result(whole)["finished"]["checkpoint"], key)
+    checkpoint = CheckpointRef(id="ckp_1", storage_key=key, sha256=result(whole)["sha256"], model_type=name)
+    made = [
+        GenerationEngine(settings)
+        .generate(checkpoint, dict(kind.demo_sampling), 1, None, tmp_path)
+        .files[0]
+        .path.read_bytes()
+        for _ in range(2)
+    ]
+    assert made[0] == made[1]
+    assert len(made[0]) > 100
+
+
+def test_a_resumed_run_keeps_the_precision_it_began_with(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    spec = small_spec("vae", "fast", precision="bfloat16")
+    _, before = run(tmp_path / "run", spec, StopAfter(3))
+    assert before.of(trainer_protocol.Started)[0].precision == "bfloat16"
+    _, after = run(tmp_path / "run", spec.model_copy(update={"precision": "auto"}))
+    assert after.of(trainer_protocol.Started)[0].precision == "bfloat16"

@@ -1,0 +1,99 @@
+"""Alarms: raised once, again only after a recovery, and neither repeated nor lost by a kill and a resume."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from shared import trainer_protocol
+from tests.worker.trainer.harness import logged, run, start, toy_spec
+from worker.models.health import HealthCheck, Healthy, LossExploding, Measurements, Unhealthy
+from worker.trainer.alarms import HealthMonitor
+
+
+class Above(HealthCheck):
+    """Ill above 10, well below 5; remembers how many figures it saw."""
+
+    code = "above"
+
+    def check(self, measurements: Measurements) -> Unhealthy | Healthy | None:
+        self.memory["seen"] = self.memory.get("seen", 0) + 1
+        value = measurements.values["x"]
+        if value > 10:
+            return Unhealthy(message=f"x is {value:g} as figure {self.memory['seen']}.", hint="Do less.")
+        return Healthy() if value < 5 else None
+
+
+def raised(alarms: HealthMonitor, values: list[float], first_step: int = 1) -> list[int]:
+    """Steps at which an alarm was raised."""
+    return [
+        step
+        for step, value in enumerate(values, start=first_step)
+        for _ in alarms.check(Measurements(stage="training", step=step, values={"x": value}))
+    ]
+
+
+def test_an_alarm_is_raised_once_and_again_only_after_it_has_recovered() -> None:
+    assert raised(HealthMonitor([Above()]), [1, 11, 12, 7, 11, 4, 11]) == [2, 7]
+
+
+@pytest.mark.parametrize("cut", range(8))
+def test_a_resumed_run_raises_what_an_uninterrupted_one_raises(cut: int) -> None:
+    values = [1.0, 11, 12, 7, 11, 4, 11]
+    first = HealthMonitor([Above()])
+    before = raised(first, values[:cut])
+    kept = json.loads(json.dumps(first.state()))
+
+    after = raised(HealthMonitor([Above()], kept), values[cut:], cut + 1)
+
+    assert before + after == [2, 7]
+
+
+def test_the_state_of_a_checkpoint_is_not_changed_by_what_comes_after_it() -> None:
+    alarms = HealthMonitor([LossExploding()])
+    alarms.check(Measurements(stage="training", step=1, values={"loss": 1.0}))
+    state = alarms.state()
+    before = json.dumps(state)
+
+    alarms.check(Measurements(stage="training", step=2, values={"loss": 2.0}))
+
+    assert json.dumps(state) == before
+
+
+def alarms_of(found: list[trainer_protocol.Event]) -> list[tuple[str, int | None, str]]:
+    return [
+        (event.code, event.step, event.message)
+        for event in found
+        if isinstance(event, trainer_protocol.Notice) and event.step is not None
+    ]
+
+
+# The decoder is overwritten after step 24: the loss triples, and is a finite number all the same.
+SPOILT = {"fail_at": 24, "fail_with": "spoil", "learning_rate": 1e-5}
+
+
+def test_a_loss_that_runs_away_is_an_alarm_with_figures_and_a_hint(tmp_path: Path) -> None:
+    status, report_buffer = run(tmp_path / "run", toy_spec(hyperparameters=SPOILT))
+
+    assert status == trainer_protocol.EXIT_FINISHED
+    (alarm,) = (event for event in report_buffer.of(trainer_protocol.Notice) if event.step is not None)
+    assert alarm.code == "loss_exploding"
+    assert alarm.step == 27  # the third of the five steps whose median is the level
+    assert f"at step {alarm.step}" in alarm.message
+    assert "learning_rate" in (alarm.hint or "")
+    assert alarm.data["loss"] > 1.5 * alarm.data["first"]
+
+
+@pytest.mark.parametrize("kill_at", [22, 29, 33])
+def test_a_kill_and_a_resume_neither_repeat_nor_lose_an_alarm(kill_at: int, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    spec = toy_spec(hyperparameters=SPOILT)
+    child = start(folder, spec, kill_at=kill_at)
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    run(folder, spec)
+    run(tmp_path / "undisturbed", spec)
+
+    assert alarms_of(logged(folder)) == alarms_of(logged(tmp_path / "undisturbed"))
+    assert len(alarms_of(logged(folder))) == 1

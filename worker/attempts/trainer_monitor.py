@@ -1,0 +1,205 @@
+"""Watching one trainer from its start to its end: relays reports, obeys the user, enforces the clocks."""
+
+import time
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared import trainer_protocol
+from shared.db.session import is_transient, transaction
+from shared.db.tables import TrainingJob
+from shared.errors import JobFailure, LeaseLost
+from shared.failpoints import failpoint
+from shared.job_status import ErrorCode, JobStatus
+from shared.services.job_queue import Lease
+from shared.storage import StorageUnavailable
+from worker.attempts import oom
+from worker.attempts.exit_status import TrainerExit, file_failure
+from worker.attempts.lease_heartbeat import LeaseHeartbeat
+from worker.attempts.report_buffer import ReportBuffer
+from worker.attempts.trainer_process import TrainerProcess
+from worker.attempts.uploads import ArtifactUploader
+from worker.checkpoints.manifest import DamagedCheckpoint
+from worker.context import WorkerContext
+from worker.worker_heartbeat import WorkerHeartbeat
+
+log = structlog.get_logger(__name__)
+
+_POLL_S = 0.2
+_WRITE_S, _WRITE_AT_MOST_S = 1.0, 5.0
+_AWAY_S = 2.0
+_STORE_PATIENCE_S = 60.0
+
+
+def rest_s(lasted_s: float) -> float:
+    """Seconds between two writes of what was reported: a hundredth of the attempt so far, never long to a reader."""
+    return min(max(_WRITE_S, lasted_s / 100), _WRITE_AT_MOST_S)
+
+
+class TrainerMonitor:
+    """One trainer, watched. stored_steps: steps whose checkpoints are safe in storage."""
+
+    def __init__(
+        self, context: WorkerContext, job: TrainingJob, lease: Lease, run_dir: Path, worker_heartbeat: WorkerHeartbeat
+    ) -> None:
+        self._context, self._job, self._lease, self._worker_heartbeat = context, job, lease, worker_heartbeat
+        self.report_buffer = ReportBuffer(lease, job.metrics)
+        self.uploader = ArtifactUploader(context.storage, lease, run_dir)
+        self.stored_steps: set[int] = set()
+        self._finished: trainer_protocol.Finished | None = None
+        self._failed: trainer_protocol.Failed | None = None
+        self._killed_for: JobFailure | None = None
+        self._asked_at: float | None = None
+        self._overran_stop = False
+        self._started_at = self._reported_at = time.monotonic()
+        self._write_at = 0.0
+
+    def run(self, trainer: TrainerProcess, heartbeat: LeaseHeartbeat) -> TrainerExit:
+        """Watch until the trainer is gone. Raises LeaseLost, JobFailure (its files cannot be kept); kills it then."""
+        kills = oom.oom_kills()
+        try:
+            while not trainer.has_ended():
+                self._relay(trainer.lines(_POLL_S), heartbeat)
+                self._obey(trainer, heartbeat)
+                self._enforce_clocks(trainer)
+                self._write_when_due(heartbeat)
+            self._relay(trainer.drain(), heartbeat)
+        finally:
+            status = trainer.close()
+        if status != trainer_protocol.EXIT_FINISHED:
+            log.info("trainer ended", job_id=self._lease.job_id, status=status, stderr=trainer.stderr_tail)
+        return TrainerExit(
+            status=status,
+            finished=self._finished,
+            failed=self._failed,
+            killed_for=self._killed_for,
+            was_asked_to_stop=self._asked_at is not None,
+            overran_stop=self._overran_stop,
+            ran_out_of_memory=oom.oom_kills() > kills,
+        )
+
+    # --- relaying -----------------------------------------------------------------------------------------------
+
+    def _relay(self, lines: list[bytes], heartbeat: LeaseHeartbeat) -> None:
+        for line in lines:
+            if heartbeat.lost or heartbeat.status is JobStatus.CANCELLING:
+                return
+            try:
+                event = trainer_protocol.EVENT.validate_json(line)
+            except ValidationError:
+                log.debug("trainer said something else", job_id=self._lease.job_id, line=line[:200])
+                continue
+            self._reported_at = time.monotonic()
+            self._take_patiently(event, heartbeat)
+
+    def _take_patiently(self, event: trainer_protocol.Event, heartbeat: LeaseHeartbeat) -> None:
+        """Take an event in. A store that is away for a moment costs no attempt: the trainer trains on meanwhile."""
+        give_up_at = time.monotonic() + _STORE_PATIENCE_S
+        while True:
+            try:
+                self._take(event, heartbeat)
+            except OSError as error:
+                is_over = heartbeat.lost or heartbeat.status is JobStatus.CANCELLING or self._is_to_stop(heartbeat)
+                if is_over or not isinstance(error, StorageUnavailable) or time.monotonic() >= give_up_at:
+                    raise file_failure(error, "The trainer's files cannot be kept") from error
+                log.warning("file store away; waiting for it", job_id=self._lease.job_id, reason=str(error))
+                time.sleep(_AWAY_S)
+            else:
+                return
+
+    def _take(self, event: trainer_protocol.Event, heartbeat: LeaseHeartbeat) -> None:
+        match event:
+            case trainer_protocol.Started():
+                self.report_buffer.started(event)
+                self._worker_heartbeat.device = event.device
+            case trainer_protocol.Progress():
+                self.report_buffer.progress(event)
+                self._worker_heartbeat.examples_per_s = event.examples_per_s
+            case trainer_protocol.Metrics():
+                self.report_buffer.metrics(event)
+            case trainer_protocol.Notice():
+                self.report_buffer.notice(event)
+            case trainer_protocol.SampleWritten() | trainer_protocol.EventFileWritten():
+                self.report_buffer.file(self.uploader.file(event))
+            case trainer_protocol.CheckpointWritten():
+                self._take_checkpoint(event)
+                self._write(heartbeat)
+            case trainer_protocol.Finished():
+                self._finished = event
+            case trainer_protocol.Failed():
+                self._failed = event
+            case trainer_protocol.Stopped():
+                pass  # its exit status says the same
+
+    def _take_checkpoint(self, event: trainer_protocol.CheckpointWritten) -> None:
+        try:
+            self.report_buffer.checkpoint(self.uploader.checkpoint(event))
+        except DamagedCheckpoint as error:
+            # The trainer may have pruned it while the store was slow. A newer one is on its way.
+            log.warning("checkpoint not taken in", job_id=self._lease.job_id, step=event.step, reason=error.detail)
+        else:
+            self.stored_steps.add(event.step)
+
+    # --- obeying ------------------------------------------------------------------------------------------------
+
+    def _obey(self, trainer: TrainerProcess, heartbeat: LeaseHeartbeat) -> None:
+        if heartbeat.lost:
+            raise LeaseLost
+        if heartbeat.status is JobStatus.CANCELLING:
+            trainer.kill()
+        now = time.monotonic()
+        if self._is_to_stop(heartbeat) and self._asked_at is None:
+            self._asked_at = now
+            trainer.ask_to_stop()
+        grace_s = self._context.settings.stop_grace_s
+        if self._asked_at is not None and now - self._asked_at > grace_s and not self._overran_stop:
+            self._overran_stop = True
+            trainer.kill()
+            message = f"The trainer did not stop within {grace_s:g} s and was killed; its last checkpoint counts."
+            self.report_buffer.notice(trainer_protocol.Notice(code="stop_overrun", message=message))
+
+    def _is_to_stop(self, heartbeat: LeaseHeartbeat) -> bool:
+        return heartbeat.status is JobStatus.PAUSING or self._context.stopping.is_set()
+
+    def _enforce_clocks(self, trainer: TrainerProcess) -> None:
+        if self._killed_for is not None:
+            return
+        now = time.monotonic()
+        silence_s = self._context.settings.stall_timeout_s
+        if now - self._started_at > self._job.timeout_s:
+            message = f"The attempt took longer than timeout_s = {self._job.timeout_s} s."
+            hint = "Raise timeout_s, or train for fewer epochs."
+            self._killed_for = JobFailure(ErrorCode.TIMEOUT, message, hint)
+        elif now - self._reported_at > silence_s:
+            message = f"The trainer reported nothing for {silence_s:g} s and was killed."
+            self._killed_for = JobFailure(ErrorCode.INTERNAL, message, "See the worker's log.")
+        if self._killed_for is not None:
+            trainer.kill()
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    def _write_when_due(self, heartbeat: LeaseHeartbeat) -> None:
+        if self.report_buffer.has_news and time.monotonic() >= self._write_at:
+            self._write(heartbeat)
+
+    def _write(self, heartbeat: LeaseHeartbeat) -> None:
+        """Write what is gathered, unless the database is away: then it is kept for later."""
+        try:
+            with transaction(self._context.sessions) as session:
+                fenced = self.report_buffer.write(session)
+                failpoint("upload.written")
+        except SQLAlchemyError as error:
+            if not is_transient(error):
+                raise
+            log.warning("reports not written; keeping them", job_id=self._lease.job_id, reason=str(error))
+            self._write_at = time.monotonic() + _AWAY_S
+            return
+        failpoint("upload.committed")
+        now = time.monotonic()
+        self._write_at = now + rest_s(now - self._started_at)
+        heartbeat.renewed(fenced.status)
+        for key in self.report_buffer.written():
+            self.uploader.discard(key)
+            failpoint("upload.pruned")

@@ -1,0 +1,146 @@
+"""One attempt at a training job: prepares its folder, has its trainer watched, and decides how the attempt ended.
+
+Durable writes happen in this order, and a death between any two of them loses no more than the next attempt repeats:
+files into storage, then their rows; rows deleted, then their files. Every row is written under the lease.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from shared.db.session import reading
+from shared.db.tables import Checkpoint, Model, TrainingJob
+from shared.errors import JobFailure, LeaseLost, MimeoError
+from shared.failpoints import failpoint
+from shared.ids import new_id
+from shared.job_status import ErrorCode, JobStatus
+from shared.services import attempt_writes, job_queue
+from shared.services.job_queue import FencedSession, Lease
+from shared.trainer_protocol import CheckpointWritten, Finished
+from worker.attempts import workdir
+from worker.attempts.commit import finish
+from worker.attempts.exit_status import Stopped, classify, file_failure
+from worker.attempts.lease_heartbeat import LeaseHeartbeat
+from worker.attempts.report_buffer import ReportBuffer
+from worker.attempts.trainer_monitor import TrainerMonitor
+from worker.attempts.trainer_process import TrainerProcess, trainer_environment
+from worker.context import WorkerContext
+from worker.worker_heartbeat import WorkerHeartbeat
+
+log = structlog.get_logger(__name__)
+
+
+def run_attempt(context: WorkerContext, job: TrainingJob, worker_heartbeat: WorkerHeartbeat) -> None:
+    """See a claimed job through to the end of this attempt. Never raises for anything that happens to the job."""
+    lease = job_queue.lease_of(job)
+    attempt = _Attempt(context, job, lease, worker_heartbeat)
+    try:
+        with workdir.scratch(context, lease) as folder:
+            attempt.run(folder)
+    except LeaseLost:
+        log.warning("lease lost; the job is another worker's, or ended", job_id=job.id, attempt=lease.attempt)
+    except JobFailure as failure:
+        attempt.fail(failure)
+    except OSError as error:
+        attempt.fail(file_failure(error, "The worker's disk failed it"))
+    except Exception:
+        log.exception("supervisor failed", job_id=job.id, attempt=lease.attempt)
+        message = "The worker met an error that it did not expect."
+        attempt.fail(JobFailure(ErrorCode.INTERNAL, message, "See the worker's log."))
+
+
+class _Attempt:
+    """One attempt at one job."""
+
+    def __init__(
+        self, context: WorkerContext, job: TrainingJob, lease: Lease, worker_heartbeat: WorkerHeartbeat
+    ) -> None:
+        self._context, self._job, self._lease, self._worker_heartbeat = context, job, lease, worker_heartbeat
+
+    def run(self, folder: Path) -> None:
+        """Prepare, watch, and end the attempt. Raises LeaseLost, JobFailure, OSError."""
+        trainer: TrainerProcess | None = None
+
+        def on_change(heartbeat: LeaseHeartbeat) -> None:
+            # At once, from the heart's own thread: whatever the watch is busy with, nobody wants this trainer any more.
+            if trainer is not None and (heartbeat.lost or heartbeat.status is JobStatus.CANCELLING):
+                trainer.kill()
+
+        monitor = TrainerMonitor(self._context, self._job, self._lease, folder, self._worker_heartbeat)
+        with LeaseHeartbeat(self._context.sessions, self._lease, self._context.settings, on_change) as heartbeat:
+            spec = workdir.prepare(self._context, self._job, self._lease, folder)
+            failpoint("attempt.prepared")
+            command = [*self._context.trainer, str(spec), str(folder), "--supervised"]
+            trainer = TrainerProcess(command, trainer_environment(self._context.settings), folder)
+            failpoint("attempt.started")
+            outcome = classify(monitor.run(trainer, heartbeat))
+            match outcome:
+                case Finished():
+                    self._publish(outcome, monitor)
+                case Stopped():
+                    self._end(monitor, job_queue.release)
+                case JobFailure():
+                    self._end(monitor, lambda fenced: self._failed(fenced, outcome))
+
+    def fail(self, failure: JobFailure) -> None:
+        """End the attempt badly; what else happens to the job meanwhile is somebody else's decision."""
+        log.warning("attempt failed", job_id=self._job.id, code=failure.error_code.value, reason=failure.detail)
+        try:
+            finish(
+                self._context,
+                self._job.id,
+                lambda session: self._failed(job_queue.renew_lease(session, self._lease), failure),
+            )
+        except MimeoError as error:
+            log.warning("the job is not ours to end", job_id=self._job.id, reason=error.detail)
+
+    def _failed(self, fenced: FencedSession, failure: JobFailure) -> JobStatus:
+        return job_queue.finish_failed(fenced, failure, self._context.settings)
+
+    def _end(self, monitor: TrainerMonitor, end: Callable[[FencedSession], JobStatus]) -> None:
+        """Write what is left to write and end the attempt, in one transaction."""
+        finish(self._context, self._job.id, lambda session: end(monitor.report_buffer.write(session)))
+        for key in monitor.report_buffer.written():
+            monitor.uploader.discard(key)
+
+    def _publish(self, finished: Finished, monitor: TrainerMonitor) -> None:
+        """The model's row and the job's success appear together, or neither does."""
+        step = int(Path(finished.checkpoint).name)
+        if step not in monitor.stored_steps and not self._has_row(step):
+            event = CheckpointWritten(
+                epoch=finished.epoch, step=step, path=finished.checkpoint, sha256="", size=0, is_best=True
+            )
+            monitor.report_buffer.checkpoint(monitor.uploader.checkpoint(event))
+
+        def end(fenced: FencedSession) -> JobStatus:
+            if fenced.status is not JobStatus.CANCELLING:
+                attempt_writes.add_model(fenced, self._model(fenced.session, finished, step, monitor.report_buffer))
+                failpoint("publish.written")
+            return job_queue.finish_succeeded(fenced)
+
+        self._end(monitor, end)
+
+    def _has_row(self, step: int) -> bool:
+        with reading(self._context.sessions) as session:
+            return session.scalars(self._row_at(step)).one_or_none() is not None
+
+    def _row_at(self, step: int) -> Select[Checkpoint]:
+        return select(Checkpoint).where(Checkpoint.job_id == self._job.id, Checkpoint.step == step)
+
+    def _model(self, session: Session, finished: Finished, step: int, report_buffer: ReportBuffer) -> Model:
+        job = self._job
+        return Model(
+            id=new_id("mdl"),
+            job_id=job.id,
+            checkpoint_id=session.scalars(self._row_at(step)).one().id,
+            model_type=job.model_type,
+            dataset=job.spec["dataset"],
+            name=job.name,
+            hyperparameters=job.spec["hyperparameters"],
+            quality=attempt_writes.storable(finished.quality),
+            versions=report_buffer.versions,
+            device=report_buffer.device,
+        )

@@ -1,0 +1,145 @@
+"""The scratch folder of one attempt: made from what storage holds, and gone afterwards."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from shared.db.session import reading, transaction
+from shared.db.tables import Checkpoint, Job, TrainingJob, UploadedDataset
+from shared.errors import JobFailure, NotFound
+from shared.failpoints import failpoint
+from shared.job_status import ErrorCode
+from shared.services import attempt_writes, checkpoints, job_queue
+from shared.services.job_queue import Lease
+from worker.checkpoints.manifest import DamagedCheckpoint, sha256_of, verified
+from worker.context import WorkerContext
+
+log = structlog.get_logger(__name__)
+
+_NAME = re.compile(r"(?P<job_id>[a-z]{3}_[0-9a-z]{26})-(?P<token>\d+)")
+
+
+@contextmanager
+def scratch(context: WorkerContext, lease: Lease) -> Iterator[Path]:
+    """A folder for one attempt, empty, on this machine; removed at the end of the block.
+
+    So are the folders of earlier attempts at the job here, whose workers were killed or have lost their lease.
+    """
+    for earlier in context.settings.runs_path.glob(f"{lease.job_id}-*"):
+        shutil.rmtree(earlier, ignore_errors=True)
+    folder = context.settings.runs_path / f"{lease.job_id}-{lease.fencing_token}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def prepare(context: WorkerContext, job: TrainingJob, lease: Lease, folder: Path) -> Path:
+    """Bring checkpoint, uploaded text and starting weights, and write the specification; returns its path.
+
+    Raises JobFailure for data or weights that are gone, LeaseLost, OSError.
+    """
+    is_resumed = _bring_newest_checkpoint(context, lease, folder)
+    spec = {
+        "model_type": job.model_type,
+        "dataset": job.spec["dataset"],
+        "preset": job.spec["preset"],
+        "hyperparameters": job.spec["hyperparameters"],
+        "seed": job.seed,
+        "dataset_path": _bring_dataset(context, job.spec["dataset"], folder),
+        "init_from": None if is_resumed else _bring_weights(context, job, folder),
+    }
+    path = folder / "job.json"
+    path.write_text(json.dumps(spec), encoding="utf-8")
+    return path
+
+
+def sweep(context: WorkerContext) -> None:
+    """Remove the folders of attempts that are over: what killed workers left on this machine."""
+    for folder in context.settings.runs_path.glob("*_*-*"):
+        name = _NAME.fullmatch(folder.name)
+        if name is None:
+            continue
+        with reading(context.sessions) as session:
+            job = session.get(Job, name["job_id"])
+        if job is None or not job.status.is_held or job.fencing_token != int(name["token"]):
+            log.info("removing the folder of an attempt that is over", folder=folder.name)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _bring_newest_checkpoint(context: WorkerContext, lease: Lease, folder: Path) -> bool:
+    """The newest stored checkpoint that verifies, where the trainer looks for one; an event for each that does not.
+
+    Returns whether there is one.
+    """
+    with reading(context.sessions) as session:
+        rows = checkpoints.list_for_job(session, lease.job_id)
+    newest = next((row for row in rows if _bring_or_drop(context, lease, row, folder)), None)
+    if newest is None:
+        return False
+    best = next((row for row in rows if row.is_best and row.step < newest.step), None)
+    if best is not None:  # the trainer publishes it at the end if none is better
+        _bring_or_drop(context, lease, best, folder)
+    return True
+
+
+def _bring_or_drop(context: WorkerContext, lease: Lease, row: Checkpoint, folder: Path) -> bool:
+    """Bring a checkpoint to where the trainer looks. A damaged one is forgotten, with an event, and False returned."""
+    target = folder / "checkpoints" / f"{row.step:08d}"
+    damage = _bring_checkpoint(context, row, target)
+    if damage is None:
+        return True
+    shutil.rmtree(target, ignore_errors=True)
+    log.warning("damaged checkpoint", job_id=lease.job_id, step=row.step, reason=damage)
+    with transaction(context.sessions) as session:
+        fenced = job_queue.renew_lease(session, lease)
+        message = f"The checkpoint at step {row.step} cannot be used ({damage}); the one before takes its place."
+        attempt_writes.add_event(fenced, event="checkpoint_damaged", message=message, data={"step": row.step})
+        attempt_writes.drop_checkpoint(fenced, row.id)
+    failpoint("damage.recorded")
+    context.storage.delete_tree(row.storage_key)
+    return False
+
+
+def _bring_checkpoint(context: WorkerContext, row: Checkpoint, target: Path) -> str | None:
+    """Bring a checkpoint and check it; returns what is wrong with it, or None."""
+    try:
+        context.storage.get_tree(row.storage_key, target)
+        verified(target)
+    except (NotFound, DamagedCheckpoint) as error:
+        return error.detail
+    return None
+
+
+def _bring_dataset(context: WorkerContext, name: str, folder: Path) -> str | None:
+    with reading(context.sessions) as session:
+        upload = session.get(UploadedDataset, name)
+    if upload is None:
+        return None
+    target = folder / "dataset.txt"
+    try:
+        context.storage.get_file(upload.storage_key, target)
+    except NotFound as error:
+        raise JobFailure(ErrorCode.DATASET_UNAVAILABLE, f"The uploaded file of {name} is gone from storage.") from error
+    if sha256_of(target) != upload.sha256:
+        raise JobFailure(ErrorCode.INVALID_DATA, f"The uploaded file of {name} has changed in storage.")
+    return str(target)
+
+
+def _bring_weights(context: WorkerContext, job: TrainingJob, folder: Path) -> str | None:
+    source = job.spec["init_from"]
+    if source is None:
+        return None
+    with reading(context.sessions) as session:
+        row = checkpoints.get(session, source["checkpoint_id"])
+    damage = "it is gone" if row is None else _bring_checkpoint(context, row, folder / "init_from")
+    if damage is not None:
+        message = f"The weights to start from ({source['id']}) cannot be used: {damage}."
+        raise JobFailure(ErrorCode.INVALID_DATA, message, "Start from another model or checkpoint.")
+    return str(folder / "init_from")

@@ -1,0 +1,1 @@
+"""Checkpoints: their manifest, on local disk, and in storage."""

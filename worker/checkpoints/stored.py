@@ -1,0 +1,70 @@
+"""From a stored checkpoint to a model that is ready to sample."""
+
+import hashlib
+from dataclasses import dataclass
+
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from shared import model_types
+from shared.errors import JobFailure
+from shared.job_status import ErrorCode
+from shared.storage import Storage
+from worker.checkpoints.local import MANIFEST, WEIGHTS, Manifest
+from worker.checkpoints.manifest import parsed
+from worker.models import implementation
+from worker.models.base import GenerativeModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRef:
+    """A stored checkpoint. storage_key: its folder in the store; sha256: of its model.safetensors."""
+
+    id: str
+    storage_key: str
+    sha256: str
+    model_type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model in evaluation mode on its device, and where it comes from."""
+
+    model: GenerativeModel
+    manifest: Manifest
+
+    @property
+    def size(self) -> int:
+        """Bytes of weights and buffers."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.model.state_dict().values())
+
+
+def load_model(storage: Storage, checkpoint: CheckpointRef, device: torch.device) -> LoadedModel:
+    """Read, verify and build. Raises JobFailure for damaged files and NotFound for missing ones."""
+    key = checkpoint.storage_key.rstrip("/")
+    manifest = _manifest(storage, f"{key}/{MANIFEST}")
+    contract = model_types.get(manifest.model_type)
+    model = implementation(contract).from_config(manifest.config)
+    model.load_state_dict(_weights(storage, f"{key}/{WEIGHTS}", checkpoint))
+    return LoadedModel(model=model.to(device).eval(), manifest=manifest)
+
+
+def _manifest(storage: Storage, key: str) -> Manifest:
+    try:
+        return Manifest.model_validate(parsed(storage.read_bytes(key)))
+    except (ValidationError, ValueError) as error:
+        raise _damaged(key) from error
+
+
+def _weights(storage: Storage, key: str, checkpoint: CheckpointRef) -> dict[str, Tensor]:
+    data = storage.read_bytes(key)
+    if hashlib.sha256(data).hexdigest() != checkpoint.sha256:
+        raise _damaged(key)
+    return safetensors.torch.load(data)
+
+
+def _damaged(key: str) -> JobFailure:
+    message = f"The stored file {key} is damaged: its contents have changed since it was written."
+    return JobFailure(ErrorCode.INVALID_DATA, message, "Generate from another checkpoint of the same training job.")

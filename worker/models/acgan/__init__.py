@@ -1,0 +1,1 @@
+"""Auxiliary-classifier GAN."""

@@ -1,0 +1,32 @@
+"""The first lines of every task."""
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.db.session import is_transient, transaction
+from shared.db.tables import Job
+from shared.failpoints import failpoint
+from shared.services import job_queue
+from worker.context import WorkerContext
+
+log = structlog.get_logger(__name__)
+
+
+def claim(context: WorkerContext) -> Job | None:
+    """Take the first due job of this worker's kind, whichever job the hint was about.
+
+    None: there is nothing to do, this worker is stopping, or the database is away; the reconciler then sends the hint
+    again.
+    """
+    if context.stopping.is_set():
+        return None
+    try:
+        with transaction(context.sessions, is_flushed=False) as session:  # undone, the job waits as before
+            job = job_queue.claim_next(session, context.kind, context.id)
+    except SQLAlchemyError as error:
+        if not is_transient(error):
+            raise
+        log.warning("nothing claimed; the database is away", reason=str(error))
+        return None
+    failpoint("claim.committed")
+    return job

@@ -1,0 +1,117 @@
+"""How a run takes a training step: operation by operation, or recorded once and launched as one CUDA graph.
+
+A step of these models is a few hundred operations of microseconds each. A processor hands a GPU one in about five
+microseconds, so the GPU waits for most of them; a graph goes to it whole (Gray 2019, "Getting Started with CUDA
+Graphs"). What changes from step to step it reads where `host_step` has put it, and its random numbers follow the seed
+that is set before each launch, as those of single operations do.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Size, Tensor
+
+from worker.device import Compute
+from worker.models.base import GenerativeModel, StepMetrics
+
+Step = Callable[[Any], StepMetrics]
+"""Takes the step of a batch. Everything random in it follows the default generators, as they are seeded."""
+
+_WARM_UPS = 3  # libraries choose their algorithms and take their memory in the first ones, which cannot be recorded
+
+
+class CaptureFailed(RuntimeError):
+    """A step that cannot be recorded, as some operations may not be."""
+
+
+def stepper(model: GenerativeModel, compute: Compute) -> Step:
+    """Steps of this model, which has the kernel already, computed this way."""
+    return _Recorded(model, compute) if compute.kernel == "graph" else partial(_launched, model, compute)
+
+
+def _launched(model: GenerativeModel, compute: Compute, batch: Any) -> StepMetrics:
+    with compute.autocast():
+        return model.training_step(batch)
+
+
+def step_state(model: GenerativeModel) -> dict[str, Tensor]:
+    """All that a step of the model changes, where it is: weights, and the tensors of `training_state`."""
+    weights, (training, _) = model.state_dict(), model.training_state()
+    return {f"weights.{name}": tensor for name, tensor in weights.items()} | {
+        f"training.{name}": tensor for name, tensor in training.items()
+    }
+
+
+class _Recorded:
+    """Steps as CUDA graphs: one for each shape of batch, recorded when it first comes.
+
+    Recording leaves model, optimizer and random numbers as it found them, so a run that resumes, and records again,
+    goes on as if it had not.
+    """
+
+    def __init__(self, model: GenerativeModel, compute: Compute) -> None:
+        self._model, self._compute = model, compute
+        self._graphs: dict[tuple[Size, ...], _Graph] = {}
+
+    def __call__(self, batch: Any) -> StepMetrics:
+        tensors = self._model.step_tensors(batch)
+        figures = self._model.host_step(batch)
+        shapes = tuple(tensor.shape for tensor in tensors)
+        if shapes not in self._graphs:
+            self._graphs[shapes] = self._recorded(tensors)
+        return {**self._graphs[shapes].launch(tensors), **figures}
+
+    def _recorded(self, tensors: tuple[Tensor, ...]) -> "_Graph":
+        """Raises CaptureFailed."""
+        random = torch.cuda.get_rng_state(self._compute.device)
+        before = {name: tensor.clone() for name, tensor in step_state(self._model).items()}
+        try:
+            return _Graph(self._device_step, tensors, self._compute.device)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            _end_capture(self._compute.device)
+            raise CaptureFailed(f"a step cannot be recorded as a CUDA graph: {error}") from error
+        finally:
+            for name, tensor in step_state(self._model).items():
+                if name in before:
+                    tensor.copy_(before[name])
+                else:  # moments of an optimizer that had taken no step
+                    tensor.zero_()
+            torch.cuda.set_rng_state(random, self._compute.device)
+
+    def _device_step(self, *tensors: Tensor) -> StepMetrics:
+        with self._compute.autocast():
+            return self._model.device_step(*tensors)
+
+
+def _end_capture(device: torch.device) -> None:
+    """Give the default generator a new state: a recording that failed leaves it waiting for the recording's end."""
+    torch.cuda.default_generators[device.index or 0].graphsafe_set_state(torch.Generator(device).graphsafe_get_state())
+
+
+class _Graph:
+    """One recorded step. `step` is called a few times before it is recorded."""
+
+    def __init__(self, step: Callable[..., StepMetrics], tensors: tuple[Tensor, ...], device: torch.device) -> None:
+        self._inputs = tuple(tensor.clone() for tensor in tensors)
+        aside = torch.cuda.Stream(device)
+        aside.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(aside):
+            for _ in range(_WARM_UPS):
+                step(*self._inputs)
+        torch.cuda.current_stream(device).wait_stream(aside)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            figures = step(*self._inputs)
+            self._row = torch.stack([figure.float() for figure in figures.values()])
+        self._names = tuple(figures)
+
+    def launch(self, tensors: tuple[Tensor, ...]) -> StepMetrics:
+        """Take the step with these tensors."""
+        for place, tensor in zip(self._inputs, tensors, strict=True):
+            place.copy_(tensor)
+        self._graph.replay()
+        return dict(zip(self._names, self._row.clone().unbind(), strict=True))

@@ -1,0 +1,82 @@
+"""The end of a run: the best weights, their full evaluation, and result.json."""
+
+import json
+import math
+import os
+import sys
+from pathlib import Path
+
+from shared import trainer_protocol
+from shared.failpoints import failpoint
+from shared.trainer_protocol import EXIT_STOPPED
+from worker.checkpoints import local
+from worker.checkpoints.local import Checkpoint, InvalidCheckpoint
+from worker.trainer.cadence import Stopwatch
+from worker.trainer.evaluation_mode import evaluation_mode
+from worker.trainer.loop import Loop
+from worker.trainer.prepare import Run
+from worker.trainer.report import Reporter
+from worker.trainer.stop_signal import StopSignal
+
+RESULT = "result.json"
+
+
+def finish(run: Run, loop: Loop, control: StopSignal, reporter: Reporter) -> None:
+    """Evaluate the checkpoint to publish and report the end.
+
+    A stop during the evaluation ends the process: all is written, and the next start comes back here.
+    """
+
+    def leave() -> None:
+        reporter.emit(trainer_protocol.Stopped(epoch=loop.epoch, step=loop.step))
+        sys.stdout.flush()
+        os._exit(EXIT_STOPPED)
+
+    with control.interruptible(leave):
+        chosen = _chosen(run, loop, reporter)
+        if chosen.manifest.step != loop.step:
+            run.model.load_state_dict(local.load_tensors(chosen.path / local.WEIGHTS))
+        with evaluation_mode(run, Stopwatch()):
+            quality = run.model.final_quality()
+    for name in [name for name, value in quality.items() if not math.isfinite(value)]:
+        reporter.notice("quality_not_finite", f"The final evaluation gives {quality.pop(name)} for {name}.")
+    loop.check_health("quality", loop.step, quality)
+    event = trainer_protocol.Finished(
+        epoch=loop.epoch, step=loop.step, checkpoint=f"{local.FOLDER}/{chosen.path.name}", quality=quality
+    )
+    _write_result(run.folder, event, chosen)
+    reporter.emit(event)
+
+
+def result_of(folder: Path) -> trainer_protocol.Finished | None:
+    """How the run in a folder ended, if it did and its published checkpoint is sound."""
+    try:
+        result = json.loads((folder / RESULT).read_text())
+        event = trainer_protocol.Finished.model_validate(result["finished"])
+        sound = local.verify(folder / event.checkpoint).sha256 == result["sha256"]
+    except (FileNotFoundError, ValueError, KeyError, InvalidCheckpoint):
+        return None
+    return event if sound else None
+
+
+def _chosen(run: Run, loop: Loop, reporter: Reporter) -> Checkpoint:
+    """The best checkpoint, or the newest where the best is damaged or gone."""
+    newest = loop.newest
+    assert newest is not None, "a run that has finished has written its last checkpoint"
+    if loop.selection.step is None or loop.selection.step == newest.manifest.step:
+        return newest
+    path = run.folder / local.FOLDER / f"{loop.selection.step:08d}"
+    try:
+        return local.verify(path)
+    except InvalidCheckpoint as error:
+        reporter.notice("checkpoint_fallback", f"The best checkpoint cannot be used: {error.detail}. The last one is.")
+        return newest
+
+
+def _write_result(folder: Path, event: trainer_protocol.Finished, chosen: Checkpoint) -> None:
+    result = {"finished": event.model_dump(), "sha256": chosen.sha256, "metrics": chosen.manifest.metrics}
+    temporary = folder / f".{RESULT}"
+    local.write_durably(temporary, json.dumps(result, indent=1).encode())
+    failpoint("result.written")
+    temporary.replace(folder / RESULT)
+    failpoint("result.renamed")

@@ -1,0 +1,159 @@
+"""Getting a run ready: data, model and precision, or everything as a checkpoint left it."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shared.errors import SpecError
+from shared.settings import Settings
+from worker import data, device
+from worker.checkpoints import local
+from worker.checkpoints.local import Checkpoint
+from worker.device import Compute
+from worker.models.base import GenerativeModel, Kernel
+from worker.seeding import Seeder
+from worker.trainer import fastest
+from worker.trainer.building import build
+from worker.trainer.report import Reporter
+from worker.trainer.spec import TrainerSpec
+
+_DOWNLOAD_NEWS_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run ready to go on from `start` (None: from the beginning)."""
+
+    spec: TrainerSpec
+    folder: Path
+    model: GenerativeModel
+    compute: Compute
+    seeder: Seeder
+    start: Checkpoint | None
+    versions: Mapping[str, str]
+
+
+def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Reporter) -> Run:
+    """Make a run ready. Raises SpecError (not runnable as asked) or JobFailure (cannot go on)."""
+    local.sweep(folder)
+    start = _resumable(spec, folder, reporter)
+    compute = _compute(spec, start, reporter)
+    device.set_up(compute)
+    dataset = data.load(
+        spec.dataset_name,
+        datasets_dir=settings.datasets_dir,
+        home=settings.home_path,
+        offline=settings.offline,
+        path=spec.dataset_path,
+        kind=spec.contract.data_kind,
+        on_progress=_Downloads(reporter).report,
+    )
+    spec.contract.check_training(spec.resolved_hyperparameters(), dataset.shape)
+    if start is None:
+        compute = fastest.choose(spec, dataset, compute, settings.home_path, reporter)
+    seeder = Seeder(spec.seed, compute.device)
+    model = build(spec, dataset, compute, seeder)
+    model.cache_dir = settings.home_path / "judges" if settings.home_path.is_dir() else None
+    if start is not None:
+        model.load_state_dict(local.load_tensors(start.path / local.WEIGHTS))
+        model.load_training_state(local.load_training(start), start.manifest.training_values)
+    return Run(
+        spec=spec,
+        folder=folder,
+        model=model,
+        compute=compute,
+        seeder=seeder,
+        start=start,
+        versions=device.versions(compute.device),
+    )
+
+
+class _Downloads:
+    """Says now and then how far a download is: a run that waits for its data is not stuck."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._said = -math.inf
+
+    def report(self, name: str, done: int, total: int | None) -> None:
+        """Called for each block of a file; speaks every few seconds."""
+        if time.monotonic() >= self._said + _DOWNLOAD_NEWS_S:
+            self._said = time.monotonic()
+            of = f" of {total / 1e6:.1f}" if total else ""
+            self._reporter.notice("downloading", f"Downloading {name}: {done / 1e6:.1f}{of} MB.")
+
+
+def _resumable(spec: TrainerSpec, folder: Path, reporter: Reporter) -> Checkpoint | None:
+    """The checkpoint to continue from; says so, and says which newer ones are damaged."""
+    search = local.newest_valid(folder)
+    found = search.found
+    if search.damaged:
+        used = f"continuing from step {found.manifest.step}" if found else "starting over"
+        reporter.notice(
+            "checkpoint_fallback",
+            f"Checkpoint {search.damaged[0][1]}; {used}.",
+            damaged=[name for name, _ in search.damaged],
+            step=found.manifest.step if found else 0,
+        )
+    if found is None:
+        return None
+    _check_same_run(spec, found, folder)
+    step = found.manifest.step
+    reporter.notice("resumed", f"Continuing from the checkpoint at step {step}.", step=step)
+    return found
+
+
+def _check_same_run(spec: TrainerSpec, found: Checkpoint, folder: Path) -> None:
+    asked = _identity(spec.model_type, spec.dataset_name, spec.seed, spec.hyperparameters)
+    manifest = found.manifest
+    stored = _identity(manifest.model_type, manifest.dataset, manifest.seed, manifest.hyperparameters)
+    for name, value in asked.items():
+        if stored.get(name) != value:
+            pointer = f"/hyperparameters/{name}" if name in spec.hyperparameters else f"/{name}"
+            raise SpecError.at(
+                pointer,
+                f"{folder} holds a run with {name} {stored.get(name)!r}, not {value!r}; use another folder, and"
+                " `init_from` to start from these weights",
+                "conflict",
+            )
+
+
+def _identity(model_type: str, dataset: str, seed: int, hyperparameters: dict[str, Any]) -> dict[str, Any]:
+    """What makes two runs the same one."""
+    return {"model_type": model_type, "dataset": dataset, "seed": seed, **hyperparameters}
+
+
+def _compute(spec: TrainerSpec, start: Checkpoint | None, reporter: Reporter) -> Compute:
+    """Where to compute; as the checkpoint did, so that a resumed run ends in the same weights."""
+    if start is None:
+        where = device.choose_device(spec.device)
+        kernel: Kernel = "library" if spec.kernel == "auto" else spec.kernel
+        if device.kernel_on(where, kernel) != kernel:
+            detail = f"The run would compute on {where.type}, which has no kernel `{kernel}`; use `auto`."
+            raise SpecError.at("/kernel", detail)
+        return Compute(
+            device=where,
+            precision="float32" if spec.precision == "auto" else spec.precision,
+            kernel=kernel,
+            threads=device.choose_threads(spec.threads),
+        )
+    manifest = start.manifest
+    before = torch.device(manifest.device).type
+    here = device.choose_device(before if spec.device == "auto" and before == "cpu" else spec.device)
+    if here.type != before:
+        message = f"The run began on {before} and continues on {here.type}: last digits may differ."
+        reporter.notice("device_changed", message)
+    elif manifest.versions != device.versions(here):
+        message = "Library versions, or the GPU, differ from the checkpoint's: last digits may differ."
+        reporter.notice("versions_changed", message)
+    return Compute(
+        device=here,
+        precision=device.checked_precision(manifest.precision),
+        kernel=device.kernel_on(here, device.checked_kernel(manifest.kernel)),
+        threads=manifest.threads,
+    )
