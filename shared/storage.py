@@ -17,18 +17,17 @@ from functools import wraps
 from pathlib import Path, PurePosixPath
 from typing import IO, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from shared.atomic_files import TEMPORARY_PREFIX, make_folder_synced, replace_with, sync, write_synced
 from shared.errors import MimeoError, NotFound, SetupError
 from shared.failpoints import failpoint
 
 # s3fs tries each request five times: its library need not do so within each, nor wait a minute for a connection.
 _PATIENCE = {"s3": {"config_kwargs": {"connect_timeout": 5, "retries": {"total_max_attempts": 1}}}}
-_UNFINISHED = ".tmp-"  # first part of the name of a file that is being written
 
 
 class StorageUnavailable(OSError):
@@ -102,8 +101,8 @@ class Storage:
         if not self._is_local:
             self._filesystem.put_file(str(local), target)
             return
-        _sync(local)
-        self._place(Path(target), lambda temporary: _link_or_copy(local, temporary))
+        sync(local)
+        self._replace(Path(target), lambda temporary: _link_or_copy(local, temporary))
 
     @_asks
     def put_bytes(self, data: bytes, key: str) -> None:
@@ -112,7 +111,7 @@ class Storage:
         if not self._is_local:
             self._filesystem.pipe_file(target, data)
             return
-        self._place(Path(target), lambda temporary: _write(temporary, data))
+        self._replace(Path(target), lambda temporary: write_synced(temporary, data))
 
     def put_tree(
         self, local_dir: Path, prefix: str, *, names: Collection[str] | None = None, last: str = "manifest.json"
@@ -184,7 +183,7 @@ class Storage:
             found = sorted(self._filesystem.find(base))
         for path in found:
             name = str(path)[len(base) :].lstrip("/")
-            if name and (unfinished or not PurePosixPath(name).name.startswith(_UNFINISHED)):
+            if name and (unfinished or not PurePosixPath(name).name.startswith(TEMPORARY_PREFIX)):
                 yield name
 
     def list_folders(self, prefix: str) -> Iterator[str]:
@@ -243,18 +242,10 @@ class Storage:
             raise ValueError(f"{key!r} is not a storage key")
         return f"{self._root}/{'/'.join(parts)}"
 
-    def _place(self, target: Path, write: Callable[[Path], None]) -> None:
-        """Write a file beside its place, then rename it there and sync the folder."""
-        _make_synced(target.parent)
-        temporary = target.with_name(f"{_UNFINISHED}{uuid4().hex}")
-        try:
-            write(temporary)
-            failpoint("storage.written")
-            temporary.replace(target)
-            failpoint("storage.renamed")
-        finally:
-            temporary.unlink(missing_ok=True)  # also there after a rename between two links of one file: a no-op
-        _sync(target.parent)
+    @staticmethod
+    def _replace(target: Path, write: Callable[[Path], object]) -> None:
+        make_folder_synced(target.parent)
+        replace_with(target, write)
 
 
 def _make_folder(path: Path) -> None:
@@ -262,15 +253,6 @@ def _make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SetupError(f"The storage folder {path} cannot be made: {error.strerror}.") from error
-
-
-def _make_synced(folder: Path) -> None:
-    """Make a folder and its parents, each entry durable before anything is put in it."""
-    if folder.is_dir():
-        return
-    _make_synced(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync(folder.parent)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
@@ -281,19 +263,4 @@ def _link_or_copy(source: Path, target: Path) -> None:
         raise
     except OSError:  # another file system, or one without hard links
         shutil.copyfile(source, target)
-        _sync(target)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(target)

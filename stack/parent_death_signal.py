@@ -1,4 +1,4 @@
-"""Run a command that does not outlive the process that started it: `python -IS stack/parent_death_signal.py COMMAND ARG…`.
+"""Run a command that ends with its parent: `python -IS stack/parent_death_signal.py COMMAND ARG…`.
 
 The kernel sends the command SIGTERM when its parent dies, however the parent dies (prctl(2), PR_SET_PDEATHSIG). The
 setting survives exec, so the tether replaces itself with the command: it costs one short interpreter start and leaves

@@ -1,7 +1,7 @@
-"""Notices that this worker is deaf: alive, idle, and taking no hint although hints for it wait in Redis.
+"""Detects a stalled consumer: the worker is alive and idle, and takes no notification although some wait in Redis.
 
-The library below has had that fault again and again after a lost connection (celery#8030, #10205, #10302). A deaf
-worker ends its process; whatever keeps it running starts it again, and it hears.
+Celery's Redis consumer has shown this fault repeatedly after a lost connection (celery#8030, #10205, #10302). The
+watchdog ends the process; its supervisor restarts it with a fresh connection.
 """
 
 import os
@@ -16,37 +16,37 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.db.session import reading
 from shared.services import notifications
+from worker.background import PeriodicThread
 from worker.context import WorkerContext
 
 log = structlog.get_logger(__name__)
 
 EXIT_STALLED = 75  # EX_TEMPFAIL: try again
-_CHECKS = 6  # as many looks in a row have to find the same
+_CHECKS = 6  # consecutive checks that have to agree
 
 
 class ConsumerWatchdog:
-    """Looks at the queue in a thread of its own. `taking` goes around whatever a hint starts."""
+    """Checks the queue periodically. `taking` surrounds the work that a notification starts."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self._lock = threading.Lock()
         self._is_busy = False
         self._waiting_since: float | None = None
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="hearing", daemon=True)
+        self._thread = PeriodicThread("consumer-watchdog", self._check, join_s=0.0)
 
     def __enter__(self) -> "ConsumerWatchdog":
-        self._thread.start()
+        self._thread.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ending.set()
+        self._thread.__exit__(kind, error, trace)
 
     @contextmanager
     def taking(self) -> Iterator[None]:
-        """A hint was heard, and is being seen to within the block."""
+        """Within the block the worker handles a notification."""
         with self._lock:
             self._is_busy, self._waiting_since = True, None
         try:
@@ -56,7 +56,7 @@ class ConsumerWatchdog:
                 self._is_busy = False
 
     def is_stalled(self) -> bool:
-        """Look once. True where hints have waited for `consumer_stall_s` and this worker, idle, has heard none of them."""
+        """Check once. True when notifications have waited for `consumer_stall_s` while this worker was idle."""
         is_wanted = self._is_wanted()
         with self._lock:
             if self._is_busy or not is_wanted:
@@ -67,7 +67,7 @@ class ConsumerWatchdog:
             return now - self._waiting_since >= self._context.settings.consumer_stall_s
 
     def _is_wanted(self) -> bool:
-        """Whether a hint waits in Redis, and a job in the database that it would start."""
+        """Whether a notification waits in Redis, and a job in the database that it would start."""
         if not self._context.broker.depth(self._context.kind):
             return False
         try:
@@ -76,13 +76,13 @@ class ConsumerWatchdog:
         except SQLAlchemyError:
             return False
 
-    def _run(self) -> None:
-        while not self._ending.wait(self._context.settings.consumer_stall_s / _CHECKS):
-            if self.is_stalled() and not self._context.stopping.is_set():
-                self._end()
+    def _check(self) -> float:
+        if self.is_stalled() and not self._context.stopping.is_set():
+            self._end()
+        return self._context.settings.consumer_stall_s / _CHECKS
 
     def _end(self) -> None:
-        with self._lock:  # whoever hears a hint now waits here, and no job is claimed any more
+        with self._lock:  # a notification that arrives now waits for this lock, so no job is claimed
             if not self._is_busy:
-                log.error("hints wait and none is heard; ending this worker so that it is started again")
+                log.error("consumer stalled; ending this worker so that its supervisor restarts it")
                 os._exit(EXIT_STALLED)

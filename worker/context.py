@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from shared.db.session import SessionFactory, make_engine, session_factory
 from shared.ids import new_id
 from shared.settings import Settings
 from shared.storage import Storage
-from worker.attempts.trainer_process import TRAINER
+
+TRAINER = (sys.executable, "-m", "worker.train")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,7 @@
 """What an exception means to the user whose run it ended."""
 
 import errno
-
-import torch
+import sys
 
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
@@ -15,7 +14,8 @@ _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 def is_out_of_memory(error: BaseException) -> bool:
     """True where the machine, or its GPU, had too little memory."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    torch = sys.modules.get("torch")  # without it there is no error of torch's
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_ALLOCATOR)
 

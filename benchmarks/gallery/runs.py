@@ -7,6 +7,7 @@ from shared import trainer_protocol
 from shared.errors import MimeoError, SpecError
 from worker.checkpoints import local
 from worker.checkpoints.local import Manifest
+from worker.checkpoints.manifest import WEIGHTS, verify
 from worker.models import GenerativeModel, implementation
 from worker.trainer import finish
 from worker.trainer import spec as specs
@@ -39,9 +40,9 @@ def read(folder: Path) -> FinishedRun:
     if finished is None:
         message = f"{folder}: the run is not finished, or its published checkpoint is damaged"
         raise UnshowableRun(f"{message}; `python -m worker.train {folder / SPEC} {folder}` goes on with it.")
-    checkpoint = local.verify(folder / finished.checkpoint)
+    checkpoint = verify(folder / finished.checkpoint)
     model = implementation(spec.contract).from_config(checkpoint.manifest.config)
-    model.load_state_dict(local.load_tensors(checkpoint.path / local.WEIGHTS))
+    model.load_state_dict(local.load_tensors(checkpoint.path / WEIGHTS))
     return FinishedRun(folder=folder, spec=spec, finished=finished, manifest=checkpoint.manifest, model=model.eval())
 
 

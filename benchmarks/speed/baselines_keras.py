@@ -1,4 +1,4 @@
-"""Keras's side, a program of its own: `python -m benchmarks.speed.baselines_keras DATA.npz THREADS`, commands on its input.
+"""The Keras baseline, as a program: `python -m benchmarks.speed.baselines_keras DATA.npz THREADS`, commands on stdin.
 
 One JSON object a line, and one back for each: {"do": "prepare", "case": {…}} → {"parameters", "about"};
 {"do": "run", "count": k} → {"seconds": s}; {"do": "versions"} → {…}; what goes wrong → {"error": "…"}. It knows nothing

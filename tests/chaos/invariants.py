@@ -12,9 +12,9 @@ from shared.db.session import reading
 from shared.db.tables import Artifact, Checkpoint, Job, JobEvent, Metric, Model
 from shared.job_status import JobStatus
 from tests.chaos import trainer
-from tests.worker.attempts import history
+from tests.worker.attempts.harness import history
 from worker.attempts import workdir
-from worker.checkpoints.manifest import WEIGHTS, verified
+from worker.checkpoints.manifest import verify
 from worker.context import WorkerContext
 from worker.sweeper import Sweeper
 
@@ -101,7 +101,7 @@ def check_files(rig: "Rig") -> None:
     for row in checkpoints:
         with tempfile.TemporaryDirectory() as folder:
             rig.storage.get_tree(row.storage_key, Path(folder) / "c")
-            assert verified(Path(folder) / "c").files[WEIGHTS].sha256 == row.sha256
+            assert verify(Path(folder) / "c").sha256 == row.sha256
     for artifact in artifacts:
         data = rig.storage.read_bytes(artifact.storage_key)
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (artifact.sha256, artifact.size)

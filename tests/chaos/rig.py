@@ -29,7 +29,7 @@ from tests.chaos import invariants
 from tests.chaos.observer import Observer
 from tests.chaos.processes import Keeper, Process, processes_of, wait_until
 from tests.servers import Valkey, free_port
-from tests.worker.attempts import history
+from tests.worker.attempts.harness import history
 
 TRAINER = {"step_s": 0.1, "save_s": 0.0, "every": 4}
 QUICK = {"step_s": 0.0, "save_s": 0.0, "every": 4}

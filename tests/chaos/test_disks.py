@@ -14,7 +14,7 @@ from shared.services import checkpoints, transitions
 from tests.chaos.disks import Disk, small_disk
 from tests.chaos.processes import Process, wait_until
 from tests.chaos.rig import Rig
-from tests.worker.attempts import history
+from tests.worker.attempts.harness import history
 
 LIMITED = (
     "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)); "

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.worker.manifests import manifest_json
 from worker.trainer.stop_signal import StopSignal
 
 WEIGHTS, TRAINING, MANIFEST = "model.safetensors", "training.safetensors", "manifest.json"
@@ -150,9 +151,7 @@ class Run:
             stream.write(weights[half:])
         (hidden / TRAINING).write_text(json.dumps([self.state.hex(), self.best, self.best_loss]))
         files = {name: _digest(hidden / name) for name in (WEIGHTS, TRAINING)}
-        manifest = {"format": 1, "step": self.step, "files": files}
-        digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-        (hidden / MANIFEST).write_text(json.dumps({**manifest, "digest": digest}))
+        (hidden / MANIFEST).write_text(manifest_json(self.step, files))
         hidden.rename(final)
         return files
 

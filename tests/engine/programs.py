@@ -21,11 +21,12 @@ from shared.db.session import make_engine, session_factory
 from shared.db.tables import GenerationJob
 from shared.settings import Settings
 from shared.storage import Storage
-from tests.worker.attempts import behaving
+from tests.worker.attempts.harness import behaving
 from tests.worker.trainer import harness, toy
 from worker.attempts.generation import sample
 from worker.context import WorkerContext
-from worker.generation.engine import GenerationEngine, GenerationOutput, OutputFile
+from worker.generation.engine import GenerationEngine
+from worker.generation.output import GenerationOutput, OutputFile
 from worker.reconciler import Reconciler
 from worker.sweeper import Sweeper
 from worker.tasks import training

@@ -16,7 +16,7 @@ from shared.settings import Settings
 from shared.storage import Storage
 from tests.engine import programs
 from worker.attempts import workdir
-from worker.checkpoints.manifest import WEIGHTS, verified
+from worker.checkpoints.manifest import verify
 from worker.reconciler import Reconciler
 from worker.sweeper import Sweeper
 
@@ -52,7 +52,7 @@ def check(settings: Settings, database: SessionFactory, storage: Storage) -> Non
     for checkpoint in checkpoints:
         with TemporaryDirectory() as folder:
             storage.get_tree(checkpoint.storage_key, Path(folder) / "tree")
-            assert verified(Path(folder) / "tree").files[WEIGHTS].sha256 == checkpoint.sha256
+            assert verify(Path(folder) / "tree").sha256 == checkpoint.sha256
     for artifact in artifacts:
         assert hashlib.sha256(storage.read_bytes(artifact.storage_key)).hexdigest() == artifact.sha256
     _check_nothing_is_left(settings, database, storage, {row.storage_key for row in (*checkpoints, *artifacts)})

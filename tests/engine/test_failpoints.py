@@ -26,6 +26,7 @@ from tests.engine.programs import DEAD, dies
 from tests.engine.restarting import check, restart
 from tests.worker.trainer import harness
 from worker.checkpoints import local
+from worker.checkpoints.manifest import WEIGHTS, verify
 from worker.sweeper import Sweeper
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ WORK = [
     *("publish.written", "finish.written", "finish.committed", "finish.published"),
 ]
 STORE = [
-    *("storage.written", "storage.written:3", "storage.renamed", "storage.renamed:3"),
+    *("file.written", "file.written:3", "file.renamed", "file.renamed:3"),
     *("storage.tree_file_put:1", "storage.tree_file_put:2", "storage.tree_file_put:3"),
 ]
 DAMAGE = ["damage.recorded"]
@@ -51,12 +52,12 @@ HINT = ["hint.sent"]
 GENERATE = ["generate.stored", "generate.written", "finish.committed"]
 DELETE = ["delete.written"]
 SWEEP = ["sweep.removed"]
-UPLOAD = ["upload.noted", "storage.written", "upload.stored"]
+UPLOAD = ["upload.noted", "file.written", "upload.stored"]
 MIGRATE = ["migrate.revision", "migrate.revision:2", "migrate.applied"]
 TRAIN = [
     *("checkpoint.file_written:1", "checkpoint.file_written:2", "checkpoint.manifest_written", "checkpoint.synced"),
     *("checkpoint.renamed", "checkpoint.complete", "checkpoint.hidden", "checkpoint.complete:5"),
-    *("result.written", "result.renamed"),
+    *("file.written", "file.renamed"),
 ]
 VISITED = {
     plan.partition(":")[0]
@@ -75,7 +76,7 @@ def points_in_the_source() -> Iterator[str]:
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "reach":
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "failpoint":
                     [name] = node.args
                     assert isinstance(name, ast.Constant), f"{path}: a point's name is written out"
                     yield str(name.value)
@@ -268,12 +269,12 @@ def test_a_trainer_that_dies_ends_with_the_same_weights(plan: str, undisturbed: 
     assert weights(folder) == undisturbed
     assert list(folder.rglob(".*")) == []
     for path in (folder / local.FOLDER).iterdir():
-        local.verify(path)
+        verify(path)
 
 
 def weights(folder: Path) -> str:
     result = harness.result(folder)
-    file = folder / result["finished"]["checkpoint"] / local.WEIGHTS
+    file = folder / result["finished"]["checkpoint"] / WEIGHTS
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert digest == result["sha256"]
     return digest

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.worker.manifests import manifest_json
+
 STEPS = 6
 EPOCH = 1
 
@@ -34,7 +36,7 @@ def checkpoint(run_dir: Path, step: int, *, is_best: bool = False) -> None:
     for name, data in contents.items():
         (folder / name).write_bytes(data)
         digests[name] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
-    (folder / "manifest.json").write_text(json.dumps({"format": 1, "step": step, "files": digests}))
+    (folder / "manifest.json").write_text(manifest_json(step, digests))
     say(
         "checkpoint",
         epoch=EPOCH,

@@ -19,7 +19,7 @@ from shared.settings import Settings
 from tests import jobs
 from tests.engine.fake_clock import START_MS, FakeClock
 from tests.servers import Valkey
-from tests.worker.attempts import event_types
+from tests.worker.attempts.harness import event_types
 from worker.reconciler import Reconciler
 
 

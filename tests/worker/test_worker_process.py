@@ -18,7 +18,7 @@ from shared.services import workers
 from shared.settings import Settings
 from tests import jobs
 from tests.servers import Valkey
-from tests.worker.attempts import event_types, has_checkpoint, wait_until
+from tests.worker.attempts.harness import event_types, has_checkpoint, wait_until
 from worker.reconciler import Reconciler
 
 Start = Callable[[str], subprocess.Popen[bytes]]

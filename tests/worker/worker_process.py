@@ -6,7 +6,7 @@ from dataclasses import replace
 from shared import logs
 from shared.broker import CeleryBroker
 from shared.settings import Settings
-from tests.worker.attempts import behaving
+from tests.worker.attempts.harness import behaving
 from worker import app
 from worker.context import make_context
 

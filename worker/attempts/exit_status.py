@@ -1,12 +1,19 @@
-"""How an attempt ended, from the trainer's exit status and what it said before."""
+"""The result of an attempt, from the trainer's exit status and its last reports."""
 
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 
 from shared.errors import DependencyUnavailable, JobFailure
 from shared.job_status import ErrorCode
 from shared.storage import StorageUnavailable
 from shared.trainer_protocol import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED, Failed, Finished
+
+_OOM_COUNTERS = (
+    Path("/sys/fs/cgroup/memory.events"),  # cgroup 2: this container
+    Path("/sys/fs/cgroup/memory/memory.oom_control"),  # cgroup 1
+    Path("/proc/vmstat"),  # the whole machine
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,3 +90,16 @@ def _crashed(trainer_exit: TrainerExit) -> JobFailure:
     else:
         cause = f"ended with status {trainer_exit.status} and without a result"
     return JobFailure(ErrorCode.INTERNAL, f"The trainer {cause}.", "The worker's log has its last words.")
+
+
+def oom_kills() -> int:
+    """Kills for want of memory so far, of the container or the machine; compare two readings."""
+    return sum(_count(path) for path in _OOM_COUNTERS)
+
+
+def _count(path: Path) -> int:
+    try:
+        words = [line.split() for line in path.read_text().splitlines()]
+    except OSError:  # not this kind of system
+        return 0
+    return sum(int(parts[1]) for parts in words if len(parts) == 2 and parts[0] == "oom_kill")

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from shared import exports
+from shared.atomic_files import sha256_of
 from shared.db.session import read_connection
 from shared.db.tables import GenerationJob
 from shared.errors import JobFailure, LeaseLost, MimeoError, NotFound, SpecError
@@ -24,10 +25,10 @@ from worker.attempts.commit import finish
 from worker.attempts.exit_status import storage_unavailable
 from worker.attempts.lease_heartbeat import LeaseHeartbeat
 from worker.attempts.workdir import scratch
-from worker.checkpoints.manifest import sha256_of
+from worker.checkpoints.manifest import CheckpointRef
 from worker.context import WorkerContext
 from worker.failures import as_failure
-from worker.generation.engine import CheckpointRef, GenerationEngine, GenerationOutput, OutputFile
+from worker.generation.output import Engine, GenerationOutput, OutputFile
 
 log = structlog.get_logger(__name__)
 
@@ -37,14 +38,14 @@ _EXIT_STOPPED = 0
 _EXIT_OVERRUN = 75
 
 
-def sample(context: WorkerContext, job: GenerationJob, generator: GenerationEngine) -> None:
+def sample(context: WorkerContext, job: GenerationJob, engine: Engine) -> None:
     """See a claimed job through to the end of this attempt. Never raises for anything that happens to the job."""
     lease = job_queue.lease_of(job)
     limit = GenerationTimeout(context, job, lease)
     try:
         with scratch(context, lease) as folder:
             with limit:
-                output = _generate(context, job, generator, folder)
+                output = _generate(context, job, engine, folder)
                 files = [_store(context, lease, file) for file in output.files]
             finish(context, job.id, lambda session: _succeed(session, lease, output, files))
     except LeaseLost:
@@ -79,7 +80,7 @@ class GenerationTimeout:
 
     def _on_change(self, heartbeat: LeaseHeartbeat) -> None:
         """The heart has news: what nobody wants any more gets a moment to end by itself."""
-        if heartbeat.lost or heartbeat.status is JobStatus.CANCELLING:
+        if heartbeat.is_unwanted:
             self._fail_at = min(self._fail_at, time.monotonic() + _CANCEL_GRACE_S)
 
     def _watch(self) -> None:
@@ -118,13 +119,11 @@ class GenerationTimeout:
         _settle(self._context, self._lease, job_queue.release)
 
 
-def _generate(
-    context: WorkerContext, job: GenerationJob, generator: GenerationEngine, folder: Path
-) -> GenerationOutput:
+def _generate(context: WorkerContext, job: GenerationJob, engine: Engine, folder: Path) -> GenerationOutput:
     def generate(reference: CheckpointRef) -> GenerationOutput:
         if job.spec["format"] == exports.ONNX:
-            return generator.export_graphs(reference, folder)
-        return generator.generate(reference, job.spec["sampling"], job.seed, job.spec["format"], folder)
+            return engine.export_graphs(reference, folder)
+        return engine.generate(reference, job.spec["sampling"], job.seed, job.spec["format"], folder)
 
     reference = _reference(context, job)
     try:

@@ -1,6 +1,5 @@
-"""Keeps a lease alive and hears what the user wants, in a thread of its own, so that slow storage cannot stop it."""
+"""Keeps a lease alive and reads the user's requests, in a thread of its own, so that slow storage cannot stop it."""
 
-import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -14,66 +13,76 @@ from shared.job_status import JobStatus
 from shared.services import job_queue
 from shared.services.job_queue import Lease
 from shared.settings import Settings
+from worker.background import PeriodicThread
 
 log = structlog.get_logger(__name__)
 
 
 class LeaseHeartbeat:
-    """The heartbeat of one lease. status: what the job's row says; lost: the lease is gone.
+    """Renews one lease. status: as the job's row says. is_lost: the lease is gone.
 
-    on_change is called from the heart's thread after either changed. A database that is away is no reason to stop:
-    nobody can take the lease either, and every write is fenced. What counts is what the row says when it is back.
+    on_change: called from the heartbeat's thread after either changed. A database that does not answer does not end
+    the lease: other workers cannot take it either, and every write is fenced. The row decides when it is back.
     """
 
     def __init__(
-        self, sessions: SessionFactory, lease: Lease, settings: Settings, on_change: Callable[["LeaseHeartbeat"], None]
+        self,
+        sessions: SessionFactory,
+        lease: Lease,
+        settings: Settings,
+        on_change: Callable[["LeaseHeartbeat"], None],
     ) -> None:
         self._sessions, self._lease, self._settings, self._on_change = sessions, lease, settings, on_change
         self.status = JobStatus.RUNNING
-        self.lost = False
-        self._renewed_at = self._seen_at = time.monotonic()
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        self.is_lost = False
+        self._renewed_at = self._read_at = time.monotonic()
+        self._is_away = False
+        self._thread = PeriodicThread("lease-heartbeat", self._beat, join_s=30.0)
 
     def __enter__(self) -> "LeaseHeartbeat":
-        self._thread.start()
+        self._thread.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ending.set()
-        self._thread.join(timeout=30)
+        self._thread.__exit__(kind, error, trace)
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Whether the work of this attempt has no use any more: the lease is lost, or a cancel was requested."""
+        return self.is_lost or self.status is JobStatus.CANCELLING
 
     def renewed(self, status: JobStatus) -> None:
-        """Another write has just renewed the lease and seen this status: heartbeat and the next look can wait."""
-        self._renewed_at = self._seen_at = time.monotonic()
-        self._see(status)
+        """Note a write that has just renewed the lease and read this status: the next renewal is due later."""
+        self._renewed_at = self._read_at = time.monotonic()
+        self._set_status(status)
 
-    def _run(self) -> None:
-        is_transient = False
-        while not self._ending.wait(self._rest_s()):
-            if self._rest_s() > 0:  # a write of the watch came first
-                continue
-            self._seen_at = time.monotonic()
-            try:
-                self._see(self._look())
-            except LeaseLost:
-                self.lost = True
-                self._on_change(self)
-                return
-            except SQLAlchemyError as failure:
-                if not is_transient:
-                    log.warning("heartbeat not written", job_id=self._lease.job_id, reason=str(failure))
-                is_transient = True
-            else:
-                is_transient = False
+    def _beat(self) -> float | None:
+        """Renew or read when due. Returns the seconds until the next time; None ends the thread."""
+        rest_s = self._rest_s()
+        if rest_s > 0:
+            return rest_s
+        self._read_at = time.monotonic()
+        try:
+            self._set_status(self._renew_or_read())
+        except LeaseLost:
+            self.is_lost = True
+            self._on_change(self)
+            return None
+        except SQLAlchemyError as failure:
+            if not self._is_away:
+                log.warning("heartbeat not written", job_id=self._lease.job_id, reason=str(failure))
+            self._is_away = True
+        else:
+            self._is_away = False
+        return self._rest_s()
 
     def _rest_s(self) -> float:
-        """Seconds until the row was last looked at too long ago."""
-        return max(0.0, self._seen_at + self._settings.control_poll_s - time.monotonic())
+        """Seconds until the row is to be read again."""
+        return max(0.0, self._read_at + self._settings.control_poll_s - time.monotonic())
 
-    def _look(self) -> JobStatus:
+    def _renew_or_read(self) -> JobStatus:
         if time.monotonic() - self._renewed_at < self._settings.heartbeat_s:
             with read_connection(self._sessions) as connection:
                 return job_queue.control(connection, self._lease)
@@ -82,7 +91,7 @@ class LeaseHeartbeat:
         self._renewed_at = time.monotonic()
         return status
 
-    def _see(self, status: JobStatus) -> None:
+    def _set_status(self, status: JobStatus) -> None:
         if status is not self.status:
             self.status = status
             self._on_change(self)

@@ -15,8 +15,7 @@ from shared.failpoints import failpoint
 from shared.job_status import ErrorCode, JobStatus
 from shared.services.job_queue import Lease
 from shared.storage import StorageUnavailable
-from worker.attempts import oom
-from worker.attempts.exit_status import TrainerExit, file_failure
+from worker.attempts.exit_status import TrainerExit, file_failure, oom_kills
 from worker.attempts.lease_heartbeat import LeaseHeartbeat
 from worker.attempts.report_buffer import ReportBuffer
 from worker.attempts.trainer_process import TrainerProcess
@@ -58,7 +57,7 @@ class TrainerMonitor:
 
     def run(self, trainer: TrainerProcess, heartbeat: LeaseHeartbeat) -> TrainerExit:
         """Watch until the trainer is gone. Raises LeaseLost, JobFailure (its files cannot be kept); kills it then."""
-        kills = oom.oom_kills()
+        kills = oom_kills()
         try:
             while not trainer.has_ended():
                 self._relay(trainer.lines(_POLL_S), heartbeat)
@@ -77,14 +76,14 @@ class TrainerMonitor:
             killed_for=self._killed_for,
             was_asked_to_stop=self._asked_at is not None,
             overran_stop=self._overran_stop,
-            ran_out_of_memory=oom.oom_kills() > kills,
+            ran_out_of_memory=oom_kills() > kills,
         )
 
     # --- relaying -----------------------------------------------------------------------------------------------
 
     def _relay(self, lines: list[bytes], heartbeat: LeaseHeartbeat) -> None:
         for line in lines:
-            if heartbeat.lost or heartbeat.status is JobStatus.CANCELLING:
+            if heartbeat.is_unwanted:
                 return
             try:
                 event = trainer_protocol.EVENT.validate_json(line)
@@ -101,7 +100,7 @@ class TrainerMonitor:
             try:
                 self._take(event, heartbeat)
             except OSError as error:
-                is_over = heartbeat.lost or heartbeat.status is JobStatus.CANCELLING or self._is_to_stop(heartbeat)
+                is_over = heartbeat.is_unwanted or self._is_to_stop(heartbeat)
                 if is_over or not isinstance(error, StorageUnavailable) or time.monotonic() >= give_up_at:
                     raise file_failure(error, "The trainer's files cannot be kept") from error
                 log.warning("file store away; waiting for it", job_id=self._lease.job_id, reason=str(error))
@@ -113,10 +112,10 @@ class TrainerMonitor:
         match event:
             case trainer_protocol.Started():
                 self.report_buffer.started(event)
-                self._worker_heartbeat.device = event.device
+                self._worker_heartbeat.report(device=event.device)
             case trainer_protocol.Progress():
                 self.report_buffer.progress(event)
-                self._worker_heartbeat.examples_per_s = event.examples_per_s
+                self._worker_heartbeat.report(examples_per_s=event.examples_per_s)
             case trainer_protocol.Metrics():
                 self.report_buffer.metrics(event)
             case trainer_protocol.Notice():
@@ -145,10 +144,8 @@ class TrainerMonitor:
     # --- obeying ------------------------------------------------------------------------------------------------
 
     def _obey(self, trainer: TrainerProcess, heartbeat: LeaseHeartbeat) -> None:
-        if heartbeat.lost:
+        if heartbeat.is_lost:
             raise LeaseLost
-        if heartbeat.status is JobStatus.CANCELLING:
-            trainer.kill()
         now = time.monotonic()
         if self._is_to_stop(heartbeat) and self._asked_at is None:
             self._asked_at = now

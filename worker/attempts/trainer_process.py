@@ -4,7 +4,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,6 @@ from pathlib import Path
 
 from shared.settings import Settings
 
-TRAINER = (sys.executable, "-m", "worker.train")
 _SOURCE = Path(__file__).resolve().parents[2]
 _KEPT = frozenset({
     "HOME", "PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM", "USER", "LOGNAME", "VIRTUAL_ENV", "LD_LIBRARY_PATH",

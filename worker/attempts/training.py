@@ -65,8 +65,8 @@ class _Attempt:
         trainer: TrainerProcess | None = None
 
         def on_change(heartbeat: LeaseHeartbeat) -> None:
-            # At once, from the heart's own thread: whatever the watch is busy with, nobody wants this trainer any more.
-            if trainer is not None and (heartbeat.lost or heartbeat.status is JobStatus.CANCELLING):
+            # The one place that ends an unwanted trainer. The monitor may be busy with a slow store at this moment.
+            if trainer is not None and heartbeat.is_unwanted:
                 trainer.kill()
 
         monitor = TrainerMonitor(self._context, self._job, self._lease, folder, self._worker_heartbeat)
@@ -75,6 +75,7 @@ class _Attempt:
             failpoint("attempt.prepared")
             command = [*self._context.trainer, str(spec), str(folder), "--supervised"]
             trainer = TrainerProcess(command, trainer_environment(self._context.settings), folder)
+            on_change(heartbeat)  # the status may have changed before there was a trainer
             failpoint("attempt.started")
             outcome = classify(monitor.run(trainer, heartbeat))
             match outcome:

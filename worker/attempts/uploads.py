@@ -4,6 +4,7 @@ from pathlib import Path
 
 import structlog
 
+from shared.atomic_files import sha256_of
 from shared.errors import JobFailure
 from shared.failpoints import failpoint
 from shared.job_status import ErrorCode
@@ -11,7 +12,7 @@ from shared.services.attempt_writes import StoredCheckpoint, StoredFile
 from shared.services.job_queue import Lease
 from shared.storage import Storage, StorageUnavailable
 from shared.trainer_protocol import CheckpointWritten, EventFileWritten, SampleWritten
-from worker.checkpoints.manifest import MANIFEST, WEIGHTS, DamagedCheckpoint, sha256_of, verified
+from worker.checkpoints.manifest import MANIFEST, DamagedCheckpoint, verify
 
 log = structlog.get_logger(__name__)
 
@@ -28,10 +29,10 @@ class ArtifactUploader:
     def checkpoint(self, event: CheckpointWritten) -> StoredCheckpoint:
         """Verify a checkpoint and store it, its manifest last. Raises DamagedCheckpoint, OSError, JobFailure."""
         folder = self._inside(event.path)
-        manifest = verified(folder)
+        checkpoint = verify(folder)
         key = f"jobs/{self._lease.job_id}/checkpoints/{event.step:08d}-{self._lease.fencing_token}"
         try:
-            self._storage.put_tree(folder, key, names=[*manifest.files, MANIFEST])
+            self._storage.put_tree(folder, key, names=[*checkpoint.manifest.files, MANIFEST])
         except FileNotFoundError as error:
             if folder.exists():
                 raise
@@ -43,8 +44,8 @@ class ArtifactUploader:
             epoch=event.epoch,
             step=event.step,
             storage_key=key,
-            sha256=manifest.files[WEIGHTS].sha256,
-            size=manifest.size,
+            sha256=checkpoint.sha256,
+            size=checkpoint.size,
             is_best=event.is_best,
             metrics=event.metrics,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from shared.atomic_files import sha256_of
 from shared.db.session import reading, transaction
 from shared.db.tables import Checkpoint, Job, TrainingJob, UploadedDataset
 from shared.errors import JobFailure, NotFound
@@ -16,7 +17,7 @@ from shared.failpoints import failpoint
 from shared.job_status import ErrorCode
 from shared.services import attempt_writes, checkpoints, job_queue
 from shared.services.job_queue import Lease
-from worker.checkpoints.manifest import DamagedCheckpoint, sha256_of, verified
+from worker.checkpoints.manifest import DamagedCheckpoint, verify
 from worker.context import WorkerContext
 
 log = structlog.get_logger(__name__)
@@ -111,7 +112,7 @@ def _bring_checkpoint(context: WorkerContext, row: Checkpoint, target: Path) -> 
     """Bring a checkpoint and check it; returns what is wrong with it, or None."""
     try:
         context.storage.get_tree(row.storage_key, target)
-        verified(target)
+        verify(target)
     except (NotFound, DamagedCheckpoint) as error:
         return error.detail
     return None

@@ -1,17 +1,25 @@
-"""Whether a checkpoint folder is whole, without torch: the supervisor handles checkpoints and never loads one."""
+"""The manifest of a checkpoint and its verification, without torch: the supervisor stores checkpoints and loads none.
+
+RUN_DIR/checkpoints/00000235/model.safetensors      weights and buffers
+training.safetensors   optimizer state and other tensors of the next step
+manifest.json          position, configuration, sizes and digests; written last
+"""
 
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from shared.atomic_files import sha256_of
 from shared.errors import MimeoError
 
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
+TRAINING = "training.safetensors"
 
 _OBJECT = TypeAdapter(dict[str, Any])
 
@@ -23,57 +31,109 @@ class DamagedCheckpoint(MimeoError):
 
 
 class FileDigest(BaseModel):
-    """What a file must be: sha256 in hexadecimal, size in bytes."""
+    """Expected content of a file. sha256: hexadecimal. size: bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sha256: str
     size: int
 
 
 class Manifest(BaseModel):
-    """The part of a checkpoint's manifest that matters here."""
+    """Content of a checkpoint and its position in the run.
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    epoch: 1-based. step: optimizer steps done in the run. step_in_epoch: steps done in this epoch. training_values: JSON
+    part of the model's training state. loop: state of the training loop (metric sums, best checkpoint).
+    strides: of training tensors that are not row-major, which is the only layout that safetensors stores. Fused
+    optimizers read weights and moments side by side, so a moment has to come back in its weight's layout.
+    digest: of all other values; no other file covers this one.
+    """
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    model_type: str
+    config: dict[str, Any]
+    hyperparameters: dict[str, Any]
+    dataset: str
+    seed: int
+    epoch: int
     step: int
-    files: dict[str, FileDigest]
+    step_in_epoch: int
+    metrics: dict[str, float] = {}
+    training_values: dict[str, Any] = {}
+    strides: dict[str, list[int]] = {}
+    loop: dict[str, Any] = {}
     versions: dict[str, str] = {}
+    device: str
+    precision: str
+    kernel: str = "library"  # of checkpoints that do not say
+    threads: int = 1
+    files: dict[str, FileDigest] = {}
+    digest: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A complete checkpoint folder."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of model.safetensors, in hexadecimal."""
+        return self.manifest.files[WEIGHTS].sha256
 
     @property
     def size(self) -> int:
-        """Bytes of its files."""
-        return sum(digest.size for digest in self.files.values())
+        """Bytes of all files except the manifest."""
+        return sum(digest.size for digest in self.manifest.files.values())
 
 
-def verified(folder: Path) -> Manifest:
-    """The manifest of a checkpoint folder after every byte was checked against it. Raises DamagedCheckpoint."""
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRef:
+    """A stored checkpoint. storage_key: its folder in the store; sha256: of its model.safetensors."""
+
+    id: str
+    storage_key: str
+    sha256: str
+    model_type: str
+
+
+def verify(path: Path) -> Checkpoint:
+    """The checkpoint in a folder, every byte compared with its manifest. Raises DamagedCheckpoint with the reason."""
     try:
-        manifest = Manifest.model_validate(parsed((folder / MANIFEST).read_bytes()))
-    except (OSError, ValueError) as error:
-        raise DamagedCheckpoint(f"{MANIFEST} is missing or damaged") from error
-    if WEIGHTS not in manifest.files:
-        raise DamagedCheckpoint(f"{MANIFEST} does not list {WEIGHTS}")
+        manifest = parse((path / MANIFEST).read_bytes())
+    except OSError as error:
+        raise DamagedCheckpoint(f"{path.name}: no {MANIFEST}") from error
+    except ValueError as error:
+        raise DamagedCheckpoint(f"{path.name}: {MANIFEST} is damaged") from error
+    missing = {WEIGHTS, TRAINING} - manifest.files.keys()
+    if missing:
+        raise DamagedCheckpoint(f"{path.name}: {MANIFEST} does not list {', '.join(sorted(missing))}")
     for name, expected in manifest.files.items():
-        file = folder / name
-        if not file.is_file() or file.stat().st_size != expected.size or sha256_of(file) != expected.sha256:
-            raise DamagedCheckpoint(f"{name} is missing, cut short or changed")
-    return manifest
+        file = path / name
+        size = file.stat().st_size if file.is_file() else 0
+        if size != expected.size:
+            raise DamagedCheckpoint(f"{path.name}: {name} is {size} bytes long instead of {expected.size}")
+        if sha256_of(file) != expected.sha256:
+            raise DamagedCheckpoint(f"{path.name}: the contents of {name} have changed")
+    return Checkpoint(path=path, manifest=manifest)
 
 
-def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest's values with the digest of all of them, since no other file vouches for this one."""
+def parse(data: bytes) -> Manifest:
+    """The manifest in a file's bytes. Raises ValueError for other JSON and for values that do not match the digest."""
+    values = _OBJECT.validate_python(json.loads(data))
+    if "digest" in values and seal(values) != values:
+        raise ValueError("the manifest has changed")
+    try:
+        return Manifest.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(f"the manifest is not complete: {error}") from error
+
+
+def seal(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a manifest with the digest over all of them."""
     body = {name: value for name, value in values.items() if name != "digest"}
     return {**body, "digest": hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()}
-
-
-def parsed(data: bytes) -> dict[str, Any]:
-    """The values in a manifest's bytes. Raises ValueError for what is no JSON object, or not what was sealed."""
-    values = _OBJECT.validate_python(json.loads(data))
-    if "digest" in values and sealed(values) != values:
-        raise ValueError("the manifest has changed")
-    return values
-
-
-def sha256_of(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

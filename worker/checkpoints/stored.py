@@ -5,27 +5,15 @@ from dataclasses import dataclass
 
 import safetensors.torch
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from shared import model_types
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
 from shared.storage import Storage
-from worker.checkpoints.local import MANIFEST, WEIGHTS, Manifest
-from worker.checkpoints.manifest import parsed
+from worker.checkpoints.manifest import MANIFEST, WEIGHTS, CheckpointRef, Manifest, parse
 from worker.models import implementation
 from worker.models.base import GenerativeModel
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckpointRef:
-    """A stored checkpoint. storage_key: its folder in the store; sha256: of its model.safetensors."""
-
-    id: str
-    storage_key: str
-    sha256: str
-    model_type: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +41,8 @@ def load_model(storage: Storage, checkpoint: CheckpointRef, device: torch.device
 
 def _manifest(storage: Storage, key: str) -> Manifest:
     try:
-        return Manifest.model_validate(parsed(storage.read_bytes(key)))
-    except (ValidationError, ValueError) as error:
+        return parse(storage.read_bytes(key))
+    except ValueError as error:
         raise _damaged(key) from error
 
 

@@ -1,6 +1,5 @@
 """Sampling as a service: a checkpoint and sampling parameters in, files and a description out."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +14,15 @@ from shared.settings import Settings
 from shared.specs import nearest, spec_error
 from shared.storage import Storage
 from worker import data, device, images
-from worker.checkpoints.stored import CheckpointRef, LoadedModel, load_model
+from worker.checkpoints.manifest import CheckpointRef
+from worker.checkpoints.stored import LoadedModel, load_model
 from worker.data import Dataset, ImageDataset
 from worker.generation.cache import WarmCache
+from worker.generation.output import GenerationOutput, OutputFile
 from worker.models.base import Generated
 from worker.seeding import Seeder, Stream
 
-__all__ = ["CheckpointRef", "GenerationEngine", "GenerationOutput", "OutputFile"]
-
 _TEXT_BREAK = f"\n\n{'-' * 40}\n\n"
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutputFile:
-    """One file of a generation, complete in the work folder."""
-
-    name: str
-    path: Path
-    media_type: str
-    details: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GenerationOutput:
-    """What one request gave. output: what the job shows inline; files: what becomes its artifacts."""
-
-    output: dict[str, Any]
-    files: list[OutputFile]
 
 
 class GenerationEngine:

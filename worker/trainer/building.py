@@ -5,7 +5,7 @@ from pathlib import Path
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
 from worker.checkpoints import local
-from worker.checkpoints.local import InvalidCheckpoint
+from worker.checkpoints.manifest import WEIGHTS, DamagedCheckpoint, verify
 from worker.data import Dataset
 from worker.device import Compute
 from worker.models import implementation
@@ -29,8 +29,8 @@ def build(spec: TrainerSpec, dataset: Dataset, compute: Compute, seeder: Seeder)
 def _load_weights(model: GenerativeModel, spec: TrainerSpec, path: Path) -> None:
     """Start from the weights of another run. Raises JobFailure where they do not fit this one."""
     try:
-        source = local.verify(path)
-    except InvalidCheckpoint as error:
+        source = verify(path)
+    except DamagedCheckpoint as error:
         raise JobFailure(ErrorCode.INVALID_DATA, f"init_from cannot be used: {error.detail}.") from error
     if source.manifest.model_type != spec.model_type:
         other = source.manifest.model_type
@@ -40,7 +40,7 @@ def _load_weights(model: GenerativeModel, spec: TrainerSpec, path: Path) -> None
     for name in here.keys() - {"hyperparameters"}:
         if here[name] != there.get(name):
             raise JobFailure(ErrorCode.INVALID_DATA, f"init_from does not fit: its {name} differs.", hint)
-    weights = local.load_tensors(path / local.WEIGHTS)
+    weights = local.load_tensors(path / WEIGHTS)
     for name, tensor in model.state_dict().items():
         if name not in weights or weights[name].shape != tensor.shape:
             found = tuple(weights[name].shape) if name in weights else "missing"

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from shared import trainer_protocol
-from shared.failpoints import failpoint
+from shared.atomic_files import replace_bytes
 from shared.trainer_protocol import EXIT_STOPPED
 from worker.checkpoints import local
-from worker.checkpoints.local import Checkpoint, InvalidCheckpoint
+from worker.checkpoints.manifest import WEIGHTS, Checkpoint, DamagedCheckpoint, verify
 from worker.trainer.cadence import Stopwatch
 from worker.trainer.evaluation_mode import evaluation_mode
 from worker.trainer.loop import Loop
@@ -35,7 +35,7 @@ def finish(run: Run, loop: Loop, control: StopSignal, reporter: Reporter) -> Non
     with control.interruptible(leave):
         chosen = _chosen(run, loop, reporter)
         if chosen.manifest.step != loop.step:
-            run.model.load_state_dict(local.load_tensors(chosen.path / local.WEIGHTS))
+            run.model.load_state_dict(local.load_tensors(chosen.path / WEIGHTS))
         with evaluation_mode(run, Stopwatch()):
             quality = run.model.final_quality()
     for name in [name for name, value in quality.items() if not math.isfinite(value)]:
@@ -53,8 +53,8 @@ def result_of(folder: Path) -> trainer_protocol.Finished | None:
     try:
         result = json.loads((folder / RESULT).read_text())
         event = trainer_protocol.Finished.model_validate(result["finished"])
-        sound = local.verify(folder / event.checkpoint).sha256 == result["sha256"]
-    except (FileNotFoundError, ValueError, KeyError, InvalidCheckpoint):
+        sound = verify(folder / event.checkpoint).sha256 == result["sha256"]
+    except (FileNotFoundError, ValueError, KeyError, DamagedCheckpoint):
         return None
     return event if sound else None
 
@@ -67,16 +67,12 @@ def _chosen(run: Run, loop: Loop, reporter: Reporter) -> Checkpoint:
         return newest
     path = run.folder / local.FOLDER / f"{loop.selection.step:08d}"
     try:
-        return local.verify(path)
-    except InvalidCheckpoint as error:
+        return verify(path)
+    except DamagedCheckpoint as error:
         reporter.notice("checkpoint_fallback", f"The best checkpoint cannot be used: {error.detail}. The last one is.")
         return newest
 
 
 def _write_result(folder: Path, event: trainer_protocol.Finished, chosen: Checkpoint) -> None:
     result = {"finished": event.model_dump(), "sha256": chosen.sha256, "metrics": chosen.manifest.metrics}
-    temporary = folder / f".{RESULT}"
-    local.write_durably(temporary, json.dumps(result, indent=1).encode())
-    failpoint("result.written")
-    temporary.replace(folder / RESULT)
-    failpoint("result.renamed")
+    replace_bytes(folder / RESULT, json.dumps(result, indent=1).encode())

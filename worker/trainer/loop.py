@@ -13,7 +13,7 @@ from shared import trainer_protocol
 from shared.failpoints import failpoint
 from worker import failures
 from worker.checkpoints import local
-from worker.checkpoints.local import Checkpoint, Manifest
+from worker.checkpoints.manifest import Checkpoint, Manifest
 from worker.models.health import Measurements, Stage
 from worker.seeding import Stream
 from worker.trainer import cadence, samples

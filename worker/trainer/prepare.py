@@ -13,7 +13,7 @@ from shared.errors import SpecError
 from shared.settings import Settings
 from worker import data, device
 from worker.checkpoints import local
-from worker.checkpoints.local import Checkpoint
+from worker.checkpoints.manifest import WEIGHTS, Checkpoint
 from worker.device import Compute
 from worker.models.base import GenerativeModel, Kernel
 from worker.seeding import Seeder
@@ -60,7 +60,7 @@ def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Repor
     model = build(spec, dataset, compute, seeder)
     model.cache_dir = settings.home_path / "judges" if settings.home_path.is_dir() else None
     if start is not None:
-        model.load_state_dict(local.load_tensors(start.path / local.WEIGHTS))
+        model.load_state_dict(local.load_tensors(start.path / WEIGHTS))
         model.load_training_state(local.load_training(start), start.manifest.training_values)
     return Run(
         spec=spec,

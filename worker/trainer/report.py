@@ -196,7 +196,7 @@ def _alarms(path: Path) -> set[tuple[str, int]]:
     if path.is_file():
         with path.open("rb") as log:
             for line in log:
-                if line.startswith(b'{"type":"health"'):
+                if line.startswith(b'{"type":"notice"'):
                     with suppress(ValueError):
                         event = json.loads(line)
                         if event.get("step") is not None:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from shared import trainer_protocol
+from shared.atomic_files import write_synced
 from shared.settings import Settings
-from worker.checkpoints.local import write_durably
 from worker.models.base import count_parameters
 from worker.trainer import finish, prepare
 from worker.trainer.event_files import EventFiles
@@ -20,7 +20,7 @@ def train(spec: TrainerSpec, folder: Path, settings: Settings, control: StopSign
     A run that has ended already only says so again. Raises SpecError, JobFailure, and whatever the model raises.
     """
     run = prepare.prepare(spec, folder, settings, reporter)
-    write_durably(folder / "spec.json", spec.model_dump_json(indent=1).encode())
+    write_synced(folder / "spec.json", spec.model_dump_json(indent=1).encode())
     loop = Loop(run, control, reporter)
     reporter.emit(
         trainer_protocol.Started(

@@ -8,8 +8,7 @@ import pytest
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
 from shared.trainer_protocol import Failed, Finished
-from worker.attempts import oom
-from worker.attempts.exit_status import Stopped, TrainerExit, classify
+from worker.attempts.exit_status import Stopped, TrainerExit, classify, oom_kills
 
 FINISHED = Finished(epoch=1, step=5, checkpoint="checkpoints/00000005", quality={})
 
@@ -77,4 +76,4 @@ def test_every_other_end_is_a_crash_that_says_how(status: int) -> None:
 
 
 def test_kills_for_want_of_memory_can_be_counted() -> None:
-    assert oom.oom_kills() >= 0
+    assert oom_kills() >= 0

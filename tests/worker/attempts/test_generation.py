@@ -26,10 +26,10 @@ from shared.services import artifacts, exports, job_queue
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
-from tests.worker.attempts import event_types, wait_until
+from tests.worker.attempts.harness import event_types, wait_until
 from worker import train
 from worker.attempts.generation import sample
-from worker.checkpoints.manifest import WEIGHTS, verified
+from worker.checkpoints.manifest import WEIGHTS, verify
 from worker.context import WorkerContext
 from worker.generation.engine import GenerationEngine
 from worker.trainer.report import Reporter
@@ -64,15 +64,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checkpoint(trained: Path, database: SessionFactory, settings: Settings, storage: Storage) -> Checkpoint:
     """The VAE's checkpoint as a training worker would have stored it."""
     job_id = jobs.submitted(database, settings, hyperparameters=HYPERPARAMETERS)
-    manifest = verified(trained)
+    checkpoint = verify(trained)
     row = Checkpoint(
         id=new_id("ckp"),
         job_id=job_id,
         epoch=1,
-        step=manifest.step,
+        step=checkpoint.manifest.step,
         storage_key=f"jobs/{job_id}/checkpoints/1",
-        sha256=manifest.files[WEIGHTS].sha256,
-        size=manifest.size,
+        sha256=checkpoint.sha256,
+        size=checkpoint.size,
         is_best=True,
     )
     storage.put_tree(trained, row.storage_key)

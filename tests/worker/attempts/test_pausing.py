@@ -17,10 +17,9 @@ from shared.job_status import JobStatus
 from shared.services import training_jobs
 from shared.settings import Settings
 from tests import jobs
-from tests.worker.attempts import Background, attempt, claim, event_types, has_checkpoint, history, wait_until
-from worker.attempts.trainer_process import TRAINER
+from tests.worker.attempts.harness import Background, attempt, claim, event_types, has_checkpoint, history, wait_until
 from worker.attempts.training import run_attempt
-from worker.context import WorkerContext
+from worker.context import TRAINER, WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat
 
 LIMIT_S = 2.0

@@ -13,7 +13,7 @@ from shared.services import artifacts, checkpoints, job_queue, training_jobs
 from shared.settings import Settings
 from shared.storage import Storage, StorageUnavailable
 from tests import jobs
-from tests.worker.attempts import attempt, event_types, has_checkpoint, history, run_folders
+from tests.worker.attempts.harness import attempt, event_types, has_checkpoint, history, run_folders
 from worker.attempts import trainer_monitor
 from worker.attempts.generation import sample
 from worker.context import WorkerContext

@@ -5,7 +5,7 @@ import pytest
 from shared.db.session import SessionFactory
 from shared.settings import Settings
 from tests import jobs
-from tests.worker.attempts import Background, has_checkpoint, wait_until
+from tests.worker.attempts.harness import Background, has_checkpoint, wait_until
 from worker.attempts import trainer_monitor
 from worker.context import WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from shared.settings import Settings
-from tests.worker.attempts import wait_until
+from tests.worker.attempts.harness import wait_until
 from worker.attempts.trainer_process import TrainerProcess, trainer_environment
 
 

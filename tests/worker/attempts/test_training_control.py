@@ -16,7 +16,7 @@ from shared.job_status import JobStatus
 from shared.services import checkpoints, job_queue, training_jobs
 from shared.settings import Settings
 from tests import jobs
-from tests.worker.attempts import Background, attempt, event_types, has_checkpoint, run_folders, wait_until
+from tests.worker.attempts.harness import Background, attempt, event_types, has_checkpoint, run_folders, wait_until
 from worker.context import WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat
 

@@ -10,7 +10,7 @@ from shared.services import checkpoints
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
-from tests.worker.attempts import Background, attempt, has_checkpoint, history, wait_until
+from tests.worker.attempts.harness import Background, attempt, has_checkpoint, history, wait_until
 from worker.context import WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat
 

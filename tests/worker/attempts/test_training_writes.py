@@ -8,7 +8,7 @@ from shared.services import artifacts, training_jobs
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
-from tests.worker.attempts import attempt, history
+from tests.worker.attempts.harness import attempt, history
 from worker.context import WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat
 

@@ -1,7 +1,6 @@
 """What becomes durable of a trainer's files, while the trainer goes on."""
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -11,8 +10,9 @@ from shared.services.job_queue import Lease
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.trainer_protocol import CheckpointWritten
+from tests.worker.manifests import manifest_json
 from worker.attempts.uploads import ArtifactUploader
-from worker.checkpoints.manifest import DamagedCheckpoint, sealed
+from worker.checkpoints.manifest import DamagedCheckpoint
 
 LEASE = Lease(job_id="trn_" + "0" * 26, fencing_token=1, attempt=1)
 WRITTEN = CheckpointWritten(epoch=1, step=3, path="checkpoints/00000003", sha256="", size=0)
@@ -27,7 +27,7 @@ def run_dir(tmp_path: Path) -> Path:
     for name in ("model.safetensors", "training.safetensors"):
         (folder / name).write_bytes(name.encode())
         files[name] = {"sha256": hashlib.sha256(name.encode()).hexdigest(), "size": len(name)}
-    (folder / "manifest.json").write_text(json.dumps(sealed({"step": 3, "files": files})))
+    (folder / "manifest.json").write_text(manifest_json(3, files))
     return tmp_path
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from worker.checkpoints import local
-from worker.checkpoints.local import InvalidCheckpoint, Manifest
+from worker.checkpoints.manifest import WEIGHTS, DamagedCheckpoint, Manifest, verify
 
 
 def manifest(step: int = 5) -> Manifest:
@@ -42,9 +42,9 @@ def write(folder: Path, step: int = 5) -> local.Checkpoint:
 
 def test_a_checkpoint_gives_back_what_was_written_to_the_last_bit(tmp_path: Path) -> None:
     written = write(tmp_path)
-    found = local.verify(written.path)
+    found = verify(written.path)
     assert found.manifest.loop == {"meter": {"loss": [0.1 + 0.2, 3]}}
-    loaded = local.load_tensors(written.path / local.WEIGHTS)
+    loaded = local.load_tensors(written.path / WEIGHTS)
     assert all(torch.equal(loaded[name], tensor) for name, tensor in weights().items())
     assert loaded.keys() == weights().keys()
 
@@ -52,7 +52,7 @@ def test_a_checkpoint_gives_back_what_was_written_to_the_last_bit(tmp_path: Path
 def test_training_tensors_come_back_in_the_layout_they_had(tmp_path: Path) -> None:
     moment = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last)
     written = local.write(tmp_path, manifest(), weights={}, training={"moment": moment, "plain": torch.ones(2, 3)})
-    loaded = local.load_training(local.verify(written.path))
+    loaded = local.load_training(verify(written.path))
     assert loaded["moment"].stride() == moment.stride()
     assert torch.equal(loaded["moment"], moment)
     assert loaded["plain"].is_contiguous()
@@ -76,8 +76,8 @@ def test_any_damage_is_noticed_and_named(name: str, damage: str, tmp_path: Path)
     else:
         data[len(data) // 2] ^= 0x80
         file.write_bytes(data if damage == "flip" else data[:-7])
-    with pytest.raises(InvalidCheckpoint, match=name):
-        local.verify(path)
+    with pytest.raises(DamagedCheckpoint, match=name):
+        verify(path)
 
 
 def test_a_bit_that_changed_anywhere_in_the_manifest_is_noticed(tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_a_bit_that_changed_anywhere_in_the_manifest_is_noticed(tmp_path: Path) 
         (path / "manifest.json").write_bytes(damaged)
         if b"0.3000000000000000" in whole[place - 18 : place]:
             continue  # this many digits say the same number whatever the last one is
-        with pytest.raises(InvalidCheckpoint, match=r"manifest\.json"):
-            local.verify(path)
+        with pytest.raises(DamagedCheckpoint, match=r"manifest\.json"):
+            verify(path)
 
 
 def test_the_newest_sound_checkpoint_is_found_and_the_damaged_ones_are_listed(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_damaged_checkpoint_is_replaced_when_its_step_is_reached_again(tmp_pat
     path = write(tmp_path).path
     (path / "model.safetensors").write_bytes(b"")
     write(tmp_path)
-    local.verify(path)
+    verify(path)
 
 
 def test_what_a_killed_run_left_half_written_is_swept_and_never_taken_for_a_checkpoint(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_intact_and_no_half_one(small_dis
         local.write(small_disk, manifest(6), weights={"big": torch.zeros(100_000)}, training={})
     assert full.value.errno == errno.ENOSPC
     assert [path.name for path in (small_disk / "checkpoints").iterdir()] == [last.path.name]
-    local.verify(last.path)
+    verify(last.path)
 
 
 def test_a_read_only_disk_leaves_the_last_checkpoint_intact(small_disk: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_read_only_disk_leaves_the_last_checkpoint_intact(small_disk: Path) ->
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with pytest.raises(OSError, match=r"[Rr]ead-only"):
         write(small_disk, 6)
-    local.verify(last.path)
+    verify(last.path)
 
 
 def test_the_manifest_is_json_without_nan(tmp_path: Path) -> None:

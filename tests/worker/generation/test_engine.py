@@ -15,7 +15,8 @@ from shared.settings import Settings
 from shared.storage import Storage
 from tests.worker.trainer.harness import result, run, toy_spec
 from tests.worker.trainer.toy import TOY
-from worker.generation.engine import CheckpointRef, GenerationEngine
+from worker.checkpoints.manifest import CheckpointRef
+from worker.generation.engine import GenerationEngine
 
 
 @pytest.fixture(scope="module")

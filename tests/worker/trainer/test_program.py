@@ -12,6 +12,7 @@ from shared.errors import SpecError
 from shared.trainer_protocol import EXIT_FAILED, EXIT_FINISHED
 from tests.worker.trainer.harness import ReportBuffer, curves, result, run, toy_spec
 from worker.checkpoints import local
+from worker.checkpoints.manifest import WEIGHTS, verify
 
 
 def failure(report_buffer: ReportBuffer) -> trainer_protocol.Failed:
@@ -89,7 +90,7 @@ def test_a_folder_that_holds_another_run_is_refused_by_the_name_of_what_differs(
 def test_init_from_starts_from_the_weights_of_another_run(tmp_path: Path) -> None:
     run(tmp_path / "first", toy_spec())
     checkpoint = tmp_path / "first" / result(tmp_path / "first")["finished"]["checkpoint"]
-    trained = local.verify(checkpoint).manifest.metrics["val_loss"]
+    trained = verify(checkpoint).manifest.metrics["val_loss"]
     spec = toy_spec(init_from=str(checkpoint), hyperparameters={"epochs": 1, "learning_rate": 1e-9})
     _, report_buffer = run(tmp_path / "second", spec)
     assert curves(report_buffer.events)["val_loss", 10] == pytest.approx(trained, rel=0.05)
@@ -133,7 +134,7 @@ def test_a_run_that_cannot_go_on_says_why_and_keeps_its_last_checkpoint(
     found = local.newest_valid(folder).found
     assert found is not None
     assert found.manifest.step == 10
-    weights = local.load_tensors(found.path / local.WEIGHTS)
+    weights = local.load_tensors(found.path / WEIGHTS)
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
 
 

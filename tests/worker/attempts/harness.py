@@ -14,7 +14,7 @@ from worker.attempts.training import run_attempt
 from worker.context import WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat
 
-FAKE_TRAINER = Path(__file__).with_name("fake_trainer.py")
+FAKE_TRAINER = Path(__file__).parents[1] / "fake_trainer.py"
 PATIENCE_S = 60.0  # for what has to happen: a process that loads torch on a busy machine takes half of it
 
 

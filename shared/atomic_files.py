@@ -1,0 +1,65 @@
+"""Files that are complete or absent after a crash: write beside the target, fsync, rename, fsync the folder."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+from shared.failpoints import failpoint
+
+TEMPORARY_PREFIX = ".tmp-"  # of the name of a file or folder that is being written
+
+
+def replace_with(target: Path, write: Callable[[Path], object]) -> None:
+    """Create or replace `target` with the file that `write` makes at the path it is given.
+
+    `write` has to fsync the file; `write_synced` and `sync` do. The parent folder has to exist. The old file stays when
+    `write` raises. Raises OSError, and the errors of `write`.
+    """
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}")
+    try:
+        write(temporary)
+        failpoint("file.written")
+        temporary.replace(target)
+        failpoint("file.renamed")
+    finally:
+        temporary.unlink(missing_ok=True)  # a rename between two links of one file leaves both
+    sync(target.parent)
+
+
+def replace_bytes(target: Path, data: bytes) -> None:
+    """Create or replace `target` with these bytes. Raises OSError; the old file then stays."""
+    replace_with(target, lambda temporary: write_synced(temporary, data))
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file and fsync it. A crash before the return may leave a part of it."""
+    with path.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def sync(path: Path) -> None:
+    """Fsync a file, or the entries of a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder_synced(folder: Path) -> None:
+    """Make a folder and its parents; each entry is durable before anything is put into it."""
+    if folder.is_dir():
+        return
+    make_folder_synced(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync(folder.parent)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal. Raises OSError."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,43 @@
+"""A periodic call in a thread of its own."""
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+
+class PeriodicThread:
+    """Calls a function again and again within a `with` block.
+
+    call: returns the seconds until its next call, or None to end the thread. shortest_s: least time between two calls,
+    also after `wake`. The end of the block waits up to `join_s` seconds for a call in progress.
+    """
+
+    def __init__(
+        self, name: str, call: Callable[[], float | None], *, shortest_s: float = 0.0, join_s: float = 5.0
+    ) -> None:
+        self._call, self._shortest_s, self._join_s = call, shortest_s, join_s
+        self._ending, self._woken = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def __enter__(self) -> "PeriodicThread":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._woken.set()
+        self._thread.join(timeout=self._join_s)
+
+    def wake(self) -> None:
+        """Make the next call as soon as `shortest_s` allows."""
+        self._woken.set()
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            self._woken.clear()
+            rest_s = self._call()
+            if rest_s is None or self._ending.wait(min(self._shortest_s, rest_s)):
+                return
+            self._woken.wait(max(0.0, rest_s - self._shortest_s))
