@@ -94,6 +94,7 @@ lint: setup ## ruff and mypy, changing nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: setup ## Put the code in its form
 	$(BIN)/ruff check --fix-only --quiet .

@@ -1,9 +1,12 @@
-"""Random numbers by position: every step has its own seed, so a position in the run is enough to continue it."""
+"""Random numbers by position: every step has its own seed, so a position is enough to continue a run."""
 
+import math
 from enum import IntEnum
 
 import torch
+from torch import Tensor
 
+_GOLDEN_GAMMA = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 
 
@@ -17,17 +20,40 @@ class Stream(IntEnum):
 
 
 def mix(*parts: int) -> int:
-    """One 64-bit number from several: SplitMix64's finaliser folded over the parts (Steele, Lea & Flood 2014).
+    """One 64-bit number from several, for the random state of a position.
 
     Each round is a bijection of its state, so (seed, epoch, step) triples that differ in one part never collide.
     """
     state = 0
     for part in parts:
-        state = (state + (part & _MASK) + 0x9E3779B97F4A7C15) & _MASK
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
-        state ^= state >> 31
+        state = _finalize(state + (part & _MASK) + _GOLDEN_GAMMA & _MASK)
     return state
+
+
+def generator(*parts: int) -> torch.Generator:
+    """A CPU generator for a position such as (seed, epoch), so that the order of data needs no saved state."""
+    state = _GOLDEN_GAMMA
+    for part in parts:
+        state = _finalize((state ^ (part & _MASK)) + _GOLDEN_GAMMA & _MASK)
+    return torch.Generator().manual_seed(state)
+
+
+def _finalize(state: int) -> int:
+    """SplitMix64's finalizer (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195)."""
+    state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+    state = (state ^ (state >> 27)) * 0x94D049BB133111EB & _MASK
+    return state ^ state >> 31
+
+
+def epoch_order(examples: int, drawn: int | None, *, seed: int, epoch: int) -> Tensor:
+    """Indices of the examples of an epoch, int64 [drawn]: whole shuffles one after another, the last one cut short.
+
+    drawn: None for all of them once.
+    """
+    drawn = drawn or examples
+    order = generator(seed, epoch)
+    shuffles = [torch.randperm(examples, generator=order) for _ in range(math.ceil(drawn / examples))]
+    return torch.cat(shuffles)[:drawn]
 
 
 class Seeder:

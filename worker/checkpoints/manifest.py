@@ -42,7 +42,7 @@ class FileDigest(BaseModel):
 class Manifest(BaseModel):
     """Content of a checkpoint and its position in the run.
 
-    epoch: 1-based. step: optimizer steps done in the run. step_in_epoch: steps done in this epoch. training_values: JSON
+    epoch: 1-based. step: optimizer steps done in the run. step_in_epoch: steps of this epoch. training_values: JSON
     part of the model's training state. loop: state of the training loop (metric sums, best checkpoint).
     strides: of training tensors that are not row-major, which is the only layout that safetensors stores. Fused
     optimizers read weights and moments side by side, so a moment has to come back in its weight's layout.

@@ -22,6 +22,7 @@ from worker.generation.output import GenerationOutput, OutputFile
 from worker.models.base import Generated
 from worker.seeding import Seeder, Stream
 
+_PADDING_PX = 2  # between the images of a picture
 _TEXT_BREAK = f"\n\n{'-' * 40}\n\n"
 
 
@@ -145,7 +146,7 @@ def _written(generated: Generated, chosen: str, workdir: Path) -> GenerationOutp
             height, width = generated.images.shape[2:]
             write("images.npy", images.npy(generated.images), "application/x-npy", shape=list(generated.images.shape))
         else:
-            picture = images.grid(generated.images, generated.rows, generated.columns)
+            picture = images.image_grid(generated.images, generated.columns, padding_px=_PADDING_PX, background=0)
             height, width = picture.shape[:2]
             write("image.png", images.png(picture), "image/png", width=width, height=height, **place)
         output |= place | {"width": width, "height": height}

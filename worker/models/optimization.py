@@ -57,25 +57,3 @@ def load_optimizer_tensors(name: str, optimizer: Optimizer, tensors: Mapping[str
             index, _, slot = rest.partition(".")
             state.setdefault(int(index), {})[slot] = tensor.clone()
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def generator(*parts: int) -> torch.Generator:
-    """A generator of its own for a position such as (seed, epoch), so that the order of data needs no saved state."""
-    state = 0x9E3779B97F4A7C15
-    for part in parts:  # SplitMix64's finaliser (Steele, Lea & Flood 2014), so that neighbours share nothing
-        state = (state ^ (part & 0xFFFFFFFFFFFFFFFF)) + 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
-        state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
-        state = (state ^ (state >> 27)) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
-        state ^= state >> 31
-    return torch.Generator().manual_seed(state)
-
-
-def epoch_order(examples: int, drawn: int | None, *, seed: int, epoch: int) -> Tensor:
-    """Indices of the examples of an epoch, int64 [drawn]: whole shuffles one after another, the last one cut short.
-
-    drawn: None for all of them once.
-    """
-    drawn = drawn or examples
-    order = generator(seed, epoch)
-    shuffles = [torch.randperm(examples, generator=order) for _ in range(math.ceil(drawn / examples))]
-    return torch.cat(shuffles)[:drawn]

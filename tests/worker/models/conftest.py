@@ -14,7 +14,7 @@ from worker.data import Dataset, load
 from worker.models import GenerativeModel, implementation
 from worker.models.acgan import model
 from worker.models.evaluation import accuracy_score, classifier
-from worker.models.optimization import generator
+from worker.seeding import generator
 
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "lstm": {"layers": (24, 16), "batch_size": 8, "window": 20, "examples_per_epoch": 800, "epochs": 2},

@@ -17,8 +17,8 @@ from worker.models.evaluation import accuracy_score as scoring
 from worker.models.evaluation.accuracy_score import classifier_score
 from worker.models.evaluation.memorization import longest_overlap, spread
 from worker.models.lstm.model import Lstm
-from worker.models.optimization import generator
 from worker.models.vae.model import Vae
+from worker.seeding import generator
 
 
 @pytest.fixture

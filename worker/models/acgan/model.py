@@ -26,12 +26,12 @@ from worker.models.image_graphs import acgan_graphs
 from worker.models.image_model import unit
 from worker.models.optimization import (
     adam_settings,
-    epoch_order,
     learning_rate,
     load_optimizer_tensors,
     optimizer_tensors,
     set_learning_rate,
 )
+from worker.seeding import epoch_order
 
 CHEAP_IMAGES = 2_000  # that every checkpoint is judged by
 FINAL_IMAGES = 10_000

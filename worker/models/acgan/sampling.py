@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from shared.model_types.acgan import AcganSampling
 from worker.data import ImageDataset
+from worker.images import image_grid
 from worker.models.acgan.painting import as_drawn
 from worker.models.base import Generated, Sample
-from worker.models.image_model import CHUNK, image_grid, unit
-from worker.models.optimization import generator
+from worker.models.image_model import CHUNK, unit
+from worker.seeding import generator
 
 if TYPE_CHECKING:
     from worker.models.acgan.model import Acgan
@@ -56,7 +57,7 @@ def class_grid(model: "Acgan", dataset: ImageDataset, epoch: int) -> Sample:
     real = torch.stack([_real(dataset, label) for label in range(classes)])
     gap = torch.ones(classes, 1, *model.image_shape)
     columns = SAMPLE_COLUMNS + 1 + REAL_COLUMNS
-    sheet = image_grid(torch.cat([drawn, gap, real], dim=1).flatten(0, 1), columns)
+    sheet = image_grid(torch.cat([drawn, gap, real], dim=1).flatten(0, 1).numpy(), columns)
     meta = {"epoch": epoch, "rows": classes, "columns": columns, "generated": SAMPLE_COLUMNS, "real": REAL_COLUMNS}
     return Sample(name="classes", content=sheet, meta=meta | {"labels": model.class_names})
 

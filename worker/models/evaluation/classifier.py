@@ -17,7 +17,8 @@ from torch.nn.functional import cross_entropy, pad
 
 from worker.data import ImageDataset
 from worker.models.image_model import unit
-from worker.models.optimization import epoch_order, generator, learning_rate, set_learning_rate
+from worker.models.optimization import learning_rate, set_learning_rate
+from worker.seeding import epoch_order, generator
 
 VERSION = 1  # of the recipe: a cached judge of another recipe is not used
 FEATURES = 128

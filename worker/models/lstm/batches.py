@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from shared.model_types.lstm import LstmHyperparameters
-from worker.models.optimization import epoch_order, generator
+from worker.seeding import epoch_order, generator
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,14 @@ from torch import Tensor, nn
 from shared.model_types.base import DatasetShape
 from shared.model_types.vae import GridSampling, VaeHyperparameters, check_sampling
 from worker.data import Dataset, ImageDataset
+from worker.images import image_grid
 from worker.models.base import Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics
 from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, quantised
 from worker.models.health import HealthCheck, LossExploding
 from worker.models.image_graphs import vae_graphs
-from worker.models.image_model import CHUNK, image_grid, unit
+from worker.models.image_model import CHUNK, unit
 from worker.models.optimization import (
     adam_settings,
-    epoch_order,
-    generator,
     learning_rate,
     load_optimizer_tensors,
     optimizer_tensors,
@@ -29,6 +28,7 @@ from worker.models.optimization import (
 )
 from worker.models.vae.health import PosteriorCollapse
 from worker.models.vae.sampling import sampled
+from worker.seeding import epoch_order, generator
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
 SAMPLE_GRID = GridSampling(points=15)
@@ -226,7 +226,7 @@ class Vae(GenerativeModel):
         grid = self.generate(SAMPLE_GRID, seed=0)
         assert grid.images is not None
         meta = {"epoch": epoch, "rows": grid.rows, "columns": grid.columns, **grid.meta}
-        return [Sample(name="grid", content=image_grid(torch.from_numpy(grid.images), grid.columns), meta=meta)]
+        return [Sample(name="grid", content=image_grid(grid.images, grid.columns), meta=meta)]
 
     @torch.inference_mode()
     def generate(self, sampling: Any, *, seed: int, dataset: Dataset | None = None) -> Generated:

@@ -18,7 +18,7 @@ from shared.model_types.vae import (
 from worker.data import Dataset, ImageDataset
 from worker.models.base import Generated
 from worker.models.image_model import CHUNK, near_square, unit
-from worker.models.optimization import generator
+from worker.seeding import generator
 
 if TYPE_CHECKING:
     from worker.models.vae.model import Vae
