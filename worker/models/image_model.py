@@ -1,10 +1,55 @@
-"""Images as the models use them."""
+"""The data handling that models of images share."""
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor
 
-CHUNK = 500  # images a network draws at a time when nothing has to be learned from them
+from worker.data import ImageDataset
+from worker.models.base import GenerativeModel
+from worker.seeding import epoch_order
+
+CHUNK = 500  # images per forward pass when no gradients are kept
+
+
+class ImageModel(GenerativeModel):
+    """A model of images that trains on batches of a dataset in a seeded order.
+
+    image_shape: channels, height, width. drops_last: an epoch has whole batches only.
+    """
+
+    image_shape: tuple[int, int, int]
+    drops_last = False
+
+    def use_images(self, dataset: ImageDataset, *tensors: Tensor, seed: int) -> None:
+        """Keep a dataset, and put the tensors that batches are cut from on the device, [N, …] each."""
+        self._dataset = dataset
+        self._seed = seed
+        self._tensors = tuple(tensor.to(self.device) for tensor in tensors)
+        self._drawn = self.hyperparameters.examples_per_epoch or len(tensors[0])
+
+    def config(self) -> dict[str, Any]:
+        """Hyperparameters and image shape."""
+        return {
+            "hyperparameters": self.hyperparameters.model_dump(mode="json"),
+            "image_shape": list(self.image_shape),
+        }
+
+    def steps_per_epoch(self) -> int:
+        """Steps in one epoch."""
+        batches = self._drawn / self.hyperparameters.batch_size
+        return max(1, math.floor(batches) if self.drops_last else math.ceil(batches))
+
+    def examples_per_step(self) -> int:
+        """Images in one step."""
+        return min(self.hyperparameters.batch_size, self._drawn)
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, ...]]:
+        """The chosen rows of each tensor, [B, …]."""
+        order = epoch_order(len(self._tensors[0]), self._drawn, seed=self._seed, epoch=epoch).to(self.device)
+        for chosen_B in order.split(self.hyperparameters.batch_size)[first_step : self.steps_per_epoch()]:
+            yield tuple(tensor[chosen_B] for tensor in self._tensors)
 
 
 def unit(images: Tensor) -> Tensor:
@@ -13,6 +58,6 @@ def unit(images: Tensor) -> Tensor:
 
 
 def near_square(count: int) -> tuple[int, int]:
-    """Rows and columns that hold `count` pictures and are about as many."""
+    """Rows and columns of a grid that holds `count` images and is nearly square."""
     columns = math.ceil(math.sqrt(count))
     return math.ceil(count / columns), columns

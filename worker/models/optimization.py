@@ -1,8 +1,8 @@
-"""What every model's training needs beside its mathematics: learning rates, and optimizer states as named tensors."""
+"""Optimizers of a training run: learning rates by schedule, and optimizer state as named tensors."""
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -23,13 +23,90 @@ def learning_rate(
     return peak * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
+class Schedule(Protocol):
+    """The hyperparameters that a learning rate follows."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak."""
+        ...
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the run."""
+        ...
+
+    @property
+    def schedule(self) -> Literal["cosine", "constant"]:
+        """Course after the warm-up."""
+        ...
+
+
+class ScheduledOptimizer:
+    """One or several optimizers by name whose learning rate follows one schedule.
+
+    steps_per_epoch: optimizer steps; with the schedule's epochs they give the length of the cosine. The rate of the
+    next step is written into the optimizers by `next_rate`, outside of what a CUDA graph records.
+    """
+
+    def __init__(
+        self,
+        optimizers: Mapping[str, Optimizer],
+        schedule: Schedule,
+        *,
+        steps_per_epoch: int,
+        warmup_steps: int = 0,
+    ) -> None:
+        self._optimizers = dict(optimizers)
+        self._schedule, self._warmup_steps = schedule, warmup_steps
+        self._total_steps = schedule.epochs * steps_per_epoch
+        self.step = 0
+
+    def __getitem__(self, name: str) -> Optimizer:
+        return self._optimizers[name]
+
+    def next_rate(self) -> Tensor:
+        """Begin a step: set its learning rate and count it. Returns the rate, a 0-d tensor."""
+        rate = learning_rate(
+            self._schedule.learning_rate,
+            self.step,
+            self._total_steps,
+            warmup_steps=self._warmup_steps,
+            schedule=self._schedule.schedule,
+        )
+        for optimizer in self._optimizers.values():
+            set_learning_rate(optimizer, rate)
+        self.step += 1
+        return torch.tensor(rate)
+
+    def descend(self, name: str, loss: Tensor) -> None:
+        """One step of an optimizer down the gradient of a loss."""
+        optimizer = self._optimizers[name]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """State of all optimizers as tensors, and the step as a JSON value."""
+        tensors: dict[str, Tensor] = {}
+        for name, optimizer in self._optimizers.items():
+            tensors |= optimizer_tensors(name, optimizer)
+        return tensors, {"step": self.step}
+
+    def load(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Undo `state`. Tensors of other names are left alone."""
+        for name, optimizer in self._optimizers.items():
+            load_optimizer_tensors(name, optimizer, tensors)
+        self.step = values["step"]
+
+
 def device_rate(rate: float, device: torch.device) -> float | Tensor:
-    """A learning rate as an optimizer on this device should have it: on a GPU where recorded steps can read it."""
+    """A learning rate as an optimizer on this device needs it: on a GPU a tensor, which recorded steps can read."""
     return torch.tensor(rate, device=device) if device.type == "cuda" else rate
 
 
 def adam_settings(rate: float, device: torch.device) -> dict[str, Any]:
-    """How torch's Adam and AdamW are to compute on this device: in one operation, and so that it can be recorded."""
+    """Arguments of torch's Adam and AdamW on this device: fused, and on a GPU fit for a CUDA graph."""
     return {"lr": device_rate(rate, device), "fused": True, "capturable": device.type == "cuda"}
 
 

@@ -4,26 +4,14 @@ A generator turns latents [B, Z] and labels [B] into images [B, C, H, W] in [-1,
 labels into realness [B] and class logits [B, K].
 """
 
-from typing import Protocol
-
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, relu
+from torch.nn.functional import dropout, leaky_relu, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
 from shared.model_types.acgan import AcganHyperparameters
-from worker.models.base import Kernel
-from worker.models.leaky_dropout import leaky_dropout
 
 SLOPE = 0.2  # of the leaky ReLUs
-
-
-class Generator(Protocol):
-    """What the model asks of a generator."""
-
-    def __call__(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor:
-        """[B, C, H, W]."""
-        ...
 
 
 class ConditionalNorm(nn.Module):
@@ -62,14 +50,10 @@ class CompactGenerator(nn.Module):
         self.norm2 = ConditionalNorm(c // 2, classes)
         self.to_image = nn.Conv2d(c // 2, channels, 3, padding=1)
 
-    def seeds(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor:
-        """What the images grow from, [B, *seed_shape]."""
-        seeds_BD: Tensor = self.dense(z_BZ) + self.prototype(labels_B)
-        return seeds_BD.view(-1, *self.seed_shape)
-
     def forward(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor:
         """[B, C, H, W]."""
-        x = self.seeds(z_BZ, labels_B).contiguous(memory_format=torch.channels_last)
+        x = (self.dense(z_BZ) + self.prototype(labels_B)).view(-1, *self.seed_shape)
+        x = x.contiguous(memory_format=torch.channels_last)
         x = relu(self.norm0(x, labels_B))
         x = relu(self.norm1(self.up1(x), labels_B))
         x = relu(self.norm2(self.up2(x), labels_B))
@@ -131,8 +115,7 @@ class BookGenerator(nn.Module):
 
     def forward(self, z_BZ: Tensor, labels_B: Tensor) -> Tensor:
         """[B, C, 28, 28]."""
-        x = relu(self.dense(z_BZ * self.embedding(labels_B))).view(-1, 384, 3, 3)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = relu(self.dense(z_BZ * self.embedding(labels_B))).view(-1, 384, 3, 3)  # in the layout of the weights
         x = self.norm1(relu(self.up1(x)))
         x = self.norm2(relu(self.up2(x)))
         return torch.tanh(self.up3(x).float())
@@ -150,7 +133,6 @@ class BookDiscriminator(nn.Module):
         )
         features = 256 * -(-height // 4) * -(-width // 4)
         self.dropout = hyperparameters.dropout
-        self.kernel: Kernel = "library"
         self.realness = nn.Linear(features, 1)
         self.classifier = nn.Linear(features, classes)
         _keras_defaults(*self.convolutions, self.realness, self.classifier)
@@ -159,9 +141,7 @@ class BookDiscriminator(nn.Module):
         """Realness as a logit [B], and class logits [B, K]."""
         x = images_BCHW.contiguous(memory_format=torch.channels_last)
         for convolution in self.convolutions:
-            x = leaky_dropout(
-                convolution(x), slope=SLOPE, rate=self.dropout, training=self.training, kernel=self.kernel
-            )
+            x = dropout(leaky_relu(convolution(x), SLOPE), self.dropout, self.training)
         x_BF = x.flatten(1)
         return self.realness(x_BF)[:, 0].float(), self.classifier(x_BF).float()
 
@@ -174,6 +154,3 @@ def _keras_defaults(*layers: nn.Module, keep_weights: tuple[nn.Module, ...] = ()
         nn.init.zeros_(layer.bias)
         if layer not in keep_weights:
             nn.init.xavier_uniform_(layer.weight)
-
-
-NETWORKS = {"compact": (CompactGenerator, CompactDiscriminator), "book": (BookGenerator, BookDiscriminator)}

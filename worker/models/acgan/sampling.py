@@ -1,63 +1,55 @@
-"""What the ACGAN draws. Shapes: N images [C, H, W], Z latent dimensions."""
-
-from typing import TYPE_CHECKING
+"""Images that the ACGAN generates. Shapes: N images [C, H, W], Z latent dimensions."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from shared.model_types.acgan import AcganSampling
 from worker.data import ImageDataset
 from worker.images import image_grid
-from worker.models.acgan.painting import as_drawn
+from worker.models.acgan.pair import AcganPair
 from worker.models.base import Generated, Sample
 from worker.models.image_model import CHUNK, unit
 from worker.seeding import generator
-
-if TYPE_CHECKING:
-    from worker.models.acgan.model import Acgan
 
 SAMPLE_COLUMNS = 10  # generated images of each class in the epoch's sample
 REAL_COLUMNS = 3  # real ones beside them
 
 
-def fixed_latents(model: "Acgan", count: int, seed: int = 0) -> Tensor:
+def fixed_latents(model: AcganPair, count: int, seed: int = 0) -> Tensor:
     """Latents from the prior, [count, Z]."""
-    shape = (count, model.hyperparameters.latent_size)
-    draws = generator(seed)
-    is_book = model.hyperparameters.network == "book"
-    return torch.rand(shape, generator=draws) * 2 - 1 if is_book else torch.randn(shape, generator=draws)
+    return model.recipe.latents((count, model.hyperparameters.latent_size), generator=generator(seed))
 
 
 @torch.no_grad()
-def draw(model: "Acgan", z_NZ: Tensor, labels_N: Tensor) -> Tensor:
+def generate(model: AcganPair, z_NZ: Tensor, labels_N: Tensor) -> Tensor:
     """Images in [0, 1] on the CPU, float [N, C, H, W]."""
-    network: nn.Module = model.average or model.generator
+    network = model.sampling_network
     was_training = network.training
     network.eval()
-    generate = as_drawn(network)
     pairs = zip(z_NZ.split(CHUNK), labels_N.split(CHUNK), strict=True)
-    images = torch.cat([generate(z.to(model.device), labels.to(model.device)).cpu() for z, labels in pairs])
+    device = next(network.parameters()).device
+    images = torch.cat([network(z.to(device), labels.to(device)).cpu() for z, labels in pairs])
     network.train(was_training)
     return ((images + 1) / 2).contiguous()
 
 
-def balanced(model: "Acgan", count: int) -> tuple[Tensor, Tensor]:
+def balanced(model: AcganPair, count: int) -> tuple[Tensor, Tensor]:
     """About so many images, as many of each class, the same latents every time; and their classes, [N]."""
     classes = len(model.class_names)
     labels_N = torch.arange(classes).repeat(max(1, count // classes))
-    return draw(model, fixed_latents(model, len(labels_N)), labels_N), labels_N
+    return generate(model, fixed_latents(model, len(labels_N)), labels_N), labels_N
 
 
-def class_grid(model: "Acgan", dataset: ImageDataset, epoch: int) -> Sample:
+def class_grid(model: AcganPair, dataset: ImageDataset, epoch: int) -> Sample:
     """One row per class from the same latents every time, and real images of the class beside it."""
     classes = len(model.class_names)
     z_NZ = fixed_latents(model, SAMPLE_COLUMNS).repeat(classes, 1)
     labels_N = torch.arange(classes).repeat_interleave(SAMPLE_COLUMNS)
-    drawn = draw(model, z_NZ, labels_N).view(classes, SAMPLE_COLUMNS, *model.image_shape)
+    generated = generate(model, z_NZ, labels_N).view(classes, SAMPLE_COLUMNS, *model.image_shape)
     real = torch.stack([_real(dataset, label) for label in range(classes)])
     gap = torch.ones(classes, 1, *model.image_shape)
     columns = SAMPLE_COLUMNS + 1 + REAL_COLUMNS
-    sheet = image_grid(torch.cat([drawn, gap, real], dim=1).flatten(0, 1).numpy(), columns)
+    sheet = image_grid(torch.cat([generated, gap, real], dim=1).flatten(0, 1).numpy(), columns)
     meta = {"epoch": epoch, "rows": classes, "columns": columns, "generated": SAMPLE_COLUMNS, "real": REAL_COLUMNS}
     return Sample(name="classes", content=sheet, meta=meta | {"labels": model.class_names})
 
@@ -69,7 +61,7 @@ def _real(dataset: ImageDataset, label: int) -> Tensor:
     return torch.cat([found, blank])
 
 
-def sampled(model: "Acgan", sampling: AcganSampling, seed: int) -> Generated:
+def sampled(model: AcganPair, sampling: AcganSampling, seed: int) -> Generated:
     """Images ordered by label, then draw."""
     labels = list(range(len(model.class_names))) if sampling.labels == "all" else sampling.labels
     labels_N = torch.tensor(labels).repeat_interleave(sampling.draws)
@@ -77,6 +69,6 @@ def sampled(model: "Acgan", sampling: AcganSampling, seed: int) -> Generated:
         z_NZ = torch.tensor(sampling.latents).repeat(len(labels), 1)
     else:
         z_NZ = fixed_latents(model, len(labels_N), seed)
-    images = draw(model, z_NZ, labels_N).numpy()
+    images = generate(model, z_NZ, labels_N).numpy()
     meta = {"labels": labels, "n_per_label": sampling.draws, "class_names": model.class_names}
     return Generated(images=images, rows=len(labels), columns=sampling.draws, meta=meta)

@@ -1,6 +1,6 @@
 """What can be asked of a trained VAE. Shapes: N images, D pixels of one, Z latent dimensions."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,13 +18,11 @@ from shared.model_types.vae import (
 from worker.data import Dataset, ImageDataset
 from worker.models.base import Generated
 from worker.models.image_model import CHUNK, near_square, unit
+from worker.models.vae.network import VaeNetwork
 from worker.seeding import generator
 
-if TYPE_CHECKING:
-    from worker.models.vae.model import Vae
 
-
-def sampled(model: "Vae", sampling: Any, seed: int, dataset: Dataset | None) -> Generated:
+def sampled(model: VaeNetwork, sampling: Any, seed: int, dataset: Dataset | None) -> Generated:
     """Images of latents, or latents of images. Raises SpecError for an image that is not there."""
     channels, height, width = model.image_shape
     meta: dict[str, Any] = {"mode": sampling.mode}
@@ -39,12 +37,12 @@ def sampled(model: "Vae", sampling: Any, seed: int, dataset: Dataset | None) -> 
         meta |= {"indices": sampling.indices}
     else:
         z_NZ, shape = _latents(model, sampling, seed, dataset)
-        pixels_ND = torch.cat([model.decode(z) for z in z_NZ.to(model.device).split(CHUNK)])
+        pixels_ND = torch.cat([model.decode(z) for z in z_NZ.to(_device(model)).split(CHUNK)])
     images = pixels_ND.view(-1, channels, height, width).cpu().numpy()
     return Generated(images=images, rows=shape[0], columns=shape[1], meta=meta)
 
 
-def _latents(model: "Vae", sampling: Any, seed: int, dataset: Dataset | None) -> tuple[Tensor, tuple[int, int]]:
+def _latents(model: VaeNetwork, sampling: Any, seed: int, dataset: Dataset | None) -> tuple[Tensor, tuple[int, int]]:
     """Latents to decode, [N, Z], and the rows and columns they are shown in."""
     size = model.hyperparameters.latent_size
     match sampling:
@@ -75,14 +73,14 @@ def _grid(sampling: GridSampling, size: int) -> tuple[Tensor, tuple[int, int]]:
     return z_YXZ.flatten(0, 1), (height, points)
 
 
-def _end(model: "Vae", end: list[float] | int, dataset: Dataset | None, field: str) -> Tensor:
+def _end(model: VaeNetwork, end: list[float] | int, dataset: Dataset | None, field: str) -> Tensor:
     """A latent as given, or the mean that a test image is encoded to, [Z]."""
     if isinstance(end, list):
         return torch.tensor(end)
     return model.encode(_test_images(model, dataset, [end], field))[0][0].cpu()
 
 
-def _test_images(model: "Vae", dataset: Dataset | None, indices: list[int], field: str) -> Tensor:
+def _test_images(model: VaeNetwork, dataset: Dataset | None, indices: list[int], field: str) -> Tensor:
     """Test images, float [N, D]. Raises SpecError for one that is not there."""
     assert isinstance(dataset, ImageDataset), "this sampling reads the dataset"
     last = len(dataset.test_images) - 1
@@ -90,4 +88,8 @@ def _test_images(model: "Vae", dataset: Dataset | None, indices: list[int], fiel
         if index > last:
             pointer = f"/sampling/{field}/{place}" if field == "indices" else f"/sampling/{field}"
             raise SpecError.at(pointer, f"The test images of `{dataset.name}` are 0 to {last}.", "out_of_range")
-    return unit(dataset.test_images[indices].flatten(1).to(model.device))
+    return unit(dataset.test_images[indices].flatten(1).to(_device(model)))
+
+
+def _device(model: VaeNetwork) -> torch.device:
+    return next(model.parameters()).device
