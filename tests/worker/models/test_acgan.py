@@ -87,7 +87,7 @@ def test_the_book_loss_is_cross_entropy_against_the_soft_label() -> None:
     model = small("book", soft_label=0.8)
     real, generated = torch.tensor([0.3, -1.0]), torch.tensor([2.0, 0.1])
 
-    loss = model._realness_loss(real, generated)
+    loss = model.recipe.realness_loss(real, generated, model.hyperparameters.soft_label)
 
     p, q = torch.sigmoid(real), torch.sigmoid(generated)
     by_hand = torch.cat([-(0.8 * p.log() + 0.2 * (1 - p).log()), -(1 - q).log()]).mean()

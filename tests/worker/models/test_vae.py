@@ -14,7 +14,8 @@ from tests.worker.models.conftest import build, builtin, real_datasets, train
 from worker.data import load
 from worker.models.base import Generated
 from worker.models.image_model import unit
-from worker.models.vae.model import Vae, kl_to_standard_normal
+from worker.models.vae.model import Vae
+from worker.models.vae.network import kl_to_standard_normal
 
 
 def small(preset: str = "fast", **overrides: object) -> Vae:
