@@ -7,6 +7,7 @@ Prints the figures and writes them to `benchmarks/results/latency.json`:
 """
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -15,7 +16,8 @@ from typing import Any
 
 import httpx
 
-from benchmarks.service_record import about, keep
+from benchmarks.quality import commit, machine
+from shared.db.session import sqlite
 from tests.acceptance.stack import running_stack, wait_for_job
 
 RESULTS = Path(__file__).parent / "results" / "latency.json"
@@ -75,7 +77,7 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=200)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    figures = about()
+    figures: dict[str, Any] = {"machine": machine(), "commit": commit(), "sqlite": sqlite.sqlite_version}
     with (
         tempfile.TemporaryDirectory(prefix="mimeo-latency-") as name,
         running_stack(Path(name) / "home", {"MIMEO_LOG_LEVEL": "warning"}) as stack,
@@ -89,7 +91,9 @@ def main() -> None:
             times = [time_generation(client, model, case["sampling"], seed) for seed in range(options.generations + 5)]
             warm = times[5:]  # the first ones load the model
             figures[f"{title}_ms"] = {"p50": statistics.median(warm), "p99": percentile(warm, 0.99), "max": max(warm)}
-    keep(options.out, figures)
+    text = json.dumps(figures, indent=1)
+    options.out.write_text(f"{text}\n")
+    print(text)
 
 
 if __name__ == "__main__":
