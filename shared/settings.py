@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".mimeo"), description="Folder of the database, files, sockets and logs of this stack.")
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the API listens on.")
-    public_url: str | None = Field(None, description="Address users reach the API at, when a proxy changes it.")
+    public_url: str | None = Field(None, description="Address of the API for users, when a proxy changes it.")
     datasets_dir: Path | None = Field(
         None, description="Folder searched first for datasets (torchvision layout, `text/NAME.txt`)."
     )
@@ -36,23 +36,27 @@ class Settings(BaseSettings):
     storage_url: str | None = Field(
         None, description="fsspec URL of checkpoints and samples; `MIMEO_HOME/storage` when unset."
     )
-    lease_s: Seconds = Field(30.0, description="A worker silent for this long loses its job.")
-    heartbeat_s: Seconds = Field(5.0, description="How often a worker renews its lease.")
-    control_poll_s: Seconds = Field(0.5, description="How often a worker looks for a cancel or a pause.")
-    reconcile_s: Seconds = Field(1.0, description="How often the reconciler looks at the jobs.")
-    notification_stale_s: Seconds = Field(15.0, description="A queued job whose hint is older than this is sent again.")
+    lease_s: Seconds = Field(
+        30.0, description="Length of a lease. A worker that does not renew it for this long loses its job."
+    )
+    heartbeat_s: Seconds = Field(5.0, description="Interval at which a worker renews its lease.")
+    control_poll_s: Seconds = Field(0.5, description="Interval at which a worker checks for a cancel or a pause.")
+    reconcile_s: Seconds = Field(1.0, description="Interval of the reconciler.")
+    notification_stale_s: Seconds = Field(15.0, description="A queued job is notified again after this time.")
     backoff_s: Seconds = Field(5.0, description="Wait before the second attempt; doubles each time, with jitter.")
     backoff_max_s: Seconds = Field(300.0, description="Longest wait between attempts.")
-    stall_timeout_s: Seconds = Field(600.0, description="A trainer that reports nothing for this long is killed.")
-    consumer_stall_s: Seconds = Field(30.0, description="A worker idle for this long while hints wait restarts itself.")
-    stop_grace_s: Seconds = Field(20.0, description="Time a trainer has to write its checkpoint when asked to stop.")
-    orphan_grace_s: Seconds = Field(3600.0, description="Stored files older than this that no row names are removed.")
-    worker_memory_bytes: Bytes | None = Field(None, description="Memory a job may plan with; the machine's when unset.")
-    generation_cache_bytes: Bytes = Field(1 << 30, description="Models kept warm in a generation worker.")
+    stall_timeout_s: Seconds = Field(600.0, description="A trainer without a report for this long is killed.")
+    consumer_stall_s: Seconds = Field(
+        30.0, description="An idle worker restarts when notifications wait longer than this."
+    )
+    stop_grace_s: Seconds = Field(20.0, description="Time for a trainer to write its checkpoint at a stop.")
+    orphan_grace_s: Seconds = Field(3600.0, description="Age at which stored files without a row are removed.")
+    worker_memory_bytes: Bytes | None = Field(None, description="Memory that a job may use; the machine's when unset.")
+    generation_cache_bytes: Bytes = Field(1 << 30, description="Memory for loaded models in a generation worker.")
     max_body_bytes: Bytes = Field(1 << 20, description="Largest JSON request.")
     max_upload_bytes: Bytes = Field(64 << 20, description="Largest uploaded dataset.")
     api_threads: int = Field(16, ge=2, le=256, description="Request threads of the API process.")
-    log_format: Literal["console", "json"] = Field("console", description="Log lines for people or for machines.")
+    log_format: Literal["console", "json"] = Field("console", description="`console` for people, `json` for machines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
 
     @property
