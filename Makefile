@@ -23,7 +23,7 @@ LOCKS := requirements/uv.txt $(if $(TORCH),requirements/no-torch.txt requirement
 # Faults tried at a time; most of each is waiting.
 CHAOS_AT_ONCE ?= 3
 
-.PHONY: help setup demo up test test-unit test-acceptance test-fast chaos engine-soak bench gpu-check bench-engine lint format compose-test lock clean
+.PHONY: help setup demo up test test-unit test-acceptance test-fast chaos engine-soak bench gpu-check bench-engine docs lint format compose-test lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,7 +62,7 @@ test-acceptance: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CHAOS_AT_ONCE) --dist load --maxschedchunk 1 tests/chaos
 
 # Hours. One run of each fault, with short outages, is part of `make test`.
-chaos: setup ## Every fault of docs/chaos.md, MIMEO_CHAOS_RUNS (20) times, with outages as long as in life
+chaos: setup ## Every fault of the fault tests, MIMEO_CHAOS_RUNS (20) times, with outages as long as in life
 	MIMEO_CHAOS_RUNS=$${MIMEO_CHAOS_RUNS:-20} MIMEO_CHAOS_LONG=$${MIMEO_CHAOS_LONG:-1} OMP_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -v -n $(CHAOS_AT_ONCE) --dist load --maxschedchunk 1 tests/chaos
 
@@ -89,6 +89,9 @@ gpu-check: setup ## Whether a GPU computes what the processor does, and how fast
 
 bench-engine: setup ## The engine alone, with up to a million jobs, on both databases (5 minutes)
 	$(BIN)/python -m benchmarks.engine
+
+docs: setup ## The documentation as a site, in site/ (a broken link fails)
+	$(BIN)/python -m mkdocs build --strict
 
 lint: setup ## ruff and mypy, changing nothing
 	$(BIN)/ruff check .
@@ -119,5 +122,5 @@ lock: setup ## Pin requirements/*.in anew (LOCKFLAGS=--upgrade for the newest)
 	! grep -lE '^--|https?://' requirements/*.txt
 
 clean: ## What tests and builds left; environments and .mimeo stay
-	rm -rf build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov demo
+	rm -rf build dist site ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov demo
 	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './$(KERAS_VENV)/*' -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""What the figures of a final evaluation mean; docs/quality.md says it at length."""
+"""What the figures of a final evaluation mean; docs/reference/quality.md says it at length."""
 
 QUALITY: dict[str, str] = {
     "val_loss": "Loss on data that was kept out of training: nats per character (lstm), nats per image (vae).",

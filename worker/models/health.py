@@ -2,7 +2,7 @@
 
 A check is a function of the figures in the order in which they come, and of nothing else: no clock, no random number.
 What it has to remember is JSON that a checkpoint keeps, so a resumed run finds what an uninterrupted one found, at the
-same step. Where the thresholds come from is told in docs/health.md.
+same step. Where the thresholds come from is told in docs/reference/health-checks.md.
 """
 
 from abc import ABC, abstractmethod

@@ -135,13 +135,15 @@ def test_the_documentation_s_programs_run_as_they_stand(
 ) -> None:
     for name, part in (("lstm", "step"), ("acgan", "generator")):
         shutil.copy(exported(name)[1][part].path, tmp_path / f"{name}.onnx")
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "export.md").read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "export-models.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     monkeypatch.chdir(tmp_path)
 
     said = []
     for block in blocks:
         if "onnxruntime" in block:
-            exec(compile(block, "docs/export.md", "exec"), {})
+            exec(compile(block, "docs/how-to/export-models.md", "exec"), {})
             said.append(capsys.readouterr().out)
 
     text, picture = said

@@ -1,0 +1,1 @@
+"""The documentation site: build hooks of MkDocs."""
