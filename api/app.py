@@ -19,8 +19,8 @@ from shared.version import VERSION
 
 DESCRIPTION = """Trains small generative models as jobs and serves their samples.
 
-POST a training job, watch it, fetch what the model generates. Errors are RFC 9457 problems whose `errors` point at the
-fields; lists are paged by `limit` and `after`, with the next page in `Link`.
+POST a training job, follow it, and generate samples from its model. Errors are RFC 9457 problems whose `errors` point
+at the fields. Lists are paged by `limit` and `after`, with the next page in `Link`.
 """
 # The form parser holds what it has read (64 KiB at a time) against this bound, file parts too: well above one read.
 MAX_FORM_FIELD_BYTES = 512 << 10

@@ -19,26 +19,26 @@ JsonDict = dict[str, Any]
 
 PROBLEMS = {
     400: "The body is not valid JSON, or not a valid form.",
-    404: "There is no such thing.",
-    409: "The current state does not allow it.",
-    413: "The body is larger than this server accepts.",
-    415: "The body is of a type that is not understood.",
-    416: "The range lies outside the file.",
-    422: "The request is understood and wrong; `errors` says where.",
-    500: "The file is damaged or could not be made; the detail says what to do.",
-    503: "The database, or the file store, does not answer.",
+    404: "The resource does not exist.",
+    409: "The current state does not permit the operation.",
+    413: "The body exceeds the limit of this server.",
+    415: "The media type is not supported.",
+    416: "The range is outside the file.",
+    422: "The request is invalid; `errors` names the fields.",
+    500: "The file is damaged or could not be created; `detail` names the remedy.",
+    503: "The database or the storage does not respond.",
 }
 FILE: JsonDict = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
 HEADERS: dict[str, JsonDict] = {
     "Idempotency-Replayed": {
-        "description": "`true` where an earlier request with the same `Idempotency-Key` made the job.",
+        "description": "`true` when an earlier request with the same `Idempotency-Key` created the job.",
         "schema": {"type": "string", "enum": ["true"]},
     },
-    "Content-Disposition": {"description": "The name to save the file under.", "schema": {"type": "string"}},
-    "ETag": {"description": "Changes when the answer does.", "schema": {"type": "string"}},
+    "Content-Disposition": {"description": "File name.", "schema": {"type": "string"}},
+    "ETag": {"description": "Changes with the content.", "schema": {"type": "string"}},
     "Link": {"description": 'RFC 8288 link to the next page, `rel="next"`.', "schema": {"type": "string"}},
-    "Location": {"description": "Where the new thing is.", "schema": {"type": "string", "format": "uri-reference"}},
-    "Retry-After": {"description": "Seconds after which to look again.", "schema": {"type": "string"}},
+    "Location": {"description": "Address of the resource.", "schema": {"type": "string", "format": "uri-reference"}},
+    "Retry-After": {"description": "Seconds until the next request.", "schema": {"type": "string"}},
     "Preference-Applied": {"description": "The `Prefer` that was honoured.", "schema": {"type": "string"}},
 }
 

@@ -1,4 +1,4 @@
-"""Artifacts: what a file is, and the file."""
+"""Artifacts: description and content."""
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
@@ -18,7 +18,7 @@ routes = APIBlueprint("artifacts", __name__, url_prefix="/v1/artifacts", abp_tag
 
 @routes.get("/<id>", responses=answers({200: Artifact}, 404))
 def get_artifact(path: ArtifactPath) -> Response:
-    """What a file is and what it shows."""
+    """Describe an artifact."""
     with runtime().reading() as session:
         return json_response(serializers.artifact(artifacts.get(session, path.id)))
 
@@ -28,7 +28,7 @@ def get_artifact(path: ArtifactPath) -> Response:
     responses={"200": dict(FILE), "206": dict(FILE), **answers({304: None}, 404, 416)},
 )
 def get_artifact_content(path: ArtifactPath) -> Response:
-    """The file. Its ETag is its sha256; `Range` and `If-None-Match` are understood."""
+    """Download an artifact. Its ETag is the sha256; `Range` and `If-None-Match` are supported."""
     current = runtime()
     with current.reading() as session:
         row = artifacts.get(session, path.id)

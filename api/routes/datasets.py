@@ -1,4 +1,4 @@
-"""Datasets: the registry's, and the texts that users upload."""
+"""Datasets: those of the registry, and uploaded texts."""
 
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
@@ -27,7 +27,7 @@ FIELDS = ("name", "kind")
 
 @routes.get("", responses=answers({200: DatasetPage}))
 def list_datasets() -> Response:
-    """List everything there is to train on, and whether it is here already."""
+    """List all datasets, and whether each is on this machine."""
     current = runtime()
     with current.reading() as session:
         uploads = [of_upload(row) for row in datasets.list_uploads(session)]
@@ -38,7 +38,7 @@ def list_datasets() -> Response:
 
 @routes.get("/<name>", responses=answers({200: Dataset}, 404))
 def get_dataset(path: DatasetPath) -> Response:
-    """Look at one dataset."""
+    """Describe one dataset."""
     current = runtime()
     if path.name in REGISTRY:
         return json_response(of_registry(REGISTRY[path.name], current.settings))
@@ -52,7 +52,7 @@ def get_dataset(path: DatasetPath) -> Response:
     responses=answers({201: Dataset}, 400, 409, 413, 415, 422, headers=("Location",)),
 )
 def create_dataset() -> Response:
-    """Upload a text of your own: UTF-8, as a multipart form."""
+    """Upload a text (UTF-8) as a multipart form."""
     current = runtime()
     request.max_content_length = current.settings.max_upload_bytes + FORM_OVERHEAD_BYTES
     if request.mimetype != FORM:

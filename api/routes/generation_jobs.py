@@ -1,4 +1,4 @@
-"""Generation jobs: submit (and wait), list, look, cancel, delete."""
+"""Generation jobs: submit (and wait), list, show, cancel, delete."""
 
 from collections.abc import Sequence
 
@@ -40,8 +40,8 @@ routes = APIBlueprint("generation_jobs", __name__, url_prefix="/v1/generation-jo
 def create_generation_job(header: PreferHeaders) -> Response:
     """Submit a generation job.
 
-    With `Prefer: wait=N` the answer comes when the job has ended (200) or N seconds have passed (202). A request that
-    is sent again with its `Idempotency-Key` is answered with the job it made.
+    With `Prefer: wait=N` the answer follows the end of the job (200) or N seconds (202). A repeated request with the
+    same `Idempotency-Key` is answered with the same job.
     """
     current = runtime()
     given = read_json()
@@ -79,7 +79,7 @@ def list_generation_jobs(query: GenerationJobsQuery) -> Response:
 
 @routes.get("/<id>", responses=answers({200: GenerationJob, 304: None}, 404, headers=("ETag",)))
 def get_generation_job(path: GenerationJobPath, header: ConditionalHeaders) -> Response:
-    """Look at a generation job. Its ETag changes when it does: poll with `If-None-Match`."""
+    """Show a generation job. Its ETag changes with the job: poll with `If-None-Match`."""
     with runtime().reading() as session:
         job = generation_jobs.get(session, path.id)
         answer = _shown_one(session, job)
@@ -88,7 +88,7 @@ def get_generation_job(path: GenerationJobPath, header: ConditionalHeaders) -> R
 
 @routes.post("/<id>/cancel", responses=answers({200: GenerationJob, 202: GenerationJob}, 404, 409))
 def cancel_generation_job(path: GenerationJobPath) -> Response:
-    """Cancel a generation job. 200: it is cancelled; 202: its worker is letting go. Asking again changes nothing."""
+    """Cancel a generation job. 200: it is cancelled; 202: its worker is ending the attempt. Idempotent."""
     with runtime().writing() as session:
         answer = _shown_one(session, generation_jobs.cancel(session, path.id))
     return json_response(answer, 200 if answer.is_terminal else 202)
@@ -96,7 +96,7 @@ def cancel_generation_job(path: GenerationJobPath) -> Response:
 
 @routes.delete("/<id>", responses=answers({204: None}, 404, 409))
 def delete_generation_job(path: GenerationJobPath) -> Response:
-    """Delete a generation job that has ended, with its output."""
+    """Delete an ended generation job with its output."""
     with runtime().writing() as session:
         generation_jobs.delete(session, path.id)
     return Response(status=204)
@@ -104,7 +104,7 @@ def delete_generation_job(path: GenerationJobPath) -> Response:
 
 @routes.get("/<id>/events", responses=answers({200: EventPage}, 404, 422, headers=("Link",)))
 def list_generation_job_events(path: GenerationJobPath, query: EventsQuery) -> Response:
-    """History of a generation job, oldest first."""
+    """List the events of a generation job, oldest first."""
     with runtime().reading() as session:
         generation_jobs.get(session, path.id)
         found, has_more = job_history.list_for_job(session, path.id, after=query.after, limit=query.limit)

@@ -1,4 +1,4 @@
-"""Health, readiness and metrics, for whoever runs the service."""
+"""Health, readiness and metrics, for operators."""
 
 from typing import cast
 
@@ -21,13 +21,13 @@ _READINESS = {"content": {JSON: {"schema": reference(Readiness)}}}
 
 @routes.get("/healthz", responses={"200": _HEALTH})
 def get_health() -> Response:
-    """Whether the process answers. It looks at nothing else."""
+    """Check that the process responds. No dependency is checked."""
     return json_response(Notice())
 
 
 @routes.get("/readyz", responses={"200": dict(_READINESS), "503": dict(_READINESS)})
 def get_readiness() -> Response:
-    """Whether the database, Redis and the file store answer. 503 where one does not; `checks` says which."""
+    """Check database, Redis and storage. 503 when one does not respond; `checks` names it."""
     current = runtime()
     checks = [check_database(current), check_redis(current), check_storage(current)]
     is_ready = all(check.ok for check in checks)
@@ -38,6 +38,6 @@ def get_readiness() -> Response:
 
 @routes.get("/metrics", responses={"200": {"content": {"text/plain": {"schema": {"type": "string"}}}}})
 def get_metrics() -> Response:
-    """Figures for Prometheus."""
+    """Export metrics for Prometheus."""
     registry = cast(CollectorRegistry, current_app.extensions[REGISTRY])
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

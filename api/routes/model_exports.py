@@ -1,4 +1,4 @@
-"""Models as files that others read."""
+"""Models as files."""
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
@@ -37,13 +37,13 @@ def _responses() -> ResponseDict:
 
 @routes.get("/<id>/export", responses=_responses())
 def export_model(path: ModelPath, query: ExportQuery, header: ConditionalHeaders) -> Response:  # noqa: ARG001
-    """Download a model: its weights, or an ONNX graph that computes without Mimeo.
+    """Download a model: its weights, or an ONNX graph that runs without Mimeo.
 
-    `safetensors`: the weights of the published checkpoint; the file's `__metadata__` says how to rebuild the model.
-    `onnx`: a generation worker makes it when it is first asked for, and checks that it computes what the model does.
-    The answer is held for up to 20 s for that, and is 503 `export_pending` where it takes longer: ask again, as
-    `curl --fail --retry 20` does by itself. Later requests are answered from storage. Its job is among the generation
-    jobs; where that failed, its error is the answer until the job is deleted.
+    `safetensors`: the weights of the published checkpoint; the file's `__metadata__` describes the model.
+    `onnx`: a generation worker creates the file at the first request and compares its numbers with the model's.
+    The answer is held for up to 20 s. After that it is 503 `export_pending`; `curl --fail --retry 20` repeats it.
+    Later requests are served from storage. The export is a generation job; if it failed, its error is the answer
+    until that job is deleted.
     """
     current = runtime()
     with current.reading() as session:

@@ -1,4 +1,4 @@
-"""Model types: what can be trained."""
+"""Model types and their contracts."""
 
 from functools import cache
 
@@ -26,7 +26,7 @@ def list_model_types() -> Response:
 
 @routes.get("/<name>", responses=answers({200: ModelType}, 404))
 def get_model_type(path: ModelTypePath) -> Response:
-    """Look at one model type."""
+    """Describe one model type."""
     if path.name not in model_types.REGISTRY:
         raise NotFound(f"There is no model type {path.name!r}.")
     return json_response(_shown(path.name))

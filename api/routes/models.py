@@ -27,6 +27,6 @@ def list_models(query: ModelsQuery) -> Response:
 
 @routes.get("/<id>", responses=answers({200: Model}, 404))
 def get_model(path: ModelPath) -> Response:
-    """Look at a model: where it comes from and how good it is."""
+    """Show a model with its origin and its quality."""
     with runtime().reading() as session:
         return json_response(serializers.model(models.get(session, path.id)))

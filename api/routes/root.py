@@ -1,4 +1,4 @@
-"""Where somebody who opens the address lands."""
+"""The root of the API."""
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
@@ -13,5 +13,5 @@ routes = APIBlueprint("root", __name__, doc_ui=False)
 
 @routes.get("/")
 def get_root() -> Response:
-    """Say what this is and where its documentation is."""
+    """Show the version and the addresses of the documentation."""
     return json_response(Root(version=VERSION, documentation=url("/openapi/"), openapi=url("/openapi/openapi.json")))

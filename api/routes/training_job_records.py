@@ -1,4 +1,4 @@
-"""What a training job has left behind so far: curves, history, checkpoints, samples."""
+"""Records of a training job: curves, events, checkpoints, samples, files."""
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
@@ -18,7 +18,7 @@ routes = APIBlueprint("training_job_records", __name__, url_prefix="/v1/training
 
 @routes.get("/metrics", responses=answers({200: MetricsOfJob}, 404, 422))
 def get_training_job_metrics(path: TrainingJobPath, query: MetricsQuery) -> Response:
-    """Curves of a training job, thinned to at most `max_points` each."""
+    """Read the curves of a training job, reduced to at most `max_points` each."""
     with runtime().reading() as session:
         training_jobs.get(session, path.id)
         curves = metrics.series(session, path.id, name=query.name, max_points=query.max_points)
@@ -34,7 +34,7 @@ def get_training_job_metrics(path: TrainingJobPath, query: MetricsQuery) -> Resp
 
 @routes.get("/events", responses=answers({200: EventPage}, 404, 422, headers=("Link",)))
 def list_training_job_events(path: TrainingJobPath, query: EventsQuery) -> Response:
-    """History of a training job, oldest first: every transition, retry and warning."""
+    """List the events of a training job, oldest first: transitions, retries, warnings."""
     with runtime().reading() as session:
         training_jobs.get(session, path.id)
         rows, has_more = job_history.list_for_job(session, path.id, after=query.after, limit=query.limit)
@@ -44,7 +44,7 @@ def list_training_job_events(path: TrainingJobPath, query: EventsQuery) -> Respo
 
 @routes.get("/checkpoints", responses=answers({200: CheckpointPage}, 404))
 def list_training_job_checkpoints(path: TrainingJobPath) -> Response:
-    """Checkpoints that are kept, newest first; each can be sampled from and trained further."""
+    """List the kept checkpoints, newest first. Each can be sampled from or trained further."""
     with runtime().reading() as session:
         training_jobs.get(session, path.id)
         rows = checkpoints.list_for_job(session, path.id)
@@ -54,13 +54,13 @@ def list_training_job_checkpoints(path: TrainingJobPath) -> Response:
 
 @routes.get("/samples", responses=answers({200: ArtifactPage}, 404, 422, headers=("Link",)))
 def list_training_job_samples(path: TrainingJobPath, query: ArtifactsQuery) -> Response:
-    """Samples written while training, oldest first."""
+    """List the samples of a training job, oldest first."""
     return _artifact_page(path.id, query, kind="sample")
 
 
 @routes.get("/artifacts", responses=answers({200: ArtifactPage}, 404, 422, headers=("Link",)))
 def list_training_job_artifacts(path: TrainingJobPath, query: FilesQuery) -> Response:
-    """Files of a training job, oldest first."""
+    """List the files of a training job, oldest first."""
     return _artifact_page(path.id, query, kind=query.kind)
 
 

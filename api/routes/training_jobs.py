@@ -1,4 +1,4 @@
-"""Training jobs: submit, list, look, cancel, pause, resume, retry, delete."""
+"""Training jobs: submit, list, show, cancel, pause, resume, retry, delete."""
 
 from collections.abc import Callable
 
@@ -35,8 +35,8 @@ routes = APIBlueprint("training_jobs", __name__, url_prefix="/v1/training-jobs",
 def create_training_job(header: SubmitHeaders) -> Response:
     """Submit a training job.
 
-    It is accepted, and will run, even when no worker and no Redis is there at the moment. A request that is sent again
-    with its `Idempotency-Key` is answered with the job it made, 200 where that has ended.
+    The job is stored and will run even when all workers and Redis are down. A repeated request with the same
+    `Idempotency-Key` is answered with the same job, and with 200 when that job has ended.
     """
     current = runtime()
     given = read_json()
@@ -71,7 +71,7 @@ def list_training_jobs(query: TrainingJobsQuery) -> Response:
     responses=answers({200: TrainingJob, 304: None}, 404, headers=("ETag",)),
 )
 def get_training_job(path: TrainingJobPath, header: ConditionalHeaders) -> Response:
-    """Look at a training job. Its ETag changes when it does: poll with `If-None-Match`."""
+    """Show a training job. Its ETag changes with the job: poll with `If-None-Match`."""
     with runtime().reading() as session:
         job = training_jobs.get(session, path.id)
         answer = _shown(session, job)
@@ -80,7 +80,7 @@ def get_training_job(path: TrainingJobPath, header: ConditionalHeaders) -> Respo
 
 @routes.post("/<id>/cancel", responses=answers({200: TrainingJob, 202: TrainingJob}, 404, 409))
 def cancel_training_job(path: TrainingJobPath) -> Response:
-    """Cancel a training job. 200: it is cancelled; 202: its worker is letting go. Asking again changes nothing."""
+    """Cancel a training job. 200: it is cancelled; 202: its worker is ending the attempt. Idempotent."""
     answer = _asked(path.id, training_jobs.cancel)
     return json_response(answer, 200 if answer.is_terminal else 202)
 
@@ -89,7 +89,7 @@ def cancel_training_job(path: TrainingJobPath) -> Response:
 def pause_training_job(path: TrainingJobPath) -> Response:
     """Pause a queued or running training job.
 
-    200: it is paused; 202: its worker writes a checkpoint and lets go. Asking again changes nothing.
+    200: it is paused; 202: its worker is writing a checkpoint. Idempotent.
     """
     answer = _asked(path.id, training_jobs.pause)
     return json_response(answer, 200 if answer.status is JobStatus.PAUSED else 202)
@@ -97,19 +97,19 @@ def pause_training_job(path: TrainingJobPath) -> Response:
 
 @routes.post("/<id>/resume", responses=answers({202: TrainingJob}, 404, 409))
 def resume_training_job(path: TrainingJobPath) -> Response:
-    """Let a paused training job go on exactly where it was. It takes its old place in the queue."""
+    """Resume a paused training job exactly where it stopped. It keeps its place in the queue."""
     return json_response(_asked(path.id, training_jobs.resume), 202)
 
 
 @routes.post("/<id>/retry", responses=answers({202: TrainingJob}, 404, 409))
 def retry_training_job(path: TrainingJobPath) -> Response:
-    """Run a failed or cancelled training job again, from its last good checkpoint and with all its attempts."""
+    """Retry a failed or cancelled training job from its last valid checkpoint, with all its attempts."""
     return json_response(_asked(path.id, training_jobs.retry), 202)
 
 
 @routes.delete("/<id>", responses=answers({204: None}, 404, 409))
 def delete_training_job(path: TrainingJobPath) -> Response:
-    """Delete a training job that has ended, with its history, samples, checkpoints and model."""
+    """Delete an ended training job with its events, samples, checkpoints and model."""
     with runtime().writing() as session:
         training_jobs.delete(session, path.id)
     return Response(status=204)

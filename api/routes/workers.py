@@ -1,4 +1,4 @@
-"""Workers: who is there, and what each is doing."""
+"""Workers and their current jobs."""
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
@@ -18,7 +18,7 @@ routes = APIBlueprint("workers", __name__, url_prefix="/v1/workers", abp_tags=[O
 
 @routes.get("", responses=answers({200: WorkerPage}))
 def list_workers() -> Response:
-    """List the workers: those that are there, then up to twenty that fell silent within the last day."""
+    """List the live workers, then up to twenty without a heartbeat since less than a day."""
     current = runtime()
     with current.reading() as session:
         now = session.execute(select(db_now())).scalar_one()

@@ -17,7 +17,7 @@ class Progress(Answer):
     step: int = Field(description="Optimizer steps done.")
     steps: int | None = Field(description="Optimizer steps of the whole run.")
     fraction: float = Field(ge=0, le=1)
-    eta_s: float | None = Field(description="Seconds left, at the present pace.")
+    eta_s: float | None = Field(description="Estimated seconds to the end.")
     examples_per_s: float | None
 
 
@@ -26,7 +26,7 @@ class JobError(Answer):
 
     code: ErrorCode
     message: str
-    hint: str | None = Field(description="What you can do about it.")
+    hint: str | None = Field(description="A suggested remedy.")
 
 
 class TrainingJobUrls(Answer):
@@ -49,14 +49,14 @@ class Job(Answer):
 
     id: str
     status: JobStatus
-    is_terminal: bool = Field(description="True once it has ended; only a retry you ask for changes that.")
+    is_terminal: bool = Field(description="True after the end; only a retry changes that.")
     model_type: str
     name: str | None
     priority: Priority
     metadata: dict[str, str]
     seed: int
     device: str | None
-    attempt: int = Field(description="Attempts started so far, since the last retry you asked for.")
+    attempt: int = Field(description="Attempts since the submission or the last retry.")
     max_attempts: int
     queue_position: int | None = Field(description=f"1 is next; counted to {COUNTED_POSITIONS:,}. Null unless queued.")
     queue_position_is_exact: bool = Field(
@@ -75,13 +75,13 @@ class TrainingJob(Job):
     object: Literal["training_job"] = "training_job"
     dataset: str
     preset: str
-    hyperparameters: JsonObject = Field(description="Every hyperparameter, with defaults and preset filled in.")
-    init_from: str | None = Field(description="Model or checkpoint whose weights it started from.")
+    hyperparameters: JsonObject = Field(description="Every hyperparameter, including those of the preset.")
+    init_from: str | None = Field(description="Model or checkpoint with the initial weights.")
     timeout_s: int
     progress: Progress
     metrics: Measurements = Field(description="Latest value of each metric.")
     estimated_finish_at: Time | None
-    model: str | None = Field(description="The model (`mdl_…`) it published.")
+    model: str | None = Field(description="The published model (`mdl_…`).")
     urls: TrainingJobUrls
 
 
@@ -111,7 +111,7 @@ class Artifact(Answer):
     sha256: Sha256
     epoch: int | None
     step: int | None
-    details: JsonObject = Field(description="What it shows: width, height, rows, columns, temperature …")
+    details: JsonObject = Field(description="Properties: width, height, rows, columns, temperature …")
     created_at: Time
     urls: ArtifactUrls
 
@@ -128,9 +128,9 @@ class GenerationJob(Job):
     """A generation job."""
 
     object: Literal["generation_job"] = "generation_job"
-    model: str = Field(description="The model (`mdl_…`) or checkpoint (`ckp_…`) it samples.")
+    model: str = Field(description="The sampled model (`mdl_…`) or checkpoint (`ckp_…`).")
     checkpoint: str
-    sampling: JsonObject = Field(description="Every sampling parameter, with defaults filled in.")
+    sampling: JsonObject = Field(description="Every sampling parameter, including defaults.")
     format: str
     output: JsonObject | None = Field(
         description="`text` and `texts` of text; `width`, `height`, `rows`, `columns` of images."

@@ -20,9 +20,9 @@ class Problem(Answer):
     """Why a request was not carried out (RFC 9457)."""
 
     type: str = Field("about:blank", description="Always `about:blank`: `code` names the problem.")
-    title: str = Field(description="The status in words.")
+    title: str = Field(description="The meaning of the status.")
     status: int = Field(ge=400, le=599)
-    detail: str = Field(description="What is wrong and what to change.")
-    code: str = Field(description="Name of the problem, for programs.")
-    instance: str = Field(description="Id of the request; the server's log has it too.")
-    errors: list[ProblemError] = Field([], description="The fields that are wrong, if it is about fields.")
+    detail: str = Field(description="The error and its remedy.")
+    code: str = Field(description="Identifier of the problem, for programs.")
+    instance: str = Field(description="Id of the request, as in the server's log.")
+    errors: list[ProblemError] = Field([], description="The invalid fields, if any.")

@@ -39,7 +39,7 @@ class Model(Answer):
     checkpoint: CheckpointOfModel
     hyperparameters: JsonObject
     quality: Measurements = Field(description=QUALITY_DESCRIPTION)
-    versions: dict[str, str] = Field(description="Versions of the code and of torch that trained it.")
+    versions: dict[str, str] = Field(description="Versions of the code and of torch at training.")
     device: str | None
     created_at: Time
     urls: ModelUrls
@@ -55,7 +55,7 @@ class Preset(Answer):
 class Demo(Answer):
     """How a model type introduces itself in a few minutes: what to train, on what, and what to draw."""
 
-    fallback_dataset: str = Field(description="A dataset of its kind that is always there.")
+    fallback_dataset: str = Field(description="A built-in dataset of its kind.")
     hyperparameters: JsonObject
     sampling: JsonObject
 
@@ -96,8 +96,8 @@ class Dataset(Answer):
     vocabulary: int | None = Field(description="Distinct characters of text.")
     size: int | None = Field(description="Bytes, of an upload.")
     sha256: Sha256 | None = Field(description="Of an upload.")
-    created_at: Time | None = Field(description="When it was uploaded.")
-    sources: list[Url] = Field(description="Where its files are downloaded from; empty when they never are.")
+    created_at: Time | None = Field(description="Time of the upload.")
+    sources: list[Url] = Field(description="Addresses of its files; empty for built-in datasets and uploads.")
 
 
 class Worker(Answer):
@@ -109,12 +109,12 @@ class Worker(Answer):
     host: str
     pid: int
     device: str
-    is_alive: bool = Field(description="Heard of within a lease.")
-    job: str | None = Field(description="What it works on; what it last worked on where it is not alive.")
-    jobs_done: int = Field(description="Attempts it has seen to their end.")
-    examples_per_s: float | None = Field(description="How fast it trains just now.")
+    is_alive: bool = Field(description="True after a heartbeat within one lease.")
+    job: str | None = Field(description="The current job; the last one if the worker is not alive.")
+    jobs_done: int = Field(description="Completed attempts.")
+    examples_per_s: float | None = Field(description="Current training speed.")
     started_at: Time
-    heartbeat_at: Time = Field(description="When it was last heard of.")
+    heartbeat_at: Time = Field(description="Time of the last heartbeat.")
 
 
 class Notice(Answer):
@@ -128,7 +128,7 @@ class Check(Answer):
 
     name: Literal["database", "redis", "storage"]
     ok: bool
-    detail: str | None = Field(description="What is wrong, when something is.")
+    detail: str | None = Field(description="The error, if any.")
 
 
 class Readiness(Answer):
