@@ -135,9 +135,8 @@ def test_the_documentation_s_programs_run_as_they_stand(
 ) -> None:
     for name, part in (("lstm", "step"), ("acgan", "generator")):
         shutil.copy(exported(name)[1][part].path, tmp_path / f"{name}.onnx")
-    blocks = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "export-models.md").read_text(encoding="utf-8"), re.DOTALL
-    )
+    page = (ROOT / "docs" / "how-to" / "export-models.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
 
     said = []
