@@ -27,6 +27,7 @@ LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)(?P<path>[^)\s#]+)(?P<anchor>#[^)\s]
 CSS = """
 .wy-nav-content { max-width: 1100px; }
 .wy-table-responsive table td, .wy-table-responsive table th { white-space: normal; }
+.wy-nav-content img { max-width: min(100%, 720px); }
 .rst-content pre { overflow-x: auto; line-height: 1.35; }
 """
 

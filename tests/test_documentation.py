@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.app import create_app
+from docs_site.api_reference import render
 from docs_site.hooks import relink
 from shared.settings import Settings
 
@@ -73,6 +74,17 @@ def test_links_of_the_repository_become_links_of_the_site() -> None:
         "[a](../measurements/bench.md) [b](../decisions/README.md#x) [c](https://example.org/a) [d](#here)"
     )
     assert relink("[a](docs/glossary.md)", "CHANGELOG.md", "changelog.md") == "[a](glossary.md)"
+
+
+def test_api_reference_has_every_operation_and_links_to_its_own_schemas_only() -> None:
+    document = create_app(Settings()).spec_json
+    page = render(document)
+
+    headings = re.findall(r"^### (.+)$", page, re.MULTILINE)
+    operations = [f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item]
+    assert sorted(map(html.unescape, headings)) == sorted([*operations, *document["components"]["schemas"]])
+    assert set(re.findall(r"\]\(#([a-z]+)\)", page)) <= {name.lower() for name in document["components"]["schemas"]}
+    assert "<br/>" not in page
 
 
 @pytest.fixture(scope="module")
