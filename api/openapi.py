@@ -100,4 +100,4 @@ class DocumentedApi(OpenAPI):
 def _component_schemas() -> JsonDict:
     models = [(model, "serialization") for model in ANSWERS]
     _, document = models_json_schema(models, ref_template=REF_TEMPLATE)  # type: ignore[arg-type] # Literal in a list
-    return {**document["$defs"], **request_schemas(REF_TEMPLATE)}
+    return {**document["$defs"], **request_schemas(REF_TEMPLATE, others=document["$defs"])}

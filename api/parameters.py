@@ -1,12 +1,12 @@
 """Parameters of routes: ids in paths, queries of lists, preferences in headers."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
-from pydantic.json_schema import SkipJsonSchema
+from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
 
 from shared import exports, model_types
 from shared.errors import FieldError, NotFound, SpecError
@@ -36,8 +36,14 @@ def _documented(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern})
 
 
-def _one_of(names: Iterable[str]) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "enum": list(names)})
+class _OneOf:
+    """Documents a string as one of some names, which are read when the schema is made."""
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self._names = names
+
+    def __get_pydantic_json_schema__(self, *_: Any) -> JsonSchemaValue:
+        return {"type": "string", "enum": list(self._names())}
 
 
 TRAINING_JOB = f"^trn_{_ULID}$"
@@ -134,7 +140,7 @@ def _known_model_type(name: str) -> str:
 # What `after` has to look like is checked where pages are made.
 # A query string has no null, so the schema of an optional parameter does not offer one.
 Absent = SkipJsonSchema[None]
-ModelTypeName = Annotated[str, AfterValidator(_known_model_type), _one_of(model_types.REGISTRY)]
+ModelTypeName = Annotated[str, AfterValidator(_known_model_type), _OneOf(lambda: model_types.REGISTRY)]
 
 
 class PageQuery(Query):
@@ -174,16 +180,17 @@ def _known_format(name: str) -> str:
     return name
 
 
-_PARTS = sorted({part for model_type in model_types.REGISTRY.values() for part in model_type.onnx_parts})
+def _parts() -> list[str]:
+    return sorted({part for model_type in model_types.REGISTRY.values() for part in model_type.onnx_parts})
 
 
 class ExportQuery(Query):
     """What a model is exported as."""
 
-    format: Annotated[str, AfterValidator(_known_format), _one_of(exports.FORMATS)] = Field(
+    format: Annotated[str, AfterValidator(_known_format), _OneOf(lambda: exports.FORMATS)] = Field(
         exports.SAFETENSORS, description="`safetensors`: the weights. `onnx`: a graph that computes without Mimeo."
     )
-    part: Annotated[str, _one_of(_PARTS)] | Absent = Field(
+    part: Annotated[str, _OneOf(_parts)] | Absent = Field(
         None, description="Which graph, where a model has several (`onnx` only); its first when absent."
     )
 

@@ -1,5 +1,6 @@
 """JSON Schemas of what the POST routes take: one training request per model type, with its own hyperparameters."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic.json_schema import JsonSchemaValue
@@ -27,21 +28,82 @@ DATASET_UPLOAD: JsonSchemaValue = {
 }
 
 
-def request_schemas(ref_template: str) -> Components:
-    """Component schemas by name: `TrainingRequest` (one per type), `GenerationRequest`, `DatasetUpload`, parts."""
-    components: Components = {"DatasetUpload": DATASET_UPLOAD}
-    training = _hoist(TrainingRequest.model_json_schema(ref_template=ref_template), components)
-    generation = _hoist(GenerationRequest.model_json_schema(ref_template=ref_template), components)
+class _Components(dict[str, JsonSchemaValue]):
+    """Component schemas by name. No two different schemas share a name.
+
+    others: components of the document that are defined elsewhere.
+    """
+
+    def __init__(self, ref_template: str, others: Mapping[str, JsonSchemaValue]) -> None:
+        super().__init__()
+        self._ref_template = ref_template
+        self._others = others
+
+    def _is_free(self, name: str, schema: JsonSchemaValue) -> bool:
+        return schema == self.get(name, schema) == self._others.get(name, schema)
+
+    def ref(self, name: str) -> JsonSchemaValue:
+        """`$ref` to a component."""
+        return {"$ref": self._ref_template.format(model=name)}
+
+    def place(self, name: str, schema: JsonSchemaValue, prefix: str) -> str:
+        """Add a schema under its name, or with `prefix` before it where another schema has the name.
+
+        Returns the name.
+        """
+        while not self._is_free(name, schema):
+            name = f"{prefix}{name}"
+        self[name] = schema
+        return name
+
+    def hoist(self, schema: JsonSchemaValue, prefix: str) -> JsonSchemaValue:
+        """Move `$defs` of a schema into the components, and return the schema with references to them."""
+        definitions = schema.pop("$defs", {})
+        names = {name: name for name in definitions}
+        while True:
+            references = {self.ref(old)["$ref"]: self.ref(new)["$ref"] for old, new in names.items()}
+            moved = {name: _with_references(definition, references) for name, definition in definitions.items()}
+            clashing = [name for name in names if not self._is_free(names[name], moved[name])]
+            if not clashing:
+                break
+            names |= {name: f"{prefix}{names[name]}" for name in clashing}
+        for name, definition in moved.items():
+            self[names[name]] = definition
+        hoisted: JsonSchemaValue = _with_references(schema, references)
+        return hoisted
+
+
+def _with_references(value: Any, references: Mapping[str, str]) -> Any:
+    """A schema with its references replaced: values of `$ref` and of a discriminator's mapping."""
+    match value:
+        case dict():
+            return {key: _with_references(item, references) for key, item in value.items()}
+        case list():
+            return [_with_references(item, references) for item in value]
+        case str():
+            return references.get(value, value)
+        case _:
+            return value
+
+
+def request_schemas(ref_template: str, others: Mapping[str, JsonSchemaValue] | None = None) -> Components:
+    """Component schemas by name: `TrainingRequest` (one per type), `GenerationRequest`, `DatasetUpload`, parts.
+
+    others: the other components. A part of a model type whose name is in use gets the type's name before its own.
+    """
+    components = _Components(ref_template, others or {})
+    components["DatasetUpload"] = DATASET_UPLOAD
+    training = components.hoist(TrainingRequest.model_json_schema(ref_template=ref_template), "Training")
+    generation = components.hoist(GenerationRequest.model_json_schema(ref_template=ref_template), "Generation")
     mapping: dict[str, str] = {}
     samplings: list[JsonSchemaValue] = []
     for model_type in model_types.REGISTRY.values():
         prefix = model_type.name.title().replace("-", "")
-        hyperparameters, sampling = _parts(model_type, ref_template, components)
-        components[f"{prefix}Hyperparameters"] = hyperparameters
-        components[f"{prefix}Sampling"] = sampling
-        components[f"{prefix}TrainingRequest"] = _training_request(training, model_type, ref_template, prefix)
-        mapping[model_type.name] = ref_template.format(model=f"{prefix}TrainingRequest")
-        samplings.append({"$ref": ref_template.format(model=f"{prefix}Sampling")})
+        hyperparameters, sampling = _parts(model_type, ref_template, components, prefix)
+        request = _training_request(training, model_type, components.ref(hyperparameters), prefix)
+        name = components.place(f"{prefix}TrainingRequest", request, prefix)
+        mapping[model_type.name] = components.ref(name)["$ref"]
+        samplings.append(components.ref(sampling))
     components["TrainingRequest"] = {
         "title": "TrainingRequest",
         "oneOf": [{"$ref": reference} for reference in mapping.values()],
@@ -53,31 +115,27 @@ def request_schemas(ref_template: str) -> Components:
     return components
 
 
-def _training_request(base: JsonSchemaValue, model_type: ModelType, ref_template: str, prefix: str) -> JsonSchemaValue:
-    hyperparameters = {
-        "allOf": [{"$ref": ref_template.format(model=f"{prefix}Hyperparameters")}],
-        "default": {},
-        "description": "Overrides of the preset's values.",
-    }
+def _training_request(
+    base: JsonSchemaValue, model_type: ModelType, hyperparameters: JsonSchemaValue, prefix: str
+) -> JsonSchemaValue:
     own = {
         "model_type": {"type": "string", "const": model_type.name},
         "preset": {**base["properties"]["preset"], "enum": list(model_type.presets)},
-        "hyperparameters": hyperparameters,
+        "hyperparameters": {
+            "allOf": [hyperparameters],
+            "default": {},
+            "description": "Overrides of the preset's values.",
+        },
     }
     return {**base, "title": f"{prefix}TrainingRequest", "properties": {**base["properties"], **own}}
 
 
-def _parts(model_type: ModelType, ref_template: str, components: Components) -> tuple[JsonSchemaValue, JsonSchemaValue]:
-    """Schemas of a type's hyperparameters and sampling parameters; what they refer to goes into `components`."""
-    hyperparameters = _hoist(model_type.hyperparameters.model_json_schema(ref_template=ref_template), components)
+def _parts(model_type: ModelType, ref_template: str, components: _Components, prefix: str) -> tuple[str, str]:
+    """Names of the components with a type's hyperparameters and sampling parameters, which it adds."""
+    hyperparameters = components.hoist(model_type.hyperparameters.model_json_schema(ref_template=ref_template), prefix)
     hyperparameters.pop("required", None)  # the preset fills in what is left out
-    sampling = _hoist(model_type.sampling.json_schema(ref_template=ref_template), components)
-    return hyperparameters, sampling
-
-
-def _hoist(schema: dict[str, Any], components: Components) -> JsonSchemaValue:
-    """Move `$defs` of a schema into the components. Two different definitions of one name are a programmer's error."""
-    schema = dict(schema)
-    for name, definition in schema.pop("$defs", {}).items():
-        assert components.setdefault(name, definition) == definition, f"two schemas are called {name}"
-    return schema
+    sampling = components.hoist(model_type.sampling.json_schema(ref_template=ref_template), prefix)
+    return (
+        components.place(f"{prefix}Hyperparameters", hyperparameters, prefix),
+        components.place(f"{prefix}Sampling", sampling, prefix),
+    )

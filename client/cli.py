@@ -11,8 +11,10 @@ import typer
 
 from client.commands import catalogue, exporting, generation, jobs, training
 from client.commands.board import board
+from client.commands.contracts import model_types
 from client.errors import ApiError, ClientError
 from client.output import remark
+from client.served_options import GenerateCommand, TrainCommand
 
 app = typer.Typer(
     help="Train small generative models as jobs, and sample them.",
@@ -38,7 +40,7 @@ def up(context: typer.Context) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "stack", *context.args])  # noqa: S606  no shell is wanted
 
 
-app.command()(training.train)
+app.command(cls=TrainCommand)(training.train)
 app.command("jobs")(jobs.jobs)
 app.command()(jobs.show)
 app.command()(training.follow)
@@ -48,8 +50,9 @@ app.command()(jobs.resume)
 app.command()(jobs.retry)
 app.command()(jobs.delete)
 app.command("tensorboard")(board)
-app.command()(generation.generate)
+app.command(cls=GenerateCommand)(generation.generate)
 app.command()(catalogue.models)
+app.command("model-types")(model_types)
 app.command()(exporting.export)
 app.add_typer(catalogue.datasets_app, name="datasets")
 app.command()(catalogue.workers)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from client.errors import ApiError
 from client.formatting import progress_line, queue_position, sample_title
+from client.headlines import Names, everything, shown_metrics
 from client.http import Client
 from client.output import print_json
 from client.schema import Artifact, Event, Job
@@ -32,10 +33,14 @@ class Presenter(Protocol):
 
 
 class PlainPresenter:
-    """Lines for pipes and logs: one for each status and each epoch, and every ten seconds between while it moves."""
+    """Lines for pipes and logs: one for each status and each epoch, and every ten seconds between while it moves.
 
-    def __init__(self, console: Console) -> None:
+    names: metrics to show, by model type.
+    """
+
+    def __init__(self, console: Console, names: Names = everything) -> None:
         self._console = console
+        self._names = names
         self._news: tuple[object, ...] = ()
         self._line = ""
         self._shown_at = 0.0
@@ -44,7 +49,7 @@ class PlainPresenter:
         """Print a line if there is news."""
         progress = job.get("progress")
         news = (job["status"], job["attempt"], queue_position(job), progress["epoch"] if progress else None)
-        line = f"{job['id']}  {progress_line(job)}"
+        line = f"{job['id']}  {progress_line(job, shown_metrics(job, self._names))}"
         moved = line != self._line and time.monotonic() - self._shown_at >= PLAIN_EVERY_S
         if news == self._news and not moved:
             return

@@ -1,19 +1,9 @@
 """Numbers, times and jobs in words."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from client.schema import Artifact, Job, Measurements
-
-SHOWN_QUALITY = (  # in lists: one or two figures of each model type
-    "bits_per_char",
-    "longest_overlap",
-    "elbo",
-    "reconstruction_accuracy",
-    "class_accuracy",
-    "frechet_distance",
-    "classification_accuracy_score",
-)
-SHOWN_METRICS = ("loss", "d_loss", "g_loss", "val_loss", "class_accuracy")
 
 
 def duration(seconds: float | None) -> str:
@@ -55,12 +45,10 @@ def rate(per_second: float | None, unit: str = "") -> str:
     return "" if not per_second else f"{per_second:,.0f}{unit}/s"
 
 
-def metrics_line(metrics: Measurements | None) -> str:
-    """The metrics people watch, in a fixed order: `loss 28.4  val_loss 29.1`."""
+def metrics_line(metrics: Measurements | None, names: Sequence[str] | None = None) -> str:
+    """Metrics in the order of `names`, or all of them: `loss 28.4  val_loss 29.1`."""
     given = metrics or {}
-    shown = [name for name in SHOWN_METRICS if given.get(name) is not None]
-    if "d_loss" in shown and "g_loss" in shown:
-        shown.remove("loss") if "loss" in shown else None
+    shown = [name for name in (given if names is None else names) if given.get(name) is not None]
     return "  ".join(f"{name} {figure(given[name])}" for name in shown)
 
 
@@ -72,14 +60,14 @@ def queue_position(job: Job) -> str:
     return f"{position:,}" if job.get("queue_position_is_exact", True) else f"over {position:,}"
 
 
-def quality_line(quality: Measurements) -> str:
-    """The figures that say most about a model, or all of one that has none of them."""
-    shown = [name for name in SHOWN_QUALITY if name in quality] or list(quality)
+def quality_line(quality: Measurements, names: Sequence[str] | None = None) -> str:
+    """The figures of `names`, or all of a model that has none of them."""
+    shown = [name for name in names or () if name in quality] or list(quality)
     return "  ".join(f"{name} {figure(quality[name])}" for name in shown)
 
 
-def progress_line(job: Job) -> str:
-    """A job on one line, for pipes and logs."""
+def progress_line(job: Job, names: Sequence[str] | None = None) -> str:
+    """A job on one line, for pipes and logs. names: the metrics to show; None for all."""
     parts = [job["status"]]
     if job["status"] == "queued":
         position = queue_position(job)
@@ -90,7 +78,7 @@ def progress_line(job: Job) -> str:
             f"epoch {progress['epoch']}/{progress['epochs']}",
             f"step {progress['step']}/{progress['steps']}",
             f"{progress['fraction']:.0%}",
-            metrics_line(job.get("metrics")),
+            metrics_line(job.get("metrics"), names),
             rate(progress["examples_per_s"]),
         ]
         if progress["eta_s"] is not None and not job["is_terminal"]:

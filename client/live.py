@@ -1,5 +1,6 @@
 """The live view of a job on a terminal: a progress bar below, samples scrolling by above it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from client.formatting import duration, metrics_line, queue_position, rate, sample_title
+from client.headlines import Names, everything, shown_metrics
 from client.images import half_blocks
 from client.schema import Artifact, Event, Job
 
@@ -29,31 +31,31 @@ def job_progress(console: Console) -> Progress:
     )
 
 
-def state_text(job: Job) -> str:
-    """What stands behind the bar."""
+def state_text(job: Job, names: Sequence[str] | None = None) -> str:
+    """The text behind the bar. names: the metrics to show; None for all."""
     progress = job.get("progress")
     if job["status"] == "queued":
         position = queue_position(job)
         retried = f", attempt {job['attempt'] + 1} of {job['max_attempts']}" if job["attempt"] else ""
         return f"queued{f' at position {position}' if position else ''}{retried}"
     if job["is_terminal"]:
-        figures = metrics_line(job.get("metrics"))
+        figures = metrics_line(job.get("metrics"), names)
         return "  ".join(part for part in (job["status"], figures, f"in {duration(job['duration_s'])}") if part)
     if not progress or not progress["steps"]:
         return f"{job['status']}: loading the data"
     left = f"{duration(progress['eta_s'])} left" if progress["eta_s"] is not None else ""
     epoch = f"epoch {progress['epoch']}/{progress['epochs']}"
     status = "" if job["status"] == "running" else job["status"]
-    shown = (status, epoch, metrics_line(job.get("metrics")), rate(progress["examples_per_s"]), left)
+    shown = (status, epoch, metrics_line(job.get("metrics"), names), rate(progress["examples_per_s"]), left)
     return "  ".join(part for part in shown if part)
 
 
-def show_job(progress: Progress, task: TaskID, job: Job) -> None:
+def show_job(progress: Progress, task: TaskID, job: Job, names: Sequence[str] | None = None) -> None:
     """Bring a job's bar up to date."""
     done = job.get("progress")
     fraction = done["fraction"] if done else 0.0
     started = job["started_at"] is not None
-    progress.update(task, completed=100 * fraction, total=100 if started else None, state=state_text(job))
+    progress.update(task, completed=100 * fraction, total=100 if started else None, state=state_text(job, names))
 
 
 def shows_pictures(console: Console) -> bool:
@@ -73,9 +75,10 @@ def show_content(console: Console, content: bytes, media_type: str) -> None:
 
 
 class LivePresenter:
-    """A progress bar with samples above it."""
+    """A progress bar with samples above it. names: metrics to show, by model type."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, names: Names = everything) -> None:
+        self._names = names
         self._console = console
         self._progress = job_progress(console)
         self._task: TaskID | None = None
@@ -85,7 +88,7 @@ class LivePresenter:
         if self._task is None:
             self._progress.start()
             self._task = self._progress.add_task(job["name"] or job["model_type"], total=None, state="")
-        show_job(self._progress, self._task, job)
+        show_job(self._progress, self._task, job, shown_metrics(job, self._names))
 
     def sample(self, sample: Artifact, content: bytes, path: Path) -> None:
         """Print the sample above the bar."""

@@ -155,17 +155,28 @@ class Demo(TypedDict):
     sampling: JsonObject
 
 
+class MeasureDocs(TypedDict):
+    """What a training metric or a quality figure means. better: `lower`, `higher` or None."""
+
+    name: str
+    meaning: str
+    better: str | None
+    is_headline: bool
+
+
 class ModelType(TypedDict):
     """A kind of model that can be trained."""
 
     name: str
     title: str
     summary: str
-    data_kind: Literal["images", "text"]
+    data_kind: str
     default_dataset: str
     formats: list[str]
     metrics: list[str]
+    metric_docs: NotRequired[list[MeasureDocs]]  # a server of before has none, likewise below
     quality: list[str]
+    quality_docs: NotRequired[list[MeasureDocs]]
     presets: list[JsonObject]
     hyperparameters_schema: JsonObject
     sampling_schema: JsonObject

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 from client.errors import BadInput
 
@@ -21,16 +21,6 @@ def settings_of(pairs: Iterable[str], option: str = "--set") -> dict[str, Any]:
             raise BadInput(f"{option} {key.strip()} is given twice")
         found[key.strip()] = _value(text)
     return found
-
-
-def labels_of(text: str) -> list[int] | Literal["all"]:
-    """`3,7` as [3, 7]; `all` stays. Raises BadInput."""
-    if text.strip() == "all":
-        return "all"
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise BadInput(f"--labels {text}: write class numbers with commas between, as in 3,7, or all") from None
 
 
 def _value(text: str) -> Any:

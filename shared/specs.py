@@ -79,7 +79,7 @@ class GenerationRequest(JobRequest):
         description="A model, a checkpoint, or a training job (its model, or its newest checkpoint while it runs)."
     )
     sampling: Options = Field({}, description="Sampling parameters of the model's type.")
-    format: Identifier | None = Field(None, description="`png`, `npy` or `txt`; the model type's default when absent.")
+    format: Identifier | None = Field(None, description="One of the model type's `formats`; its first when absent.")
     priority: Priority = Field(Priority.NORMAL, strict=False, description="Who goes first among queued generations.")
     timeout_s: int = Field(600, ge=1, le=86_400, description="Longest time one attempt may run, in seconds.")
 

@@ -5,11 +5,17 @@ from typing import Literal
 from pydantic import Field
 
 from api.schemas.base import Answer, JsonObject, Measurements, Sha256, Time, Url
-from shared.quality import QUALITY
+from shared import model_types
 
-QUALITY_DESCRIPTION = "Figures of the final evaluation, those of the model's type:\n\n" + "\n".join(
-    f"- `{name}`: {meaning}" for name, meaning in QUALITY.items()
-)
+
+def _describe_quality(schema: JsonObject) -> None:
+    """List the quality figures of all model types in the description of a schema."""
+    meanings: dict[str, dict[str, None]] = {}  # in the order of the registry; equal sentences once
+    for contract in model_types.REGISTRY.values():
+        for name, measure in contract.quality.items():
+            meanings.setdefault(name, {})[measure.meaning] = None
+    lines = [f"- `{name}`: {' '.join(found)}" for name, found in meanings.items()]
+    schema["description"] = "Figures of the final evaluation, those of the model's type:\n\n" + "\n".join(lines)
 
 
 class CheckpointOfModel(Answer):
@@ -38,7 +44,7 @@ class Model(Answer):
     training_job: str
     checkpoint: CheckpointOfModel
     hyperparameters: JsonObject
-    quality: Measurements = Field(description=QUALITY_DESCRIPTION)
+    quality: Measurements = Field(json_schema_extra=_describe_quality)
     versions: dict[str, str] = Field(description="Versions of the code and of torch at training.")
     device: str | None
     created_at: Time
@@ -60,6 +66,15 @@ class Demo(Answer):
     sampling: JsonObject
 
 
+class MeasureDocs(Answer):
+    """What a training metric or a quality figure means."""
+
+    name: str
+    meaning: str
+    better: Literal["lower", "higher"] | None = Field(description="Direction of an improvement, where there is one.")
+    is_headline: bool = Field(description="Shown where there is room for a few figures only.")
+
+
 class ModelType(Answer):
     """A kind of model that can be trained: what it takes and what it gives."""
 
@@ -67,11 +82,15 @@ class ModelType(Answer):
     object: Literal["model_type"] = "model_type"
     title: str
     summary: str
-    data_kind: Literal["images", "text"]
+    data_kind: str = Field(description="The `kind` of the datasets it learns from.")
     default_dataset: str
+    needs_labels: bool = Field(description="Learns from labelled datasets only.")
     formats: list[str] = Field(description="Output formats of generation, the default first.")
+    onnx_parts: list[str] = Field(description="ONNX graphs of an export, the default first.")
     metrics: list[str] = Field(description="Names of its training curves.")
+    metric_docs: list[MeasureDocs] = Field(description="What each of `metrics` means.")
     quality: list[str] = Field(description="Names of the figures that a finished model has in `quality`.")
+    quality_docs: list[MeasureDocs] = Field(description="What each of `quality` means.")
     presets: list[Preset]
     hyperparameters_schema: JsonObject = Field(description="JSON Schema of `hyperparameters`.")
     sampling_schema: JsonObject = Field(description="JSON Schema of `sampling`.")
@@ -83,7 +102,7 @@ class Dataset(Answer):
 
     name: str
     object: Literal["dataset"] = "dataset"
-    kind: Literal["images", "text"]
+    kind: str = Field(description="`images` or `text`; model types name it as their `data_kind`.")
     title: str
     source: Literal["registry", "upload"]
     availability: Literal["builtin", "present", "downloadable", "missing"] = Field(

@@ -8,8 +8,9 @@ import typer
 from client.commands.context import JsonOption, LimitOption, connect
 from client.errors import BadInput
 from client.formatting import ago, quality_line, rate, size
+from client.headlines import Headlines
 from client.output import out, print_json, table
-from client.schema import Dataset
+from client.schema import Dataset, Model
 
 datasets_app = typer.Typer(help="List what there is to train on, or add your own.", invoke_without_command=True)
 
@@ -23,20 +24,24 @@ def models(
     """List the models that were trained, newest first."""
     with connect(context) as client:
         page = client.models(model_type=model_type, limit=limit)
-    if as_json:
-        for model in page["data"]:
-            print_json(model)
-        return
+        if as_json:
+            for model in page["data"]:
+                print_json(model)
+            return
+        _list_models(page["data"], Headlines(client))
+
+
+def _list_models(models: list[Model], headlines: Headlines) -> None:
     rows = [
         (
             model["id"],
             model["name"] or "–",
             model["model_type"],
             model["dataset"],
-            quality_line(model["quality"]),
+            quality_line(model["quality"], headlines.quality(model["model_type"])),
             ago(model["created_at"]),
         )
-        for model in page["data"]
+        for model in models
     ]
     table(("id", "name", "model type", "dataset", "quality", "created"), rows)
 
@@ -65,7 +70,7 @@ def list_datasets(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def _amount(dataset: Dataset) -> str:
-    unit = "characters" if dataset["kind"] == "text" else "images"
+    unit = {"text": "characters", "images": "images"}.get(dataset["kind"], "examples")
     return f"{dataset['examples']:,} {unit}" if dataset["examples"] is not None else size(dataset["size"])
 
 

@@ -19,7 +19,7 @@ def export(
     format_: Annotated[
         str, typer.Option("--format", help="safetensors (the weights) or onnx (a graph that computes without Mimeo).")
     ] = "safetensors",
-    part: Annotated[str | None, typer.Option(help="Which graph: decoder or encoder (onnx of a vae).")] = None,
+    part: Annotated[str | None, typer.Option(help="Which graph, where a model has several (onnx).")] = None,
     out_: Annotated[
         str | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write; - is standard output.")
     ] = None,

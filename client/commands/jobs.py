@@ -1,6 +1,6 @@
 """`mimeo jobs`, `mimeo show`, and what can be asked of jobs: cancel, pause, resume, retry, delete."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -8,6 +8,7 @@ import typer
 from client.commands.context import JsonOption, LimitOption, connect
 from client.errors import BadInput
 from client.formatting import ago, duration, figure, metrics_line, progress_line, size
+from client.headlines import Headlines, shown_metrics
 from client.http import Client
 from client.output import facts, out, print_json, remark, table
 from client.schema import Event, Job
@@ -30,20 +31,20 @@ def jobs(
     with connect(context) as client:
         fetch = client.training_jobs if kind == "training" else client.generation_jobs
         page = fetch(status=status, model_type=model_type, limit=limit)
-    if as_json:
-        for job in page["data"]:
-            print_json(job)
-        return
-    table(
-        ("id", "model type", "dataset" if kind == "training" else "model", "status", "created"), map(_row, page["data"])
-    )
+        if as_json:
+            for job in page["data"]:
+                print_json(job)
+            return
+        names = Headlines(client).metrics
+        rows = [_row(job, shown_metrics(job, names)) for job in page["data"]]
+    table(("id", "model type", "dataset" if kind == "training" else "model", "status", "created"), rows)
     if page["has_more"]:
         remark(f"There are more: --limit {min(100, limit * 2)} shows them.")
 
 
-def _row(job: Job) -> tuple[object, ...]:
+def _row(job: Job, names: Sequence[str] | None) -> tuple[object, ...]:
     source = job.get("dataset") or job["model"] or "–"
-    return job["id"], job["model_type"], source, progress_line(job), ago(job["created_at"])
+    return job["id"], job["model_type"], source, progress_line(job, names), ago(job["created_at"])
 
 
 def show(
@@ -63,11 +64,12 @@ def show(
         if as_json:
             print_json(job)
             return
-        _show_job(job)
-        _show_history(client, job, whole=history)
+        names = Headlines(client).metrics(job["model_type"])
+        _show_job(job, names)
+        _show_history(client, job, names, whole=history)
 
 
-def _show_job(job: Job) -> None:
+def _show_job(job: Job, names: Sequence[str] | None) -> None:
     error = job["error"]
     facts(
         [
@@ -76,7 +78,7 @@ def _show_job(job: Job) -> None:
             ("model type", job["model_type"]),
             ("dataset", job.get("dataset")),
             ("preset", job.get("preset")),
-            ("status", progress_line(job)),
+            ("status", progress_line(job, names)),
             ("attempt", f"{job['attempt']} of {job['max_attempts']}" if job["attempt"] else None),
             ("device", job["device"]),
             ("seed", job["seed"]),
@@ -94,7 +96,7 @@ def _show_job(job: Job) -> None:
     )
 
 
-def _show_history(client: Client, job: Job, *, whole: bool) -> None:
+def _show_history(client: Client, job: Job, names: Sequence[str] | None, *, whole: bool) -> None:
     events = client.events(job["id"])
     earlier = 0 if whole else max(0, len(events) - SHOWN_EVENTS)
     if events:
@@ -110,7 +112,7 @@ def _show_history(client: Client, job: Job, *, whole: bool) -> None:
                 item["id"],
                 item["epoch"],
                 item["step"],
-                metrics_line(item["metrics"]),
+                metrics_line(item["metrics"], names),
                 "best" if item["is_best"] else "",
                 size(item["size"]),
             )

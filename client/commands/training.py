@@ -8,10 +8,12 @@ import typer
 from client.commands.context import JsonOption, connect
 from client.following import Follower, JsonPresenter, PlainPresenter, Presenter
 from client.formatting import outcome
+from client.headlines import Headlines
 from client.http import Client
 from client.live import LivePresenter
 from client.output import out, print_json, remark
 from client.schema import Job
+from client.served_options import given, merged
 from client.values import settings_of
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
@@ -23,10 +25,10 @@ OutOption = Annotated[
 
 def train(
     context: typer.Context,
-    model_type: Annotated[str, typer.Argument(help="lstm, vae or acgan.")],
+    model_type: Annotated[str, typer.Argument(help="What to train (`mimeo model-types`).")],
     *,
     dataset: Annotated[str | None, typer.Option(help="What to train on (`mimeo datasets`).")] = None,
-    preset: Annotated[str | None, typer.Option(help="fast (default), book, or large (lstm).")] = None,
+    preset: Annotated[str | None, typer.Option(help="A preset of the model type; fast when left out.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter; JSON values. Repeatable.")
     ] = None,
@@ -43,12 +45,15 @@ def train(
     out_: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a model. Prints the job's id, or with --follow shows the job until it ends (exit 1 unless it succeeds)."""
-    given = {
+    """Train a model. Prints the job's id, or with --follow shows the job until it ends (exit 1 unless it succeeds).
+
+    Further options are the hyperparameters of the model type; --help lists them while the server runs.
+    """
+    fields = {
         "model_type": model_type,
         "dataset": dataset,
         "preset": preset,
-        "hyperparameters": settings_of(set_ or []) or None,
+        "hyperparameters": merged(given(context).values(model_type), settings_of(set_ or [])) or None,
         "seed": seed,
         "name": name,
         "priority": priority,
@@ -57,7 +62,7 @@ def train(
         "timeout_s": timeout_s,
         "init_from": init_from,
     }
-    request: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    request: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
     with connect(context) as client:
         job = client.train(request)
         if follow_:
@@ -82,7 +87,7 @@ def follow(
 
 
 def _update_ema(client: Client, job_id: str, folder: Path | None, *, as_json: bool) -> None:
-    follower = Follower(client, job_id, _presenter(as_json=as_json), folder or Path("samples") / job_id)
+    follower = Follower(client, job_id, _presenter(client, as_json=as_json), folder or Path("samples") / job_id)
     try:
         job = follower.run()
     except KeyboardInterrupt:
@@ -91,10 +96,11 @@ def _update_ema(client: Client, job_id: str, folder: Path | None, *, as_json: bo
     finish(job)
 
 
-def _presenter(*, as_json: bool) -> Presenter:
+def _presenter(client: Client, *, as_json: bool) -> Presenter:
     if as_json:
         return JsonPresenter()
-    return LivePresenter(out) if out.is_terminal else PlainPresenter(out)
+    names = Headlines(client).metrics
+    return LivePresenter(out, names) if out.is_terminal else PlainPresenter(out, names)
 
 
 def finish(job: Job) -> None:

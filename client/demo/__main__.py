@@ -15,6 +15,7 @@ from client.demo.server import demo_server
 from client.demo.training import train_all
 from client.errors import ClientError
 from client.formatting import duration, outcome, quality_line
+from client.headlines import Headlines
 from client.http import Client
 from client.live import show_content
 
@@ -69,7 +70,8 @@ def run(client: Client, console: Console, folder: Path) -> int:
         path, content, media_type = draw(client, model_types[name], job["model"], folder)
         title = f"{model_types[name]['title']} on {job.get('dataset')}"
         console.print(f"\n[bold]{title}[/bold]")
-        console.print(quality_line(client.model(job["model"])["quality"]), markup=False, soft_wrap=True)
+        quality = client.model(job["model"])["quality"]
+        console.print(quality_line(quality, Headlines(client).quality(name)), markup=False, soft_wrap=True)
         show_content(console, content, media_type)
         written.append(path)
         panels.append((title, content, media_type))

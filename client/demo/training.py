@@ -9,6 +9,7 @@ from rich.progress import TaskID
 from client.demo.datasets import Choice
 from client.following import PlainPresenter
 from client.formatting import outcome
+from client.headlines import Headlines, Names, shown_metrics
 from client.http import Client
 from client.live import job_progress, show_job
 from client.schema import Job, ModelType
@@ -25,7 +26,7 @@ def train_all(
     A job whose dataset cannot be had after all is sent again with the dataset that is always there.
     """
     running = {name: _submit(client, model_types[name], choice.dataset) for name, choice in choices.items()}
-    display = _Display(console)
+    display = _Display(console, Headlines(client).metrics)
     ended: dict[str, Job] = {}
     try:
         while len(ended) < len(running):
@@ -67,8 +68,9 @@ def _lacks_its_data(job: Job) -> bool:
 class _Display:
     """Bars on a terminal, lines on a pipe."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, names: Names) -> None:
         self._console = console
+        self._names = names
         self._progress = job_progress(console)
         self._tasks: dict[str, TaskID] = {}
         self._plain: dict[str, PlainPresenter] = {}
@@ -77,11 +79,11 @@ class _Display:
 
     def show(self, name: str, job: Job) -> None:
         if not self._console.is_terminal:
-            self._plain.setdefault(name, PlainPresenter(self._console)).job(job)
+            self._plain.setdefault(name, PlainPresenter(self._console, self._names)).job(job)
             return
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(f"{name} on {job.get('dataset')}", total=None, state="")
-        show_job(self._progress, self._tasks[name], job)
+        show_job(self._progress, self._tasks[name], job, shown_metrics(job, self._names))
 
     def say(self, text: str) -> None:
         self._console.print(text, markup=False)

@@ -1,14 +1,22 @@
-"""The registry of model types. A new one is a contract file beside this one, a model file and a line here."""
+"""The registry of model types. A new one is a contract file beside this one, a model folder and a line here."""
 
 from difflib import get_close_matches
 
 from shared.errors import SpecError
 from shared.model_types.acgan import ACGAN
-from shared.model_types.base import DatasetShape, Hyperparameters, ModelType, SamplingParameters
+from shared.model_types.base import DatasetShape, Hyperparameters, Measure, ModelType, SamplingParameters
 from shared.model_types.lstm import LSTM
 from shared.model_types.vae import VAE
 
-__all__ = ["REGISTRY", "DatasetShape", "Hyperparameters", "ModelType", "SamplingParameters", "get"]
+__all__ = [
+    "REGISTRY",
+    "DatasetShape",
+    "Hyperparameters",
+    "Measure",
+    "ModelType",
+    "SamplingParameters",
+    "get",
+]
 
 REGISTRY: dict[str, ModelType] = {model_type.name: model_type for model_type in (LSTM, VAE, ACGAN)}
 

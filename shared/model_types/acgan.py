@@ -1,11 +1,33 @@
 """Contract of the auxiliary-classifier GAN."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
 from shared.errors import FieldError, SpecError
-from shared.model_types.base import DatasetShape, Hyperparameters, ModelType, SamplingParameters
+from shared.model_types.base import (
+    EXAMPLES_PER_S,
+    LEARNING_RATE,
+    DatasetShape,
+    Hyperparameters,
+    ModelType,
+    SamplingParameters,
+)
+from shared.model_types.gan_measures import (
+    CLASS_ACCURACY,
+    CLASSIFICATION_ACCURACY_SCORE,
+    DISCRIMINATOR_LOSS,
+    DIVERSITY,
+    FRECHET_DISTANCE,
+    GENERATOR_LOSS,
+    JUDGE_ACCURACY,
+    LOWEST_DIVERSITY,
+    PRECISION,
+    REALNESS_ACCURACY,
+    RECALL,
+    WORST_CLASS_ACCURACY,
+)
 
 Coordinate = Annotated[float, Field(ge=-1000, le=1000)]
 Latent = Annotated[list[Coordinate], Field(min_length=1, max_length=1024)]
@@ -168,6 +190,33 @@ BOOK = {
     "ema": 0.0,
 }
 
+METRICS = {
+    "d_loss": DISCRIMINATOR_LOSS,
+    "g_loss": GENERATOR_LOSS,
+    "class_accuracy": replace(
+        CLASS_ACCURACY,
+        meaning="Share of images with the right class: real ones in a training step, generated ones in an evaluation.",
+    ),
+    "realness_accuracy": REALNESS_ACCURACY,
+    "frechet_distance": replace(FRECHET_DISTANCE, is_headline=False),
+    "diversity": DIVERSITY,
+    "lowest_diversity": LOWEST_DIVERSITY,
+    "learning_rate": LEARNING_RATE,
+    "examples_per_s": EXAMPLES_PER_S,
+}
+
+QUALITY = {
+    "class_accuracy": CLASS_ACCURACY,
+    "worst_class_accuracy": WORST_CLASS_ACCURACY,
+    "judge_accuracy": JUDGE_ACCURACY,
+    "classification_accuracy_score": CLASSIFICATION_ACCURACY_SCORE,
+    "frechet_distance": FRECHET_DISTANCE,
+    "precision": PRECISION,
+    "recall": RECALL,
+    "diversity": DIVERSITY,
+    "lowest_diversity": LOWEST_DIVERSITY,
+}
+
 ACGAN = ModelType(
     name="acgan",
     title="Auxiliary-classifier GAN",
@@ -180,28 +229,8 @@ ACGAN = ModelType(
     presets={"fast": {}, "book": BOOK},
     formats=("png", "npy"),
     onnx_parts=("generator",),
-    metrics=(
-        "d_loss",
-        "g_loss",
-        "class_accuracy",
-        "realness_accuracy",
-        "frechet_distance",
-        "diversity",
-        "lowest_diversity",
-        "learning_rate",
-        "examples_per_s",
-    ),
-    quality=(
-        "class_accuracy",
-        "worst_class_accuracy",
-        "judge_accuracy",
-        "classification_accuracy_score",
-        "frechet_distance",
-        "precision",
-        "recall",
-        "diversity",
-        "lowest_diversity",
-    ),
+    metrics=METRICS,
+    quality=QUALITY,
     selection=("frechet_distance", "min"),
     implementation="worker.models.acgan.model:Acgan",
     training_bytes=training_bytes,
@@ -218,4 +247,6 @@ ACGAN = ModelType(
         "ema": 0.99,
     },
     demo_sampling={"labels": "all", "n_per_label": 10},
+    small={"batch_size": 4, "examples_per_epoch": 16, "epochs": 2, "width": 8},
+    small_sampling={"labels": "all", "n_per_label": 1},
 )

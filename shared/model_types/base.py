@@ -40,13 +40,30 @@ class DatasetShape:
     characters.
     """
 
-    kind: Literal["images", "text"]
+    kind: str  # `images`, `text`, or the kind of a further dataset
     examples: int | None = None
     height: int = 28
     width: int = 28
     channels: int = 1
     classes: int | None = None
     vocabulary: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A training metric or a quality figure, as people read it.
+
+    meaning: one sentence, with the unit. better: the direction of an improvement; None where there is none.
+    is_headline: shown where there is room for a few figures only, as in lists and progress lines.
+    """
+
+    meaning: str
+    better: Literal["lower", "higher"] | None = None
+    is_headline: bool = False
+
+
+LEARNING_RATE = Measure(meaning="Learning rate of the step.")
+EXAMPLES_PER_S = Measure(meaning="Examples per second that training has processed.", better="higher")
 
 
 class TrainingCheck(Protocol):
@@ -81,9 +98,14 @@ class SamplingMemoryEstimate(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ModelType:
     """One line of the registry.
+
+    data_kind: kind of the datasets it learns from (`DatasetShape.kind`).
+    metrics, quality: the training curves and the figures of the final evaluation, by name, in the order to show them.
+    small: hyperparameters, over any preset, of a training that takes about a second; for tests and checks.
+    small_sampling: a sampling request that is as quick, and whose result depends on the seed.
 
     implementation: `module:Class` of the torch model, imported by workers only.
     sampling: a TypeAdapter, since a model type may have several modes (a discriminated union).
@@ -97,15 +119,15 @@ class ModelType:
     name: str
     title: str
     summary: str
-    data_kind: Literal["images", "text"]
+    data_kind: str
     default_dataset: str
     fallback_dataset: str  # one that is always there
     hyperparameters: type[Hyperparameters]
     sampling: TypeAdapter[Any]
     presets: Mapping[str, Mapping[str, Any]]
     formats: tuple[str, ...]
-    metrics: tuple[str, ...]
-    quality: tuple[str, ...]
+    metrics: Mapping[str, Measure]
+    quality: Mapping[str, Measure]
     selection: tuple[str, Literal["min", "max"]]
     implementation: str
     training_bytes: MemoryEstimate
@@ -116,6 +138,8 @@ class ModelType:
     onnx_parts: tuple[str, ...] = ()
     demo: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters of the short demonstration job
     demo_sampling: Mapping[str, Any] = field(default_factory=dict)
+    small: Mapping[str, Any] = field(default_factory=dict)
+    small_sampling: Mapping[str, Any] = field(default_factory=dict)
 
     def resolve(self, preset: str, overrides: Mapping[str, Any]) -> Hyperparameters:
         """All hyperparameters of a job: defaults, then the preset's, then the user's.

@@ -1,11 +1,20 @@
 """Contract of the character-level LSTM."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
 from shared.errors import SpecError
-from shared.model_types.base import DatasetShape, Hyperparameters, ModelType, SamplingParameters
+from shared.model_types.base import (
+    EXAMPLES_PER_S,
+    LEARNING_RATE,
+    DatasetShape,
+    Hyperparameters,
+    Measure,
+    ModelType,
+    SamplingParameters,
+)
 
 LayerSize = Annotated[int, Field(ge=1, le=4096)]
 StopString = Annotated[str, Field(min_length=1, max_length=100)]
@@ -168,6 +177,32 @@ LARGE = {
     "warmup_steps": 200,
 }
 
+VAL_LOSS = Measure(meaning="Cross-entropy of held-out text, in nats per character.", better="lower", is_headline=True)
+BITS_PER_CHAR = Measure(meaning="Bits per character of the held-out text.", better="lower", is_headline=True)
+
+METRICS = {
+    "loss": Measure(meaning="Training loss, in nats per character.", better="lower", is_headline=True),
+    "val_loss": VAL_LOSS,
+    "bits_per_char": replace(BITS_PER_CHAR, is_headline=False),
+    "learning_rate": LEARNING_RATE,
+    "examples_per_s": EXAMPLES_PER_S,
+}
+
+QUALITY = {
+    "val_loss": replace(VAL_LOSS, is_headline=False),
+    "bits_per_char": BITS_PER_CHAR,
+    "perplexity": Measure(
+        meaning="Number of equally likely characters with the uncertainty of the held-out text.", better="lower"
+    ),
+    "longest_overlap": Measure(
+        meaning="Characters of the longest passage that 20 written texts of 500 share with the training text.",
+        is_headline=True,
+    ),
+    "held_out_overlap": Measure(
+        meaning="The same for as much held-out text; the reference value of `longest_overlap`."
+    ),
+}
+
 LSTM = ModelType(
     name="lstm",
     title="Character-level LSTM",
@@ -180,8 +215,8 @@ LSTM = ModelType(
     presets={"fast": {}, "book": BOOK, "large": LARGE},
     formats=("txt",),
     onnx_parts=("step",),
-    metrics=("loss", "val_loss", "bits_per_char", "learning_rate", "examples_per_s"),
-    quality=("val_loss", "bits_per_char", "perplexity", "longest_overlap", "held_out_overlap"),
+    metrics=METRICS,
+    quality=QUALITY,
     selection=("bits_per_char", "min"),
     implementation="worker.models.lstm.model:Lstm",
     training_bytes=training_bytes,
@@ -190,4 +225,6 @@ LSTM = ModelType(
     check_sampling=check_sampling,
     demo={"epochs": 4, "layers": (128, 128), "dropout": 0.0, "learning_rate": 6e-3, "examples_per_epoch": 500_000},
     demo_sampling={"length": 400, "temperature": 0.5},
+    small={"layers": (24, 16), "batch_size": 8, "window": 20, "examples_per_epoch": 800, "epochs": 2},
+    small_sampling={"length": 64, "temperature": 0.8},
 )

@@ -1,12 +1,21 @@
 """Contract of the variational autoencoder."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from shared.errors import SpecError
-from shared.model_types.base import DatasetShape, Hyperparameters, ModelType, SamplingParameters
+from shared.model_types.base import (
+    EXAMPLES_PER_S,
+    LEARNING_RATE,
+    DatasetShape,
+    Hyperparameters,
+    Measure,
+    ModelType,
+    SamplingParameters,
+)
 
 LayerSize = Annotated[int, Field(ge=1, le=8192)]
 Coordinate = Annotated[float, Field(ge=-1000, le=1000)]
@@ -235,6 +244,36 @@ BOOK = {
     "clip_norm": 0.0,
 }
 
+VAL_LOSS = Measure(meaning="Loss of test images, in nats per image.", better="lower", is_headline=True)
+RECONSTRUCTION = Measure(meaning="Squared error of an image, summed over its pixels.", better="lower")
+KL = Measure(meaning="Divergence of an image's latent distribution from the prior, in nats.")
+
+METRICS = {
+    "loss": Measure(meaning="Training loss, in nats per image.", better="lower", is_headline=True),
+    "val_loss": VAL_LOSS,
+    "reconstruction": RECONSTRUCTION,
+    "kl": KL,
+    "learning_rate": LEARNING_RATE,
+    "examples_per_s": EXAMPLES_PER_S,
+}
+
+QUALITY = {
+    "val_loss": replace(VAL_LOSS, is_headline=False),
+    "reconstruction": RECONSTRUCTION,
+    "kl": KL,
+    "elbo": Measure(
+        meaning="Evidence lower bound in nats per test image, up to a constant: minus reconstruction minus kl.",
+        better="higher",
+        is_headline=True,
+    ),
+    "active_units": Measure(meaning="Number of latent dimensions that differ between test images.", better="higher"),
+    "reconstruction_accuracy": Measure(
+        meaning="Share of real test images that a classifier trained on reconstructions labels correctly.",
+        better="higher",
+        is_headline=True,
+    ),
+}
+
 VAE = ModelType(
     name="vae",
     title="Variational autoencoder",
@@ -247,8 +286,8 @@ VAE = ModelType(
     presets={"fast": {}, "book": BOOK},
     formats=("png", "npy"),
     onnx_parts=("decoder", "encoder"),
-    metrics=("loss", "val_loss", "reconstruction", "kl", "learning_rate", "examples_per_s"),
-    quality=("val_loss", "reconstruction", "kl", "elbo", "active_units", "reconstruction_accuracy"),
+    metrics=METRICS,
+    quality=QUALITY,
     selection=("val_loss", "min"),
     implementation="worker.models.vae.model:Vae",
     training_bytes=training_bytes,
@@ -257,4 +296,6 @@ VAE = ModelType(
     check_sampling=check_sampling,
     demo={"epochs": 8},
     demo_sampling={"mode": "grid", "points": 20, "start": -3, "end": 3},
+    small={"hidden": (32,), "batch_size": 32, "examples_per_epoch": 128, "epochs": 2},
+    small_sampling={"mode": "random", "n": 6},
 )

@@ -11,6 +11,7 @@ import pytest
 from tests.client.server import Reply, Request, serving, training_job
 
 ROOT = Path(__file__).parents[2]
+LSTM = Reply(body={"id": "mdl_1", "model_type": "lstm"})
 
 
 def mimeo(*arguments: str, url: str = "http://127.0.0.1:9", cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
@@ -184,19 +185,20 @@ def generation(**changes: Any) -> dict[str, Any]:
 
 def test_generated_text_goes_to_standard_output() -> None:
     job = generation(output={"text": "To be", "texts": ["To be"]}, artifacts=[])
-    with serving(lambda _: Reply(202, job)) as server:
+    with serving(lambda request: LSTM if request.method == "GET" else Reply(202, job)) as server:
         done = mimeo("generate", "mdl_1", "--prompt", "To", "--length", "3", "--temperature", "0", url=server.url)
     assert (done.returncode, done.stdout) == (0, "To be\n")
-    assert json.loads(server.requests[0].body)["sampling"] == {"prompt": "To", "length": 3, "temperature": 0.0}
+    assert json.loads(server.requests[-1].body)["sampling"] == {"prompt": "To", "length": 3, "temperature": 0.0}
 
 
 def test_generated_image_goes_to_the_file_that_was_named(tmp_path: Path) -> None:
     artifact = {"id": "art_1", "name": "samples.png", "media_type": "image/png"}
 
     def answer(request: Request) -> Reply:
-        if request.method == "GET":
-            return Reply(body=b"png bytes")
-        return Reply(202, generation(output={"width": 56}, artifacts=[artifact]))
+        if request.method == "POST":
+            return Reply(202, generation(output={"width": 56}, artifacts=[artifact]))
+        is_model = request.path == "/v1/models/mdl_1"
+        return Reply(body={"id": "mdl_1", "model_type": "acgan"} if is_model else b"png bytes")
 
     with serving(answer) as server:
         done = mimeo("generate", "mdl_1", "--labels", "3,7", "--out", "digits.png", url=server.url, cwd=tmp_path)
@@ -204,7 +206,52 @@ def test_generated_image_goes_to_the_file_that_was_named(tmp_path: Path) -> None
     assert (done.returncode, done.stdout) == (0, "digits.png\n")
     assert (tmp_path / "digits.png").read_bytes() == b"png bytes"
     assert (unnamed.returncode, unnamed.stdout) == (0, "gen_1.png\n")
-    assert json.loads(server.requests[0].body)["sampling"] == {"labels": [3, 7]}
+    (first, second) = (json.loads(request.body) for request in server.requests if request.method == "POST")
+    assert (first["sampling"], second["sampling"]) == ({"labels": [3, 7]}, {"labels": "all"})
+
+
+def test_options_of_generate_come_before_or_after_the_model_and_follow_its_type() -> None:
+    def answer(request: Request) -> Reply:
+        return LSTM if request.method == "GET" else Reply(202, generation(output={"text": "a", "texts": ["a"]}))
+
+    with serving(answer) as server:
+        done = mimeo("generate", "-n", "2", "--stop", "x", "mdl_1", "--stop", "y", url=server.url)
+        wrong = mimeo("generate", "mdl_1", "--labels", "3", url=server.url)
+        untyped = mimeo("generate", "mdl_1", "--length", "few", url=server.url)
+        unknown = mimeo("generate", "mdl_1", "--colour", "red", url=server.url)
+        repeated = mimeo("generate", "mdl_1", "--length", "3", "--set", "length=4", url=server.url)
+    assert done.returncode == 0
+    (posted,) = (json.loads(request.body) for request in server.requests if request.method == "POST")
+    assert posted["sampling"] == {"n": 2, "stop": ["x", "y"]}
+    assert "--labels: a model of type lstm has no such option; it has --prompt" in wrong.stderr
+    assert untyped.stderr == "mimeo: --length few: expects a whole number\n"
+    assert "--colour" in unknown.stderr
+    assert "length is given twice" in repeated.stderr
+    assert {each.returncode for each in (wrong, untyped, unknown, repeated)} == {2}
+
+
+def test_hyperparameters_are_options_of_train_and_help_lists_those_of_the_named_type() -> None:
+    with serving(lambda _: Reply(202, training_job())) as server:
+        done = mimeo("train", "lstm", "--layers", "64,32", "--epochs", "3", "--set", "dropout=0", url=server.url)
+        shown = mimeo("train", "vae", "--help", url=server.url)
+    assert done.returncode == 0
+    assert json.loads(server.requests[0].body)["hyperparameters"] == {"layers": [64, 32], "epochs": 3, "dropout": 0}
+    assert "--latent-size" in shown.stdout
+    assert "--layers" not in shown.stdout
+    assert "--dataset" in mimeo("train", "--help").stdout  # without a server
+
+
+def test_model_type_is_shown_with_its_options_and_the_meaning_of_its_figures() -> None:
+    with serving(lambda _: Reply(404)) as server:
+        listed = mimeo("model-types", url=server.url)
+        shown = mimeo("model-types", "vae", url=server.url)
+        unknown = mimeo("model-types", "vea", url=server.url)
+    assert "vae\timages\tfashion-mnist\tVariational autoencoder" in listed.stdout.splitlines()
+    lines = shown.stdout.splitlines()
+    assert "--latent-size\tLatent dimensions." in lines
+    assert "--points\tPoints along each side." in lines
+    assert any(line.startswith("elbo\thigher\tEvidence lower bound") for line in lines)
+    assert (unknown.returncode, "acgan, lstm, vae" in unknown.stderr) == (2, True)
 
 
 def test_exported_model_is_waited_for_and_saved_under_the_server_s_name(tmp_path: Path) -> None:

@@ -30,9 +30,10 @@ def test_moment_is_told_by_its_age() -> None:
 def test_a_model_in_a_list_shows_the_figures_that_say_most_about_it() -> None:
     quality = {"class_accuracy": 0.98765, "worst_class_accuracy": 0.9, "frechet_distance": 3.14159, "recall": 0.5}
 
-    assert quality_line(quality) == "class_accuracy 0.9877  frechet_distance 3.142"
-    assert quality_line({"another": 1.5}) == "another 1.5"
-    assert quality_line({}) == ""
+    names = ["frechet_distance", "class_accuracy", "classification_accuracy_score"]
+    assert quality_line(quality, names) == "frechet_distance 3.142  class_accuracy 0.9877"
+    assert quality_line({"another": 1.5}, names) == quality_line({"another": 1.5}) == "another 1.5"
+    assert quality_line({}, names) == ""
 
 
 def test_running_job_tells_epoch_loss_speed_and_time_left() -> None:
@@ -56,8 +57,11 @@ def test_position_of_a_server_that_counts_them_all_is_taken_as_it_is() -> None:
     assert progress_line(old) == "queued  position 1,200"
 
 
-def test_two_losses_of_an_adversarial_model_stand_for_their_sum() -> None:
-    assert metrics_line({"loss": 3.0, "d_loss": 1.0, "g_loss": 2.0}) == "d_loss 1  g_loss 2"
+def test_progress_shows_the_named_metrics_in_their_order_or_all_of_them() -> None:
+    metrics = {"learning_rate": 0.1, "g_loss": 2.0, "d_loss": 1.0, "class_accuracy": None}
+    assert metrics_line(metrics, ["d_loss", "g_loss", "class_accuracy"]) == "d_loss 1  g_loss 2"
+    assert metrics_line(metrics) == "learning_rate 0.1  g_loss 2  d_loss 1"
+    assert metrics_line(None, ["d_loss"]) == ""
 
 
 def test_failed_job_tells_the_reason_and_what_to_do() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from client.errors import BadInput
-from client.values import labels_of, settings_of
+from client.values import settings_of
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,3 @@ def test_pair_without_key_or_equals_sign_says_how_to_write_it(pair: str) -> None
 def test_key_given_twice_is_refused_rather_than_one_of_them_dropped() -> None:
     with pytest.raises(BadInput, match="epochs is given twice"):
         settings_of(["epochs=3", "epochs=4"])
-
-
-def test_labels_are_numbers_between_commas_or_all() -> None:
-    assert labels_of("3,7") == [3, 7]
-    assert labels_of("all") == "all"
-    with pytest.raises(BadInput, match="as in 3,7"):
-        labels_of("3;7")

@@ -1,0 +1,33 @@
+"""Metrics and quality figures that adversarial image models share.
+
+The evaluation classifier is a network trained on the real images of the dataset, independent of the model.
+"""
+
+from shared.model_types.base import Measure
+
+DISCRIMINATOR_LOSS = Measure(meaning="Loss of the discriminator.", is_headline=True)
+GENERATOR_LOSS = Measure(meaning="Loss of the generator.", is_headline=True)
+REALNESS_ACCURACY = Measure(meaning="Share of real and generated images that the discriminator tells apart.")
+CLASS_ACCURACY = Measure(
+    meaning="Share of generated images that the evaluation classifier assigns to the requested class.",
+    better="higher",
+    is_headline=True,
+)
+WORST_CLASS_ACCURACY = Measure(meaning="The lowest `class_accuracy` of one class.", better="higher")
+JUDGE_ACCURACY = Measure(meaning="Share of real test images that the evaluation classifier labels correctly.")
+CLASSIFICATION_ACCURACY_SCORE = Measure(
+    meaning="Share of real test images that a classifier trained on 20,000 generated images labels correctly.",
+    better="higher",
+    is_headline=True,
+)
+FRECHET_DISTANCE = Measure(
+    meaning="Fréchet distance between generated and real images in features of the evaluation classifier; 0 is best.",
+    better="lower",
+    is_headline=True,
+)
+PRECISION = Measure(meaning="Share of generated images that lie in the manifold of real images.", better="higher")
+RECALL = Measure(meaning="Share of real images that lie in the manifold of generated images.", better="higher")
+DIVERSITY = Measure(
+    meaning="Mean distance between images of a class, as a share of the same distance of real images.", better="higher"
+)
+LOWEST_DIVERSITY = Measure(meaning="The lowest `diversity` of one class.", better="higher")
