@@ -43,11 +43,6 @@ from worker.trainer.cuda_graphs import CaptureFailed, step_state
 LOSS_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 5e-2}
 GRADIENT_TOLERANCE = 5e-3
 PIXEL_TOLERANCE = 1e-3
-SMALL: dict[str, dict[str, Any]] = {
-    "lstm": {"layers": (64, 64), "window": 32, "batch_size": 16},
-    "vae": {"batch_size": 32},
-    "acgan": {"batch_size": 16},
-}
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
@@ -129,7 +124,7 @@ def gradient_difference(reference: GenerativeModel, other: GenerativeModel) -> f
 
 def compare_samples(kind: ModelType, reference: GenerativeModel, other: GenerativeModel) -> list[Finding]:
     """What a generation request gives from the same weights and seed."""
-    sampling = kind.sampling.validate_python({**kind.demo_sampling, **({"length": 64} if kind.name == "lstm" else {})})
+    sampling = kind.sampling.validate_python(dict(kind.small_sampling))
     expected, found = (model.eval().generate(sampling, seed=SEED) for model in (reference, other))
     findings = []
     if expected.images is not None and found.images is not None:
@@ -142,7 +137,7 @@ def compare_samples(kind: ModelType, reference: GenerativeModel, other: Generati
 
 def check(kind: ModelType, preset: str, where: torch.device, threads: int) -> list[Finding]:
     """All comparisons of one preset. float32 means float32 here, without TF32."""
-    small = dict(SMALL.get(kind.name, {}))
+    small = dict(kind.small)
     # Dropout draws on the device itself. Adam's first step is the gradient's sign: a large one would turn rounding into
     # other weights before the generator's half of an adversarial step.
     small |= {"learning_rate": 1e-6}
@@ -158,10 +153,10 @@ def check(kind: ModelType, preset: str, where: torch.device, threads: int) -> li
             findings.append(Finding(f"{precision} {finding.what}", finding.difference, finding.allowed))
     for way in ways(where, threads):
         try:
-            findings.append(compare_resumed(kind, preset, way, **SMALL.get(kind.name, {})))
+            findings.append(compare_resumed(kind, preset, way, **kind.small))
             if way.kernel != "library":
                 one = replace(way, kernel="library")
-                findings.append(compare_ways(kind, preset, one, way, **SMALL.get(kind.name, {})))
+                findings.append(compare_ways(kind, preset, one, way, **kind.small))
         except CaptureFailed as error:
             findings.append(Finding(f"{said(way)}: {error}", math.inf, 0.0))
     return findings

@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory, make_engine, session_factory, transaction
 from shared.db.tables import Base
+from shared.model_types import REGISTRY, ModelType
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import servers
+from tests.fourth_type.contract import SKETCH
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -24,6 +26,13 @@ DATABASES = ("sqlite", "postgresql")
 def pytest_configure() -> None:
     """Have SIGINT work as in a terminal: shells start background jobs with it ignored, and children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def fourth_type(monkeypatch: pytest.MonkeyPatch) -> ModelType:
+    """A further model type, in the registry for one test."""
+    monkeypatch.setitem(REGISTRY, SKETCH.name, SKETCH)
+    return SKETCH
 
 
 @pytest.fixture(scope="session")

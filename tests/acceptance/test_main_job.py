@@ -20,24 +20,8 @@ from worker.export import load_weights
 Json = dict[str, Any]
 
 TRAINING: dict[str, Json] = {
-    "lstm": {
-        "model_type": "lstm",
-        "dataset": "python-source",
-        "hyperparameters": {"epochs": 2, "layers": [48, 32], "examples_per_epoch": 60_000},
-        "seed": 7,
-    },
-    "vae": {
-        "model_type": "vae",
-        "dataset": "digits",
-        "hyperparameters": {"epochs": 4, "examples_per_epoch": 6000},
-        "seed": 7,
-    },
-    "acgan": {
-        "model_type": "acgan",
-        "dataset": "digits",
-        "hyperparameters": {"epochs": 2, "examples_per_epoch": 1280, "width": 8},
-        "seed": 7,
-    },
+    name: {"model_type": name, "dataset": kind.fallback_dataset, "hyperparameters": dict(kind.small), "seed": 7}
+    for name, kind in model_types.REGISTRY.items()
 }
 
 
@@ -112,11 +96,7 @@ def test_published_model_names_its_checkpoint_and_quality(http: httpx.Client, tr
 
 
 def test_same_seed_generates_the_same_bytes_and_another_seed_others(http: httpx.Client, trained: Json) -> None:
-    sampling: Json = {
-        "lstm": {"prompt": "def ", "length": 60, "temperature": 0.8},
-        "vae": {"mode": "random", "n": 6},
-        "acgan": {"labels": [3, 7], "n_per_label": 2},
-    }[trained["model_type"]]
+    sampling = dict(model_types.get(trained["model_type"]).small_sampling)
     request = {"model": trained["model"], "sampling": sampling, "seed": 5}
     first, again = generate(http, request), generate(http, request)
     other = generate(http, {**request, "seed": 6})
@@ -127,59 +107,72 @@ def test_same_seed_generates_the_same_bytes_and_another_seed_others(http: httpx.
 
 
 def test_generated_output_has_the_size_that_was_asked_for(http: httpx.Client, trained: Json) -> None:
-    model = trained["model"]
-    if trained["model_type"] == "lstm":
-        sampling = {"prompt": "import ", "length": 120, "temperature": 0.5}
-        job = generate(http, {"model": model, "sampling": sampling, "seed": 1})
-        assert len(job["output"]["text"]) == 120
+    kind = model_types.get(trained["model_type"])
+    request = {"model": trained["model"], "sampling": dict(kind.demo_sampling), "seed": 1}
+    if "png" not in kind.formats:
+        text = generate(http, request)["output"]["text"]
+        assert len(text) == kind.demo_sampling["length"]
         return
-    sampling = {
-        "vae": {"mode": "grid", "points": 5, "start": -2, "end": 2},
-        "acgan": {"labels": "all", "n_per_label": 3},
-    }[trained["model_type"]]
-    job = generate(http, {"model": model, "sampling": sampling, "seed": 1, "format": "png"})
+    job = generate(http, {**request, "format": "png"})
     output = job["output"]
     image = Image.open(io.BytesIO(download(http, job["artifacts"][0])))
     assert image.size == (output["width"], output["height"])
-    assert output["rows"] * output["columns"] == {"vae": 25, "acgan": 30}[trained["model_type"]]
+    assert output["rows"] * output["columns"] == output["n"]
     assert image.size[0] >= output["columns"] * 28
-    array_job = generate(http, {"model": model, "sampling": sampling, "seed": 1, "format": "npy"})
+    array_job = generate(http, {**request, "format": "npy"})
     images = np.load(io.BytesIO(download(http, array_job["artifacts"][0])), allow_pickle=False)
     assert images.dtype == np.float32
     assert images.shape == (output["rows"] * output["columns"], 1, 28, 28)
     assert 0 <= images.min() <= images.max() <= 1
 
 
-def test_exported_model_draws_elsewhere_what_the_service_draws(
+def exported(http: httpx.Client, model: str, form: str, folder: Path) -> Path:
+    """The file that a model is exported as."""
+    started = time.perf_counter()
+    while (response := http.get(f"/v1/models/{model}/export", params={"format": form})).status_code == 503:
+        assert response.json()["code"] == "export_pending"
+        assert time.perf_counter() - started < 120
+    assert response.status_code == 200, response.text
+    assert f"-{model}.{form}" in response.headers["Content-Disposition"]
+    path = folder / f"model.{form}"
+    path.write_bytes(response.content)
+    return path
+
+
+def test_exported_weights_generate_what_the_service_generates(
     http: httpx.Client, trained: Json, tmp_path: Path
 ) -> None:
-    url, kind = f"/v1/models/{trained['model']}/export", trained["model_type"]
-    for name in ("safetensors", "onnx"):
-        started = time.perf_counter()
-        while (response := http.get(url, params={"format": name})).status_code == 503:
-            assert response.json()["code"] == "export_pending"
-            assert time.perf_counter() - started < 120
-        assert response.status_code == 200, response.text
-        assert f"-{trained['model']}.{name}" in response.headers["Content-Disposition"]
-        (tmp_path / f"model.{name}").write_bytes(response.content)
-    run = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
-    model = load_weights(tmp_path / "model.safetensors")
+    kind = model_types.get(trained["model_type"])
+    model = load_weights(exported(http, trained["model"], "safetensors", tmp_path))
 
-    if kind == "lstm":
+    request = {"model": trained["model"], "sampling": dict(kind.small_sampling), "format": kind.formats[-1], "seed": 5}
+    job = generate(http, request)
+    rebuilt = model.generate(kind.sampling.validate_python(job["sampling"]), seed=job["seed"])
+
+    assert rebuilt.texts == job["output"].get("texts")
+    if rebuilt.images is not None:
+        images = np.load(io.BytesIO(download(http, job["artifacts"][0])), allow_pickle=False)
+        assert np.allclose(rebuilt.images, images, atol=1e-6)
+
+
+def test_exported_graph_computes_what_the_service_generates(http: httpx.Client, trained: Json, tmp_path: Path) -> None:
+    if not model_types.get(trained["model_type"]).onnx_parts:
+        pytest.skip("has no graph")
+    path = exported(http, trained["model"], "onnx", tmp_path)
+    run = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    inputs = {each.name: each.shape for each in run.get_inputs()}
+    if "ids" in inputs:
         sampling: Json = {"prompt": "import ", "length": 40, "temperature": 0}
         job = generate(http, {"model": trained["model"], "sampling": sampling})
         assert greedy(run, "import ", 40) == job["output"]["text"]
-    else:
-        z = np.linspace(-1, 1, 2 * run.get_inputs()[0].shape[1], dtype=np.float32).reshape(2, -1)
-        given: dict[str, Any] = {"z": z} if kind == "vae" else {"z": z, "label": np.array([3, 3])}
-        sampling = {"mode": "latent", "z": z.tolist()} if kind == "vae" else {"labels": [3], "z": z.tolist()}
-        job = generate(http, {"model": trained["model"], "sampling": sampling, "format": "npy"})
-        images = np.load(io.BytesIO(download(http, job["artifacts"][0])), allow_pickle=False)
-        assert np.allclose(run.run(None, given)[0], images, atol=1e-4)
-    parameters = model_types.get(kind).sampling.validate_python(job["sampling"])
-    rebuilt = model.generate(parameters, seed=job["seed"])
-    assert rebuilt.texts == job["output"].get("texts")
-    assert rebuilt.images is None or np.allclose(rebuilt.images, images, atol=1e-6)
+        return
+    z = np.linspace(-1, 1, 2 * inputs["z"][1], dtype=np.float32).reshape(2, -1)
+    given: dict[str, Any] = {"z": z} | ({"label": np.array([3, 3])} if "label" in inputs else {})
+    sampling = {"labels": [3], "z": z.tolist()} if "label" in inputs else {"mode": "latent", "z": z.tolist()}
+    job = generate(http, {"model": trained["model"], "sampling": sampling, "format": "npy"})
+    images = np.load(io.BytesIO(download(http, job["artifacts"][0])), allow_pickle=False)
+    assert np.allclose(run.run(None, given)[0], images, atol=1e-4)
 
 
 def greedy(run: onnxruntime.InferenceSession, prompt: str, length: int) -> str:
@@ -196,7 +189,7 @@ def greedy(run: onnxruntime.InferenceSession, prompt: str, length: int) -> str:
 
 
 def test_warm_generations_one_after_another_are_taken_at_once(http: httpx.Client, trained: Json) -> None:
-    sampling = {"lstm": {"length": 20}, "vae": {"mode": "random"}, "acgan": {"labels": [1]}}[trained["model_type"]]
+    sampling = dict(model_types.get(trained["model_type"]).small_sampling)
     elapsed = []
     for seed in range(9):
         started = time.perf_counter()

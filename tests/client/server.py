@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -84,7 +83,6 @@ def serving(answer: Callable[[Request], Reply]) -> Iterator[Server]:
         server.server_close()
 
 
-@cache
 def model_types() -> dict[str, Any]:
     """The model types as the API answers them."""
     data = [listed(contract).model_dump(mode="json") for _, contract in sorted(REGISTRY.items())]

@@ -10,8 +10,10 @@ from shared import model_types
 from shared.datasets import REGISTRY as DATASETS
 from shared.errors import SpecError
 from shared.model_types import DatasetShape
+from shared.model_types.reference import markdown
+from tests.fourth_type import MODEL_TYPES
 
-EACH = pytest.mark.parametrize("kind", model_types.REGISTRY.values(), ids=list(model_types.REGISTRY))
+EACH = pytest.mark.parametrize("kind", MODEL_TYPES.values(), ids=list(MODEL_TYPES))
 
 
 def hyperparameters(name: str, **overrides: Any) -> Any:
@@ -28,7 +30,18 @@ def test_every_preset_resolves_to_all_hyperparameters_as_json(kind: model_types.
     for preset in kind.presets:
         resolved = kind.resolve(preset, {})
         assert kind.hyperparameters.model_validate_json(resolved.model_dump_json()) == resolved
+        assert kind.resolve(preset, kind.small)
     assert kind.resolve("fast", kind.demo)
+
+
+@EACH
+def test_metrics_and_quality_figures_are_explained_and_some_of_each_are_headlines(kind: model_types.ModelType) -> None:
+    for measures in (kind.metrics, kind.quality):
+        assert all(each.meaning.endswith(".") for each in measures.values())
+        assert 1 <= sum(each.is_headline for each in measures.values()) <= 3
+    assert kind.selection[0] in kind.metrics
+    assert kind.metrics[kind.selection[0]].better == {"min": "lower", "max": "higher"}[kind.selection[1]]
+    assert {"learning_rate", "examples_per_s"} <= set(kind.metrics)
 
 
 @EACH
@@ -50,6 +63,7 @@ def test_an_unknown_hyperparameter_is_refused(kind: model_types.ModelType) -> No
 def test_sampling_parameters_all_have_defaults_and_a_schema(kind: model_types.ModelType) -> None:
     kind.sampling.validate_python({})
     kind.sampling.validate_python(dict(kind.demo_sampling))
+    kind.sampling.validate_python(dict(kind.small_sampling))
     json.dumps(kind.sampling.json_schema())
     json.dumps(kind.hyperparameters.model_json_schema())
 
@@ -181,3 +195,13 @@ def test_book_networks_want_images_of_the_books_size() -> None:
 
     with pytest.raises(SpecError, match="28×28"):
         kind.check_training(kind.resolve("book", {}), DatasetShape(kind="images", height=32, width=32))
+
+
+def test_reference_explains_every_preset_option_and_figure_of_every_model_type() -> None:
+    page = markdown(MODEL_TYPES.values())
+
+    for kind in MODEL_TYPES.values():
+        names = [*kind.presets, *kind.hyperparameters.model_fields, *kind.metrics, *kind.quality]
+        assert all(f"| `{name}` |" in page for name in names)
+    assert "| `n_per_label` | null | Images of each; 10 unless `z` is given. |" in page
+    assert "### Sampling: GridSampling" in page

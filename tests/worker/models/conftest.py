@@ -1,7 +1,7 @@
 """Small hyperparameters and data on which every model type shows its behaviour in a second or two."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +10,19 @@ import torch
 
 from shared import model_types
 from shared.model_types import ModelType
+from tests.fourth_type import MODEL_TYPES
 from worker.data import Dataset, load
 from worker.models import GenerativeModel, implementation
 from worker.models.acgan import model
 from worker.models.evaluation import accuracy_score, classifier
 from worker.seeding import generator
 
-SMALL: Mapping[str, Mapping[str, Any]] = {
-    "lstm": {"layers": (24, 16), "batch_size": 8, "window": 20, "examples_per_epoch": 800, "epochs": 2},
-    "vae": {"hidden": (32,), "batch_size": 32, "examples_per_epoch": 128, "epochs": 2},
-    "acgan": {"batch_size": 8, "examples_per_epoch": 32, "epochs": 2},
-}
-NARROW: Mapping[tuple[str, str], Mapping[str, Any]] = {
-    ("acgan", "fast"): {"width": 8},
-    ("acgan", "book"): {"batch_size": 4, "examples_per_epoch": 16},  # its networks have one size, a large one
-}
+TYPES_AND_PRESETS = [(name, preset) for name, kind in MODEL_TYPES.items() for preset in kind.presets]
 
-TYPES_AND_PRESETS = [(name, preset) for name, kind in model_types.REGISTRY.items() for preset in kind.presets]
+
+@pytest.fixture(autouse=True)
+def _fourth_type(fourth_type: ModelType) -> None:
+    """The suites over the registry run on a further model type too."""
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +58,7 @@ def builtin(kind: ModelType) -> Dataset:
 def build(name: str, preset: str = "fast", seed: int = 3, **overrides: Any) -> GenerativeModel:
     """A small model ready to train on a builtin dataset."""
     kind = model_types.get(name)
-    chosen = {**SMALL.get(name, {}), **NARROW.get((name, preset), {}), **overrides}
+    chosen = {**kind.small, **overrides}
     dataset = builtin(kind)
     torch.manual_seed(seed)
     model = implementation(kind).for_data(kind.resolve(preset, chosen), dataset)

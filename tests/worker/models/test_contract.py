@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from shared import model_types
+from tests.fourth_type import MODEL_TYPES
 from tests.worker.models.conftest import TYPES_AND_PRESETS, build, builtin, train
 from worker.data import TextCorpus
 from worker.models import GenerativeModel, implementation
 from worker.models.base import Kernel
 
 EACH = pytest.mark.parametrize(("name", "preset"), TYPES_AND_PRESETS)
-EACH_TYPE = pytest.mark.parametrize("name", list(model_types.REGISTRY))
+EACH_TYPE = pytest.mark.parametrize("name", list(MODEL_TYPES))
 
 
 def weights(model: GenerativeModel) -> dict[str, torch.Tensor]:

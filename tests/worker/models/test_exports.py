@@ -14,6 +14,7 @@ import torch
 
 from shared import model_types
 from shared.errors import JobFailure, SpecError
+from tests.fourth_type import MODEL_TYPES
 from tests.worker.models.conftest import TYPES_AND_PRESETS, build, train
 from worker.checkpoints.local import weights_bytes
 from worker.export import load_weights
@@ -70,7 +71,7 @@ def test_every_part_of_the_contract_becomes_a_sound_file_that_agrees_with_torch(
         assert str(ROOT) not in file.path.read_bytes().decode("latin-1")
 
 
-@pytest.mark.parametrize("name", list(model_types.REGISTRY))
+@pytest.mark.parametrize("name", list(MODEL_TYPES))
 def test_equal_models_give_equal_files_and_are_left_as_they_were(name: str, exported: Exported, tmp_path: Path) -> None:
     model, files = exported(name)
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from shared import model_types, trainer_protocol
+from shared.model_types import ModelType
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.trainer_protocol import EXIT_FINISHED, EXIT_STOPPED
-from tests.worker.models.conftest import NARROW, SMALL
+from tests.fourth_type import MODEL_TYPES
 from tests.worker.trainer.harness import curves, result, run
 from worker.generation.engine import CheckpointRef, GenerationEngine
 from worker.models.acgan import model
@@ -19,7 +20,7 @@ from worker.trainer.stop_signal import StopSignal
 
 EACH = pytest.mark.parametrize(
     ("name", "preset"),
-    [(name, preset) for name, kind in model_types.REGISTRY.items() if name != "toy" for preset in kind.presets],
+    [(name, preset) for name, kind in MODEL_TYPES.items() for preset in kind.presets],
 )
 
 
@@ -37,6 +38,11 @@ class StopAfter(StopSignal):
 
     @stop_requested.setter
     def stop_requested(self, value: bool) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def _fourth_type(fourth_type: ModelType) -> None:
+    """The suite runs on a further model type too."""
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +66,7 @@ def small_spec(name: str, preset: str, **fields: Any) -> TrainerSpec:
         "model_type": name,
         "preset": preset,
         "dataset": kind.fallback_dataset,
-        "hyperparameters": {**SMALL.get(name, {}), **NARROW.get((name, preset), {})},
+        "hyperparameters": dict(kind.small),
         "threads": 1,
         "seed": 5,
         **fields,

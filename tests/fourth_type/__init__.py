@@ -1,0 +1,10 @@
+"""A small further model type, which the suites over the registry run on beside the real ones.
+
+It consists of what any model type consists of: a contract, a model, and one line in a registry.
+"""
+
+from shared.model_types import REGISTRY, ModelType
+from tests.fourth_type.contract import SKETCH
+
+MODEL_TYPES: dict[str, ModelType] = {**REGISTRY, SKETCH.name: SKETCH}
+"""The model types that the suites run on. The fixture `fourth_type` adds the further one to the registry itself."""
