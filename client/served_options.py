@@ -1,7 +1,7 @@
 """Command-line options that the server's model types define: hyperparameters of `train`, sampling of `generate`."""
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -99,15 +99,16 @@ class _CommandWithServedOptions(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Add the served options, parse, and put their texts aside for `given`."""
-        options = self._served(ctx, args)
-        self.params = [*self.params, *_parameters(options.values(), self.panel)]
+        own = {flag for parameter in self.params for flag in parameter.opts}
+        options = self._served(ctx, args, own)
+        self.params = [*self.params, *_parameters(options.values(), own, self.panel)]
         rest = super().parse_args(ctx, args)
         typed = {name: ctx.params.pop(f"{_PREFIX}{name}", None) for name in options}
         ctx.meta[_META] = Given(options, {name: texts for name, texts in typed.items() if texts})
         return rest
 
-    def _served(self, ctx: Any, args: list[str]) -> dict[str, ServedOption]:
-        own = {flag for parameter in self.params for flag in parameter.opts}
+    def _served(self, ctx: Any, args: list[str], own: set[str]) -> dict[str, ServedOption]:
+        """The options of the server's model types, without those whose long name the command uses itself."""
         unknown = [arg for arg in args if arg.startswith("-") and arg.partition("=")[0] not in own]
         if not unknown:
             return {}
@@ -119,7 +120,7 @@ class _CommandWithServedOptions(TyperCommand):
                 return {}
             raise
         options = served_options(self.relevant(model_types, args), self.schema)
-        return {name: option for name, option in options.items() if own.isdisjoint(option.flags)}
+        return {name: option for name, option in options.items() if option.flags[0] not in own}
 
 
 class TrainCommand(_CommandWithServedOptions):
@@ -149,14 +150,15 @@ def served_options(model_types: Iterable[ModelType], schema: SchemaName) -> dict
     return {name: ServedOption(name=name, schemas=schemas) for name, schemas in found.items()}
 
 
-def _parameters(options: Iterable[ServedOption], panel: str) -> list[Any]:
-    """The options as Typer makes them from the signature of a function."""
+def _parameters(options: Iterable[ServedOption], taken: Collection[str], panel: str) -> list[Any]:
+    """The options as Typer makes them from the signature of a function. taken: flags that mean something else."""
 
     def command() -> None: ...
 
     parameters = []
     for option in options:
-        declared = typer.Option(*option.flags, help=option.help, metavar="VALUE", rich_help_panel=panel)
+        flags = [flag for flag in option.flags if flag not in taken]
+        declared = typer.Option(*flags, help=option.help, metavar="VALUE", rich_help_panel=panel)
         annotation = Annotated[list[str] | None, declared]
         parameters.append(
             inspect.Parameter(

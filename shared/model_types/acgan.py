@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from shared.errors import FieldError, SpecError
+from shared.model_types import image_measures as measures
 from shared.model_types.base import (
     EXAMPLES_PER_S,
     LEARNING_RATE,
@@ -13,20 +14,6 @@ from shared.model_types.base import (
     Hyperparameters,
     ModelType,
     SamplingParameters,
-)
-from shared.model_types.gan_measures import (
-    CLASS_ACCURACY,
-    CLASSIFICATION_ACCURACY_SCORE,
-    DISCRIMINATOR_LOSS,
-    DIVERSITY,
-    FRECHET_DISTANCE,
-    GENERATOR_LOSS,
-    JUDGE_ACCURACY,
-    LOWEST_DIVERSITY,
-    PRECISION,
-    REALNESS_ACCURACY,
-    RECALL,
-    WORST_CLASS_ACCURACY,
 )
 
 Coordinate = Annotated[float, Field(ge=-1000, le=1000)]
@@ -191,30 +178,30 @@ BOOK = {
 }
 
 METRICS = {
-    "d_loss": DISCRIMINATOR_LOSS,
-    "g_loss": GENERATOR_LOSS,
+    "d_loss": measures.DISCRIMINATOR_LOSS,
+    "g_loss": measures.GENERATOR_LOSS,
     "class_accuracy": replace(
-        CLASS_ACCURACY,
+        measures.CLASS_ACCURACY,
         meaning="Share of images with the right class: real ones in a training step, generated ones in an evaluation.",
     ),
-    "realness_accuracy": REALNESS_ACCURACY,
-    "frechet_distance": replace(FRECHET_DISTANCE, is_headline=False),
-    "diversity": DIVERSITY,
-    "lowest_diversity": LOWEST_DIVERSITY,
+    "realness_accuracy": measures.REALNESS_ACCURACY,
+    "frechet_distance": replace(measures.FRECHET_DISTANCE, is_headline=False),
+    "diversity": measures.DIVERSITY,
+    "lowest_diversity": measures.LOWEST_DIVERSITY,
     "learning_rate": LEARNING_RATE,
     "examples_per_s": EXAMPLES_PER_S,
 }
 
 QUALITY = {
-    "class_accuracy": CLASS_ACCURACY,
-    "worst_class_accuracy": WORST_CLASS_ACCURACY,
-    "judge_accuracy": JUDGE_ACCURACY,
-    "classification_accuracy_score": CLASSIFICATION_ACCURACY_SCORE,
-    "frechet_distance": FRECHET_DISTANCE,
-    "precision": PRECISION,
-    "recall": RECALL,
-    "diversity": DIVERSITY,
-    "lowest_diversity": LOWEST_DIVERSITY,
+    "class_accuracy": measures.CLASS_ACCURACY,
+    "worst_class_accuracy": measures.WORST_CLASS_ACCURACY,
+    "judge_accuracy": measures.JUDGE_ACCURACY,
+    "classification_accuracy_score": measures.CLASSIFICATION_ACCURACY_SCORE,
+    "frechet_distance": measures.FRECHET_DISTANCE,
+    "precision": measures.PRECISION,
+    "recall": measures.RECALL,
+    "diversity": measures.DIVERSITY,
+    "lowest_diversity": measures.LOWEST_DIVERSITY,
 }
 
 ACGAN = ModelType(

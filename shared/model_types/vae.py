@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from shared.errors import SpecError
+from shared.model_types import image_measures as measures
 from shared.model_types.base import (
     EXAMPLES_PER_S,
     LEARNING_RATE,
     DatasetShape,
     Hyperparameters,
-    Measure,
     ModelType,
     SamplingParameters,
 )
@@ -244,34 +244,22 @@ BOOK = {
     "clip_norm": 0.0,
 }
 
-VAL_LOSS = Measure(meaning="Loss of test images, in nats per image.", better="lower", is_headline=True)
-RECONSTRUCTION = Measure(meaning="Squared error of an image, summed over its pixels.", better="lower")
-KL = Measure(meaning="Divergence of an image's latent distribution from the prior, in nats.")
-
 METRICS = {
-    "loss": Measure(meaning="Training loss, in nats per image.", better="lower", is_headline=True),
-    "val_loss": VAL_LOSS,
-    "reconstruction": RECONSTRUCTION,
-    "kl": KL,
+    "loss": measures.LOSS,
+    "val_loss": measures.VAL_LOSS,
+    "reconstruction": measures.RECONSTRUCTION,
+    "kl": measures.KL,
     "learning_rate": LEARNING_RATE,
     "examples_per_s": EXAMPLES_PER_S,
 }
 
 QUALITY = {
-    "val_loss": replace(VAL_LOSS, is_headline=False),
-    "reconstruction": RECONSTRUCTION,
-    "kl": KL,
-    "elbo": Measure(
-        meaning="Evidence lower bound in nats per test image, up to a constant: minus reconstruction minus kl.",
-        better="higher",
-        is_headline=True,
-    ),
-    "active_units": Measure(meaning="Number of latent dimensions that differ between test images.", better="higher"),
-    "reconstruction_accuracy": Measure(
-        meaning="Share of real test images that a classifier trained on reconstructions labels correctly.",
-        better="higher",
-        is_headline=True,
-    ),
+    "val_loss": replace(measures.VAL_LOSS, is_headline=False),
+    "reconstruction": measures.RECONSTRUCTION,
+    "kl": measures.KL,
+    "elbo": measures.ELBO,
+    "active_units": measures.ACTIVE_UNITS,
+    "reconstruction_accuracy": measures.RECONSTRUCTION_ACCURACY,
 }
 
 VAE = ModelType(

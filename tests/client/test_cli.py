@@ -220,9 +220,11 @@ def test_options_of_generate_come_before_or_after_the_model_and_follow_its_type(
         untyped = mimeo("generate", "mdl_1", "--length", "few", url=server.url)
         unknown = mimeo("generate", "mdl_1", "--colour", "red", url=server.url)
         repeated = mimeo("generate", "mdl_1", "--length", "3", "--set", "length=4", url=server.url)
-    assert done.returncode == 0
-    (posted,) = (json.loads(request.body) for request in server.requests if request.method == "POST")
+        checkpoint = mimeo("generate", "ckp_1", "--labels", "3,7", url=server.url)
+    assert {done.returncode, checkpoint.returncode} == {0}
+    posted, of_checkpoint = (json.loads(request.body) for request in server.requests if request.method == "POST")
     assert posted["sampling"] == {"n": 2, "stop": ["x", "y"]}
+    assert of_checkpoint["sampling"] == {"labels": [3, 7]}
     assert "--labels: a model of type lstm has no such option; it has --prompt" in wrong.stderr
     assert untyped.stderr == "mimeo: --length few: expects a whole number\n"
     assert "--colour" in unknown.stderr

@@ -1,9 +1,25 @@
-"""Metrics and quality figures that adversarial image models share.
+"""Metrics and quality figures of image models.
 
 The evaluation classifier is a network trained on the real images of the dataset, independent of the model.
 """
 
 from shared.model_types.base import Measure
+
+LOSS = Measure(meaning="Training loss, in nats per image.", better="lower", is_headline=True)
+VAL_LOSS = Measure(meaning="Loss of test images, in nats per image.", better="lower", is_headline=True)
+RECONSTRUCTION = Measure(meaning="Squared error of an image, summed over its pixels.", better="lower")
+KL = Measure(meaning="Divergence of an image's latent distribution from the prior, in nats.")
+ELBO = Measure(
+    meaning="Evidence lower bound in nats per test image, up to a constant: minus reconstruction minus kl.",
+    better="higher",
+    is_headline=True,
+)
+ACTIVE_UNITS = Measure(meaning="Number of latent dimensions that differ between test images.", better="higher")
+RECONSTRUCTION_ACCURACY = Measure(
+    meaning="Share of real test images that a classifier trained on reconstructions labels correctly.",
+    better="higher",
+    is_headline=True,
+)
 
 DISCRIMINATOR_LOSS = Measure(meaning="Loss of the discriminator.", is_headline=True)
 GENERATOR_LOSS = Measure(meaning="Loss of the generator.", is_headline=True)
