@@ -1,4 +1,4 @@
-"""Imports point down: between the parts, between the worker's layers, and without cycles (contracts in pyproject.toml)."""
+"""Imports point down and have no cycles: the contracts are in pyproject.toml."""
 
 import shutil
 import subprocess
