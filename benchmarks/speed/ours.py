@@ -16,6 +16,8 @@ from shared.settings import Settings
 from worker import device
 from worker.models import GenerativeModel, implementation
 from worker.models.base import count_parameters
+from worker.models.lstm.compiled_sampling import CharacterSampler as CompiledSampler
+from worker.models.lstm.model import Lstm
 from worker.seeding import Stream
 from worker.trainer import prepare
 from worker.trainer.cuda_graphs import stepper
@@ -210,6 +212,23 @@ def prepare_sampling(case: Case, workplace: BenchContext) -> Ready:
     return Ready(run=run, about="generate()")
 
 
+def prepare_compiled_text(case: Case, workplace: BenchContext) -> Ready:
+    """The compiled loops that NumPy replaces."""
+    if case.model_type != "lstm":
+        raise LeftOutError("it writes text only")
+    model = cast(Lstm, fresh_model(case, workplace))
+    parameters = model_types.get(case.model_type).sampling.validate_python(sampling_of(case))
+    seeds = count_from(1)
+
+    def run(count: int) -> float:
+        began = time.perf_counter()
+        for _ in range(count):
+            CompiledSampler(model).texts(model.seed_text, parameters, seed=next(seeds))
+        return time.perf_counter() - began
+
+    return Ready(run=run, about="CharacterSampler.texts()")
+
+
 SIDES = (
     Implementation(
         name="mimeo", title="Mimeo, step", role="ours", kind="training", prepare=partial(prepare_step, precision="auto")
@@ -223,6 +242,9 @@ SIDES = (
         prepare=prepare_float32,
     ),
     Implementation(name="mimeo", title="Mimeo", role="ours", kind="sampling", prepare=prepare_sampling),
+    Implementation(
+        name="compiled", title="Compiled loops", role="peer", kind="sampling", prepare=prepare_compiled_text
+    ),
 )
 
 

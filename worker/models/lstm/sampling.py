@@ -1,20 +1,21 @@
-"""Text one character at a time, fast: compiled loops on the CPU, many texts side by side, on all threads.
+"""Text one character at a time, by NumPy: the texts of a group side by side, each group on a thread.
 
 Characters reach the first layer only through its input weights, so their products are looked up in a table. Shapes: N
-texts, T characters of a block, V characters of the vocabulary, H units.
+texts of a group, T characters of a block, V characters of the vocabulary, H units, G = 4·H gates.
 """
 
+import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 
 from shared.model_types.lstm import LstmSampling
-from worker.models.lstm import kernels
-from worker.models.lstm.kernels import State, Weights
-from worker.models.product_kernels import Floats, packed
-from worker.models.threads import spread
+from worker.models.lstm.sampling_state import Floats, State
 
 if TYPE_CHECKING:
     from worker.models.lstm.model import Lstm
@@ -22,32 +23,39 @@ if TYPE_CHECKING:
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 
 BLOCK = 64  # characters between looks at the stop strings
-FEWEST = 4  # texts that are worth a thread
+GROUP = 32  # texts that one thread writes together; the same on every machine, since rounding depends on it
+NOISE = 1 << 19  # numbers drawn at once
+_HALF, _ONE = np.float32(0.5), np.float32(1)
+_LEAST = np.float32(2.0**-25)  # half the distance of two uniform float32 numbers
+_STEEPEST = 1e30  # of 1 / temperature: logits times it are finite in float32
 
 
 class CharacterSampler:
-    """A model's weights, laid out for writing; a copy, so the model may change afterwards."""
+    """A model's weights, laid out for sampling; a copy, so the model may change afterwards.
+
+    Gates are in the order i, f, o, g. The logistic function is (1 + tanh(x / 2)) / 2: its inner half is in the weights
+    of i, f and o, the outer half of o in the weights that read a hidden state, of which `State` holds the double.
+    """
 
     @torch.no_grad()
     def __init__(self, model: "Lstm") -> None:
-        self.vocabulary = np.array(list(model.vocabulary))
         self._ids = {character: index for index, character in enumerate(model.vocabulary)}
+        self._codes = np.array([ord(character) for character in model.vocabulary], dtype="<u4")
         self._units = model.hyperparameters.layers
         parts = [dict(layer.named_parameters()) for layer in model.layers]
-        inputs = [_array(part["weight_ih_l0"]).T for part in parts]
-        biases = [_array(part["bias_ih_l0"] + part["bias_hh_l0"]) for part in parts]
-        embedding = model.embedding.weight if model.embedding else torch.eye(len(model.vocabulary), device=model.device)
-        self._weights = Weights(
-            table_VG=_array(embedding) @ inputs[0] + biases[0],
-            inputs=tuple(packed(weight) for weight in inputs),
-            biases=tuple(biases),
-            recurrent=tuple(packed(_array(part["weight_hh_l0"]).T) for part in parts),
-            head=packed(_array(model.head.weight).T),
-            head_bias_V=_array(model.head.bias),
-        )
+        inputs = [_gates(part["weight_ih_l0"].t()) for part in parts]
+        biases = [_gates((part["bias_ih_l0"] + part["bias_hh_l0"])[None]) for part in parts]
+        recurrent = [_gates(part["weight_hh_l0"].t()) * _HALF for part in parts]
+        first = inputs[0] if model.embedding is None else _array(model.embedding.weight) @ inputs[0]
+        self._table_VG = np.ascontiguousarray(first + biases[0])
+        # Rows as the columns of `State.hidden` that a layer reads: the layer below, 1, the layer itself.
+        self._products = [np.ascontiguousarray(recurrent[0])]
+        for below, bias, own in zip(inputs[1:], biases[1:], recurrent[1:], strict=True):
+            self._products.append(np.concatenate([below * _HALF, bias, own]))
+        self._head = np.concatenate([_array(model.head.bias)[None], _array(model.head.weight.t()) * _HALF])
 
     def texts(self, prompt: str, sampling: LstmSampling, *, seed: int) -> list[str]:
-        """What is written after the prompt, [n]."""
+        """The texts after the prompt, [n], each cut before its first stop string."""
         texts = [""] * sampling.n
         for pieces in self.write(prompt, sampling, seed=seed):
             texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
@@ -57,70 +65,153 @@ class CharacterSampler:
         return [text[:end] for text, end in zip(texts, ends, strict=True)]
 
     def write(self, prompt: str, sampling: LstmSampling, *, seed: int) -> Iterator[list[str]]:
-        """The n texts a block at a time, as they are written; stop strings are the caller's business.
+        """The n texts, block by block; stop strings are the caller's business.
 
-        Text i depends on the seed and on i alone, to the last bit: not on how many others are written, on how many
-        threads, or how long they get.
+        The same request gives the same texts on one machine, whatever the number of threads. Another n changes the
+        rounding, and with it the texts.
         """
-        state = self.read(prompt, sampling.n)
-        streams = [np.random.default_rng((seed, place)) for place in range(sampling.n)]
-        for start in range(0, sampling.length, BLOCK):
-            ids_TN = np.empty((min(BLOCK, sampling.length - start), sampling.n), np.int64)
-            spread(self._write_some, sampling.n, sampling, state, streams, ids_TN, fewest=FEWEST)
-            yield ["".join(column) for column in self.vocabulary[ids_TN].T]
-
-    def _write_some(
-        self, sampling: LstmSampling, state: State, streams: list[np.random.Generator], ids_TN: Ids, *texts: int
-    ) -> None:
-        """The next ids of the texts from the first to before the last, whose states go on with them.
-
-        A text's random numbers come from one stream in order, however long the blocks are.
-        """
-        first, last = texts
-        length = len(ids_TN)
-        shares_TN = np.stack([stream.random(length, dtype=np.float32) for stream in streams[first:last]], axis=1)
-        written_TN = np.empty((length, last - first), np.int64)
-        rows = _each(state, lambda array: array[first:last])
-        kernels.write(self._weights, rows, *limits(sampling), shares_TN, written_TN)
-        ids_TN[:, first:last] = written_TN
+        start = self.read(prompt, 1)
+        sizes = [min(GROUP, sampling.n - first) for first in range(0, sampling.n, GROUP)]
+        groups = [
+            _Group(start.repeated(size), np.random.default_rng((seed, index))) for index, size in enumerate(sizes)
+        ]
+        for first in range(0, sampling.length, BLOCK):
+            count = min(BLOCK, sampling.length - first)
+            with _one_blas_thread():
+                blocks = _in_threads(partial(self._block, sampling, count), groups)
+            yield [text for ids_TN in blocks for text in self._decoded(ids_TN)]
 
     def read(self, prompt: str, n: int) -> State:
-        """The state of n texts after the same prompt."""
-        state = self._start(1)
-        for character in prompt:
-            self.advance(state, np.array([self._ids[character]]))
-        return _each(state, lambda array: np.repeat(array, n, axis=0))
+        """The state of n texts after the same prompt, which is not empty."""
+        state = State(self._units, len(self._codes), 1)
+        with _one_blas_thread():
+            for character in prompt:
+                self._step(state, np.array([self._ids[character]]))
+            np.matmul(state.last, self._head, state.logits_NV)
+        return state.repeated(n)
 
     def advance(self, state: State, ids_N: Ids) -> None:
         """Read one character of each text."""
-        kernels.advance(self._weights, state, ids_N)
+        with _one_blas_thread():
+            self._step(state, ids_N)
+            np.matmul(state.last, self._head, state.logits_NV)
 
-    def _start(self, n: int) -> State:
-        """Nothing read yet."""
-        return State(
-            h=tuple(np.zeros((n, units), np.float32) for units in self._units),
-            c=tuple(np.zeros((n, units), np.float32) for units in self._units),
-            gates=tuple(np.empty((n, 4 * units), np.float32) for units in self._units),
-            logits_NV=np.zeros((n, len(self.vocabulary)), np.float32),
-        )
+    def _block(self, sampling: LstmSampling, count: int, group: "_Group") -> Ids:
+        """The next `count` ids of a group's texts, [T, N]."""
+        state = group.state
+        ids_TN = np.empty((count, len(state.logits_NV)), np.int64)
+        for ids_N, noise_NV in zip(ids_TN, group.noise(count, sampling.temperature), strict=True):
+            scores_NV = truncated(state.logits_NV, sampling)
+            if noise_NV is not None:
+                scores_NV = np.add(scores_NV, noise_NV, group.scores_NV)
+            scores_NV.argmax(1, ids_N)
+            self._step(state, ids_N)
+            np.matmul(state.last, self._head, state.logits_NV)
+        return ids_TN
+
+    def _step(self, state: State, ids_N: Ids) -> None:
+        """Hidden and cell states after one more character of each text."""
+        for layer, weight in zip(state.layers, self._products, strict=True):
+            gates_NG, spare_NH, cell_NH = layer.gates_NG, layer.spare_NH, layer.cell_NH
+            np.matmul(layer.inputs, weight, gates_NG)
+            if layer is state.layers[0]:
+                self._table_VG.take(ids_N, 0, state.looked_up_NG, "clip")  # `raise` would copy; ids are in range
+                np.add(gates_NG, state.looked_up_NG, gates_NG)
+            np.tanh(gates_NG, gates_NG)
+            np.add(layer.ifo, _ONE, layer.ifo)
+            np.multiply(layer.f, cell_NH, cell_NH)
+            np.multiply(layer.i, layer.g, spare_NH)
+            np.add(cell_NH, spare_NH, cell_NH)
+            np.multiply(cell_NH, _HALF, cell_NH)
+            np.tanh(cell_NH, spare_NH)
+            np.multiply(layer.o, spare_NH, layer.hidden_NH)
+
+    def _decoded(self, ids_TN: Ids) -> list[str]:
+        length = 4 * len(ids_TN)
+        data = self._codes[ids_TN.T].tobytes()
+        return [data[start : start + length].decode("utf-32-le") for start in range(0, len(data), length)]
 
 
-def limits(sampling: LstmSampling) -> tuple[float, int, float]:
-    """Temperature, top_k and top_p as the loops take them: 0 and 1 where nothing is left out."""
-    return float(sampling.temperature), sampling.top_k or 0, 1.0 if sampling.top_p is None else float(sampling.top_p)
+class _Group:
+    """Texts that one thread writes, and the stream of their random numbers."""
+
+    def __init__(self, state: State, draws: np.random.Generator) -> None:
+        self.state, self._draws = state, draws
+        self.scores_NV = np.empty_like(state.logits_NV)
+
+    def noise(self, count: int, temperature: float) -> Iterator[Floats | None]:
+        """What is added to the logits of the next `count` characters, [N, V] each; None at temperature 0."""
+        if not temperature:
+            yield from [None] * count
+            return
+        shape = self.state.logits_NV.shape
+        at_once = max(1, NOISE // math.prod(shape))
+        for first in range(0, count, at_once):
+            yield from gumbel(self._draws, (min(at_once, count - first), *shape), temperature)
 
 
-def _each(state: State, change: Callable[[Floats], Floats]) -> State:
-    """A state of each array changed."""
-    h, c, gates = (tuple(change(array) for array in arrays) for arrays in (state.h, state.c, state.gates))
-    return State(h, c, gates, change(state.logits_NV))
+def gumbel(draws: np.random.Generator, shape: tuple[int, ...], temperature: float) -> Floats:
+    """Noise whose sum with logits has its largest element at a draw from softmax(logits / temperature).
+
+    The Gumbel-max trick; with the noise, not the logits, multiplied by the temperature, nothing overflows.
+    """
+    noise = draws.random(shape, dtype=np.float32)
+    np.maximum(noise, _LEAST, out=noise)
+    np.log(noise, out=noise)
+    np.negative(noise, out=noise)
+    np.log(noise, out=noise)
+    noise *= np.float32(-temperature)
+    return noise
+
+
+def truncated(logits_NV: Floats, sampling: LstmSampling) -> Floats:
+    """The logits with those that `top_k`, and then `top_p`, leave out at −∞; equal ones share their fate."""
+    most = logits_NV.shape[1]
+    if sampling.top_k is not None and sampling.top_k < most:
+        least_N1 = np.partition(logits_NV, most - sampling.top_k)[:, most - sampling.top_k, None]
+        logits_NV = np.where(logits_NV < least_N1, np.float32(-np.inf), logits_NV)
+    if sampling.top_p is not None and sampling.top_p < 1 and sampling.temperature:
+        descending_NV = -np.sort(-logits_NV)
+        slope = np.float32(min(1 / sampling.temperature, _STEEPEST))
+        total_NV = np.exp((descending_NV - descending_NV[:, :1]) * slope).cumsum(1)
+        kept_N = (total_NV[:, :-1] < np.float32(sampling.top_p) * total_NV[:, -1:]).sum(1)
+        least_N1 = np.take_along_axis(descending_NV, kept_N[:, None], 1)
+        logits_NV = np.where(logits_NV < least_N1, np.float32(-np.inf), logits_NV)
+    return logits_NV
+
+
+def _gates(weight_KG: torch.Tensor) -> Floats:
+    """A weight or bias with torch's gates i, f, g, o as i / 2, f / 2, o / 2, g."""
+    i, f, g, o = weight_KG.chunk(4, dim=1)
+    return _array(torch.cat([i / 2, f / 2, o / 2, g], dim=1))
+
+
+def _array(tensor: torch.Tensor) -> Floats:
+    return np.ascontiguousarray(tensor.detach().float().cpu().numpy())
 
 
 def _cut(text: str, stop: list[str]) -> int | None:
-    """Where the first stop string begins, or None."""
+    """The place where the first stop string begins, or None."""
     places = [place for place in (text.find(string) for string in stop) if place >= 0]
     return min(places, default=None)
 
 
-def _array(tensor: torch.Tensor) -> Floats:
-    return tensor.detach().float().cpu().numpy()
+def _in_threads(call: Callable[[_Group], Ids], groups: list[_Group]) -> list[Ids]:
+    """The result for each group, computed on as many threads as torch has."""
+    threads = min(torch.get_num_threads(), len(groups))
+    return list(_pool(threads).map(call, groups)) if threads > 1 else [call(group) for group in groups]
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="sampling")
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _one_blas_thread() -> Any:
+    """A context in which NumPy's BLAS uses one thread: on products as small as these, a second one only costs time."""
+    return _libraries().limit(limits=1, user_api="blas")
