@@ -36,7 +36,7 @@ from worker import device as devices
 from worker.data import Dataset
 from worker.device import Compute, Precision
 from worker.models import GenerativeModel
-from worker.models.base import Kernel
+from worker.trainer.backend_choice import Backend
 from worker.trainer.cuda_graphs import CaptureFailed, step_state
 
 # Sums in another order differ by this much in float32; in bfloat16 each product is rounded to 8 bits first.
@@ -154,8 +154,8 @@ def check(kind: ModelType, preset: str, where: torch.device, threads: int) -> li
     for way in ways(where, threads):
         try:
             findings.append(compare_resumed(kind, preset, way, **kind.small))
-            if way.kernel != "library":
-                one = replace(way, kernel="library")
+            if way.backend != "eager":
+                one = replace(way, backend="eager")
                 findings.append(compare_ways(kind, preset, one, way, **kind.small))
         except CaptureFailed as error:
             findings.append(Finding(f"{said(way)}: {error}", math.inf, 0.0))
@@ -164,17 +164,17 @@ def check(kind: ModelType, preset: str, where: torch.device, threads: int) -> li
 
 def ways(where: torch.device, threads: int) -> list[Compute]:
     """How a trainer may compute there."""
-    kernels: tuple[Kernel, ...] = ("library", "graph") if where.type == "cuda" else ("library",)
+    backends: tuple[Backend, ...] = ("eager", "cuda_graph") if where.type == "cuda" else ("eager",)
     return [
-        Compute(device=where, precision=precision, threads=threads, kernel=kernel)
-        for kernel in kernels
+        Compute(device=where, precision=precision, threads=threads, backend=backend)
+        for backend in backends
         for precision in PRECISIONS
     ]
 
 
 def said(compute: Compute) -> str:
     """The name of a way of computing."""
-    return compute.precision if compute.kernel == "library" else f"{compute.precision}, {compute.kernel}"
+    return compute.precision if compute.backend == "eager" else f"{compute.precision}, graph"
 
 
 def compare_resumed(kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> Finding:

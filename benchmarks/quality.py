@@ -45,7 +45,7 @@ class Stamped:
         before, self._last_s = self._last_s, at_s
         match event:
             case trainer_protocol.Started():
-                about = event.model_dump(include={"device", "precision", "kernel", "parameters", "versions"})
+                about = event.model_dump(include={"device", "precision", "backend", "parameters", "versions"})
                 self.record |= {"startup_s": round(at_s, 2), "steps": event.steps, **about}
             case trainer_protocol.Metrics(values=values) if (
                 "examples_per_s" in values
@@ -173,7 +173,7 @@ def specification(options: argparse.Namespace) -> dict[str, Any]:
         "hyperparameters": hyperparameters,
         "seed": options.seed,
         "precision": options.precision,
-        "kernel": options.kernel,
+        "backend": options.backend,
         "device": options.device,
     }
 
@@ -198,7 +198,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--set", type=setting, action="append", default=[], metavar="NAME=VALUE", help="hyperparameter")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
-    parser.add_argument("--kernel", default="auto", choices=["auto", "library", "compiled", "graph"])
+    parser.add_argument("--backend", default="auto", choices=["auto", "eager", "cuda_graph"])
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--threads", type=int, help="torch's; the cores at hand when left out")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the list of records that this one is added to")

@@ -39,7 +39,6 @@ class Training:
         devices.set_up(compute)
         torch.backends.cudnn.allow_tf32 = True  # torch's default, which the comparison with a processor turned off
         model, dataset = model_and_data(kind, preset, **overrides)
-        model.kernel = compute.kernel
         model.to(compute.device).train()
         model.start_training(dataset, seed=SEED)
         return cls(model, compute)

@@ -25,7 +25,7 @@ class Started(_Event):
     type: Literal["started"] = "started"
     device: str
     precision: str
-    kernel: str = "library"  # how steps are computed: by torch, by `compiled` loops of Mimeo's own, as a CUDA `graph`
+    backend: str = "eager"  # or `cuda_graph`: a step is recorded once and launched as a whole
     epochs: int
     steps: int  # in the whole run
     step: int  # done already: more than 0 after a resume

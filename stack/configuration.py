@@ -65,11 +65,9 @@ def render(settings: Settings, programs: Sequence[Program]) -> str:
 
 
 def _program(settings: Settings, program: Program) -> list[str]:
-    environment = ",".join(f'{name}="{value}"' for name, value in program.environment.items())
     return [
         f"[program:{program.name}]",
         f"command={_value(shlex.join(parent_death_signal.command(*program.command)))}",
-        *([f"environment={environment}"] if environment else []),
         f"autostart={'false' if program.waits else 'true'}",
         "autorestart=true",
         "startsecs=1",

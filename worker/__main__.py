@@ -1,6 +1,7 @@
 """`python -m worker training|generation`: one worker process. Exit code 2 and one line for unusable settings."""
 
 import argparse
+import os
 import sys
 
 from pydantic import ValidationError
@@ -9,7 +10,7 @@ from shared import logs
 from shared.broker import CeleryBroker
 from shared.errors import SetupError
 from shared.settings import Settings
-from worker import app
+from worker import app, openmp
 from worker.context import make_context
 
 
@@ -18,6 +19,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker", description="Take jobs of one kind and run them.")
     parser.add_argument("kind", choices=("training", "generation"))
     kind = parser.parse_args(arguments).kind
+    if kind == "generation":  # it imports torch later, and shares the cores with trainers
+        os.environ |= openmp.wait_policy(os.environ, is_alone=False)
     try:
         settings = Settings()
         logs.configure(settings)

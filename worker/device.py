@@ -7,14 +7,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from shared.errors import SpecError
-from worker.models.base import Kernel
-
-Precision = Literal["float32", "bfloat16"]
+from worker.trainer.backend_choice import Backend, Precision
 
 # These models are small: beyond this many threads a step spends its time handing work out.
 _MOST_THREADS = 16
@@ -27,7 +24,7 @@ class Compute:
     device: torch.device
     precision: Precision
     threads: int
-    kernel: Kernel = "library"
+    backend: Backend = "eager"
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of a training step: bfloat16 products, or nothing."""
@@ -63,18 +60,12 @@ def checked_precision(name: str) -> Precision:
     raise ValueError(f"there is no precision {name!r}")
 
 
-def checked_kernel(name: str) -> Kernel:
-    """A kernel read from a file. Raises ValueError."""
+def checked_backend(name: str) -> Backend:
+    """A backend read from a file. Raises ValueError."""
     match name:
-        case "library" | "compiled" | "graph":
+        case "eager" | "cuda_graph":
             return name
-    raise ValueError(f"there is no kernel {name!r}")
-
-
-def kernel_on(where: torch.device, kernel: Kernel) -> Kernel:
-    """The kernel, or torch's on a device that does not have it: graphs are a GPU's, compiled loops a processor's."""
-    home = {"library": where.type, "compiled": "cpu", "graph": "cuda"}[kernel]
-    return kernel if where.type == home else "library"
+    raise ValueError(f"there is no backend {name!r}")
 
 
 def set_up(compute: Compute) -> None:

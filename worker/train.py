@@ -23,6 +23,7 @@ from shared.errors import SpecError
 from shared.job_status import ErrorCode
 from shared.settings import Settings
 from shared.trainer_protocol import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED
+from worker import openmp
 from worker.trainer import spec as specs
 from worker.trainer.report import Display, JsonLines, Reporter, Terminal
 from worker.trainer.spec import TrainerSpec
@@ -34,6 +35,7 @@ EXIT_USAGE = 2
 def main(arguments: list[str] | None = None) -> int:
     """Run the program. Returns the exit status."""
     options = _parser().parse_args(arguments)
+    os.environ |= openmp.wait_policy(os.environ, is_alone=False)  # a supervisor, which knows more, has set one
     control = StopSignal()
     if options.supervised:
         control.follow_supervisor()

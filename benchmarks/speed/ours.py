@@ -16,8 +16,6 @@ from shared.settings import Settings
 from worker import device
 from worker.models import GenerativeModel, implementation
 from worker.models.base import count_parameters
-from worker.models.lstm.compiled_sampling import CharacterSampler as CompiledSampler
-from worker.models.lstm.model import Lstm
 from worker.seeding import Stream
 from worker.trainer import prepare
 from worker.trainer.cuda_graphs import stepper
@@ -44,7 +42,7 @@ def hyperparameters(case: Case) -> dict[str, Any]:
 class Training:
     """One run of the trainer, prepared as the trainer program prepares it."""
 
-    def __init__(self, case: Case, workplace: BenchContext, *, precision: str, kernel: str = "auto") -> None:
+    def __init__(self, case: Case, workplace: BenchContext, *, precision: str) -> None:
         folder = workplace.folder / f"{case.name}-{precision}-{time.monotonic_ns()}"
         folder.mkdir()
         home = workplace.folder / "home"
@@ -60,7 +58,6 @@ class Training:
             seed=SEED,
             device="cpu",
             precision=cast(Any, precision),
-            kernel=cast(Any, kernel),
             threads=workplace.threads,
         )
         settings = Settings(home=home, datasets_dir=material.folders[case.model_type], offline=True)
@@ -69,8 +66,7 @@ class Training:
     @property
     def about(self) -> str:
         """How it computes, for its row."""
-        compute = self.run.compute
-        return compute.precision if compute.kernel == "library" else f"{compute.precision}, {compute.kernel} loops"
+        return self.run.compute.precision
 
     def close(self) -> None:
         """End the reports and forget the model."""
@@ -114,9 +110,9 @@ def every_batch(model: GenerativeModel) -> Iterator[tuple[int, int, Any]]:
             yield epoch, number, batch
 
 
-def prepare_step(case: Case, workplace: BenchContext, *, precision: str, kernel: str = "auto") -> Ready:
+def prepare_step(case: Case, workplace: BenchContext, *, precision: str) -> Ready:
     """The model's `training_step` with data, seeding and precision as in the loop."""
-    training = Training(case, workplace, precision=precision, kernel=kernel)
+    training = Training(case, workplace, precision=precision)
     training.run.model.train()
     run = partial(steps, training.run, every_batch(training.run.model))
     return training.ready(partial(deterministic, run), training.about)
@@ -158,7 +154,7 @@ def loop_steps(loop: Loop, control: SteppingControl, count: int) -> float:
 
 
 def prepare_loop(case: Case, workplace: BenchContext) -> Ready:
-    """The whole trainer, loop and all, in the precision and with the loops that it chooses."""
+    """The whole trainer, loop and all, in the precision that it chooses."""
     training = Training(case, workplace, precision="auto")
     control = SteppingControl()
     loop = Loop(training.run, cast(StopSignal, control), training.reporter)
@@ -166,13 +162,13 @@ def prepare_loop(case: Case, workplace: BenchContext) -> Ready:
 
 
 def prepare_float32(case: Case, workplace: BenchContext) -> Ready:
-    """The step in float32 with torch's loops, where the trainer would choose otherwise."""
+    """The step in float32, where the trainer would choose otherwise."""
     chosen = Training(case, workplace, precision="auto")
     same = chosen.about == "float32"
     chosen.close()
     if same:
-        raise LeftOutError("float32 with torch's loops is what the trainer chose")
-    return prepare_step(case, workplace, precision="float32", kernel="library")
+        raise LeftOutError("float32 is what the trainer chose")
+    return prepare_step(case, workplace, precision="float32")
 
 
 # --- sampling -----------------------------------------------------------------------------------------------------
@@ -190,11 +186,14 @@ def sampling_of(case: Case) -> dict[str, Any]:
 
 
 def fresh_model(case: Case, workplace: BenchContext) -> GenerativeModel:
-    """An untrained model with the book's layers: how long it takes does not depend on what it learned."""
+    """An untrained model with the book's layers, built as from a checkpoint: its weights do not change its speed."""
     contract = model_types.get(case.model_type)
     torch.manual_seed(SEED)
     dataset = workplace.material.datasets[case.model_type]
-    return implementation(contract).for_data(contract.resolve("book", hyperparameters(case)), dataset).eval()
+    fresh = implementation(contract).for_data(contract.resolve("book", hyperparameters(case)), dataset)
+    model = implementation(contract).from_config(fresh.config())
+    model.load_state_dict(fresh.state_dict())
+    return model.eval()
 
 
 def prepare_sampling(case: Case, workplace: BenchContext) -> Ready:
@@ -212,23 +211,6 @@ def prepare_sampling(case: Case, workplace: BenchContext) -> Ready:
     return Ready(run=run, about="generate()")
 
 
-def prepare_compiled_text(case: Case, workplace: BenchContext) -> Ready:
-    """The compiled loops that NumPy replaces."""
-    if case.model_type != "lstm":
-        raise LeftOutError("it writes text only")
-    model = cast(Lstm, fresh_model(case, workplace))
-    parameters = model_types.get(case.model_type).sampling.validate_python(sampling_of(case))
-    seeds = count_from(1)
-
-    def run(count: int) -> float:
-        began = time.perf_counter()
-        for _ in range(count):
-            CompiledSampler(model).texts(model.seed_text, parameters, seed=next(seeds))
-        return time.perf_counter() - began
-
-    return Ready(run=run, about="CharacterSampler.texts()")
-
-
 SIDES = (
     Implementation(
         name="mimeo", title="Mimeo, step", role="ours", kind="training", prepare=partial(prepare_step, precision="auto")
@@ -236,15 +218,12 @@ SIDES = (
     Implementation(name="mimeo-loop", title="Mimeo, whole loop", role="ours", kind="training", prepare=prepare_loop),
     Implementation(
         name="mimeo-f32",
-        title="Mimeo, step in float32, torch's loops",
+        title="Mimeo, step in float32",
         role="ours",
         kind="training",
         prepare=prepare_float32,
     ),
     Implementation(name="mimeo", title="Mimeo", role="ours", kind="sampling", prepare=prepare_sampling),
-    Implementation(
-        name="compiled", title="Compiled loops", role="peer", kind="sampling", prepare=prepare_compiled_text
-    ),
 )
 
 

@@ -220,6 +220,7 @@ ACGAN = ModelType(
     quality=QUALITY,
     selection=("frechet_distance", "min"),
     implementation="worker.models.acgan.model:Acgan",
+    precision="bfloat16",
     training_bytes=training_bytes,
     sampling_bytes=sampling_bytes,
     check_training=check_training,

@@ -113,6 +113,7 @@ class ModelType:
     formats: output formats, the default first.
     onnx_parts: ONNX graphs the model can be exported as (`decoder` …), the default first; empty where it cannot be.
     selection: metric that picks the best checkpoint, and whether lower or higher is better.
+    precision: the lowest precision of products that its training tolerates.
     check_training, check_sampling: what the fields alone cannot tell; the dataset's unknown numbers are not checked.
     """
 
@@ -134,6 +135,7 @@ class ModelType:
     sampling_bytes: SamplingMemoryEstimate
     check_training: TrainingCheck
     check_sampling: SamplingCheck
+    precision: Literal["float32", "bfloat16"] = "float32"
     needs_labels: bool = False
     onnx_parts: tuple[str, ...] = ()
     demo: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters of the short demonstration job

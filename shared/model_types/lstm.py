@@ -219,6 +219,7 @@ LSTM = ModelType(
     quality=QUALITY,
     selection=("bits_per_char", "min"),
     implementation="worker.models.lstm.model:Lstm",
+    precision="bfloat16",
     training_bytes=training_bytes,
     sampling_bytes=sampling_bytes,
     check_training=check_training,

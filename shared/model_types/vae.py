@@ -278,6 +278,7 @@ VAE = ModelType(
     quality=QUALITY,
     selection=("val_loss", "min"),
     implementation="worker.models.vae.model:Vae",
+    precision="bfloat16",
     training_bytes=training_bytes,
     sampling_bytes=sampling_bytes,
     check_training=check_training,

@@ -1,6 +1,8 @@
 """Which workers are there, and what each is doing."""
 
-from sqlalchemy import delete, select
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
@@ -14,8 +16,8 @@ _SILENT_SHOWN = 20
 
 def list_alive(session: Session, settings: Settings) -> list[Worker]:
     """Workers heard of within three leases, by id."""
-    recent = db_now() - round(3000 * settings.lease_s)
-    return list(session.scalars(select(Worker).where(Worker.heartbeat_at > recent).order_by(Worker.id)))
+    query = select(Worker).where(Worker.heartbeat_at > _recent(settings))
+    return list(session.scalars(query.order_by(Worker.id)))
 
 
 def list_known(session: Session, settings: Settings) -> list[Worker]:
@@ -24,6 +26,12 @@ def list_known(session: Session, settings: Settings) -> list[Worker]:
     query = select(Worker).where(Worker.id.not_in([worker.id for worker in alive]))
     silent = query.where(Worker.heartbeat_at > db_now() - _FORGET_MS).order_by(Worker.heartbeat_at.desc(), Worker.id)
     return alive + list(session.scalars(silent.limit(_SILENT_SHOWN)))
+
+
+def has_neighbour(session: Session, settings: Settings, *, worker_id: str, kind: str, host: str) -> bool:
+    """Whether another worker of this kind on this host was heard of within three leases."""
+    is_neighbour = (Worker.heartbeat_at > _recent(settings), Worker.host == host, Worker.kind == kind)
+    return session.scalar(select(Worker.id).where(*is_neighbour, Worker.id != worker_id).limit(1)) is not None
 
 
 def record_heartbeat(
@@ -60,3 +68,7 @@ def leave(session: Session, worker_id: str) -> None:
 def forget_silent(session: Session) -> None:
     """Forget workers that have been silent for a day."""
     session.execute(delete(Worker).where(Worker.heartbeat_at < db_now() - _FORGET_MS))
+
+
+def _recent(settings: Settings) -> ColumnElement[datetime]:
+    return db_now() - round(3000 * settings.lease_s)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shared.settings import Settings
+from worker.openmp import wait_policy
 
 _SOURCE = Path(__file__).resolve().parents[2]
 _KEPT = frozenset({
@@ -23,9 +24,13 @@ _LONGEST_LINE = 1 << 20
 _STDERR_TAIL = 8192
 
 
-def trainer_environment(settings: Settings) -> dict[str, str]:
-    """The child's whole environment: what computing needs and where data is. No database, no Redis, no storage keys."""
+def trainer_environment(settings: Settings, *, is_alone: bool) -> dict[str, str]:
+    """The child's whole environment: what computing needs and where data is. No database, no Redis, no storage keys.
+
+    is_alone: no other training worker runs on this machine.
+    """
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
+    kept |= wait_policy(kept, is_alone=is_alone)
     kept |= {
         "PYTHONPATH": str(_SOURCE),
         "PYTHONUNBUFFERED": "1",

@@ -17,7 +17,7 @@ from shared.errors import JobFailure, LeaseLost, MimeoError
 from shared.failpoints import failpoint
 from shared.ids import new_id
 from shared.job_status import ErrorCode, JobStatus
-from shared.services import attempt_writes, job_queue
+from shared.services import attempt_writes, job_queue, workers
 from shared.services.job_queue import FencedSession, Lease
 from shared.trainer_protocol import CheckpointWritten, Finished
 from worker.attempts import workdir
@@ -74,7 +74,7 @@ class _Attempt:
             spec = workdir.prepare(self._context, self._job, self._lease, folder)
             failpoint("attempt.prepared")
             command = [*self._context.trainer, str(spec), str(folder), "--supervised"]
-            trainer = TrainerProcess(command, trainer_environment(self._context.settings), folder)
+            trainer = TrainerProcess(command, self._environment(), folder)
             on_change(heartbeat)  # the status may have changed before there was a trainer
             failpoint("attempt.started")
             outcome = classify(monitor.run(trainer, heartbeat))
@@ -85,6 +85,14 @@ class _Attempt:
                     self._end(monitor, job_queue.release)
                 case JobFailure():
                     self._end(monitor, lambda fenced: self._failed(fenced, outcome))
+
+    def _environment(self) -> dict[str, str]:
+        context = self._context
+        with reading(context.sessions) as session:
+            is_shared = workers.has_neighbour(
+                session, context.settings, worker_id=context.id, kind=context.kind, host=context.host
+            )
+        return trainer_environment(context.settings, is_alone=not is_shared)
 
     def fail(self, failure: JobFailure) -> None:
         """End the attempt badly; what else happens to the job meanwhile is somebody else's decision."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from shared.atomic_files import sha256_of
 from shared.errors import MimeoError
@@ -21,6 +21,7 @@ MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
 TRAINING = "training.safetensors"
 
+_EARLIER_BACKENDS = {"library": "eager", "compiled": "eager", "graph": "cuda_graph"}
 _OBJECT = TypeAdapter(dict[str, Any])
 
 
@@ -67,10 +68,15 @@ class Manifest(BaseModel):
     versions: dict[str, str] = {}
     device: str
     precision: str
-    kernel: str = "library"  # of checkpoints that do not say
+    backend: str = "eager"  # of checkpoints without the field
     threads: int = 1
     files: dict[str, FileDigest] = {}
     digest: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_kernel(cls, values: Any) -> Any:
+        return with_backend(values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +137,14 @@ def parse(data: bytes) -> Manifest:
         return Manifest.model_validate(values)
     except ValidationError as error:
         raise ValueError(f"the manifest is not complete: {error}") from error
+
+
+def with_backend(values: Any) -> Any:
+    """The values of a manifest or specification, where earlier versions named the backend `kernel`."""
+    if not isinstance(values, Mapping) or "kernel" not in values:
+        return values
+    kept = {name: value for name, value in values.items() if name != "kernel"}
+    return {"backend": _EARLIER_BACKENDS.get(values["kernel"], values["kernel"]), **kept}
 
 
 def seal(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +16,6 @@ from shared.job_status import ErrorCode
 from shared.model_types.base import Hyperparameters, TrainingCheck
 from worker.data import Dataset
 from worker.models.health import HealthCheck, LossExploding
-
-Kernel = Literal["library", "compiled", "graph"]
-"""How a model's steps are computed: by torch, operation by operation; on a processor with inner loops of Mimeo's own,
-compiled when they are needed; on a GPU by torch, its operations recorded once and launched together (a CUDA graph)."""
 
 StepMetrics = Mapping[str, Tensor]
 """Training figures of one step: detached 0-d tensors, so that the loop chooses when to wait for them."""
@@ -82,7 +78,6 @@ class GenerativeModel(nn.Module, ABC):
     """
 
     hyperparameters: Hyperparameters
-    kernel: Kernel = "library"
     autocast_dtype: torch.dtype | None = None  # of the networks' products in training; None leaves it to the caller
     cache_dir: Path | None = None  # set by the trainer: where networks that judge samples are kept between runs
 
@@ -99,11 +94,6 @@ class GenerativeModel(nn.Module, ABC):
     @abstractmethod
     def config(self) -> dict[str, Any]:
         """JSON that rebuilds the model: hyperparameters, character set, image shape, classes."""
-
-    @classmethod
-    def kernels(cls, hyperparameters: Any) -> tuple[Kernel, ...]:  # noqa: ARG003 - most have no choice
-        """What there is to choose from on a processor; torch's first."""
-        return ("library",)
 
     @property
     def device(self) -> torch.device:

@@ -18,7 +18,6 @@ def build(spec: TrainerSpec, dataset: Dataset, compute: Compute, seeder: Seeder)
     """A model on its device, ready for its first step, with the weights of `init_from` where the spec names one."""
     seeder.set(Stream.WEIGHTS)
     model = implementation(spec.contract).for_data(spec.resolved_hyperparameters(), dataset).to(compute.device)
-    model.kernel = compute.kernel
     if spec.init_from is not None:
         _load_weights(model, spec, spec.init_from)
     seeder.set(Stream.TRAINING)

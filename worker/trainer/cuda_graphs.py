@@ -26,9 +26,17 @@ class CaptureFailed(RuntimeError):
     """A step that cannot be recorded, as some operations may not be."""
 
 
-def stepper(model: GenerativeModel, compute: Compute) -> Step:
-    """Steps of this model, which has the kernel already, computed this way."""
-    return _Recorded(model, compute) if compute.kernel == "graph" else partial(_launched, model, compute)
+def stepper(
+    model: GenerativeModel, compute: Compute, on_failure: Callable[[CaptureFailed], None] | None = None
+) -> Step:
+    """Steps of this model, computed this way.
+
+    on_failure: called when a step cannot be recorded; from then on its operations are launched one by one, which gives
+    the same bits. Without it the step raises CaptureFailed.
+    """
+    if compute.backend == "cuda_graph":
+        return _Recorded(model, compute, on_failure)
+    return partial(_launched, model, compute)
 
 
 def _launched(model: GenerativeModel, compute: Compute, batch: Any) -> StepMetrics:
@@ -51,17 +59,31 @@ class _Recorded:
     goes on as if it had not.
     """
 
-    def __init__(self, model: GenerativeModel, compute: Compute) -> None:
-        self._model, self._compute = model, compute
+    def __init__(
+        self, model: GenerativeModel, compute: Compute, on_failure: Callable[[CaptureFailed], None] | None
+    ) -> None:
+        self._model, self._compute, self._on_failure = model, compute, on_failure
+        self._has_failed = False
         self._graphs: dict[tuple[Size, ...], _Graph] = {}
 
     def __call__(self, batch: Any) -> StepMetrics:
         tensors = self._model.step_tensors(batch)
         figures = self._model.host_step(batch)
+        return {**self._launch(tensors), **figures}
+
+    def _launch(self, tensors: tuple[Tensor, ...]) -> StepMetrics:
+        """The device's part of the step, by a graph where it can be recorded."""
         shapes = tuple(tensor.shape for tensor in tensors)
-        if shapes not in self._graphs:
-            self._graphs[shapes] = self._recorded(tensors)
-        return {**self._graphs[shapes].launch(tensors), **figures}
+        try:
+            if shapes not in self._graphs and not self._has_failed:
+                self._graphs[shapes] = self._recorded(tensors)
+        except CaptureFailed as error:
+            if self._on_failure is None:
+                raise
+            self._has_failed = True
+            self._graphs.clear()
+            self._on_failure(error)
+        return self._device_step(*tensors) if self._has_failed else self._graphs[shapes].launch(tensors)
 
     def _recorded(self, tensors: tuple[Tensor, ...]) -> "_Graph":
         """Raises CaptureFailed."""

@@ -19,7 +19,7 @@ from worker.seeding import Stream
 from worker.trainer import cadence, samples
 from worker.trainer.alarms import HealthMonitor
 from worker.trainer.cadence import CheckpointCadence, SampleCadence, Stopwatch
-from worker.trainer.cuda_graphs import stepper
+from worker.trainer.cuda_graphs import CaptureFailed, stepper
 from worker.trainer.evaluation_mode import evaluation_mode
 from worker.trainer.meter import Meter
 from worker.trainer.prepare import Run
@@ -36,7 +36,7 @@ class Loop:
     def __init__(self, run: Run, control: StopSignal, reporter: Reporter) -> None:
         self._run, self._control, self._reporter = run, control, reporter
         self._model = run.model
-        self._take_step = stepper(run.model, run.compute)
+        self._take_step = stepper(run.model, run.compute, self._report_eager)
         self._epochs: int = run.model.hyperparameters.epochs
         self._steps_per_epoch = run.model.steps_per_epoch()
         self.steps = self._epochs * self._steps_per_epoch
@@ -130,6 +130,9 @@ class Loop:
         for code, found in self._health.check(Measurements(stage=stage, step=step, values=values)):
             self._reporter.alarm(code, found.message, found.hint, step=step, data=found.data)
 
+    def _report_eager(self, error: CaptureFailed) -> None:
+        self._reporter.notice("graph_unavailable", f"Steps are launched operation by operation: {error}")
+
     def _speed(self) -> float:
         return self._stopwatch.speed((self.step - self._first_step) * self._model.examples_per_step())
 
@@ -181,7 +184,7 @@ class Loop:
             versions=dict(run.versions),
             device=run.compute.device.type,
             precision=run.compute.precision,
-            kernel=run.compute.kernel,
+            backend=run.compute.backend,
             threads=run.compute.threads,
         )
 

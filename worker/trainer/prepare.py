@@ -15,9 +15,10 @@ from worker import data, device
 from worker.checkpoints import local
 from worker.checkpoints.manifest import WEIGHTS, Checkpoint
 from worker.device import Compute
-from worker.models.base import GenerativeModel, Kernel
+from worker.models.base import GenerativeModel
 from worker.seeding import Seeder
-from worker.trainer import fastest
+from worker.trainer import backend_choice
+from worker.trainer.backend_choice import Hardware, Requested
 from worker.trainer.building import build
 from worker.trainer.report import Reporter
 from worker.trainer.spec import TrainerSpec
@@ -54,8 +55,6 @@ def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Repor
         on_progress=_Downloads(reporter).report,
     )
     spec.contract.check_training(spec.resolved_hyperparameters(), dataset.shape)
-    if start is None:
-        compute = fastest.choose(spec, dataset, compute, settings.home_path, reporter)
     seeder = Seeder(spec.seed, compute.device)
     model = build(spec, dataset, compute, seeder)
     model.cache_dir = settings.home_path / "judges" if settings.home_path.is_dir() else None
@@ -132,14 +131,13 @@ def _compute(spec: TrainerSpec, start: Checkpoint | None, reporter: Reporter) ->
     """Where to compute; as the checkpoint did, so that a resumed run ends in the same weights."""
     if start is None:
         where = device.choose_device(spec.device)
-        kernel: Kernel = "library" if spec.kernel == "auto" else spec.kernel
-        if device.kernel_on(where, kernel) != kernel:
-            detail = f"The run would compute on {where.type}, which has no kernel `{kernel}`; use `auto`."
-            raise SpecError.at("/kernel", detail)
+        hardware = Hardware.detect("cuda" if where.type == "cuda" else "cpu")
+        requested = Requested(backend=spec.backend, precision=spec.precision)
+        choice = backend_choice.choose(spec.contract, hardware, requested)
         return Compute(
             device=where,
-            precision="float32" if spec.precision == "auto" else spec.precision,
-            kernel=kernel,
+            precision=choice.precision,
+            backend=choice.backend,
             threads=device.choose_threads(spec.threads),
         )
     manifest = start.manifest
@@ -154,6 +152,6 @@ def _compute(spec: TrainerSpec, start: Checkpoint | None, reporter: Reporter) ->
     return Compute(
         device=here,
         precision=device.checked_precision(manifest.precision),
-        kernel=device.kernel_on(here, device.checked_kernel(manifest.kernel)),
+        backend=backend_choice.backend_on(here.type, device.checked_backend(manifest.backend)),
         threads=manifest.threads,
     )

@@ -103,9 +103,9 @@ class Terminal:
     def _start(self, event: trainer_protocol.Started) -> None:
         self._epochs = event.epochs
         at = f", continuing at step {event.step:,}" if event.step else ""
-        loops = {"compiled": ", compiled loops", "graph": ", steps recorded as CUDA graphs"}.get(event.kernel, "")
+        graphs = ", steps recorded as CUDA graphs" if event.backend == "cuda_graph" else ""
         self._line(
-            f"{event.parameters:,} parameters on {event.device} in {event.precision}{loops}, {event.epochs} epochs of"
+            f"{event.parameters:,} parameters on {event.device} in {event.precision}{graphs}, {event.epochs} epochs of"
             f" {event.steps // event.epochs:,} steps{at}"
         )
         self._task = self._bar.add_task(

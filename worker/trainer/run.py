@@ -26,7 +26,7 @@ def train(spec: TrainerSpec, folder: Path, settings: Settings, control: StopSign
         trainer_protocol.Started(
             device=run.compute.device.type,
             precision=run.compute.precision,
-            kernel=run.compute.kernel,
+            backend=run.compute.backend,
             epochs=run.model.hyperparameters.epochs,
             steps=loop.steps,
             step=loop.step,

@@ -4,21 +4,21 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared import model_types
 from shared.errors import SpecError
 from shared.model_types import ModelType
 from shared.specs import MAX_SEED, nearest, spec_error
+from worker.checkpoints.manifest import with_backend
 
 
 class TrainerSpec(BaseModel):
     """What to train, on what, and how. By hand only `model_type` is needed.
 
     dataset: a registry name; the model type's default when null. dataset_path: file of an uploaded text. init_from: a
-    checkpoint folder whose weights the run starts from. threads: torch's; the cores at hand when null. kernel: how
-    steps are computed: `library` is torch, `compiled` has inner loops of Mimeo's own on a processor, for models that
-    have some, `graph` launches a step as one CUDA graph on a GPU.
+    checkpoint folder whose weights the run starts from. threads: torch's; the cores at hand when null.
+    precision, backend: `auto` leaves them to the rule of `backend_choice`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -32,10 +32,15 @@ class TrainerSpec(BaseModel):
     init_from: Path | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    kernel: Literal["auto", "library", "compiled", "graph"] = "auto"
+    backend: Literal["auto", "eager", "cuda_graph"] = "auto"
     threads: int | None = Field(None, ge=1, le=1024)
     checkpoint_every_s: float = Field(30.0, gt=0)
     keep_checkpoints: int = Field(2, ge=1, le=1000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_kernel(cls, values: Any) -> Any:
+        return with_backend(values)
 
     @property
     def contract(self) -> ModelType:

@@ -15,104 +15,12 @@ from shared.model_types import get
 from shared.model_types.lstm import LstmHyperparameters, LstmSampling
 from tests.worker.models.conftest import build, real_datasets, train
 from worker.data import TextCorpus, load
-from worker.models.base import Kernel
 from worker.models.lstm.batches import Streams, Windows
 from worker.models.lstm.model import Lstm
-from worker.models.lstm.sampling import CharacterSampler
 
 
 def small(preset: str = "fast", **overrides: object) -> Lstm:
     return cast(Lstm, build("lstm", preset, **overrides))
-
-
-@pytest.mark.parametrize("overrides", [{}, {"embedding": 0, "layers": (100, 50)}, {"layers": (12,)}])
-def test_text_is_written_from_the_same_logits_as_the_plain_forward_pass(overrides: dict[str, object]) -> None:
-    model = small(**overrides)
-    train(model, 0, 3)
-    model.eval()
-    prompt = "def f(x):\n    return x"
-    ids = torch.tensor([[model.vocabulary.index(character)] for character in prompt])
-    with torch.no_grad():
-        expected_TBV, _ = model(ids)
-
-    sampler = CharacterSampler(model)
-
-    state = sampler.read(prompt, 3)
-    np.testing.assert_allclose(state.logits_NV, expected_TBV[-1].expand(3, -1).numpy(), atol=1e-5)
-    sampler.advance(state, np.array([1, 1, 2]))
-    with torch.no_grad():
-        longer_TBV, _ = model(torch.cat([ids, torch.tensor([[1]])]))
-    np.testing.assert_allclose(state.logits_NV[:2], longer_TBV[-1].expand(2, -1).numpy(), atol=1e-5)
-
-
-def test_temperature_0_writes_what_always_taking_the_likeliest_character_writes() -> None:
-    model = small()
-    train(model, 0, 5)
-    model.eval()
-    text = "import "
-    for _ in range(30):
-        with torch.no_grad():
-            logits, _ = model(torch.tensor([[model.vocabulary.index(c)] for c in text]))
-        text += model.vocabulary[int(logits[-1, 0].argmax())]
-
-    written = model.generate(LstmSampling(prompt="import ", length=30, temperature=0), seed=5).texts
-
-    assert written == [text.removeprefix("import ")]
-
-
-def test_draws_follow_the_softmax() -> None:
-    model = small()
-    texts = model.generate(LstmSampling(prompt="a", length=1, temperature=1, n=1024), seed=1).texts
-    assert texts is not None
-    with torch.no_grad():
-        logits, _ = model.eval()(torch.tensor([[model.vocabulary.index("a")]]))
-    expected = logits[0, 0].softmax(dim=0)
-    found = torch.tensor([texts.count(character) for character in model.vocabulary]) / len(texts)
-
-    deviation = (expected * (1 - expected) / len(texts)).sqrt()
-    assert bool(((found - expected).abs() < 5 * deviation).all())
-
-
-def test_a_text_depends_on_the_seed_and_its_place_but_not_on_how_many_or_how_long() -> None:
-    model = small()
-    many = model.generate(LstmSampling(n=33, length=150, temperature=1), seed=9).texts
-    assert many is not None
-    for n in (1, 2, 3, 8):
-        few = model.generate(LstmSampling(n=n, length=70, temperature=1), seed=9).texts
-        assert few == [text[:70] for text in many[:n]]
-
-    assert len(set(many)) == 33
-    assert all(len(text) == 150 for text in many)
-
-
-def test_a_text_does_not_depend_on_how_much_is_drawn_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    sampling = LstmSampling(n=3, length=100, temperature=1)
-    expected = small().generate(sampling, seed=4).texts
-    monkeypatch.setattr(sampling, "BLOCK", 7)
-
-    assert small().generate(sampling, seed=4).texts == expected
-
-
-@pytest.mark.parametrize("layers", [(12,), (100, 50), (64, 7, 130)])
-def test_logits_are_the_same_to_the_last_bit_whatever_is_written_beside(layers: tuple[int, ...]) -> None:
-    sampler = CharacterSampler(small(layers=layers))
-    together = sampler.read("def f", 7)
-    alone = sampler.read("def f", 1)
-    for ids in np.random.default_rng(0).integers(len(sampler.vocabulary), size=(20, 7)):
-        sampler.advance(together, ids)
-        sampler.advance(alone, ids[6:])
-
-    assert np.array_equal(together.logits_NV[6:], alone.logits_NV)
-
-
-def test_a_text_ends_before_the_first_stop_string() -> None:
-    model = small()
-    whole = (model.generate(LstmSampling(length=300, temperature=1), seed=2).texts or [""])[0]
-    stop = whole[100:102]
-
-    stopped = (model.generate(LstmSampling(length=300, temperature=1, stop=[stop, "€"]), seed=2).texts or [""])[0]
-
-    assert stopped == whole[: whole.index(stop)]
 
 
 def test_characters_the_model_has_never_seen_are_named() -> None:
@@ -186,16 +94,14 @@ def test_steps_may_change_precision_and_carry_the_state_across() -> None:
             assert math.isfinite(float(model.training_step(next(batches))["loss"]))
 
 
-@pytest.mark.parametrize("kernel", ["library", "compiled"])
 @pytest.mark.parametrize("batching", ["streams", "windows"])
-def test_regularization_of_activations_pulls_on_states_and_on_their_change(kernel: Kernel, batching: str) -> None:
+def test_regularization_of_activations_pulls_on_states_and_on_their_change(batching: str) -> None:
     none = {"activation_regularization": 0.0, "temporal_activation_regularization": 0.0}
     some = {"activation_regularization": 3.0, "temporal_activation_regularization": 7.0}
     plain, restrained, by_hand = (
         small(batching=batching, dropout=0.0, clip_norm=0.0, **weights) for weights in (none, some, none)
     )
     batch = plain.step_tensors(next(iter(plain.batches(1, 0))))
-    plain.kernel = restrained.kernel = kernel
     losses = [model.device_step(*batch)["loss"] for model in (plain, restrained)]
     h_TBH = by_hand.embedding(batch[0])
     for layer in by_hand.layers:

@@ -17,7 +17,7 @@ from shared.errors import SpecError
 from shared.model_types.base import DatasetShape
 from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_sampling, check_training
 from worker.data import Dataset, TextCorpus
-from worker.models.base import Generated, GenerativeModel, Kernel, OnnxGraph, Sample, StepMetrics, require_fit
+from worker.models.base import Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit
 from worker.models.health import HealthCheck, LossExploding
 from worker.models.lstm.batches import CharacterBatch, Streams, Windows
 from worker.models.lstm.evaluation import HeldOutText, window_nats
@@ -103,11 +103,6 @@ class Lstm(GenerativeModel):
             "seed_text": self.seed_text,
         }
 
-    @classmethod
-    def kernels(cls, hyperparameters: LstmHyperparameters) -> tuple[Kernel, ...]:  # noqa: ARG003 - of every LSTM
-        """The recurrence can be Mimeo's own."""
-        return ("library", "compiled")
-
     def forward(self, ids_TB: Tensor, state: State | None = None, *, last: bool = False) -> tuple[Tensor, State]:
         """Logits of the next character, [T, B, V] (or [B, V] after the last one only), and the state to go on from."""
         _, x_TBH, after = self._read(ids_TB, state)
@@ -120,7 +115,7 @@ class Lstm(GenerativeModel):
         recurrent_dropout = self.hyperparameters.recurrent_dropout if self.training else 0.0
         for index, layer in enumerate(self.layers):
             before = state[index] if state else None
-            h_TBH, layer_state = run_layer(cast(nn.LSTM, layer), x_TBH, before, self.kernel, recurrent_dropout)
+            h_TBH, layer_state = run_layer(cast(nn.LSTM, layer), x_TBH, before, recurrent_dropout)
             x_TBH = dropout(h_TBH, self.hyperparameters.dropout, self.training)
             after.append(layer_state)
         return h_TBH, x_TBH, after
