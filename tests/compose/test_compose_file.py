@@ -18,7 +18,12 @@ def test_every_part_of_the_stack_is_a_service() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_service_has_a_fixed_name_so_that_all_can_be_scaled(service: str) -> None:
-    assert not {"container_name", "hostname"} & set(SERVICES[service])
+    assert "container_name" not in SERVICES[service]
+
+
+def test_all_training_workers_have_one_host_name_so_that_each_finds_its_neighbours() -> None:
+    assert [name for name, service in SERVICES.items() if "hostname" in service] == ["training-worker"]
+    assert COMPOSE["x-settings"]["OMP_WAIT_POLICY"] is None  # passed through where the user has set it
 
 
 @pytest.mark.parametrize("service", OURS)

@@ -110,10 +110,11 @@ def test_the_environment_holds_what_computing_needs_and_no_secret(
     monkeypatch.setenv("MIMEO_REDIS_URL", "redis://secret")
     settings = Settings(home=tmp_path, datasets_dir=tmp_path / "data", offline=True)
 
-    environment = trainer_environment(settings)
+    environment = trainer_environment(settings, is_alone=False)
 
     assert environment["OMP_NUM_THREADS"] == "2"
     assert environment["GOMP_SPINCOUNT"] == "5000"
+    assert "OMP_WAIT_POLICY" not in environment
     assert environment["MIMEO_DATASETS_DIR"] == str(tmp_path / "data")
     assert "MIMEO_REDIS_URL" not in environment
     again = Settings.model_validate({"home": environment["MIMEO_HOME"], "offline": environment["MIMEO_OFFLINE"]})

@@ -1,7 +1,9 @@
 """Sampling from stored checkpoints."""
 
 import io
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from shared import model_types
 from shared.errors import JobFailure, NotFound, SpecError
 from shared.settings import Settings
 from shared.storage import Storage
-from tests.worker.trainer.harness import result, run, toy_spec
+from tests.worker.trainer.harness import as_written_before, result, run, toy_spec
 from tests.worker.trainer.toy import TOY
 from worker.checkpoints.manifest import CheckpointRef
 from worker.generation.engine import GenerationEngine
@@ -86,6 +88,23 @@ def test_a_warm_model_does_not_read_the_store_again(
         generator.generate(
             CheckpointRef(id="c", storage_key="gone", sha256="0", model_type="toy"), {}, 1, None, tmp_path
         )
+
+
+def test_a_checkpoint_of_an_earlier_version_gives_the_same_images(
+    home: Path, generator: GenerationEngine, checkpoint: CheckpointRef, tmp_path: Path
+) -> None:
+    earlier = tmp_path / "earlier"
+    shutil.copytree(home / "run/checkpoints/00000010", earlier)
+    as_written_before(earlier, "compiled")
+    Storage.open_url(Settings(home=home).resolved_storage_url).put_tree(earlier, "jobs/trn_0")
+    before = replace(checkpoint, storage_key="jobs/trn_0")
+
+    images = [
+        maker.generate(ref, {}, 1, None, tmp_path).files[0].path.read_bytes()
+        for maker, ref in ((generator, checkpoint), (GenerationEngine(Settings(home=home)), before))
+    ]
+
+    assert images[0] == images[1]
 
 
 def test_wrong_sampling_parameters_and_formats_are_named(

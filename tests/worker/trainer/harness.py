@@ -12,6 +12,7 @@ from shared.settings import Settings
 from shared.trainer_protocol import EVENT, Event
 from tests.worker.trainer import toy
 from worker import train
+from worker.checkpoints.manifest import sealed
 from worker.trainer.report import Reporter
 from worker.trainer.spec import TrainerSpec
 from worker.trainer.stop_signal import StopSignal
@@ -103,3 +104,11 @@ def curves(logged_events: list[Event]) -> dict[tuple[str, int], float]:
 def result(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "result.json").read_text())
     return found
+
+
+def as_written_before(checkpoint: Path, kernel: str | None) -> None:
+    """Make a checkpoint folder's manifest one of an earlier version: `kernel` instead of `backend`, or neither."""
+    path = checkpoint / "manifest.json"
+    values = json.loads(path.read_text())
+    del values["backend"]
+    path.write_text(json.dumps(sealed(values | ({"kernel": kernel} if kernel else {}))))

@@ -10,15 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from shared.errors import SpecError
-from tests.worker.trainer.harness import run, toy_spec
 from tests.worker.trainer.toy import Toy, ToyHyperparameters
-from worker import device
 from worker.data import load
 from worker.device import Compute
 from worker.models.base import StepMetrics
 from worker.seeding import Seeder, Stream
-from worker.trainer.cuda_graphs import CaptureFailed, stepper
+from worker.trainer.backend_choice import backend_on
+from worker.trainer.cuda_graphs import CaptureFailed, Step, stepper
 
 ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="recorded steps need a GPU; torch sees none here")
 
@@ -35,39 +33,35 @@ class Unprepared(Toy):
     """Its optimizer counts steps on the processor, and refuses to be recorded."""
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_graphs_without_a_gpu_are_refused_with_what_to_ask_for(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="would compute on cpu, which has no kernel `graph`; use `auto`") as refused:
-        run(tmp_path / "run", toy_spec(kernel="graph"))
-
-    assert [field.pointer for field in refused.value.errors] == ["/kernel"]
-
-
 @pytest.mark.parametrize(
-    ("where", "kernel", "expected"),
-    [
-        ("cpu", "graph", "library"),
-        ("cuda", "compiled", "library"),
-        ("cuda", "graph", "graph"),
-        ("cpu", "compiled", "compiled"),
-        ("cuda", "library", "library"),
-    ],
+    ("where", "backend", "expected"),
+    [("cpu", "cuda_graph", "eager"), ("cuda", "cuda_graph", "cuda_graph"), ("cuda", "eager", "eager")],
 )
-def test_a_run_that_continues_on_another_kind_of_device_goes_on_with_torchs_kernel(
-    where: str, kernel: Any, expected: str
-) -> None:
-    assert device.kernel_on(torch.device(where), kernel) == expected
+def test_a_run_that_continues_on_a_cpu_continues_without_graphs(where: str, backend: Any, expected: str) -> None:
+    assert backend_on(where, backend) == expected
 
 
 @ON_GPU
 @pytest.mark.parametrize("kind", [Waiting, Unprepared])
 def test_a_step_that_cannot_be_recorded_says_so_and_the_process_can_go_on(kind: type[Toy]) -> None:
     recording, plain = training(kind), training(Toy)
-    compute = Compute(device=recording.device, precision="float32", threads=1, kernel="graph")
+    compute = Compute(device=recording.device, precision="float32", threads=1, backend="cuda_graph")
     with pytest.raises(CaptureFailed, match="cannot be recorded as a CUDA graph"):
         stepper(recording, compute)(next(recording.batches(1, 0)))
 
     assert losses(recording) == losses(plain)
+
+
+@ON_GPU
+def test_a_run_whose_steps_cannot_be_recorded_continues_with_single_operations_and_reports_it_once() -> None:
+    failing, plain = training(Waiting), training(Toy)
+    compute = Compute(device=failing.device, precision="float32", threads=1, backend="cuda_graph")
+    failures: list[CaptureFailed] = []
+
+    found = losses(failing, stepper(failing, compute, failures.append))
+
+    assert found == losses(plain)
+    assert len(failures) == 1
 
 
 def training(kind: type[Toy]) -> Toy:
@@ -78,9 +72,9 @@ def training(kind: type[Toy]) -> Toy:
     return model
 
 
-def losses(model: Toy) -> list[float]:
+def losses(model: Toy, take_step: Step | None = None) -> list[float]:
     compute = Compute(device=model.device, precision="float32", threads=1)
-    take_step, seeder, found = stepper(model, compute), Seeder(0, model.device), []
+    take_step, seeder, found = take_step or stepper(model, compute), Seeder(0, model.device), []
     for number, batch in enumerate(model.batches(1, 0)):
         seeder.set(Stream.STEP, 1, number)
         found.append(float(take_step(batch)["loss"]))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from shared import trainer_protocol
-from tests.worker.trainer.harness import curves, logged, result, run, start, toy_spec
+from tests.worker.trainer.harness import as_written_before, curves, logged, result, run, start, toy_spec
 from worker import device
 from worker.trainer.stop_signal import StopSignal
 
@@ -140,6 +140,28 @@ def test_a_run_that_continues_under_other_versions_says_that_last_digits_may_dif
 
     assert [health.code for health in report_buffer.of(trainer_protocol.Notice)] == ["resumed", "versions_changed"]
     assert report_buffer.of(trainer_protocol.Started)[0].versions["torch"] == "1.0"
+
+
+@pytest.mark.parametrize("kernel", ["library", "compiled", "graph", None])
+def test_a_run_continues_from_a_checkpoint_of_an_earlier_version_in_the_precision_that_it_names(
+    kernel: str | None, tmp_path: Path, undisturbed: Path
+) -> None:
+    folder = tmp_path / "run"
+    run(folder, toy_spec(), stopping())
+    as_written_before(folder / "checkpoints" / "00000000", kernel)
+
+    status, report_buffer = run(folder, toy_spec(precision="bfloat16"))
+
+    assert status == trainer_protocol.EXIT_FINISHED
+    (started,) = report_buffer.of(trainer_protocol.Started)
+    assert (started.backend, started.precision) == ("eager", "float32")
+    assert_same(folder, undisturbed)
+
+
+def stopping() -> StopSignal:
+    control = StopSignal()
+    control.request_stop()
+    return control
 
 
 def _newest_two(folder: Path) -> list[Path]:
