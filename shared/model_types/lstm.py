@@ -115,10 +115,16 @@ def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) 
 
 
 def sampling_bytes(hyperparameters: LstmHyperparameters, sampling: LstmSampling, dataset: DatasetShape) -> int:
-    """States, gates and logits of one step for n texts, and the texts."""
+    """States, gates and logits of one step for n texts, the texts, noise, and the weights as the sampler has them.
+
+    The sampler looks up the products of each character with the first layer's input weights.
+    """
     vocabulary = dataset.vocabulary or 256
     step = 12 * sum(hyperparameters.layers) + 6 * vocabulary
-    return 4 * (sampling.n * step + _parameters(hyperparameters, vocabulary)) + 8 * sampling.n * sampling.length
+    weights = _parameters(hyperparameters, vocabulary) + 4 * hyperparameters.layers[0] * vocabulary
+    rows = min(sampling.n, 32)  # of a group of texts; up to 16 groups are sampled at once, 64 characters at a time
+    noise = min(16, -(-sampling.n // 32)) * min(64 * rows * vocabulary, max(1 << 19, rows * vocabulary))
+    return 4 * (sampling.n * step + weights + noise) + 8 * sampling.n * sampling.length
 
 
 def check_training(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> None:

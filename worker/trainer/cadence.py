@@ -59,15 +59,13 @@ class Stopwatch:
 class SampleCadence:
     """Which epochs show samples: the first, the last, and between them at most 200.
 
-    They are two seconds of training apart, and never so close that drawing takes more than a tenth of the time. What
-    the process draws first does not count in that: libraries are loaded and loops compiled for it.
+    They are two seconds of training apart, and never so close that drawing takes more than a tenth of the time.
     """
 
     def __init__(self, epochs: int, stopwatch: Stopwatch) -> None:
         self._epochs = epochs
         self._stopwatch = stopwatch
         self._next_s = 0.0
-        self._has_drawn = False
 
     def is_due(self, epoch: int) -> bool:
         """Whether this epoch should show samples."""
@@ -77,9 +75,7 @@ class SampleCadence:
 
     def drawn(self, cost_s: float) -> None:
         """Samples were drawn and took this long."""
-        rest_s = cost_s / _SAMPLE_SHARE if self._has_drawn else 0.0
-        self._next_s = self._stopwatch.trained_s + max(_SAMPLE_GAP_S, rest_s)
-        self._has_drawn = True
+        self._next_s = self._stopwatch.trained_s + max(_SAMPLE_GAP_S, cost_s / _SAMPLE_SHARE)
 
 
 class CheckpointCadence:

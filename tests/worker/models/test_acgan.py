@@ -54,6 +54,15 @@ def test_the_generator_step_leaves_the_discriminators_weights_and_gradients_alon
 
 
 @PRESETS
+def test_a_model_built_from_its_configuration_generates_the_same_images_whatever_its_layout(preset: str) -> None:
+    model = small(preset)
+    rebuilt = Acgan.from_config(model.config())
+    rebuilt.load_state_dict(model.state_dict())
+
+    np.testing.assert_allclose(generate(rebuilt).images, generate(model).images, atol=1e-5)
+
+
+@PRESETS
 def test_the_discriminator_step_leaves_the_generators_weights_and_gradients_alone(preset: str) -> None:
     model = small(preset)
     train(model, 0, 1)
