@@ -77,12 +77,13 @@ def test_config_is_json_that_rebuilds_the_model(name: str, preset: str) -> None:
     assert rebuilt.config() == model.config()
     assert rebuilt.hyperparameters == model.hyperparameters
     sampling = kind.sampling.validate_python({})
-    assert same(rebuilt.generate(sampling, seed=1), model.generate(sampling, seed=1))
+    assert same(rebuilt.generate(sampling, seed=1), model.generate(sampling, seed=1), tolerance=1e-5)
 
 
-def same(left: object, right: object) -> bool:
+def same(left: object, right: object, tolerance: float = 0.0) -> bool:
+    """tolerance: of pixels; a model that is not trained may keep its weights in another memory layout."""
     if getattr(left, "images", None) is not None:
-        return np.array_equal(left.images, right.images)  # type: ignore[attr-defined]
+        return bool(np.allclose(left.images, right.images, rtol=0, atol=tolerance))  # type: ignore[attr-defined]
     return left.texts == right.texts  # type: ignore[attr-defined, no-any-return]
 
 

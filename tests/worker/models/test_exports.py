@@ -93,7 +93,9 @@ def test_weights_are_rebuilt_to_a_model_that_draws_the_same(name: str, preset: s
     sampling = model_types.get(name).sampling.validate_python({})
     first, again = (one.generate(sampling, seed=5) for one in (model, rebuilt))
     assert first.texts == again.texts
-    assert (first.images is None and again.images is None) or np.array_equal(first.images, again.images)
+    assert (first.images is None) == (again.images is None)
+    if first.images is not None and again.images is not None:  # in another memory layout, so the rounding may differ
+        np.testing.assert_allclose(first.images, again.images, rtol=0, atol=1e-5)
 
 
 def test_text_read_character_by_character_is_judged_as_the_model_judges_it(exported: Exported) -> None:
