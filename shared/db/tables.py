@@ -56,7 +56,7 @@ class Job(Base):
 
     kind: `training` or `generation`; the id's prefix says the same. priority: Priority.rank, 0 first.
     fencing_token rises with every claim; each write by a worker names the token it holds.
-    not_before: a queued job waits until then (back-off). notified_at: when a wake-up was last sent.
+    not_before: a queued job waits until then (back-off). notified_at: when a notification was last sent.
     version rises with every visible change (ETag).
     """
 
@@ -282,15 +282,15 @@ class IdempotencyKey(Base):
 
 
 class PendingDeletion(Base):
-    """A note that a folder of storage is to be removed once `due_at` has come.
+    """A folder of storage that the sweeper removes once `due_at` has come.
 
     Written with the deletion of the rows that named it, or before files are put there whose rows may never come.
     """
 
-    __tablename__ = "garbage"
+    __tablename__ = "pending_deletions"
 
     storage_key: Mapped[str] = mapped_column(String(300), primary_key=True)
     due_at: Mapped[datetime]
     created_at: Mapped[datetime] = mapped_column(default=db_now())
 
-    __table_args__ = (Index("ix_garbage_due", "due_at"),)
+    __table_args__ = (Index("ix_pending_deletions_due", "due_at"),)

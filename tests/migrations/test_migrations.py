@@ -69,6 +69,33 @@ def test_every_revision_can_be_left_again_with_its_rows_kept(settings: Settings,
         assert connection.execute(text("SELECT count(*) FROM workers")).scalar_one() == 1
 
 
+JOB = """
+INSERT INTO jobs (id, kind, status, model_type, spec, metadata, priority, seed, max_attempts, timeout_s, attempt,
+                  lease_token, hinted_at, progress, metrics, created_at, updated_at, version)
+VALUES ('trn_1', 'training', 'queued', 'vae', '{}', '{}', 1, 7, 3, 60, 1, 4, 123, '{}', '{}', 100, 100, 2)
+"""
+
+
+def test_renamed_columns_and_tables_keep_their_rows_in_both_directions(settings: Settings, engine: Engine) -> None:
+    # Given: a database of the revision before the names changed
+    runner.upgrade(settings, "0004")
+    with engine.begin() as connection:
+        connection.execute(text(JOB))
+        connection.execute(text("INSERT INTO garbage VALUES ('jobs/trn_1', 500, 400)"))
+
+    runner.upgrade(settings)
+    with engine.connect() as connection:
+        new = connection.execute(text("SELECT fencing_token, notified_at FROM jobs")).one()
+        pending = connection.execute(text("SELECT storage_key, due_at, created_at FROM pending_deletions")).one()
+    runner.downgrade(settings, "0004")
+    with engine.connect() as connection:
+        old = connection.execute(text("SELECT lease_token, hinted_at FROM jobs")).one()
+        garbage = connection.execute(text("SELECT storage_key, due_at, created_at FROM garbage")).one()
+
+    assert tuple(new) == tuple(old) == (4, 123)
+    assert tuple(pending) == tuple(garbage) == ("jobs/trn_1", 500, 400)
+
+
 def test_upgrading_twice_changes_nothing(settings: Settings, engine: Engine) -> None:
     runner.upgrade(settings)
     with engine.begin() as connection:
