@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 def notify(runtime: Runtime, job: Job) -> None:
-    """Send the wake-up of a committed job that is queued.
+    """Send the notification of a committed job that is queued.
 
     One that does not go out loses nothing: the reconciler sends it as soon as Redis is back.
     """
@@ -38,16 +38,16 @@ def notify(runtime: Runtime, job: Job) -> None:
     except SQLAlchemyError as error:
         if not is_transient(error):
             raise
-        # The job is committed, which is what the client is told; its hint goes stale instead.
+        # The job is committed, which is what the client is told; its notification goes stale instead.
         log.warning("missing_notification_not_recorded", job_id=job.id, error=str(error.__cause__ or error))
 
 
 def notify_and_wait(runtime: Runtime, job: Job, seconds: float, *, is_notified: bool = False) -> None:
-    """Send the wake-up and wait until the job has ended or is gone, `seconds` at most.
+    """Send the notification and wait until the job has ended or is gone, `seconds` at most.
 
-    The subscription is there before the wake-up goes out, so the end cannot be missed; the row is looked at as well,
+    The subscription is there before the notification goes out, so the end cannot be missed. The row is read as well,
     ever more rarely, for when Redis is away. No transaction is open while waiting.
-    is_announced: an earlier request has sent the wake-up, and the job may have ended since.
+    is_notified: an earlier request has sent the notification, and the job may have ended since.
     """
     if job.status.is_terminal:
         return

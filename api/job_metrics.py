@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class JobCollector(Collector):
-    """Jobs by kind and status, the wait of the oldest queued one, and hints in Redis.
+    """Jobs by kind and status, the wait of the oldest queued one, and notifications in Redis.
 
     What cannot be read is left out, and `mimeo_database_up` or `mimeo_redis_up` says why.
     """
@@ -28,7 +28,7 @@ class JobCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Prometheus' hook."""
         yield from self._jobs()
-        yield from self._hints()
+        yield from self._notifications()
 
     def _jobs(self) -> Iterator[GaugeMetricFamily]:
         is_up = GaugeMetricFamily("mimeo_database_up", "1 where the database answers.")
@@ -50,12 +50,12 @@ class JobCollector(Collector):
             oldest.add_metric([kind], waits.get(kind, 0.0))
         yield from (is_up, jobs, oldest)
 
-    def _hints(self) -> Iterator[GaugeMetricFamily]:
+    def _notifications(self) -> Iterator[GaugeMetricFamily]:
         is_up = GaugeMetricFamily("mimeo_redis_up", "1 where Redis answers.")
-        hints = GaugeMetricFamily("mimeo_queue_hints", "Wake-ups waiting in Redis.", labels=["kind"])
+        waiting = GaugeMetricFamily("mimeo_queue_notifications", "Notifications waiting in Redis.", labels=["kind"])
         depths = {kind: self._runtime.broker.depth(kind) for kind in KINDS}
         is_up.add_metric([], float(all(depth is not None for depth in depths.values())))
         for kind, depth in depths.items():
             if depth is not None:
-                hints.add_metric([kind], depth)
-        yield from (is_up, hints)
+                waiting.add_metric([kind], depth)
+        yield from (is_up, waiting)

@@ -38,7 +38,7 @@ class Table:
         self.times.setdefault(operation, []).append(time.perf_counter() - started)
 
     def submit(self) -> str:
-        """A POST, without its hint. Returns the job's id."""
+        """A POST, without its notification. Returns the job's id."""
         with transaction(self.sessions) as session:
             job = training_jobs.submit(session, REQUEST, settings=self.settings)
             job_queue.queue_position(session, job)

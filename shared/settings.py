@@ -3,19 +3,25 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import SetupError
 
 Bytes = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 # Bytes of the longest path of `redis.sock` that leaves its neighbour `supervisord.sock.PID` within macOS's 103.
 MAX_SOCKET_PATH = 88
+_RENAMED = {"MIMEO_HINT_STALE_S": "MIMEO_NOTIFICATION_STALE_S", "MIMEO_DEAF_S": "MIMEO_CONSUMER_STALL_S"}
 
 
 class Settings(BaseSettings):
-    """The configuration of one process. Field `lease_s` is the variable `MIMEO_LEASE_S`, and so on."""
+    """The configuration of one process. Field `lease_s` is the variable `MIMEO_LEASE_S`, and so on.
+
+    Raises SetupError where a variable that was renamed is set under its old name.
+    """
 
     model_config = SettingsConfigDict(env_prefix="MIMEO_", frozen=True, extra="ignore")
 
@@ -58,6 +64,14 @@ class Settings(BaseSettings):
     api_threads: int = Field(16, ge=2, le=256, description="Request threads of the API process.")
     log_format: Literal["console", "json"] = Field("console", description="`console` for people, `json` for machines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_renamed(cls, given: Any) -> Any:
+        for variable in os.environ:
+            if new := _RENAMED.get(variable.upper()):
+                raise SetupError(f"{variable} is now called {new}; rename the variable.")
+        return given
 
     @property
     def home_path(self) -> Path:

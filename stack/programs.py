@@ -67,7 +67,7 @@ def programs(settings: Settings) -> list[Program]:
 
 
 def _valkey(settings: Settings) -> Program:
-    """Valkey on a Unix socket. Nothing is persisted: it holds hints, and the database is the truth."""
+    """Valkey on a Unix socket. Nothing is persisted: it holds notifications; the database is the truth."""
     options = {
         "port": "0",
         "unixsocket": str(settings.redis_socket),

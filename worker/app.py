@@ -1,4 +1,4 @@
-"""A worker process: Celery takes hints from Redis, one thread runs one job at a time."""
+"""A worker process: Celery receives notifications from Redis, one thread runs one job at a time."""
 
 import importlib
 from typing import Any
@@ -43,7 +43,7 @@ def make_app(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, watchdog
 
     @app.task(name=task_name(context.kind), ignore_result=True)
     def take(job_id: str) -> None:
-        log.debug("hint taken", job_id=job_id)
+        log.debug("notification received", job_id=job_id)
         with watchdog.taking():
             run_next()
 

@@ -1,6 +1,6 @@
 """`python -m worker.reconciler`: makes the queue true again, whatever was lost. Any number may run.
 
-Each round it takes jobs back from workers that fell silent, and sends wake-ups for waiting jobs whose own may be lost.
+Each round it takes jobs back from workers that fell silent, and sends again notifications that may be lost.
 Beside it, a sweeper removes files that nobody needs.
 """
 
@@ -38,7 +38,7 @@ from worker.sweeper import Sweeper
 log = structlog.get_logger(__name__)
 
 _KINDS: tuple[Kind, ...] = ("training", "generation")
-_HINTS_AT_ONCE = 200
+_NOTIFICATIONS_AT_ONCE = 200
 _EMPTY_QUEUE_STALE_S = 2.0
 _FORGET_EVERY_S = 3600.0
 
@@ -66,7 +66,7 @@ class Reconciler:
             stopping.wait(self._settings.reconcile_s)
 
     def round(self) -> None:
-        """Reap, then hint. An outage of the database is logged once and survived."""
+        """Reap, then notify. An outage of the database is logged once and survived."""
         now = time.monotonic()
         if now - self._last_round > self._settings.lease_s / 2:
             self._wait_a_lease("this process was stopped for a while")
@@ -119,7 +119,7 @@ class Reconciler:
                     self._broker.publish_done(job_id)
 
     def _notify(self, kind: Kind, due: int) -> None:
-        """Send wake-ups for due jobs whose own is missing or stale, never more than there are jobs without one.
+        """Send notifications for due jobs whose own is missing or stale, at most one a job without one.
 
         due: jobs of the kind that a worker could take.
         """
@@ -132,12 +132,12 @@ class Reconciler:
             else min(_EMPTY_QUEUE_STALE_S, self._settings.notification_stale_s)
         )
         with reading(self._sessions) as session:
-            limit = min(due - depth, _HINTS_AT_ONCE)
+            limit = min(due - depth, _NOTIFICATIONS_AT_ONCE)
             unnotified = notifications.due_for_notification(session, kind, stale_s=stale_s, limit=limit)
         sent = [job_id for job_id, priority in unnotified if self._broker.send(kind, job_id, priority)]
         if sent:
-            failpoint("hint.sent")
-            log.info("wake-ups sent again", kind=kind, count=len(sent))
+            failpoint("notification.sent")
+            log.info("notifications sent again", kind=kind, count=len(sent))
             with transaction(self._sessions) as session:
                 notifications.mark_notified(session, sent)
 

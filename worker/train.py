@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from shared import trainer_protocol
-from shared.errors import SpecError
+from shared.errors import SetupError, SpecError
 from shared.job_status import ErrorCode
 from shared.settings import Settings
 from shared.trainer_protocol import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = Settings()
         run_dir.mkdir(parents=True, exist_ok=True)
         reporter = Reporter(run_dir, _display(run_dir, protocol, supervised=options.supervised))
-    except (SpecError, ValidationError, OSError) as error:
+    except (SpecError, SetupError, ValidationError, OSError) as error:
         return _refuse(options, error, protocol)
     try:
         return run(spec, run_dir, settings, control, reporter)
@@ -109,11 +109,15 @@ def _display(run_dir: Path, protocol: TextIO, *, supervised: bool) -> Display:
     return Terminal(run_dir, Console(file=protocol))
 
 
-def _refuse(options: argparse.Namespace, error: SpecError | ValidationError | OSError, protocol: TextIO) -> int:
+def _refuse(
+    options: argparse.Namespace, error: SpecError | SetupError | ValidationError | OSError, protocol: TextIO
+) -> int:
     """Say in one line what is wrong. A supervisor also gets an event, as it does for every end it can report."""
     match error:
         case SpecError():
             message = "; ".join(f"{each.pointer or '/'}: {each.detail}" for each in error.errors) or error.detail
+        case SetupError():
+            message = error.detail
         case ValidationError():
             message = f"MIMEO_{str(error.errors()[0]['loc'][0]).upper()}: {error.errors()[0]['msg']}"
         case _:

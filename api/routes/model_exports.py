@@ -102,7 +102,7 @@ def _again(job: GenerationJob) -> str:
 
 
 def _wait(current: Runtime, job: GenerationJob, *, is_new: bool) -> None:
-    """Send the wake-up of a new job, and wait for its end where a thread can be spared."""
+    """Send the notification of a new job, and wait for its end where a thread can be spared."""
     with current.may_wait(HOLD_S) as granted:
         if granted:
             notify_and_wait(current, job, HOLD_S, is_notified=not is_new)

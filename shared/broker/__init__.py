@@ -1,4 +1,4 @@
-"""Wake-ups between processes.
+"""Notifications between processes.
 
 Nothing here is needed for correctness: the database is the truth, and the reconciler sends again what was lost.
 """

@@ -1,4 +1,4 @@
-"""The broker on Redis: hints as Celery messages, ends of jobs as publish/subscribe."""
+"""The broker on Redis: notifications as Celery messages, ends of jobs as publish/subscribe."""
 
 import time
 from contextlib import AbstractContextManager
@@ -20,7 +20,7 @@ _ENDS = f"{KEY_PREFIX}done"
 
 
 class CeleryBroker:
-    """Hints through Celery on the Redis of the settings. Safe to share between threads; connects when first used."""
+    """Notifications through Celery on the Redis of the settings. Thread-safe; connects when first used."""
 
     def __init__(self, settings: Settings) -> None:
         self._celery = make_celery(settings)
@@ -43,12 +43,12 @@ class CeleryBroker:
             )
         except FAILURES as error:
             self._resting_until = time.monotonic() + REST_S
-            log.warning("hint not sent; the reconciler will", job_id=job_id, reason=str(error))
+            log.warning("notification not sent; the reconciler retries", job_id=job_id, reason=str(error))
             return False
         return True
 
     def depth(self, kind: Kind) -> int | None:
-        """Hints waiting for a worker of a kind; None where Redis does not answer."""
+        """Notifications waiting for a worker of a kind; None where Redis does not answer."""
         suffixes = ["" if step == 0 else f"{Channel.sep}{step}" for step in PRIORITY_STEPS]
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
@@ -59,7 +59,7 @@ class CeleryBroker:
             return None
 
     def publish_done(self, job_id: str) -> bool:
-        """Tell whoever waits that a job has ended. False where Redis does not take it."""
+        """Publish that a job has ended. False where Redis does not take it."""
         try:
             self._redis.publish(_ENDS, job_id)
         except FAILURES as error:

@@ -1,4 +1,4 @@
-"""The Celery application as both ends of the queue need it. Messages are hints: early acknowledgement, no results."""
+"""The Celery application as both ends of the queue need it. Messages are acknowledged early, without results."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ PRIORITY_STEPS = [0, 3, 6, 9]
 
 
 def task_name(kind: str) -> str:
-    """Name of the task that a hint of this kind starts; its queue is named after the kind."""
+    """Name of the task that a notification of this kind starts; its queue is named after the kind."""
     return f"mimeo.{kind}"
 
 

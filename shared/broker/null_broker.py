@@ -11,7 +11,7 @@ from shared.job_status import Priority
 
 @dataclass(frozen=True, kw_only=True)
 class Notification:
-    """One wake-up that was sent."""
+    """One notification that was sent."""
 
     kind: Kind
     job_id: str
@@ -19,7 +19,7 @@ class Notification:
 
 
 class NullBroker:
-    """Keeps hints in a list, and ends of jobs in a set. is_up: set to False to behave as with Redis away."""
+    """Keeps notifications in a list, and ends of jobs in a set. is_up: set to False to behave as with Redis away."""
 
     def __init__(self) -> None:
         self.is_up = True
@@ -29,7 +29,7 @@ class NullBroker:
         self._changed = threading.Condition()
 
     def send(self, kind: Kind, job_id: str, priority: Priority) -> bool:
-        """Remember a hint."""
+        """Record a notification."""
         if not self.is_up:
             return False
         notification = Notification(kind=kind, job_id=job_id, priority=priority)
@@ -49,12 +49,12 @@ class NullBroker:
             return first
 
     def flush(self) -> None:
-        """Lose every hint that waits, as an emptied Redis does."""
+        """Lose every waiting notification, as an emptied Redis does."""
         with self._changed:
             self._waiting.clear()
 
     def depth(self, kind: Kind) -> int | None:
-        """Hints that wait."""
+        """Number of waiting notifications."""
         with self._changed:
             return sum(notification.kind == kind for notification in self._waiting) if self.is_up else None
 

@@ -17,18 +17,18 @@ class Waiter(Protocol):
 
 
 class Broker(Protocol):
-    """Hints that wake workers, and news of finished jobs. No method raises because Redis is away."""
+    """Notifications for workers and of finished jobs. No method raises when Redis is unavailable."""
 
     def send(self, kind: Kind, job_id: str, priority: Priority) -> bool:
         """Wake a worker of a kind. False, within about a second, where Redis does not take it."""
         ...
 
     def depth(self, kind: Kind) -> int | None:
-        """Hints waiting for a worker of a kind; None where Redis does not answer."""
+        """Notifications waiting for a worker of a kind; None where Redis does not answer."""
         ...
 
     def publish_done(self, job_id: str) -> bool:
-        """Tell whoever waits that a job has ended. False where Redis does not take it."""
+        """Publish that a job has ended. False where Redis does not take it."""
         ...
 
     def wait_done(self, job_id: str) -> AbstractContextManager[Waiter]:

@@ -19,10 +19,10 @@ def job_of(session: Session, model_id: str, format_: str) -> GenerationJob | Non
 
 
 def submit(session: Session, model_id: str, format_: str) -> tuple[GenerationJob, bool]:
-    """The job that makes the model's files in a format, and whether it is new: then send its hint after the commit.
+    """The job that makes the model's files in a format, and whether it is new.
 
-    Of requests that come at once, one makes the job and the others find it. Raises NotFound, and SpecError for a model
-    whose checkpoint is gone.
+    Send the notification of a new job after the commit. Of requests that come at once, one makes the job and the
+    others find it. Raises NotFound, and SpecError for a model whose checkpoint is gone.
     """
     found = job_of(session, model_id, format_)
     if found is not None:

@@ -19,7 +19,7 @@ _BY_ID = select(GenerationJob).where(GenerationJob.id == bindparam("id"))  # mad
 
 
 def submit(session: Session, request: GenerationRequest, *, settings: Settings) -> GenerationJob:
-    """Accept a job: the row alone. Send its hint after the commit. Raises SpecError."""
+    """Accept a job: the row alone. Send its notification after the commit. Raises SpecError."""
     admitted = admit_generation(session, request, settings)
     return new_jobs.add(
         session,

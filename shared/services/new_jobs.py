@@ -13,7 +13,7 @@ from shared.job_status import JobStatus, Priority
 from shared.services import job_history
 
 JobT = TypeVar("JobT", bound=Job)
-# Whoever adds a job sends its first hint right after the commit.
+# The caller sends the job's first notification right after the commit.
 _ADD = insert(table_of(Job)).values(notified_at=db_now())
 
 
@@ -31,7 +31,7 @@ def add(
     name: str | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> JobT:
-    """Queue a job of what `spec` says, fully resolved. Send its hint after the commit."""
+    """Queue a job of what `spec` says, fully resolved. Send its notification after the commit."""
     row = {
         "id": id,
         "kind": inspect(kind).polymorphic_identity,

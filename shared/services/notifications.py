@@ -1,4 +1,4 @@
-"""Which waiting jobs need a wake-up sent (again)."""
+"""Selects the waiting jobs whose notification has to be sent (again)."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ def count_due(session: Session) -> dict[str, int]:
 
 
 def due_for_notification(session: Session, kind: str, *, stale_s: float, limit: int) -> list[tuple[str, Priority]]:
-    """Due jobs never hinted, or hinted longer than `stale_s` ago; first in line first."""
+    """Due jobs without a notification, or whose last one is older than `stale_s`; first in line first."""
     is_stale = or_(Job.notified_at.is_(None), Job.notified_at < db_now() - round(stale_s * 1000))
     query = select(Job.id, Job.priority).where(Job.kind == kind, is_due(), is_stale)
     rows = session.execute(query.order_by(Job.priority, Job.created_at, Job.id).limit(limit))
@@ -30,14 +30,14 @@ def due_for_notification(session: Session, kind: str, *, stale_s: float, limit: 
 
 
 def mark_notified(session: Session, job_ids: Sequence[str]) -> None:
-    """Remember that wake-ups were sent just now. Not a visible change of the jobs."""
+    """Record that notifications were sent just now. Not a visible change of the jobs."""
     session.execute(
         update(Job).where(Job.id.in_(job_ids)).values(notified_at=db_now()).execution_options(synchronize_session=False)
     )
 
 
 def clear_notified(session: Session, job_id: str) -> None:
-    """Remember that a job's wake-up could not be sent. Not a visible change of the job."""
+    """Record that a job's notification could not be sent. Not a visible change of the job."""
     session.execute(
         update(Job).where(Job.id == job_id).values(notified_at=None).execution_options(synchronize_session=False)
     )

@@ -22,7 +22,7 @@ _BY_ID = select(TrainingJob).where(TrainingJob.id == bindparam("id")).options(_W
 
 
 def submit(session: Session, request: TrainingRequest, *, settings: Settings) -> TrainingJob:
-    """Accept a job: the row alone. Send its hint after the commit. Raises SpecError."""
+    """Accept a job: the row alone. Send its notification after the commit. Raises SpecError."""
     return new_jobs.add(
         session,
         TrainingJob,
@@ -71,12 +71,15 @@ def pause(session: Session, job_id: str) -> TrainingJob:
 
 
 def resume(session: Session, job_id: str) -> TrainingJob:
-    """Let a paused job go on. Send its hint after the commit. Raises NotFound, and Conflict where it is not paused."""
+    """Let a paused job go on. Send its notification after the commit.
+
+    Raises NotFound, and Conflict where it is not paused.
+    """
     return _asked(session, job_id, transitions.resume)
 
 
 def retry(session: Session, job_id: str) -> TrainingJob:
-    """Run a failed or cancelled job again, from its last good checkpoint. Send its hint after the commit.
+    """Run a failed or cancelled job again, from its last good checkpoint. Send its notification after the commit.
 
     Raises NotFound, Conflict.
     """

@@ -76,7 +76,7 @@ def pause(session: Session, job_id: str) -> JobStatus:
 
 
 def resume(session: Session, job_id: str) -> JobStatus:
-    """Put a paused job back to its place in the queue, by its age. Send its hint after the commit.
+    """Put a paused job back to its place in the queue, by its age. Send its notification after the commit.
 
     Raises NotFound, and Conflict for a job that is not paused. Returns the new status.
     """
@@ -84,7 +84,7 @@ def resume(session: Session, job_id: str) -> JobStatus:
 
 
 def retry(session: Session, job_id: str) -> JobStatus:
-    """Queue a failed or cancelled job again, with all its attempts. Send its hint after the commit.
+    """Queue a failed or cancelled job again, with all its attempts. Send its notification after the commit.
 
     Its next worker goes on from the last good checkpoint. Raises NotFound, Conflict. Returns the new status.
     """
@@ -131,7 +131,7 @@ def _values(action: Action, after: JobStatus) -> dict[str, Any]:
         return {"finished_at": db_now()}
     if after is not JobStatus.QUEUED:
         return {}
-    # The caller sends the hint right after the commit; nobody who asks for a job wants to sit out its back-off.
+    # The caller sends the notification right after the commit. A request by a user ends the back-off.
     values: dict[str, Any] = {"notified_at": db_now(), "not_before": None}
     if action is Action.RETRY:
         values |= {"attempt": 0, "error": None, "output": None, "started_at": None, "finished_at": None}

@@ -60,7 +60,7 @@ def test_preferring_to_wait_answers_as_soon_as_the_job_has_ended(
     monkeypatch: pytest.MonkeyPatch,
     has_redis: bool,
 ) -> None:
-    """The wake-up ends the wait: the looks at the database are too far apart to."""
+    """The notification ends the wait: the looks at the database are too far apart to."""
     monkeypatch.setattr(dispatch, "FIRST_LOOK_S", 25.0)
     if has_redis:
         valkey: Valkey = request.getfixturevalue("valkey")

@@ -137,7 +137,7 @@ def test_database_without_tables_is_not_ready(settings: Settings) -> None:
     assert "jobs" in response.get_json()["checks"][0]["detail"]
 
 
-def test_metrics_count_requests_jobs_and_hints(client: FlaskClient, worker: WorkerHands) -> None:
+def test_metrics_count_requests_jobs_and_notifications(client: FlaskClient, worker: WorkerHands) -> None:
     for _ in range(3):
         client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"})
     worker.publish(worker.claim("training"))
@@ -148,7 +148,7 @@ def test_metrics_count_requests_jobs_and_hints(client: FlaskClient, worker: Work
     assert figures["mimeo_http_request_seconds_count", "POST", "/v1/training-jobs"] == 3
     assert figures["mimeo_jobs", "training", "queued"] == 2
     assert figures["mimeo_jobs", "training", "succeeded"] == 1
-    assert figures["mimeo_queue_hints", "training"] == 3
+    assert figures["mimeo_queue_notifications", "training"] == 3
     assert figures["mimeo_oldest_queued_seconds", "training"] >= 0
     assert figures[("mimeo_database_up",)] == figures[("mimeo_redis_up",)] == 1
 

@@ -132,7 +132,7 @@ class Rig:
     # --- jobs ---------------------------------------------------------------------------------------------------
 
     def submit(self, steps: int = STEPS, *, notification: bool = True, **body: Any) -> str:
-        """Accept a job of so many steps as the API does: the row, and after it the hint."""
+        """Accept a job of so many steps as the API does: the row, and after it the notification."""
         body = self.body(steps, **body)
         job_id = jobs.submitted(self.sessions, self.settings, **body)
         self.accepted[job_id] = Accepted(body["seed"], steps)
@@ -159,7 +159,7 @@ class Rig:
         return job_id
 
     def notification(self, job_id: str) -> bool:
-        """Send a wake-up."""
+        """Send a notification."""
         return self.broker.send("training", job_id, Priority.NORMAL)
 
     def look(self, job_id: str) -> Job:

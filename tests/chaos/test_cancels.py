@@ -11,7 +11,7 @@ from tests.chaos.rig import STEPS, TRAINER, Rig
 
 
 def test_cancel_while_queued(rig: Rig, chance: random.Random) -> None:
-    # Given: jobs whose hints are sent before and after they are cancelled
+    # Given: jobs whose notifications are sent before and after they are cancelled
     ids = [rig.submit(3, hint=chance.random() < 0.5) for _ in range(4)]
     cancelled = chance.sample(ids, 2)
 

@@ -14,7 +14,7 @@ from tests.chaos.rig import STEPS, Rig
 
 
 def test_worker_killed_before_its_claim(rig: Rig, chance: random.Random) -> None:
-    # Given: a worker that has taken the hint, and cannot claim because somebody else holds the database's lock
+    # Given: a worker that has received the notification, and cannot claim because the database is locked
     rig.reconciler()
     worker = rig.worker()
     wait_until(lambda: worker.said("ready."))
@@ -23,7 +23,7 @@ def test_worker_killed_before_its_claim(rig: Rig, chance: random.Random) -> None
         is_postgresql = rig.engine.dialect.name == "postgresql"  # SQLite's lock is taken with whatever comes first
         blocking.execute(text("LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE" if is_postgresql else "SELECT 1"))
         rig.hint(job_id)
-        wait_until(lambda: worker.said("hint taken"))
+        wait_until(lambda: worker.said("notification received"))
         time.sleep(chance.uniform(0, 0.2))
         worker.kill()
     assert rig.look(job_id).attempt == 0

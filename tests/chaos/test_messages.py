@@ -56,7 +56,8 @@ def test_worker_that_went_deaf_restarts_itself(make_rig: MakeRig, chance: random
 
     worker.signal(signal.SIGUSR2)  # alive, connected, idle, and listening no more
     wait_until(lambda: worker.said("listens no more"))
-    with rig.valkey.client() as client:  # the last listening that it began has to end, or it hears the first hint
+    # The last blocking read that the worker began has to end, or the worker receives the first notification.
+    with rig.valkey.client() as client:
         wait_until(lambda: client.info("clients")["blocked_clients"] == 0)
     ids = [rig.submit(3) for _ in range(chance.randint(1, 4))]
     wait_until(lambda: not worker.is_alive)

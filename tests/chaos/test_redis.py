@@ -1,4 +1,4 @@
-"""Redis dies, forgets, and falls silent. It holds hints only: nothing that was accepted may depend on it."""
+"""Redis dies, forgets, and falls silent. It holds notifications only: nothing that was accepted may depend on it."""
 
 import random
 import time

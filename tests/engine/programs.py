@@ -102,7 +102,7 @@ def generate(settings: Settings) -> None:
 
 
 def reconcile(settings: Settings) -> None:
-    """Reap and hint as long as it takes to reap somebody."""
+    """Reap and notify as long as it takes to reap somebody."""
     reconciler = Reconciler(settings, session_factory(make_engine(settings)), NullBroker())
     deadline = time.monotonic() + 3 * settings.lease_s
     while time.monotonic() < deadline:

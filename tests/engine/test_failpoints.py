@@ -48,7 +48,7 @@ STORE = [
 ]
 DAMAGE = ["damage.recorded"]
 REAP = ["reap.written", "reap.committed"]
-HINT = ["hint.sent"]
+NOTIFY = ["notification.sent"]
 GENERATE = ["generate.stored", "generate.written", "finish.committed"]
 DELETE = ["delete.written"]
 SWEEP = ["sweep.removed"]
@@ -62,7 +62,7 @@ TRAIN = [
 VISITED = {
     plan.partition(":")[0]
     for plan in [
-        *(*SUBMIT, *SUBMIT_WITHOUT_REDIS, *WORK, *STORE, *DAMAGE, *REAP, *HINT, *GENERATE),
+        *(*SUBMIT, *SUBMIT_WITHOUT_REDIS, *WORK, *STORE, *DAMAGE, *REAP, *NOTIFY, *GENERATE),
         *(*DELETE, *SWEEP, *UPLOAD, *MIGRATE, *TRAIN),
     ]
 }
@@ -166,7 +166,7 @@ def test_a_reconciler_that_dies_while_it_reaps_loses_no_job(
 
 
 @on_both
-@pytest.mark.parametrize("plan", HINT)
+@pytest.mark.parametrize("plan", NOTIFY)
 def test_a_notification_that_nobody_noted_does_no_harm(
     plan: str, database: SessionFactory, settings: Settings, storage: Storage
 ) -> None:

@@ -27,7 +27,7 @@ def hearing(context: WorkerContext) -> ConsumerWatchdog:
 
 
 def waiting(database: SessionFactory, settings: Settings, broker: NullBroker) -> None:
-    """A job, and the hint that should wake a worker."""
+    """A job, and the notification that should start a worker."""
     broker.send("training", jobs.submitted(database, settings), Priority.NORMAL)
 
 
@@ -54,7 +54,7 @@ def test_a_busy_worker_is_not_deaf_and_has_to_be_idle_for_long_to_become_so(
 def test_a_worker_that_nobody_calls_is_not_deaf(
     hearing: ConsumerWatchdog, database: SessionFactory, settings: Settings, broker: NullBroker
 ) -> None:
-    # Given: a job whose hint was lost; then hints for no job; then a Redis that is away
+    # Given: a job whose notification was lost; then notifications for no job; then a Redis that is away
     jobs.submitted(database, settings)
     assert [hearing.is_stalled(), time.sleep(DEAF_S), hearing.is_stalled()] == [False, None, False]
     jobs.claimed(database)

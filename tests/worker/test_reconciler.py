@@ -1,4 +1,4 @@
-"""The queue made true again: lost hints, silent workers, outages."""
+"""The queue made true again: lost notifications, silent workers, outages."""
 
 import threading
 import time

@@ -184,5 +184,5 @@ def test_a_worker_outlives_redis_and_takes_notifications_again(
     wait_until(ended(database, running))
     reconciler = Reconciler(redis_settings, database, notifications)
 
-    # Then: the reconciler's hint reaches the worker
+    # Then: the reconciler's notification reaches the worker
     wait_until(lambda: (reconciler.round(), jobs.status_of(database, waiting) is JobStatus.RUNNING)[1])

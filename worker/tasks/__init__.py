@@ -1,1 +1,1 @@
-"""What a hint starts. Each module's `prepare` makes the task of its kind: claim the first due job, run it, finish."""
+"""Tasks that a notification starts. `prepare` makes the task: claim the first due job, run it, finish."""

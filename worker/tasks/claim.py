@@ -13,10 +13,10 @@ log = structlog.get_logger(__name__)
 
 
 def claim(context: WorkerContext) -> Job | None:
-    """Take the first due job of this worker's kind, whichever job the hint was about.
+    """Take the first due job of this worker's kind, regardless of the job that the notification names.
 
-    None: there is nothing to do, this worker is stopping, or the database is away; the reconciler then sends the hint
-    again.
+    None: there is nothing to do, this worker is stopping, or the database is away; the reconciler then sends
+    the notification again.
     """
     if context.stopping.is_set():
         return None

@@ -1,4 +1,4 @@
-"""The generation task. Models stay warm in this process; torch is loaded before the first hint is taken."""
+"""The generation task. Models stay warm in this process; torch is loaded before the first notification is received."""
 
 from collections.abc import Callable
 

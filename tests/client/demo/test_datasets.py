@@ -33,7 +33,7 @@ def test_dataset_that_downloads_quickly_is_used() -> None:
 
 
 def test_slow_download_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(demo_datasets, "PATIENCE_S", 0.0)
     with serving(lambda _: Reply(body=b"x" * 100_000)) as server:
         chosen = choose(VAE, datasets("downloadable", [server.url]))
     assert chosen.dataset == "digits"

@@ -1,4 +1,4 @@
-"""Hints and news of finished jobs: on a real Valkey, and inside one process."""
+"""Notifications of queued and finished jobs: on a real Valkey, and inside one process."""
 
 import threading
 import time

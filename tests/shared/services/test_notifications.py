@@ -1,4 +1,4 @@
-"""Which jobs need a wake-up."""
+"""Jobs that need a notification."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,0 +1,46 @@
+"""Settings that are read from the environment."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.errors import SetupError
+from shared.settings import Settings
+
+RENAMED = [("MIMEO_HINT_STALE_S", "MIMEO_NOTIFICATION_STALE_S"), ("MIMEO_DEAF_S", "MIMEO_CONSUMER_STALL_S")]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED)
+def test_renamed_variable_is_refused_and_the_new_name_is_given(
+    old: str, new: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(old, "7")
+
+    with pytest.raises(SetupError, match=f"{old} is now called {new}"):
+        Settings()
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED)
+def test_new_name_of_a_renamed_variable_sets_the_value(old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(new, "7")
+
+    assert getattr(Settings(), new.removeprefix("MIMEO_").lower()) == 7.0
+
+
+@pytest.mark.parametrize(
+    "program",
+    [("-m", "migrations", "current"), ("-m", "worker", "training"), ("-m", "worker.reconciler"), ("-m", "stack")],
+    ids=["migrations", "worker", "reconciler", "stack"],
+)
+def test_program_with_a_renamed_variable_ends_with_one_line_and_status_2(
+    program: tuple[str, ...], tmp_path: Path
+) -> None:
+    environment = {**os.environ, "MIMEO_HOME": str(tmp_path), "MIMEO_DEAF_S": "7"}
+    command = [sys.executable, *program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr == "mimeo: MIMEO_DEAF_S is now called MIMEO_CONSUMER_STALL_S; rename the variable.\n"
