@@ -1,13 +1,11 @@
 """After a job is committed: wake a worker, and wait for the end where the client prefers to."""
 
 import time
-from typing import cast
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.runtime import Runtime
-from shared.broker import Kind
 from shared.db.session import is_transient
 from shared.db.tables import Job
 from shared.failpoints import failpoint
@@ -28,7 +26,7 @@ def notify(runtime: Runtime, job: Job) -> None:
     if job.status is not JobStatus.QUEUED:
         return
     failpoint("submit.committed")
-    if runtime.broker.send(cast("Kind", job.kind), job.id, PRIORITIES[job.priority]):
+    if runtime.broker.send(job.kind, job.id, PRIORITIES[job.priority]):
         failpoint("submit.notified")
         return
     failpoint("submit.unnotified")

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from api.runtime import Runtime
 from api.schemas.base import Answer
 from shared.db.tables import Job
+from shared.job_status import JobKind
 from shared.services import idempotency
 from shared.services.idempotency import KeyTaken, Request
 
@@ -22,7 +23,7 @@ AnswerT = TypeVar("AnswerT", bound=Answer | None)
 class Submission(Generic[JobT]):
     """How a request to submit is carried out. Each function gets the session of one transaction."""
 
-    kind: str
+    kind: JobKind
     submit: Callable[[Session], JobT]
     get: Callable[[Session, str], JobT]
 

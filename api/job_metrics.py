@@ -8,11 +8,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.runtime import Runtime
-from shared.broker import Kind
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from shared.services import queue_stats
 
-KINDS: tuple[Kind, ...] = ("training", "generation")
 log = structlog.get_logger(__name__)
 
 
@@ -44,7 +42,7 @@ class JobCollector(Collector):
             yield is_up
             return
         is_up.add_metric([], 1)
-        for kind in KINDS:
+        for kind in JobKind:
             for status in JobStatus:
                 jobs.add_metric([kind, status.value], counts.get((kind, status), 0))
             oldest.add_metric([kind], waits.get(kind, 0.0))
@@ -53,7 +51,7 @@ class JobCollector(Collector):
     def _notifications(self) -> Iterator[GaugeMetricFamily]:
         is_up = GaugeMetricFamily("mimeo_redis_up", "1 where Redis answers.")
         waiting = GaugeMetricFamily("mimeo_queue_notifications", "Notifications waiting in Redis.", labels=["kind"])
-        depths = {kind: self._runtime.broker.depth(kind) for kind in KINDS}
+        depths = {kind: self._runtime.broker.depth(kind) for kind in JobKind}
         is_up.add_metric([], float(all(depth is not None for depth in depths.values())))
         for kind, depth in depths.items():
             if depth is not None:

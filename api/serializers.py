@@ -183,7 +183,7 @@ def worker(row: rows.Worker, *, now: datetime, lease_s: float) -> resources.Work
     """A worker process. now: by the database's clock."""
     return resources.Worker(
         id=row.id,
-        kind="generation" if row.kind == "generation" else "training",
+        kind=row.kind,
         host=row.host,
         pid=row.pid,
         device=row.device,

@@ -1,6 +1,13 @@
-"""The life of a job, as a user sees it."""
+"""The kinds of job and the life of a job, as a user sees them."""
 
 from enum import StrEnum
+
+
+class JobKind(StrEnum):
+    """The work that a job is. Each kind has its own queue and its own workers."""
+
+    TRAINING = "training"
+    GENERATION = "generation"
 
 
 class JobStatus(StrEnum):

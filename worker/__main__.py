@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from shared import logs
 from shared.broker import CeleryBroker
 from shared.errors import SetupError
+from shared.job_status import JobKind
 from shared.settings import Settings
 from worker import app, openmp
 from worker.context import make_context
@@ -17,9 +18,9 @@ from worker.context import make_context
 def main(arguments: list[str]) -> int:
     """Run a worker until it is told to stop; returns the process's exit status."""
     parser = argparse.ArgumentParser(prog="python -m worker", description="Take jobs of one kind and run them.")
-    parser.add_argument("kind", choices=("training", "generation"))
-    kind = parser.parse_args(arguments).kind
-    if kind == "generation":  # it imports torch later, and shares the cores with trainers
+    parser.add_argument("kind", choices=[kind.value for kind in JobKind])
+    kind = JobKind(parser.parse_args(arguments).kind)
+    if kind is JobKind.GENERATION:  # it imports torch later, and shares the cores with trainers
         os.environ |= openmp.wait_policy(os.environ, is_alone=False)
     try:
         settings = Settings()

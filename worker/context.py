@@ -7,9 +7,10 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shared.broker import Broker, Kind
+from shared.broker import Broker
 from shared.db.session import SessionFactory, make_engine, session_factory
 from shared.ids import new_id
+from shared.job_status import JobKind
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -25,7 +26,7 @@ class WorkerContext:
     """
 
     settings: Settings
-    kind: Kind
+    kind: JobKind
     sessions: SessionFactory
     storage: Storage
     broker: Broker
@@ -36,7 +37,7 @@ class WorkerContext:
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
-def make_context(settings: Settings, kind: Kind, broker: Broker) -> WorkerContext:
+def make_context(settings: Settings, kind: JobKind, broker: Broker) -> WorkerContext:
     """The parts of a worker. Connects to nothing yet. Raises SetupError for settings that cannot work."""
     return WorkerContext(
         settings=settings,

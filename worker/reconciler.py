@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared import logs
-from shared.broker import Broker, CeleryBroker, Kind
+from shared.broker import Broker, CeleryBroker
 from shared.db.session import (
     SessionFactory,
     is_transient,
@@ -29,6 +29,7 @@ from shared.db.session import (
 from shared.db.tables import Job
 from shared.errors import SetupError
 from shared.failpoints import failpoint
+from shared.job_status import JobKind
 from shared.services import notifications, queue_snapshot, reaping, workers
 from shared.services.queue_snapshot import QueueSnapshot
 from shared.settings import Settings
@@ -37,7 +38,6 @@ from worker.sweeper import Sweeper
 
 log = structlog.get_logger(__name__)
 
-_KINDS: tuple[Kind, ...] = ("training", "generation")
 _NOTIFICATIONS_AT_ONCE = 200
 _EMPTY_QUEUE_STALE_S = 2.0
 _FORGET_EVERY_S = 3600.0
@@ -77,7 +77,7 @@ class Reconciler:
             if snapshot.has_expired and time.monotonic() >= self._reap_from:
                 self._reap()
                 snapshot = self._survey()
-            for kind in _KINDS:
+            for kind in JobKind:
                 self._notify(kind, snapshot.due[kind])
             self._forget(now)
         except SQLAlchemyError as error:
@@ -118,7 +118,7 @@ class Reconciler:
                 if job.status.is_terminal:
                     self._broker.publish_done(job_id)
 
-    def _notify(self, kind: Kind, due: int) -> None:
+    def _notify(self, kind: JobKind, due: int) -> None:
         """Send notifications for due jobs whose own is missing or stale, at most one a job without one.
 
         due: jobs of the kind that a worker could take.

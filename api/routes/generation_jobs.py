@@ -18,6 +18,7 @@ from api.schemas.jobs import GenerationJob
 from api.schemas.pages import EventPage, GenerationJobPage
 from api.tags import GENERATION_JOBS
 from shared.db import tables as rows
+from shared.job_status import JobKind
 from shared.services import artifacts, generation_jobs, job_history, queue_stats
 from shared.specs import parse_generation
 
@@ -47,7 +48,7 @@ def create_generation_job(header: PreferHeaders) -> Response:
     given = read_json()
     request = parse_generation(given)
     submission = Submission(
-        kind="generation",
+        kind=JobKind.GENERATION,
         submit=lambda session: generation_jobs.submit(session, request, settings=current.settings),
         get=generation_jobs.get,
     )

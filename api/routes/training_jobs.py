@@ -18,7 +18,7 @@ from api.schemas.jobs import TrainingJob
 from api.schemas.pages import TrainingJobPage
 from api.tags import TRAINING_JOBS
 from shared.db import tables as rows
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from shared.services import job_queue, queue_stats, training_jobs
 from shared.specs import parse_training
 
@@ -42,7 +42,7 @@ def create_training_job(header: SubmitHeaders) -> Response:
     given = read_json()
     request = parse_training(given)
     submission = Submission(
-        kind="training",
+        kind=JobKind.TRAINING,
         submit=lambda session: training_jobs.submit(session, request, settings=current.settings),
         get=training_jobs.get,
     )

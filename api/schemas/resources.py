@@ -6,6 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Answer, JsonObject, Measurements, Sha256, Time, Url
 from shared import model_types
+from shared.job_status import JobKind
 
 
 def _describe_quality(schema: JsonObject) -> None:
@@ -124,7 +125,7 @@ class Worker(Answer):
 
     id: str
     object: Literal["worker"] = "worker"
-    kind: Literal["training", "generation"]
+    kind: JobKind
     host: str
     pid: int
     device: str

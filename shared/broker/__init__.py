@@ -5,6 +5,6 @@ Nothing here is needed for correctness: the database is the truth, and the recon
 
 from shared.broker.celery_broker import CeleryBroker
 from shared.broker.null_broker import NullBroker
-from shared.broker.protocol import Broker, Kind, Waiter
+from shared.broker.protocol import Broker, Waiter
 
-__all__ = ["Broker", "CeleryBroker", "Kind", "NullBroker", "Waiter"]
+__all__ = ["Broker", "CeleryBroker", "NullBroker", "Waiter"]

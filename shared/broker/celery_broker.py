@@ -10,8 +10,8 @@ from kombu.transport.redis import Channel
 from shared.broker.celery_settings import KEY_PREFIX, PRIORITY_STEPS, make_celery, message_priority, task_name
 from shared.broker.completion_listener import CompletionListener
 from shared.broker.failures import FAILURES, REST_S
-from shared.broker.protocol import Kind, Waiter
-from shared.job_status import Priority
+from shared.broker.protocol import Waiter
+from shared.job_status import JobKind, Priority
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -33,7 +33,7 @@ class CeleryBroker:
         self._ends = CompletionListener(self._redis, _ENDS)
         self._resting_until = 0.0
 
-    def send(self, kind: Kind, job_id: str, priority: Priority) -> bool:
+    def send(self, kind: JobKind, job_id: str, priority: Priority) -> bool:
         """Wake a worker of a kind. False, within about a second, where Redis does not take it."""
         if time.monotonic() < self._resting_until:
             return False
@@ -47,7 +47,7 @@ class CeleryBroker:
             return False
         return True
 
-    def depth(self, kind: Kind) -> int | None:
+    def depth(self, kind: JobKind) -> int | None:
         """Notifications waiting for a worker of a kind; None where Redis does not answer."""
         suffixes = ["" if step == 0 else f"{Channel.sep}{step}" for step in PRIORITY_STEPS]
         try:

@@ -4,14 +4,14 @@ from typing import Any
 
 from celery import Celery
 
-from shared.job_status import Priority
+from shared.job_status import JobKind, Priority
 from shared.settings import Settings
 
 KEY_PREFIX = "mimeo:"
 PRIORITY_STEPS = [0, 3, 6, 9]
 
 
-def task_name(kind: str) -> str:
+def task_name(kind: JobKind) -> str:
     """Name of the task that a notification of this kind starts; its queue is named after the kind."""
     return f"mimeo.{kind}"
 
@@ -21,7 +21,7 @@ def message_priority(priority: Priority) -> int:
     return priority.rank * 3
 
 
-def make_celery(settings: Settings, *, worker_kind: str | None = None) -> Celery:
+def make_celery(settings: Settings, *, worker_kind: JobKind | None = None) -> Celery:
     """The application.
 
     worker_kind: for a worker of that kind, which waits for ever for Redis; without it, for a sender, which gives up
@@ -34,7 +34,7 @@ def make_celery(settings: Settings, *, worker_kind: str | None = None) -> Celery
         result_backend=None,
         task_serializer="json",
         accept_content=["json"],
-        task_default_queue=worker_kind or "training",
+        task_default_queue=worker_kind or JobKind.TRAINING,
         task_create_missing_queues=True,
         broker_transport_options=_transport(is_worker=worker_kind is not None),
         broker_connection_retry=worker_kind is not None,

@@ -5,15 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from shared.broker.protocol import Kind
-from shared.job_status import Priority
+from shared.job_status import JobKind, Priority
 
 
 @dataclass(frozen=True, kw_only=True)
 class Notification:
     """One notification that was sent."""
 
-    kind: Kind
+    kind: JobKind
     job_id: str
     priority: Priority
 
@@ -28,7 +27,7 @@ class NullBroker:
         self._waiting: list[Notification] = []
         self._changed = threading.Condition()
 
-    def send(self, kind: Kind, job_id: str, priority: Priority) -> bool:
+    def send(self, kind: JobKind, job_id: str, priority: Priority) -> bool:
         """Record a notification."""
         if not self.is_up:
             return False
@@ -38,7 +37,7 @@ class NullBroker:
             self._waiting.append(notification)
         return True
 
-    def take(self, kind: Kind) -> Notification | None:
+    def take(self, kind: JobKind) -> Notification | None:
         """What a worker would get next: by priority, then first come, first served."""
         with self._changed:
             of_kind = [notification for notification in self._waiting if notification.kind == kind]
@@ -53,7 +52,7 @@ class NullBroker:
         with self._changed:
             self._waiting.clear()
 
-    def depth(self, kind: Kind) -> int | None:
+    def depth(self, kind: JobKind) -> int | None:
         """Number of waiting notifications."""
         with self._changed:
             return sum(notification.kind == kind for notification in self._waiting) if self.is_up else None

@@ -1,11 +1,9 @@
 """What a broker can do."""
 
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol
+from typing import Protocol
 
-from shared.job_status import Priority
-
-Kind = Literal["training", "generation"]
+from shared.job_status import JobKind, Priority
 
 
 class Waiter(Protocol):
@@ -19,11 +17,11 @@ class Waiter(Protocol):
 class Broker(Protocol):
     """Notifications for workers and of finished jobs. No method raises when Redis is unavailable."""
 
-    def send(self, kind: Kind, job_id: str, priority: Priority) -> bool:
+    def send(self, kind: JobKind, job_id: str, priority: Priority) -> bool:
         """Wake a worker of a kind. False, within about a second, where Redis does not take it."""
         ...
 
-    def depth(self, kind: Kind) -> int | None:
+    def depth(self, kind: JobKind) -> int | None:
         """Notifications waiting for a worker of a kind; None where Redis does not answer."""
         ...
 

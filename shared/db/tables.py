@@ -1,6 +1,7 @@
 """The tables. One `jobs` table carries every kind of job, so that claim, lease and reap are written once."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, cast
 
 from sqlalchemy import (
@@ -20,17 +21,19 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from shared.db.clock import Timestamp, db_now
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 
 JsonObject = dict[str, Any]
 JSON_TYPE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 ROW_ID = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements INTEGER PRIMARY KEY alone
-STATUS = Enum(
-    JobStatus,
-    native_enum=False,  # a string column: a new status needs no ALTER TYPE
-    length=16,
-    values_callable=lambda statuses: [status.value for status in statuses],
-)
+
+
+def _string_column(values: type[StrEnum]) -> Enum:
+    """An enumeration in a string column: a new value needs no ALTER TYPE."""
+    return Enum(values, native_enum=False, length=16, values_callable=lambda members: [each.value for each in members])
+
+
+STATUS, KIND = _string_column(JobStatus), _string_column(JobKind)
 
 
 class Base(DeclarativeBase):
@@ -54,7 +57,7 @@ def table_of(row: type[Base]) -> Table:
 class Job(Base):
     """A job of any kind. `spec` is what was accepted, fully resolved, and never changes.
 
-    kind: `training` or `generation`; the id's prefix says the same. priority: Priority.rank, 0 first.
+    kind: the id's prefix says the same. priority: Priority.rank, 0 first.
     fencing_token rises with every claim; each write by a worker names the token it holds.
     not_before: a queued job waits until then (back-off). notified_at: when a notification was last sent.
     version rises with every visible change (ETag).
@@ -64,7 +67,7 @@ class Job(Base):
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012 - SQLAlchemy reads it once
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[JobKind] = mapped_column(KIND)
     status: Mapped[JobStatus] = mapped_column(STATUS, default=JobStatus.QUEUED)
     model_type: Mapped[str] = mapped_column(String(32))
     name: Mapped[str | None] = mapped_column(String(200))
@@ -107,7 +110,7 @@ class Job(Base):
 class TrainingJob(Job):
     """A training job. spec: dataset, preset, hyperparameters (all resolved), init_from."""
 
-    __mapper_args__ = {"polymorphic_identity": "training"}  # noqa: RUF012 - SQLAlchemy reads it once
+    __mapper_args__ = {"polymorphic_identity": JobKind.TRAINING}  # noqa: RUF012 - SQLAlchemy reads it once
 
     model: Mapped["Model | None"] = relationship(back_populates="job", uselist=False, viewonly=True)
 
@@ -118,7 +121,7 @@ class GenerationJob(Job):
     One that makes an export has its format (`onnx`) and no sampling parameters.
     """
 
-    __mapper_args__ = {"polymorphic_identity": "generation"}  # noqa: RUF012 - SQLAlchemy reads it once
+    __mapper_args__ = {"polymorphic_identity": JobKind.GENERATION}  # noqa: RUF012 - SQLAlchemy reads it once
 
 
 class Checkpoint(Base):
@@ -254,7 +257,7 @@ class Worker(Base):
     __tablename__ = "workers"
 
     id: Mapped[str] = mapped_column(String(200), primary_key=True)
-    kind: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[JobKind] = mapped_column(KIND)
     host: Mapped[str] = mapped_column(String(200))
     pid: Mapped[int] = mapped_column(Integer)
     device: Mapped[str] = mapped_column(String(100))

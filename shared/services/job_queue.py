@@ -17,7 +17,7 @@ from shared.db.clock import Timestamp, db_now
 from shared.db.tables import Job, JobEvent, table_of
 from shared.errors import DependencyUnavailable, JobFailure, LeaseLost
 from shared.failpoints import failpoint
-from shared.job_status import HELD, JobStatus
+from shared.job_status import HELD, JobKind, JobStatus
 from shared.services import job_history
 from shared.settings import Settings
 
@@ -58,7 +58,7 @@ def touched() -> dict[str, Any]:
 # --- claiming ---------------------------------------------------------------------------------------------------
 
 
-def claim_next(session: Session, kind: str, worker: str) -> Job | None:
+def claim_next(session: Session, kind: JobKind, worker: str) -> Job | None:
     """Take the first due job of a kind: by priority, then first come, first served. None: nothing is waiting."""
     job: Job | None = session.scalars(_CLAIMED, {"claimed_kind": kind, "worker": worker}).one_or_none()
     if job is None:
@@ -261,7 +261,7 @@ def queue_position(session: Session, job: Job, *, counted: int = COUNTED_POSITIO
     return session.execute(select(func.count()).select_from(ahead)).scalar_one() + 1
 
 
-def front(kind: str, limit: int) -> Select[int, datetime, str]:
+def front(kind: JobKind, limit: int) -> Select[int, datetime, str]:
     """The places of the first due jobs of a kind, in the order in which workers take them."""
     return select(*PLACE).where(Job.kind == kind, is_due()).order_by(*PLACE).limit(limit)
 

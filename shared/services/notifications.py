@@ -7,21 +7,20 @@ from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
 from shared.db.tables import Job
-from shared.job_status import Priority
+from shared.job_status import JobKind, Priority
 from shared.services.job_queue import is_due
 
-KINDS = ("training", "generation")
 _RANKS = {priority.rank: priority for priority in Priority}
 # Named, so that the index of the queue, which begins with the kind, has all there is to read.
-_DUE = select(Job.kind, func.count()).where(Job.kind.in_(KINDS), is_due()).group_by(Job.kind)
+_DUE = select(Job.kind, func.count()).where(Job.kind.in_(list(JobKind)), is_due()).group_by(Job.kind)
 
 
-def count_due(session: Session) -> dict[str, int]:
+def count_due(session: Session) -> dict[JobKind, int]:
     """How many jobs of each kind a worker could take now."""
-    return dict.fromkeys(KINDS, 0) | dict(session.execute(_DUE).all())
+    return dict.fromkeys(JobKind, 0) | dict(session.execute(_DUE).all())
 
 
-def due_for_notification(session: Session, kind: str, *, stale_s: float, limit: int) -> list[tuple[str, Priority]]:
+def due_for_notification(session: Session, kind: JobKind, *, stale_s: float, limit: int) -> list[tuple[str, Priority]]:
     """Due jobs without a notification, or whose last one is older than `stale_s`; first in line first."""
     is_stale = or_(Job.notified_at.is_(None), Job.notified_at < db_now() - round(stale_s * 1000))
     query = select(Job.id, Job.priority).where(Job.kind == kind, is_due(), is_stale)

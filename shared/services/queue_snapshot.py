@@ -7,8 +7,8 @@ from sqlalchemy import Connection, exists, func, select
 
 from shared.db.clock import db_now
 from shared.db.tables import Job
+from shared.job_status import JobKind
 from shared.services.job_queue import is_due
-from shared.services.notifications import KINDS
 from shared.services.reaping import HAS_EXPIRED, lease
 from shared.settings import Settings
 
@@ -23,18 +23,18 @@ class QueueSnapshot:
 
     now: datetime
     has_expired: bool
-    due: dict[str, int]
+    due: dict[JobKind, int]
 
 
 # One statement, made once.
 _SNAPSHOT = select(
     db_now(),
     exists(select(Job.id).where(HAS_EXPIRED)),
-    *(select(func.count()).where(Job.kind == kind, is_due()).scalar_subquery() for kind in KINDS),
+    *(select(func.count()).where(Job.kind == kind, is_due()).scalar_subquery() for kind in JobKind),
 )
 
 
 def take_snapshot(connection: Connection, settings: Settings) -> QueueSnapshot:
     """Look at the queue. Reads only."""
     now, has_expired, *counts = connection.execute(_SNAPSHOT, lease(settings)).one()
-    return QueueSnapshot(now=now, has_expired=bool(has_expired), due=dict(zip(KINDS, counts, strict=True)))
+    return QueueSnapshot(now=now, has_expired=bool(has_expired), due=dict(zip(JobKind, counts, strict=True)))

@@ -7,17 +7,17 @@ from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
 from shared.db.tables import Job
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from shared.services import job_queue
 
 
-def count_by_status(session: Session) -> dict[tuple[str, JobStatus], int]:
+def count_by_status(session: Session) -> dict[tuple[JobKind, JobStatus], int]:
     """How many jobs of each kind are in each status; combinations without any are left out."""
     query = select(Job.kind, Job.status, func.count()).group_by(Job.kind, Job.status)
     return {(kind, status): count for kind, status, count in session.execute(query)}
 
 
-def oldest_queued_s(session: Session) -> dict[str, float]:
+def oldest_queued_s(session: Session) -> dict[JobKind, float]:
     """Seconds that the longest waiting job of each kind has been queued, by kind: not counting what came before."""
     query = select(Job.kind, func.min(Job.updated_at), db_now()).where(Job.status == JobStatus.QUEUED)
     rows = session.execute(query.group_by(Job.kind))

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from shared.db.clock import db_now
 from shared.db.tables import Worker
 from shared.db.upsert import upsert
+from shared.job_status import JobKind
 from shared.settings import Settings
 
 _FORGET_MS = 24 * 3600 * 1000
@@ -38,7 +39,7 @@ def record_heartbeat(
     session: Session,
     *,
     worker_id: str,
-    kind: str,
+    kind: JobKind,
     host: str,
     pid: int,
     device: str,
