@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from benchmarks.engine_rows import Rows
 from shared.db.session import SessionFactory, reading, transaction
+from shared.job_status import JobKind
 from shared.services import job_queue, notifications, queue_stats, training_jobs
 from shared.services.job_queue import Lease
 from shared.settings import Settings
@@ -47,7 +48,7 @@ class Table:
     def claim(self) -> Lease:
         """A worker's look for the next job."""
         with transaction(self.sessions, is_flushed=False) as session:  # as worker.tasks.claim has it
-            job = job_queue.claim_next(session, "training", "wrk_bench")
+            job = job_queue.claim_next(session, JobKind.TRAINING, "wrk_bench")
             assert job is not None
             return job_queue.lease_of(job)
 
@@ -70,7 +71,7 @@ class Table:
     def restock(self) -> None:
         """See that more jobs wait than can be finished in a second."""
         with reading(self.sessions) as session:
-            waiting = notifications.count_due(session)["training"]
+            waiting = notifications.count_due(session)[JobKind.TRAINING]
         for _ in range(waiting, STOCK):
             self.submit()
 

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from shared.db.session import SessionFactory, reading, transaction
 from shared.db.tables import Job
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from shared.services import generation_jobs, job_queue, training_jobs, transitions
 from shared.services.job_queue import Lease
 from shared.settings import Settings
@@ -25,7 +25,7 @@ def submitted(database: SessionFactory, settings: Settings, **body: Any) -> str:
         return submit(session, settings, **body)
 
 
-def claimed(database: SessionFactory, kind: str = "training", worker: str = "wrk_test") -> Lease | None:
+def claimed(database: SessionFactory, kind: JobKind = JobKind.TRAINING, worker: str = "wrk_test") -> Lease | None:
     """Claim the first due job in a transaction of its own."""
     with transaction(database) as session:
         job = job_queue.claim_next(session, kind, worker)

@@ -4,6 +4,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from shared.ids import new_id
+from shared.job_status import JobKind
 from shared.storage import Storage
 from tests.api.worker_hands import WorkerHands
 
@@ -14,7 +15,7 @@ DATA = bytes(range(256)) * 64
 def artifact(client: FlaskClient, worker: WorkerHands) -> dict[str, object]:
     """A sample of a running job."""
     client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"})
-    lease = worker.claim("training")
+    lease = worker.claim(JobKind.TRAINING)
     worker.file(lease, "epoch-0001-größe.png", DATA)
     found = client.get(f"/v1/training-jobs/{lease.job_id}/samples").get_json()["data"][0]
     return dict(found)

@@ -6,7 +6,7 @@ from flask.testing import FlaskClient
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory
 from shared.errors import JobFailure
-from shared.job_status import ErrorCode
+from shared.job_status import ErrorCode, JobKind
 from shared.job_status import JobStatus as S
 from tests import jobs
 from tests.api.worker_hands import WorkerHands
@@ -44,7 +44,7 @@ def submit(client: FlaskClient, **fields: object) -> str:
 
 def generation(client: FlaskClient, worker: WorkerHands) -> str:
     submit(client)
-    model = worker.publish(worker.claim("training"))
+    model = worker.publish(worker.claim(JobKind.TRAINING))
     return str(client.post("/v1/generation-jobs", json={"model": model}).get_json()["id"])
 
 
@@ -120,15 +120,15 @@ def test_resumed_job_takes_its_old_place_in_the_queue_and_a_worker_is_woken(
 def test_paused_job_is_not_claimed_and_a_cancelled_one_neither(client: FlaskClient, worker: WorkerHands) -> None:
     client.post(f"/v1/training-jobs/{submit(client)}/pause")
     client.post(f"/v1/training-jobs/{submit(client)}/cancel")
-    assert worker.claim_if_any("training") is None
+    assert worker.claim_if_any(JobKind.TRAINING) is None
 
 
 def test_job_in_its_back_off_starts_at_once_after_pause_and_resume(client: FlaskClient, worker: WorkerHands) -> None:
     job_id = submit(client)
-    worker.fail(worker.claim("training"), JobFailure(ErrorCode.INTERNAL, "Something broke."))
+    worker.fail(worker.claim(JobKind.TRAINING), JobFailure(ErrorCode.INTERNAL, "Something broke."))
     client.post(f"/v1/training-jobs/{job_id}/pause")
     client.post(f"/v1/training-jobs/{job_id}/resume")
-    assert worker.claim("training").attempt == 2
+    assert worker.claim(JobKind.TRAINING).attempt == 2
 
 
 # --- retry ------------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_retried_job_starts_anew_with_all_its_attempts_and_a_fresh_token(
     client: FlaskClient, worker: WorkerHands, broker: NullBroker
 ) -> None:
     job_id = submit(client, max_attempts=1)
-    first = worker.claim("training")
+    first = worker.claim(JobKind.TRAINING)
     checkpoint = worker.checkpoint(first)
     worker.fail(first, JobFailure(ErrorCode.INTERNAL, "Something broke."))
     failed = client.get(f"/v1/training-jobs/{job_id}").get_json()
@@ -149,7 +149,7 @@ def test_retried_job_starts_anew_with_all_its_attempts_and_a_fresh_token(
     assert (queued["status"], queued["attempt"], queued["error"]) == ("queued", 0, None)
     assert (queued["started_at"], queued["finished_at"], queued["duration_s"]) == (None, None, None)
     assert broker.sent[-1].job_id == job_id
-    second = worker.claim("training")
+    second = worker.claim(JobKind.TRAINING)
     assert (second.attempt, second.token) == (1, first.token + 1)
     kept = client.get(f"/v1/training-jobs/{job_id}/checkpoints").get_json()["data"]
     assert [row["id"] for row in kept] == [checkpoint]
@@ -164,7 +164,7 @@ def test_retried_job_starts_anew_with_all_its_attempts_and_a_fresh_token(
 
 def test_deleted_job_takes_everything_of_it_along(client: FlaskClient, worker: WorkerHands) -> None:
     job_id = submit(client)
-    lease = worker.claim("training")
+    lease = worker.claim(JobKind.TRAINING)
     worker.points(lease, "loss", [3.0, 2.0])
     worker.file(lease, "epoch-0001-grid.png", b"\x89PNG")
     [sample] = client.get(f"/v1/training-jobs/{job_id}/samples").get_json()["data"]
@@ -192,7 +192,7 @@ def test_job_whose_weights_an_unfinished_job_is_to_read_is_kept(
     client: FlaskClient, worker: WorkerHands, reference: str
 ) -> None:
     job_id = submit(client)
-    model = worker.publish(worker.claim("training"))
+    model = worker.publish(worker.claim(JobKind.TRAINING))
     if reference == "generation":
         user = client.post("/v1/generation-jobs", json={"model": model}).get_json()["id"]
     else:

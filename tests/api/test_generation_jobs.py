@@ -11,6 +11,7 @@ from api.runtime import EXTENSION
 from shared.broker import CeleryBroker, NullBroker
 from shared.db.session import SessionFactory
 from shared.ids import new_id
+from shared.job_status import JobKind
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.api.worker_hands import WorkerHands
@@ -21,7 +22,7 @@ from tests.servers import Valkey
 def model(client: FlaskClient, worker: WorkerHands) -> str:
     """Id of a published model."""
     assert client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).status_code == 202
-    return worker.publish(worker.claim("training"))
+    return worker.publish(worker.claim(JobKind.TRAINING))
 
 
 def test_accepted_job_shows_what_it_will_draw(client: FlaskClient, model: str, broker: NullBroker) -> None:
@@ -40,7 +41,7 @@ def test_training_job_that_still_runs_is_sampled_from_its_newest_checkpoint(
     client: FlaskClient, worker: WorkerHands
 ) -> None:
     job_id = client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).get_json()["id"]
-    lease = worker.claim("training")
+    lease = worker.claim(JobKind.TRAINING)
     early = client.post("/v1/generation-jobs", json={"model": job_id})
     worker.checkpoint(lease, step=100)
     newest = worker.checkpoint(lease, step=200)
@@ -70,12 +71,12 @@ def test_preferring_to_wait_answers_as_soon_as_the_job_has_ended(
     app = create_app(settings, broker=broker)
     client = app.test_client()
     assert client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).status_code == 202
-    model = worker.publish(worker.claim("training"))
+    model = worker.publish(worker.claim(JobKind.TRAINING))
 
     def draw() -> None:
-        while broker.depth("generation") == 0:
+        while broker.depth(JobKind.GENERATION) == 0:
             time.sleep(0.001)
-        lease = worker.claim("generation")
+        lease = worker.claim(JobKind.GENERATION)
         worker.file(lease, "images.png", b"\x89PNG", kind="output")
         worker.finish(lease, {"width": 224, "height": 224, "rows": 8, "columns": 8})
 
@@ -102,7 +103,7 @@ def test_waiting_ends_by_looking_at_the_database_when_redis_is_away(
 
     def draw() -> None:
         time.sleep(0.2)
-        worker.finish(worker.claim("generation"))
+        worker.finish(worker.claim(JobKind.GENERATION))
 
     drawing = threading.Thread(target=draw)
     drawing.start()
@@ -170,7 +171,7 @@ def test_unchanged_job_is_304_and_a_cancelled_one_is_not(client: FlaskClient, mo
 def test_list_shows_each_job_with_its_own_files(client: FlaskClient, model: str, worker: WorkerHands) -> None:
     ids = [client.post("/v1/generation-jobs", json={"model": model}).get_json()["id"] for _ in range(2)]
     for name in ("first.png", "second.png"):
-        lease = worker.claim("generation")
+        lease = worker.claim(JobKind.GENERATION)
         worker.file(lease, name, name.encode(), kind="output")
         worker.finish(lease)
 

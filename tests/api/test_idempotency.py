@@ -12,6 +12,7 @@ from api.openapi import DocumentedApi
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory, transaction
 from shared.db.tables import IdempotencyKey
+from shared.job_status import JobKind
 from shared.services import idempotency
 from tests.api.worker_hands import WorkerHands
 
@@ -49,7 +50,7 @@ def test_body_that_means_the_same_is_the_same(client: FlaskClient) -> None:
 
 def test_same_key_with_another_body_is_refused(client: FlaskClient, worker: WorkerHands) -> None:
     train(client)
-    model = worker.publish(worker.claim("training"))
+    model = worker.publish(worker.claim(JobKind.TRAINING))
 
     other = train(client, seed=8)
     other_kind = client.post("/v1/generation-jobs", json={"model": model}, headers={"Idempotency-Key": "key-1"})
@@ -62,7 +63,7 @@ def test_same_key_with_another_body_is_refused(client: FlaskClient, worker: Work
 
 def test_replay_of_a_job_that_has_ended_shows_its_end(client: FlaskClient, worker: WorkerHands) -> None:
     train(client)
-    model = worker.publish(worker.claim("training"))
+    model = worker.publish(worker.claim(JobKind.TRAINING))
 
     again = train(client)
 
@@ -73,10 +74,10 @@ def test_replay_waits_for_the_end_of_a_generation_where_that_is_preferred(
     client: FlaskClient, worker: WorkerHands, broker: NullBroker
 ) -> None:
     train(client)
-    model = worker.publish(worker.claim("training"))
+    model = worker.publish(worker.claim(JobKind.TRAINING))
     headers = {"Idempotency-Key": "drawing", "Prefer": "wait=1"}
     first = client.post("/v1/generation-jobs", json={"model": model}, headers=headers)
-    worker.finish(worker.claim("generation"))
+    worker.finish(worker.claim(JobKind.GENERATION))
     notifications = len(broker.sent)
 
     again = client.post("/v1/generation-jobs", json={"model": model}, headers=headers)

@@ -12,7 +12,7 @@ from api.routes import model_exports
 from shared.broker import NullBroker
 from shared.errors import JobFailure
 from shared.ids import new_id
-from shared.job_status import ErrorCode
+from shared.job_status import ErrorCode, JobKind
 from shared.storage import Storage
 from tests.api.worker_hands import TENSORS, WEIGHTS, WorkerHands
 
@@ -23,7 +23,7 @@ GRAPHS = {"decoder.onnx": b"a decoder", "encoder.onnx": b"an encoder"}
 def model(client: FlaskClient, worker: WorkerHands) -> str:
     """Id of a published model."""
     assert client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).status_code == 202
-    return worker.publish(worker.claim("training"))
+    return worker.publish(worker.claim(JobKind.TRAINING))
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def exporting(worker: WorkerHands, broker: NullBroker) -> Iterator[None]:
 
     def make() -> None:
         deadline = time.monotonic() + 30
-        while broker.take("generation") is None:
+        while broker.take(JobKind.GENERATION) is None:
             assert time.monotonic() < deadline
             time.sleep(0.001)
         make_graphs(worker)
@@ -49,7 +49,7 @@ def exporting(worker: WorkerHands, broker: NullBroker) -> Iterator[None]:
 
 
 def make_graphs(worker: WorkerHands) -> None:
-    lease = worker.claim("generation")
+    lease = worker.claim(JobKind.GENERATION)
     for name, data in GRAPHS.items():
         worker.file(lease, name, data, kind="output", media_type="application/octet-stream")
     worker.finish(lease, {"parts": ["decoder", "encoder"]})
@@ -155,7 +155,7 @@ def test_graph_asked_for_by_many_at_once_is_one_job(client: FlaskClient, model: 
 def test_failed_graph_says_why_until_its_job_is_deleted(client: FlaskClient, model: str, worker: WorkerHands) -> None:
     url = f"/v1/models/{model}/export?format=onnx"
     client.get(url)
-    lease = worker.claim("generation")
+    lease = worker.claim(JobKind.GENERATION)
     worker.fail(lease, JobFailure(ErrorCode.INVALID_DATA, "The graph differs.", "Take the weights."))
     failed = client.get(url)
     client.delete(f"/v1/generation-jobs/{lease.job_id}")

@@ -1,13 +1,14 @@
 from flask.testing import FlaskClient
 
 from shared.ids import new_id
+from shared.job_status import JobKind
 from tests.api.worker_hands import WEIGHTS, WorkerHands
 
 
 def train(client: FlaskClient, worker: WorkerHands, **fields: object) -> str:
     response = client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits", **fields})
     assert response.status_code == 202
-    return worker.publish(worker.claim("training"))
+    return worker.publish(worker.claim(JobKind.TRAINING))
 
 
 def test_model_says_where_it_comes_from_and_how_good_it_is(client: FlaskClient, worker: WorkerHands) -> None:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from shared.broker import CeleryBroker
 from shared.db.session import SessionFactory
+from shared.job_status import JobKind
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.api.live import serve
@@ -112,7 +113,7 @@ def _rows(url: str, worker: WorkerHands) -> dict[str, str]:
     vae = {"model_type": "vae", "dataset": "digits"}
     with httpx.Client(base_url=url, trust_env=False) as http:
         job = http.post("/v1/training-jobs", json=vae).json()
-        lease = worker.claim("training")
+        lease = worker.claim(JobKind.TRAINING)
         worker.points(lease, "loss", [3.0, 2.0, 1.0])
         worker.file(lease, "epoch-0001-grid.png", b"\x89PNG and so on")
         model = worker.publish(lease)
@@ -139,7 +140,7 @@ def _drawing(worker: WorkerHands) -> Iterator[None]:
 
     def draw() -> None:
         while not stop.is_set():
-            lease = worker.claim_if_any("generation")
+            lease = worker.claim_if_any(JobKind.GENERATION)
             if lease is None:
                 time.sleep(0.02)
             else:

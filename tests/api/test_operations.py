@@ -10,6 +10,7 @@ from shared import model_types
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory, transaction
 from shared.db.tables import Worker
+from shared.job_status import JobKind
 from shared.services import workers
 from shared.settings import Settings
 from tests import jobs
@@ -140,7 +141,7 @@ def test_database_without_tables_is_not_ready(settings: Settings) -> None:
 def test_metrics_count_requests_jobs_and_notifications(client: FlaskClient, worker: WorkerHands) -> None:
     for _ in range(3):
         client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"})
-    worker.publish(worker.claim("training"))
+    worker.publish(worker.claim(JobKind.TRAINING))
 
     figures = samples(client)
 

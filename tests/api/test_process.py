@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from shared.broker import CeleryBroker
 from shared.db.session import SessionFactory
+from shared.job_status import JobKind
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.api.live import Server, serve
@@ -110,7 +111,7 @@ def test_server_that_is_told_to_stop_answers_what_it_is_working_on(
     server: Server, http: httpx.Client, live_worker: WorkerHands
 ) -> None:
     http.post("/v1/training-jobs", json=VAE)
-    model = live_worker.publish(live_worker.claim("training"))
+    model = live_worker.publish(live_worker.claim(JobKind.TRAINING))
     answers: list[httpx.Response] = []
 
     def wait() -> None:

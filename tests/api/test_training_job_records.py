@@ -2,7 +2,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from shared.ids import new_id
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from shared.services.job_queue import Lease
 from tests.api.worker_hands import WEIGHTS, WorkerHands
 
@@ -11,7 +11,7 @@ from tests.api.worker_hands import WEIGHTS, WorkerHands
 def lease(client: FlaskClient, worker: WorkerHands) -> Lease:
     """A running job."""
     client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"})
-    return worker.claim("training")
+    return worker.claim(JobKind.TRAINING)
 
 
 def test_curves_are_shown_by_name_and_thinned_on_request(

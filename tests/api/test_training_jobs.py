@@ -5,7 +5,7 @@ from api import serializers
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory, transaction
 from shared.errors import JobFailure
-from shared.job_status import ErrorCode, Priority
+from shared.job_status import ErrorCode, JobKind, Priority
 from shared.services import notifications
 from tests.api.worker_hands import WorkerHands
 
@@ -53,7 +53,7 @@ def test_submit_is_accepted_while_redis_is_away_and_noted_as_without_a_notificat
 
     assert client.get(f"/v1/training-jobs/{job['id']}").get_json()["status"] == "queued"
     with transaction(database) as session:
-        due = notifications.due_for_notification(session, "training", stale_s=3600, limit=10)
+        due = notifications.due_for_notification(session, JobKind.TRAINING, stale_s=3600, limit=10)
     assert due == [(job["id"], Priority.NORMAL)]
 
 
@@ -67,7 +67,7 @@ def test_queue_positions_follow_priority_then_arrival(client: FlaskClient) -> No
 
 def test_job_in_its_back_off_is_shown_where_it_will_come_in(client: FlaskClient, worker: WorkerHands) -> None:
     first, second = submit(client), submit(client)
-    worker.fail(worker.claim("training"), JobFailure(ErrorCode.INTERNAL, "Something broke."))
+    worker.fail(worker.claim(JobKind.TRAINING), JobFailure(ErrorCode.INTERNAL, "Something broke."))
 
     positions = {job["id"]: job["queue_position"] for job in client.get("/v1/training-jobs").get_json()["data"]}
 
@@ -99,7 +99,7 @@ def test_job_that_needs_more_memory_than_a_worker_has_is_refused_with_the_estima
 
 def test_running_job_shows_progress_metrics_and_when_it_will_end(client: FlaskClient, worker: WorkerHands) -> None:
     job_id = submit(client)["id"]
-    lease = worker.claim("training")
+    lease = worker.claim(JobKind.TRAINING)
     progress = {
         "epoch": 3,
         "epochs": 10,
@@ -128,7 +128,7 @@ def test_job_that_has_not_changed_is_answered_304_without_a_body(client: FlaskCl
     assert (again.status_code, again.data) == (304, b"")
     assert again.headers["ETag"] == first.headers["ETag"]
 
-    worker.claim("training")
+    worker.claim(JobKind.TRAINING)
     changed = client.get(f"/v1/training-jobs/{job_id}", headers={"If-None-Match": first.headers["ETag"]})
     assert changed.status_code == 200
     assert changed.get_json()["status"] == "running"
@@ -138,7 +138,7 @@ def test_etag_changes_when_only_the_queue_position_does(client: FlaskClient, wor
     submit(client)
     waiting = submit(client)["id"]
     second_in_line = client.get(f"/v1/training-jobs/{waiting}")
-    worker.claim("training")
+    worker.claim(JobKind.TRAINING)
 
     response = client.get(f"/v1/training-jobs/{waiting}", headers={"If-None-Match": second_in_line.headers["ETag"]})
 
@@ -155,7 +155,7 @@ def test_job_behind_the_last_position_that_is_counted_says_so_and_has_a_tag_of_i
 
     far = client.get(waiting)
     listed = {job["id"]: job for job in client.get("/v1/training-jobs").get_json()["data"]}
-    worker.claim("training")
+    worker.claim(JobKind.TRAINING)
     near = client.get(waiting, headers={"If-None-Match": far.headers["ETag"]})
 
     assert (far.get_json()["queue_position"], far.get_json()["queue_position_is_exact"]) == (2, False)
@@ -167,7 +167,7 @@ def test_job_behind_the_last_position_that_is_counted_says_so_and_has_a_tag_of_i
 
 def test_succeeded_job_names_its_model(client: FlaskClient, worker: WorkerHands) -> None:
     job_id = submit(client)["id"]
-    model_id = worker.publish(worker.claim("training"))
+    model_id = worker.publish(worker.claim(JobKind.TRAINING))
 
     job = client.get(f"/v1/training-jobs/{job_id}").get_json()
 
@@ -179,7 +179,7 @@ def test_succeeded_job_names_its_model(client: FlaskClient, worker: WorkerHands)
 def test_failed_job_says_why_and_what_to_do(client: FlaskClient, worker: WorkerHands) -> None:
     job_id = submit(client)["id"]
     worker.fail(
-        worker.claim("training"), JobFailure(ErrorCode.DIVERGED, "The loss is NaN.", "Lower the learning rate.")
+        worker.claim(JobKind.TRAINING), JobFailure(ErrorCode.DIVERGED, "The loss is NaN.", "Lower the learning rate.")
     )
 
     job = client.get(f"/v1/training-jobs/{job_id}").get_json()
@@ -190,7 +190,7 @@ def test_failed_job_says_why_and_what_to_do(client: FlaskClient, worker: WorkerH
 
 def test_continued_job_shows_where_its_weights_come_from(client: FlaskClient, worker: WorkerHands) -> None:
     submit(client)
-    model_id = worker.publish(worker.claim("training"))
+    model_id = worker.publish(worker.claim(JobKind.TRAINING))
 
     assert submit(client, init_from=model_id)["init_from"] == model_id
 
@@ -199,7 +199,7 @@ def test_cancel_ends_a_queued_job_at_once_and_asks_the_worker_of_a_running_one(
     client: FlaskClient, worker: WorkerHands
 ) -> None:
     running, queued = submit(client)["id"], submit(client)["id"]
-    worker.claim("training")
+    worker.claim(JobKind.TRAINING)
 
     at_once = client.post(f"/v1/training-jobs/{queued}/cancel")
     soon = client.post(f"/v1/training-jobs/{running}/cancel")
@@ -211,7 +211,7 @@ def test_cancel_ends_a_queued_job_at_once_and_asks_the_worker_of_a_running_one(
 
 def test_cancel_of_a_job_that_has_ended_is_a_conflict(client: FlaskClient, worker: WorkerHands) -> None:
     job_id = submit(client)["id"]
-    worker.publish(worker.claim("training"))
+    worker.publish(worker.claim(JobKind.TRAINING))
 
     response = client.post(f"/v1/training-jobs/{job_id}/cancel")
 
@@ -236,7 +236,7 @@ def test_list_is_newest_first_and_its_links_lead_through_every_page_once(client:
 def test_list_is_filtered_by_status_and_model_type(client: FlaskClient, worker: WorkerHands) -> None:
     vae = submit(client)["id"]
     lstm = submit(client, model_type="lstm", dataset="python-source")["id"]
-    worker.claim("training")
+    worker.claim(JobKind.TRAINING)
 
     def ids(query: str) -> list[str]:
         return [job["id"] for job in client.get(f"/v1/training-jobs?{query}").get_json()["data"]]

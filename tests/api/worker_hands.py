@@ -4,11 +4,12 @@ import hashlib
 import json
 from typing import Any
 
-from shared.broker import Broker, Kind
+from shared.broker import Broker
 from shared.db.session import SessionFactory, transaction
 from shared.db.tables import Checkpoint, Job, Model
 from shared.errors import JobFailure
 from shared.ids import new_id
+from shared.job_status import JobKind
 from shared.services import attempt_writes, job_queue
 from shared.services.job_queue import Lease
 from shared.settings import Settings
@@ -30,13 +31,13 @@ class WorkerHands:
     def __init__(self, settings: Settings, sessions: SessionFactory, storage: Storage, broker: Broker) -> None:
         self._settings, self._sessions, self._storage, self._broker = settings, sessions, storage, broker
 
-    def claim(self, kind: Kind) -> Lease:
+    def claim(self, kind: JobKind) -> Lease:
         """Take the next job."""
         lease = self.claim_if_any(kind)
         assert lease is not None
         return lease
 
-    def claim_if_any(self, kind: Kind) -> Lease | None:
+    def claim_if_any(self, kind: JobKind) -> Lease | None:
         """Take the next job, if there is one."""
         with transaction(self._sessions) as session:
             job = job_queue.claim_next(session, kind, "test-worker")

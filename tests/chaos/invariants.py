@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from shared.db.session import reading
 from shared.db.tables import Artifact, Checkpoint, Job, JobEvent, Metric, Model
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from tests.chaos import trainer
 from tests.worker.attempts.harness import history
 from worker.attempts import workdir
@@ -106,8 +106,10 @@ def check_files(rig: "Rig") -> None:
         data = rig.storage.read_bytes(artifact.storage_key)
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (artifact.sha256, artifact.size)
     # What killed workers left in the runs' folder goes when the next worker starts, and the reconciler sweeps storage.
-    workdir.sweep(WorkerContext(settings=rig.settings, kind="training", sessions=rig.sessions, storage=rig.storage,
-                                   broker=rig.broker))  # fmt: skip
+    context = WorkerContext(
+        settings=rig.settings, kind=JobKind.TRAINING, sessions=rig.sessions, storage=rig.storage, broker=rig.broker
+    )
+    workdir.sweep(context)
     assert list(rig.settings.runs_path.glob("*_*-*")) == []
     impatient = rig.settings.model_copy(update={"orphan_grace_s": 0.001})
     Sweeper(impatient, rig.sessions, rig.storage).round()

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from shared.broker import CeleryBroker
 from shared.db.session import make_engine, reading, session_factory, transaction
 from shared.db.tables import Base, Job, Worker
-from shared.job_status import TERMINAL, JobStatus, Priority
+from shared.job_status import TERMINAL, JobKind, JobStatus, Priority
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
@@ -160,7 +160,7 @@ class Rig:
 
     def notification(self, job_id: str) -> bool:
         """Send a notification."""
-        return self.broker.send("training", job_id, Priority.NORMAL)
+        return self.broker.send(JobKind.TRAINING, job_id, Priority.NORMAL)
 
     def look(self, job_id: str) -> Job:
         """The job's row now."""

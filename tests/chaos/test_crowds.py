@@ -5,7 +5,7 @@ import threading
 import time
 
 from shared.db.session import transaction
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from shared.services import job_queue
 from tests.chaos.rig import Rig
 
@@ -34,7 +34,7 @@ def test_fifty_claims_at_once(rig: Rig, chance: random.Random) -> None:
     def claim(number: int) -> None:
         start.wait()
         with transaction(rig.sessions) as session:
-            job = job_queue.claim_next(session, "training", f"wrk_{number}")
+            job = job_queue.claim_next(session, JobKind.TRAINING, f"wrk_{number}")
         if job is not None:
             claimed.append(job.id)
 

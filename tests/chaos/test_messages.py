@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from shared.job_status import JobStatus, Priority
+from shared.job_status import JobKind, JobStatus, Priority
 from tests.chaos.processes import wait_until
 from tests.chaos.rig import MakeRig, Rig
 
@@ -24,7 +24,7 @@ def test_same_message_ten_times(rig: Rig, chance: random.Random) -> None:
         rig.hint(job_id)
 
     rig.end()
-    wait_until(lambda: rig.broker.depth("training") == 0)
+    wait_until(lambda: rig.broker.depth(JobKind.TRAINING) == 0)
 
     assert (rig.status(job_id), rig.look(job_id).fencing_token) == (JobStatus.SUCCEEDED, 1)
 
@@ -41,8 +41,8 @@ def test_old_messages(rig: Rig, chance: random.Random) -> None:
     chance.shuffle(old)
 
     for job_id in old:
-        rig.broker.send("training", job_id, Priority.HIGH)
-    wait_until(lambda: rig.broker.depth("training") == 0)
+        rig.broker.send(JobKind.TRAINING, job_id, Priority.HIGH)
+    wait_until(lambda: rig.broker.depth(JobKind.TRAINING) == 0)
     rig.end()
 
     assert [rig.look(job_id).fencing_token for job_id in (ended, running)] == [1, 1]

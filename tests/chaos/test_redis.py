@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from tests import servers
 from tests.chaos.network import Proxy
 from tests.chaos.processes import wait_until
@@ -22,7 +22,7 @@ def rig(make_rig: MakeRig) -> Rig:
 
 def test_redis_killed_with_queued_notifications(rig: Rig, chance: random.Random) -> None:
     waiting = [rig.submit(5) for _ in range(chance.randint(2, 6))]
-    assert rig.broker.depth("training") == len(waiting)
+    assert rig.broker.depth(JobKind.TRAINING) == len(waiting)
 
     rig.valkey.kill()
     rig.reconciler()

@@ -9,6 +9,7 @@ import signal
 import sys
 from typing import Any
 
+from shared.job_status import JobKind
 from tests.chaos import clock
 
 
@@ -34,7 +35,7 @@ def main(options: dict[str, Any]) -> None:
     signal.signal(signal.SIGUSR2, go_deaf)
     settings = Settings()
     logs.configure(settings)
-    app.run(replace(make_context(settings, "training", CeleryBroker(settings)), trainer=options["trainer"]))
+    app.run(replace(make_context(settings, JobKind.TRAINING, CeleryBroker(settings)), trainer=options["trainer"]))
 
 
 if __name__ == "__main__":

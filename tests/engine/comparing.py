@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from shared.db.tables import Artifact, Checkpoint, Job, JobEvent, Metric, Model, PendingDeletion
+from shared.job_status import JobKind
 from shared.job_status import JobStatus as S
 from shared.services import job_queue, queue_stats
 from tests.engine.model import ENDED, ModelJob
@@ -62,7 +63,7 @@ def compare(session: Session, expected: Expectation, ids: list[str], witness: Wi
         place = expected.position(job, now_ms)
         assert job_queue.queue_position(session, row) == place
         assert job_queue.queue_position(session, row, counted=COUNTED) == _counted(place)
-    for kind in ("training", "generation"):
+    for kind in JobKind:
         of_kind = [row for row in rows.values() if row.kind == kind]
         positions = {
             ids[number]: place

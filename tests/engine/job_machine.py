@@ -13,7 +13,7 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from shared.db.session import transaction
 from shared.errors import Conflict, JobFailure
-from shared.job_status import ErrorCode, Priority
+from shared.job_status import ErrorCode, JobKind, Priority
 from shared.job_status import JobStatus as S
 from shared.services import attempt_writes, checkpoints, deletion, idempotency, job_queue, transitions
 from shared.services.attempt_writes import MetricPoint
@@ -42,13 +42,13 @@ class JobMachine(Stage):
     def submit(self, priority: Priority, max_attempts: int) -> None:
         with transaction(self.database) as session:
             job_id = jobs.submit(session, self.settings, priority=priority.value, max_attempts=max_attempts)
-        self._accepted(job_id, self.expected.submit("training", priority.rank, max_attempts))
+        self._accepted(job_id, self.expected.submit(JobKind.TRAINING, priority.rank, max_attempts))
         self.clock.advance(1)  # no two jobs are accepted at the same time
 
     @precondition(lambda self: len(self.keys) < len(KEYS) or len(self.ids) % 3 == 0)
     @rule(key=st.sampled_from(KEYS), body=st.integers(0, 1))
     def submit_with_a_key(self, key: str, body: int) -> None:
-        request = idempotency.Request.of(key, "training", {"seed": body})
+        request = idempotency.Request.of(key, JobKind.TRAINING, {"seed": body})
         with transaction(self.database) as session:
             try:
                 known = idempotency.find(session, request)
@@ -61,7 +61,7 @@ class JobMachine(Stage):
                 idempotency.remember(session, request, job_id)
         if known is None:
             assert key not in self.keys
-            job = self.expected.submit("training", Priority.NORMAL.rank, 3)
+            job = self.expected.submit(JobKind.TRAINING, Priority.NORMAL.rank, 3)
             self.keys[key] = (job.number, body)
             self._accepted(job_id, job)
         else:
@@ -77,7 +77,7 @@ class JobMachine(Stage):
         job_id = jobs.generated(self.database, self.settings, **body)
         made = self.expected.jobs[source]
         step = max(made.checkpoints) if made.published is None else made.published
-        self._accepted(job_id, self.expected.submit("generation", priority.rank, 3, reads=(source, step)))
+        self._accepted(job_id, self.expected.submit(JobKind.GENERATION, priority.rank, 3, reads=(source, step)))
 
     @precondition(lambda self: self.expected.jobs)
     @rule(data=st.data())
@@ -125,7 +125,7 @@ class JobMachine(Stage):
     @precondition(lambda self: self.broker.waiting)
     @rule(worker=st.sampled_from(WORKERS))
     def take_the_next_notification(self, worker: str) -> None:
-        if notification := self.broker.take("generation") or self.broker.take("training"):
+        if notification := self.broker.take(JobKind.GENERATION) or self.broker.take(JobKind.TRAINING):
             self._claim(notification.kind, worker)
 
     @precondition(lambda self: self.leases)

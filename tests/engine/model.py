@@ -5,7 +5,7 @@ Times are milliseconds of the fake clock. Jobs have numbers, in the order in whi
 
 from dataclasses import dataclass, field
 
-from shared.job_status import ErrorCode
+from shared.job_status import ErrorCode, JobKind
 from shared.job_status import JobStatus as S
 from shared.settings import Settings
 
@@ -36,7 +36,7 @@ class ModelJob:
     """
 
     number: int
-    kind: str
+    kind: JobKind
     rank: int
     max_attempts: int
     reads: tuple[int, int] | None = None
@@ -66,7 +66,7 @@ class Model:
 
     # --- submitting and claiming --------------------------------------------------------------------------------
 
-    def submit(self, kind: str, rank: int, max_attempts: int, reads: tuple[int, int] | None = None) -> ModelJob:
+    def submit(self, kind: JobKind, rank: int, max_attempts: int, reads: tuple[int, int] | None = None) -> ModelJob:
         number = len(self.jobs) + len(self.deleted)
         job = self.jobs[number] = ModelJob(number, kind, rank, max_attempts, reads)
         return job
@@ -74,7 +74,7 @@ class Model:
     def is_due(self, job: ModelJob, now_ms: int) -> bool:
         return job.status is S.QUEUED and (job.not_before_ms is None or job.not_before_ms <= now_ms)
 
-    def due(self, kind: str, now_ms: int) -> list[ModelJob]:
+    def due(self, kind: JobKind, now_ms: int) -> list[ModelJob]:
         """The queue of a kind: the next one first."""
         waiting = [job for job in self.jobs.values() if job.kind == kind and self.is_due(job, now_ms)]
         return sorted(waiting, key=lambda job: job.place)

@@ -16,9 +16,10 @@ from flask.testing import FlaskClient
 from api.app import create_app
 from migrations import runner
 from shared import failpoints, model_types
-from shared.broker import Kind, NullBroker
+from shared.broker import NullBroker
 from shared.db.session import make_engine, session_factory
 from shared.db.tables import GenerationJob
+from shared.job_status import JobKind
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.worker.attempts.harness import behaving
@@ -89,13 +90,13 @@ def _api(settings: Settings, *, is_redis_up: bool = True) -> FlaskClient:
 
 def work(settings: Settings) -> None:
     """Take the next training job and see it through."""
-    with a_worker(settings, "training") as context, WorkerHeartbeat(context) as beat:
+    with a_worker(settings, JobKind.TRAINING) as context, WorkerHeartbeat(context) as beat:
         training.prepare(context, beat)()
 
 
 def generate(settings: Settings) -> None:
     """Take the next generation job and see it through."""
-    with a_worker(settings, "generation") as context:
+    with a_worker(settings, JobKind.GENERATION) as context:
         job = claim(context)
         if isinstance(job, GenerationJob):
             sample(context, job, Writer(settings, context.storage))
@@ -117,7 +118,7 @@ def sweep(settings: Settings) -> None:
 
 
 @contextmanager
-def a_worker(settings: Settings, kind: Kind) -> Iterator[WorkerContext]:
+def a_worker(settings: Settings, kind: JobKind) -> Iterator[WorkerContext]:
     """The parts of a worker process, with the trainer that has no model."""
     engine = make_engine(settings)
     context = WorkerContext(

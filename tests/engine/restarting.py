@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import select
 
-from shared.broker import Kind, NullBroker
+from shared.broker import NullBroker
 from shared.db.session import SessionFactory, reading
 from shared.db.tables import Artifact, Checkpoint, Job, Model
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.engine import programs
@@ -21,7 +21,10 @@ from worker.reconciler import Reconciler
 from worker.sweeper import Sweeper
 
 PATIENCE_S = 30.0
-WORK: dict[Kind, Callable[[Settings], None]] = {"training": programs.work, "generation": programs.generate}
+WORK: dict[JobKind, Callable[[Settings], None]] = {
+    JobKind.TRAINING: programs.work,
+    JobKind.GENERATION: programs.generate,
+}
 
 
 def restart(settings: Settings, database: SessionFactory) -> None:
@@ -59,7 +62,7 @@ def check(settings: Settings, database: SessionFactory, storage: Storage) -> Non
 
 
 def _check_nothing_is_left(settings: Settings, database: SessionFactory, storage: Storage, named: set[str]) -> None:
-    with programs.a_worker(settings, "training") as context:
+    with programs.a_worker(settings, JobKind.TRAINING) as context:
         workdir.sweep(context)
     assert list(settings.runs_path.glob("*_*-*")) == []
     impatient = settings.model_copy(update={"orphan_grace_s": 0.001})

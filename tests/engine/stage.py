@@ -12,8 +12,8 @@ from shared.db.session import SessionFactory, read_connection, reading, transact
 from shared.db.tables import Base, Checkpoint, Job, Model
 from shared.errors import LeaseLost
 from shared.ids import new_id
+from shared.job_status import JobKind, Priority
 from shared.job_status import JobStatus as S
-from shared.job_status import Priority
 from shared.services import attempt_writes, job_queue, queue_snapshot, transitions
 from shared.services.attempt_writes import StoredCheckpoint, StoredFile
 from shared.services.job_queue import FencedSession, Lease
@@ -26,7 +26,6 @@ from tests.engine.model import Model as Expectation
 from tests.engine.unreliable_broker import UnreliableBroker
 from worker.reconciler import Reconciler
 
-KINDS = ("training", "generation")
 QUIET_ROUNDS = 40
 REMEMBERED_LEASES = 12
 
@@ -81,7 +80,7 @@ class Stage(RuleBasedStateMachine):
                 self._notify(job)
         self.clock.advance(round(1000 * max(self.settings.lease_s, self.settings.backoff_max_s)) + 1)
         self.reconcile()
-        while notification := (self.broker.take("generation") or self.broker.take("training")):
+        while notification := (self.broker.take(JobKind.GENERATION) or self.broker.take(JobKind.TRAINING)):
             if lease := self._claim(notification.kind, "wrk_quiet"):
                 self._finish_well(lease)
 
@@ -100,7 +99,7 @@ class Stage(RuleBasedStateMachine):
                 self._back_off(job, attempt, waited_ms=round(1000 * self.settings.lease_s))
         with read_connection(self.database) as connection:
             due = queue_snapshot.take_snapshot(connection, self.settings).due
-        for kind in KINDS:
+        for kind in JobKind:
             self.reconciler._notify(kind, due[kind])
 
     def _accepted(self, job_id: str, job: ModelJob) -> None:
@@ -109,9 +108,9 @@ class Stage(RuleBasedStateMachine):
 
     def _notify(self, job: ModelJob) -> None:
         priority = next(priority for priority in Priority if priority.rank == job.rank)
-        self.broker.send("training" if job.kind == "training" else "generation", self.ids[job.number], priority)
+        self.broker.send(job.kind, self.ids[job.number], priority)
 
-    def _claim(self, kind: str, worker: str) -> Lease | None:
+    def _claim(self, kind: JobKind, worker: str) -> Lease | None:
         due = self.expected.due(kind, self.clock.now_ms)
         lease = jobs.claimed(self.database, kind, worker)
         if not due:

@@ -6,6 +6,7 @@ import pytest
 
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory
+from shared.job_status import JobKind
 from shared.settings import Settings
 from shared.storage import Storage
 from worker.context import WorkerContext
@@ -15,7 +16,7 @@ from worker.worker_heartbeat import WorkerHeartbeat
 @pytest.fixture
 def context(settings: Settings, database: SessionFactory, storage: Storage, broker: NullBroker) -> WorkerContext:
     """A training worker's parts, on a fresh database and store."""
-    return WorkerContext(settings=settings, kind="training", sessions=database, storage=storage, broker=broker)
+    return WorkerContext(settings=settings, kind=JobKind.TRAINING, sessions=database, storage=storage, broker=broker)
 
 
 @pytest.fixture

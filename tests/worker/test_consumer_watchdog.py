@@ -6,7 +6,7 @@ import pytest
 
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory
-from shared.job_status import Priority
+from shared.job_status import JobKind, Priority
 from shared.settings import Settings
 from tests import jobs
 from worker.consumer_watchdog import ConsumerWatchdog
@@ -28,7 +28,7 @@ def hearing(context: WorkerContext) -> ConsumerWatchdog:
 
 def waiting(database: SessionFactory, settings: Settings, broker: NullBroker) -> None:
     """A job, and the notification that should start a worker."""
-    broker.send("training", jobs.submitted(database, settings), Priority.NORMAL)
+    broker.send(JobKind.TRAINING, jobs.submitted(database, settings), Priority.NORMAL)
 
 
 def test_an_idle_worker_that_leaves_notifications_for_jobs_waiting_is_deaf(
@@ -58,7 +58,7 @@ def test_a_worker_that_nobody_calls_is_not_deaf(
     jobs.submitted(database, settings)
     assert [hearing.is_stalled(), time.sleep(DEAF_S), hearing.is_stalled()] == [False, None, False]
     jobs.claimed(database)
-    broker.send("training", "trn_" + "0" * 26, Priority.NORMAL)
+    broker.send(JobKind.TRAINING, "trn_" + "0" * 26, Priority.NORMAL)
     assert [hearing.is_stalled(), time.sleep(DEAF_S), hearing.is_stalled()] == [False, None, False]
     waiting(database, settings, broker)
     hearing.is_stalled()

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from shared.broker import CeleryBroker, NullBroker
 from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
 from shared.db.tables import Worker
-from shared.job_status import JobStatus, Priority
+from shared.job_status import JobKind, JobStatus, Priority
 from shared.services import job_queue
 from shared.services.job_queue import Lease
 from shared.settings import Settings
@@ -61,28 +61,28 @@ def test_notifications_do_not_pile_up_while_no_worker_takes_them(
     database: SessionFactory, hurried: Settings, broker: NullBroker
 ) -> None:
     for _ in range(3):
-        broker.send("training", jobs.submitted(database, hurried), Priority.NORMAL)
+        broker.send(JobKind.TRAINING, jobs.submitted(database, hurried), Priority.NORMAL)
     reconciler = Reconciler(hurried, database, broker)
 
     for _ in range(5):
         time.sleep(0.25)
         reconciler.round()
 
-    assert broker.depth("training") == 3
+    assert broker.depth(JobKind.TRAINING) == 3
 
 
 def test_only_the_missing_notifications_are_sent(
     database: SessionFactory, hurried: Settings, broker: NullBroker
 ) -> None:
     for _ in range(5):
-        broker.send("training", jobs.submitted(database, hurried), Priority.NORMAL)
-    broker.take("training")
-    broker.take("training")
+        broker.send(JobKind.TRAINING, jobs.submitted(database, hurried), Priority.NORMAL)
+    broker.take(JobKind.TRAINING)
+    broker.take(JobKind.TRAINING)
     time.sleep(0.3)
 
     Reconciler(hurried, database, broker).round()
 
-    assert broker.depth("training") == 5
+    assert broker.depth(JobKind.TRAINING) == 5
 
 
 def test_a_silent_worker_s_job_is_reaped_only_after_one_lease(
@@ -206,7 +206,7 @@ def test_without_redis_jobs_are_still_reaped_and_notified_when_it_is_back(
 
     valkey.start()
     deadline = time.monotonic() + 10
-    while broker.depth("training") != 2:
+    while broker.depth(JobKind.TRAINING) != 2:
         assert time.monotonic() < deadline
         reconciler.round()
         time.sleep(0.1)
@@ -237,7 +237,7 @@ def test_workers_silent_for_a_day_are_forgotten(
     old = datetime.now(UTC) - timedelta(days=2)
     with transaction(database) as session:
         for name, at in [("old", old), ("new", datetime.now(UTC))]:
-            session.add(Worker(id=name, kind="training", host="h", pid=1, device="cpu", heartbeat_at=at))
+            session.add(Worker(id=name, kind=JobKind.TRAINING, host="h", pid=1, device="cpu", heartbeat_at=at))
 
     Reconciler(settings, database, broker).round()
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from shared.broker import CeleryBroker
 from shared.db.session import SessionFactory, reading, transaction
-from shared.job_status import JobStatus, Priority
+from shared.job_status import JobKind, JobStatus, Priority
 from shared.services import workers
 from shared.settings import Settings
 from tests import jobs
@@ -65,7 +65,7 @@ def start_worker(redis_settings: Settings, tmp_path: Path) -> Iterator[Start]:
 
 def submit(database: SessionFactory, settings: Settings, notifications: CeleryBroker, **body: object) -> str:
     job_id = jobs.submitted(database, settings, **body)
-    assert notifications.send("training", job_id, Priority.NORMAL)
+    assert notifications.send(JobKind.TRAINING, job_id, Priority.NORMAL)
     return job_id
 
 
@@ -101,13 +101,13 @@ def test_notifications_that_come_twice_or_too_late_do_nothing(
 ) -> None:
     job_id = submit(database, redis_settings, notifications)
     for _ in range(10):
-        notifications.send("training", job_id, Priority.NORMAL)
+        notifications.send(JobKind.TRAINING, job_id, Priority.NORMAL)
     start_worker("train")
     start_worker("train")
 
-    wait_until(lambda: notifications.depth("training") == 0 and ended(database, job_id)())
-    notifications.send("training", "trn_" + "0" * 26, Priority.NORMAL)
-    wait_until(lambda: notifications.depth("training") == 0)
+    wait_until(lambda: notifications.depth(JobKind.TRAINING) == 0 and ended(database, job_id)())
+    notifications.send(JobKind.TRAINING, "trn_" + "0" * 26, Priority.NORMAL)
+    wait_until(lambda: notifications.depth(JobKind.TRAINING) == 0)
 
     assert jobs.look(database, job_id).attempt == 1
     assert event_types(database, job_id).count("running") == 1

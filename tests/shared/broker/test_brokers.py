@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from shared.broker import Broker, CeleryBroker, NullBroker, completion_listener
 from shared.broker.celery_settings import make_celery
-from shared.job_status import Priority
+from shared.job_status import JobKind, Priority
 from shared.settings import Settings
 from tests.servers import Valkey
 from tests.stack.processes import eventually
@@ -41,10 +41,10 @@ def any_broker(request: pytest.FixtureRequest) -> Broker:
 
 def test_notifications_are_counted_by_kind(any_broker: Broker) -> None:
     for priority in Priority:
-        assert any_broker.send("training", f"trn_{priority}", priority)
-    assert any_broker.send("generation", "gen_1", Priority.HIGH)
+        assert any_broker.send(JobKind.TRAINING, f"trn_{priority}", priority)
+    assert any_broker.send(JobKind.GENERATION, "gen_1", Priority.HIGH)
 
-    assert (any_broker.depth("training"), any_broker.depth("generation")) == (3, 1)
+    assert (any_broker.depth(JobKind.TRAINING), any_broker.depth(JobKind.GENERATION)) == (3, 1)
     assert any_broker.ping()
 
 
@@ -107,11 +107,11 @@ def test_ends_are_heard_again_when_redis_is_back(redis_settings: Settings, valke
 def test_a_worker_gets_notifications_by_priority(redis_settings: Settings) -> None:
     broker = CeleryBroker(redis_settings)
     for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH):
-        broker.send("training", f"trn_{priority}", priority)
+        broker.send(JobKind.TRAINING, f"trn_{priority}", priority)
 
-    app = make_celery(redis_settings, worker_kind="training")
+    app = make_celery(redis_settings, worker_kind=JobKind.TRAINING)
     assert [message["args"] for message in received(app, 3)] == [["trn_high"], ["trn_normal"], ["trn_low"]]
-    assert broker.depth("training") == 0
+    assert broker.depth(JobKind.TRAINING) == 0
 
 
 def received(app: Celery, count: int) -> Iterator[dict[str, Any]]:
@@ -125,14 +125,14 @@ def received(app: Celery, count: int) -> Iterator[dict[str, Any]]:
 
 def test_the_message_is_a_small_notification(redis_settings: Settings, valkey: Valkey) -> None:
     broker = CeleryBroker(redis_settings)
-    broker.send("training", "trn_1", Priority.HIGH)
+    broker.send(JobKind.TRAINING, "trn_1", Priority.HIGH)
 
     with valkey.client() as client:
         keys = {key.decode() for key in client.scan_iter("*")}
         assert "mimeo:training" in keys
         assert all(key.startswith("mimeo:") for key in keys)
         assert client.llen("mimeo:training") == 1
-    [message] = received(make_celery(redis_settings, worker_kind="training"), 1)
+    [message] = received(make_celery(redis_settings, worker_kind=JobKind.TRAINING), 1)
     assert message == {"args": ["trn_1"], "task": "mimeo.training"}
 
 
@@ -140,9 +140,9 @@ def test_without_redis_nothing_raises_and_nothing_takes_long(tmp_path: Path) -> 
     for url in (f"unix://{tmp_path / 'nobody.sock'}", "redis://127.0.0.1:1/0"):
         broker = CeleryBroker(settings_for(url, tmp_path))
         started = time.monotonic()
-        assert not broker.send("training", "trn_1", Priority.NORMAL)
-        assert not broker.send("training", "trn_2", Priority.NORMAL)
-        assert broker.depth("training") is None
+        assert not broker.send(JobKind.TRAINING, "trn_1", Priority.NORMAL)
+        assert not broker.send(JobKind.TRAINING, "trn_2", Priority.NORMAL)
+        assert broker.depth(JobKind.TRAINING) is None
         assert not broker.publish_done("trn_1")
         assert not broker.ping()
         with broker.wait_done("trn_1") as waiter:
@@ -152,11 +152,11 @@ def test_without_redis_nothing_raises_and_nothing_takes_long(tmp_path: Path) -> 
 
 def test_a_redis_that_does_not_answer_costs_about_a_second(redis_settings: Settings, valkey: Valkey) -> None:
     broker = CeleryBroker(redis_settings)
-    assert broker.send("training", "trn_1", Priority.NORMAL)
+    assert broker.send(JobKind.TRAINING, "trn_1", Priority.NORMAL)
     valkey.freeze()
     try:
         started = time.monotonic()
-        assert not broker.send("training", "trn_2", Priority.NORMAL)
+        assert not broker.send(JobKind.TRAINING, "trn_2", Priority.NORMAL)
         assert time.monotonic() - started < 3
     finally:
         valkey.thaw()
@@ -164,31 +164,31 @@ def test_a_redis_that_does_not_answer_costs_about_a_second(redis_settings: Setti
 
 def test_a_broker_recovers_when_redis_comes_back(redis_settings: Settings, valkey: Valkey) -> None:
     broker = CeleryBroker(redis_settings)
-    assert broker.send("training", "trn_1", Priority.NORMAL)
+    assert broker.send(JobKind.TRAINING, "trn_1", Priority.NORMAL)
     valkey.kill()
-    assert not broker.send("training", "trn_2", Priority.NORMAL)
+    assert not broker.send(JobKind.TRAINING, "trn_2", Priority.NORMAL)
     valkey.start()
 
     deadline = time.monotonic() + 5
-    while not broker.send("training", "trn_3", Priority.NORMAL):
+    while not broker.send(JobKind.TRAINING, "trn_3", Priority.NORMAL):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert broker.depth("training") == 1
+    assert broker.depth(JobKind.TRAINING) == 1
 
 
 def test_a_broker_that_is_down_takes_nothing() -> None:
     broker = NullBroker()
     broker.is_up = False
-    assert not broker.send("training", "trn_1", Priority.NORMAL)
+    assert not broker.send(JobKind.TRAINING, "trn_1", Priority.NORMAL)
     assert not broker.publish_done("trn_1")
-    assert (broker.depth("training"), broker.sent, broker.ping()) == (None, [], False)
+    assert (broker.depth(JobKind.TRAINING), broker.sent, broker.ping()) == (None, [], False)
 
 
 def test_the_null_broker_gives_notifications_by_priority_and_can_lose_them() -> None:
     broker = NullBroker()
     for job_id, priority in [("a", Priority.LOW), ("b", Priority.HIGH), ("c", Priority.HIGH)]:
-        broker.send("training", job_id, priority)
-    taken = [broker.take("training"), broker.take("generation")]
+        broker.send(JobKind.TRAINING, job_id, priority)
+    taken = [broker.take(JobKind.TRAINING), broker.take(JobKind.GENERATION)]
     broker.flush()
     assert [notification and notification.job_id for notification in taken] == ["b", None]
-    assert broker.take("training") is None
+    assert broker.take(JobKind.TRAINING) is None

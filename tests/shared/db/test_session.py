@@ -17,14 +17,14 @@ from shared.db.clock import db_now
 from shared.db.session import SessionFactory, is_transient, make_engine, reading, session_factory, sqlite, transaction
 from shared.db.tables import Job, Worker
 from shared.errors import SetupError, Unavailable
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from shared.services import health
 from shared.settings import Settings
 from tests import jobs
 
 
 def worker(name: str) -> Worker:
-    return Worker(id=name, kind="training", host="h", pid=1, device="cpu")
+    return Worker(id=name, kind=JobKind.TRAINING, host="h", pid=1, device="cpu")
 
 
 def test_a_transaction_commits_at_its_end_and_rolls_back_on_an_exception(database: SessionFactory) -> None:

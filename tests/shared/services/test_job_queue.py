@@ -11,7 +11,7 @@ from sqlalchemy import select
 from shared.db.session import SessionFactory, read_connection, reading, transaction
 from shared.db.tables import JobEvent
 from shared.errors import JobFailure, LeaseLost
-from shared.job_status import ErrorCode, JobStatus
+from shared.job_status import ErrorCode, JobKind, JobStatus
 from shared.services import attempt_writes, job_queue, training_jobs, transitions
 from shared.services.job_queue import FencedSession, Lease
 from shared.settings import Settings
@@ -49,7 +49,7 @@ def test_nothing_is_claimed_where_nothing_waits(database: SessionFactory, settin
 
 def test_a_claim_leaves_jobs_of_the_other_kind_alone(database: SessionFactory, settings: Settings) -> None:
     jobs.submitted(database, settings)
-    assert jobs.claimed(database, kind="generation") is None
+    assert jobs.claimed(database, kind=JobKind.GENERATION) is None
 
 
 def test_high_goes_before_normal_before_low_and_first_come_first_served(

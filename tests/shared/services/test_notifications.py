@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from shared.db.session import SessionFactory, transaction
-from shared.job_status import Priority
+from shared.job_status import JobKind, Priority
 from shared.services import notifications
 from shared.settings import Settings
 from tests import jobs
@@ -11,7 +11,7 @@ from tests import jobs
 
 def due(database: SessionFactory, stale_s: float = 15, limit: int = 10) -> list[tuple[str, Priority]]:
     with transaction(database) as session:
-        return notifications.due_for_notification(session, "training", stale_s=stale_s, limit=limit)
+        return notifications.due_for_notification(session, JobKind.TRAINING, stale_s=stale_s, limit=limit)
 
 
 def age_notification(database: SessionFactory, job_id: str, age_s: float | None) -> None:
@@ -45,7 +45,7 @@ def test_jobs_that_are_held_or_in_back_off_need_none(database: SessionFactory, s
 
     assert due(database) == []
     with transaction(database) as session:
-        assert notifications.count_due(session)["training"] == 0
+        assert notifications.count_due(session)[JobKind.TRAINING] == 0
 
 
 def test_a_marked_job_needs_none_for_a_while_and_shows_no_new_version(

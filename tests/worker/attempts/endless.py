@@ -7,6 +7,7 @@ from typing import Any
 from shared.broker import NullBroker
 from shared.db.session import transaction
 from shared.db.tables import GenerationJob
+from shared.job_status import JobKind
 from shared.services import job_queue
 from shared.settings import Settings
 from worker.attempts.generation import sample
@@ -23,9 +24,9 @@ class Endless(GenerationEngine):
 
 
 if __name__ == "__main__":
-    context = make_context(Settings(), "generation", NullBroker())
+    context = make_context(Settings(), JobKind.GENERATION, NullBroker())
     signal.signal(signal.SIGTERM, lambda *_: context.stopping.set())
     with transaction(context.sessions) as session:
-        job = job_queue.claim_next(session, "generation", context.id)
+        job = job_queue.claim_next(session, JobKind.GENERATION, context.id)
     assert isinstance(job, GenerationJob)
     sample(context, job, Endless(context.settings, context.storage))

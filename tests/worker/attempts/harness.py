@@ -9,6 +9,7 @@ from pathlib import Path
 
 from shared.db.session import SessionFactory, reading, transaction
 from shared.db.tables import JobEvent, TrainingJob
+from shared.job_status import JobKind
 from shared.services import checkpoints, job_history, job_queue
 from worker.attempts.training import run_attempt
 from worker.context import WorkerContext
@@ -21,7 +22,7 @@ PATIENCE_S = 60.0  # for what has to happen: a process that loads torch on a bus
 def claim(context: WorkerContext) -> TrainingJob:
     """The next job, which has to be there."""
     with transaction(context.sessions) as session:
-        job = job_queue.claim_next(session, "training", context.id)
+        job = job_queue.claim_next(session, JobKind.TRAINING, context.id)
     assert isinstance(job, TrainingJob)
     return job
 

@@ -21,7 +21,7 @@ from shared.broker import NullBroker
 from shared.db.session import SessionFactory, reading, transaction
 from shared.db.tables import Checkpoint, GenerationJob, Job, Model
 from shared.ids import new_id
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from shared.services import artifacts, exports, job_queue
 from shared.settings import Settings
 from shared.storage import Storage
@@ -83,12 +83,12 @@ def checkpoint(trained: Path, database: SessionFactory, settings: Settings, stor
 
 @pytest.fixture
 def generating(context: WorkerContext) -> WorkerContext:
-    return replace(context, kind="generation")
+    return replace(context, kind=JobKind.GENERATION)
 
 
 def attempt(context: WorkerContext, generator: GenerationEngine | None = None) -> str:
     with transaction(context.sessions) as session:
-        job = job_queue.claim_next(session, "generation", context.id)
+        job = job_queue.claim_next(session, JobKind.GENERATION, context.id)
     assert isinstance(job, GenerationJob)
     sample(context, job, generator or GenerationEngine(context.settings, context.storage))
     return job.id

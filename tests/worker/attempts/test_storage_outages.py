@@ -8,7 +8,7 @@ import pytest
 from shared.db.session import SessionFactory, reading, transaction
 from shared.db.tables import GenerationJob
 from shared.errors import DependencyUnavailable
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from shared.services import artifacts, checkpoints, job_queue, training_jobs
 from shared.settings import Settings
 from shared.storage import Storage, StorageUnavailable
@@ -113,7 +113,7 @@ def test_a_pause_asked_for_meanwhile_is_honoured(
 ) -> None:
     job_id = jobs.submitted(database, settings)
     with transaction(database) as session:
-        job = job_queue.claim_next(session, "training", storeless.id)
+        job = job_queue.claim_next(session, JobKind.TRAINING, storeless.id)
         assert job is not None
         training_jobs.pause(session, job_id)
         fenced = job_queue.renew_lease(session, job_queue.lease_of(job))
@@ -156,9 +156,9 @@ def test_a_generation_waits_for_its_checkpoint(
     with reading(database) as session:
         checkpoint = checkpoints.list_for_job(session, training_id)[0]
     job_id = jobs.generated(database, settings, model=checkpoint.id)
-    worker = replace(storeless, kind="generation")
+    worker = replace(storeless, kind=JobKind.GENERATION)
     with transaction(database) as session:
-        job = job_queue.claim_next(session, "generation", worker.id)
+        job = job_queue.claim_next(session, JobKind.GENERATION, worker.id)
     assert isinstance(job, GenerationJob)
 
     sample(worker, job, GenerationEngine(settings, worker.storage))

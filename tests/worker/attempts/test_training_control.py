@@ -12,7 +12,7 @@ from shared.broker import NullBroker
 from shared.db.session import SessionFactory, reading, transaction
 from shared.db.tables import Checkpoint
 from shared.errors import Conflict
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from shared.services import checkpoints, job_queue, training_jobs
 from shared.settings import Settings
 from tests import jobs
@@ -151,5 +151,5 @@ def test_a_job_is_held_by_nobody_after_any_end(
     jobs.submitted(database, settings)
     job = attempt(context, beat, "train")
     with transaction(database) as session:
-        assert job_queue.claim_next(session, "training", "w") is None
+        assert job_queue.claim_next(session, JobKind.TRAINING, "w") is None
         assert session.scalars(select(Checkpoint.job_id)).all() == [job.id] * 3
