@@ -47,7 +47,7 @@ class Table:
 
     def claim(self) -> Lease:
         """A worker's look for the next job."""
-        with transaction(self.sessions, is_flushed=False) as session:  # as worker.tasks.claim has it
+        with transaction(self.sessions) as session:
             job = job_queue.claim_next(session, JobKind.TRAINING, "wrk_bench")
             assert job is not None
             return job_queue.lease_of(job)

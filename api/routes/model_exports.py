@@ -39,7 +39,8 @@ def _responses() -> ResponseDict:
 def export_model(path: ModelPath, query: ExportQuery, header: ConditionalHeaders) -> Response:  # noqa: ARG001
     """Download a model: its weights, or an ONNX graph that runs without Mimeo.
 
-    `safetensors`: the weights of the published checkpoint; the file's `__metadata__` describes the model.
+    `safetensors`: the weights file of the published checkpoint, byte for byte, with the checkpoint's sha256 as ETag.
+    Its `__metadata__` has one key, `mimeo`: JSON with the `model_type` and the `config` that rebuilds the model.
     `onnx`: a generation worker creates the file at the first request and compares its numbers with the model's.
     The answer is held for up to 20 s. After that it is 503 `export_pending`; `curl --fail --retry 20` repeats it.
     Later requests are served from storage. The export is a generation job; if it failed, its error is the answer

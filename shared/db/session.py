@@ -26,7 +26,6 @@ SessionFactory = sessionmaker[Session]
 _WAL_IS_SOUND = sqlite.sqlite_version_info >= (3, 51, 3)
 _BUSY_TIMEOUT_MS = 10_000
 _READ = {"mimeo_read": True}
-_UNFLUSHED = {"mimeo_unflushed": True}
 
 # A half-open connection is noticed within seconds, and a stopped process does not keep row locks for ever.
 _POSTGRESQL_CONNECT = {
@@ -76,19 +75,13 @@ def session_factory(engine: Engine) -> SessionFactory:
 
 
 @contextmanager
-def transaction(factory: SessionFactory, *, is_flushed: bool = True) -> Iterator[Session]:
+def transaction(factory: SessionFactory) -> Iterator[Session]:
     """One write transaction: commits at the end of the block, rolls back on an exception.
 
     On SQLite the write lock is taken at once (`BEGIN IMMEDIATE`): a read that turns into a write later would fail
     without waiting when another writer came between.
-
-    is_flushed: False for what may be undone when the machine itself fails, with all of its processes: SQLite then does
-    not wait for the disk, and the next transaction takes this one with it. PostgreSQL, whose machine may fail alone,
-    always waits.
     """
     with factory() as session, session.begin():
-        if not is_flushed:
-            session.connection(execution_options=_UNFLUSHED)
         yield session
 
 
@@ -132,13 +125,5 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if options.get("mimeo_read", False):
-        connection.exec_driver_sql("BEGIN")
-        return
-    # Without WAL, a commit that does not wait could leave a damaged database.
-    wanted = "NORMAL" if options.get("mimeo_unflushed", False) and _WAL_IS_SOUND else "FULL"
-    if connection.info.get("synchronous", "FULL") != wanted:
-        connection.exec_driver_sql(f"PRAGMA synchronous={wanted}")
-        connection.info["synchronous"] = wanted
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    is_read = connection.get_execution_options().get("mimeo_read", False)
+    connection.exec_driver_sql("BEGIN" if is_read else "BEGIN IMMEDIATE")

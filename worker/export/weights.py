@@ -15,8 +15,8 @@ from worker.models import GenerativeModel, implementation
 def load_weights(path: Path | str) -> GenerativeModel:
     """The model in a file that `GET /v1/models/{id}/export` gave, in evaluation mode on the CPU.
 
-    The file alone is needed: its `__metadata__` says the model type and the configuration that rebuilds it. A
-    checkpoint's own `model.safetensors` does as well. Raises SpecError for a file that is no model of Mimeo's, and
+    The file alone is needed: its `__metadata__` says the model type and the configuration that rebuilds it. Files
+    exported by earlier versions carry the same in two keys. Raises SpecError for a file that is no model of Mimeo's, and
     OSError for one that cannot be read.
     """
     path = Path(path)
@@ -38,7 +38,7 @@ def _metadata(path: Path) -> Mapping[str, str]:
             metadata: dict[str, str] = file.metadata() or {}
     except SafetensorError as error:
         raise SpecError(f"{path.name} is no safetensors file: {error}") from error
-    if "mimeo" in metadata:  # a checkpoint
+    if "mimeo" in metadata:
         about = json.loads(metadata["mimeo"])
         metadata = {"model_type": about["model_type"], "config": json.dumps(about["config"])}
     if missing := {"model_type", "config"} - metadata.keys():

@@ -21,7 +21,7 @@ def claim(context: WorkerContext) -> Job | None:
     if context.stopping.is_set():
         return None
     try:
-        with transaction(context.sessions, is_flushed=False) as session:  # undone, the job waits as before
+        with transaction(context.sessions) as session:
             job = job_queue.claim_next(session, context.kind, context.id)
     except SQLAlchemyError as error:
         if not is_transient(error):

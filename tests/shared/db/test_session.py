@@ -12,13 +12,11 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from shared.db import session as session_module
 from shared.db.clock import db_now
 from shared.db.session import SessionFactory, is_transient, make_engine, reading, session_factory, sqlite, transaction
 from shared.db.tables import Job, Worker
-from shared.errors import SetupError, Unavailable
+from shared.errors import SetupError
 from shared.job_status import JobKind, JobStatus
-from shared.services import health
 from shared.settings import Settings
 from tests import jobs
 
@@ -106,12 +104,6 @@ def test_a_database_that_is_away_is_told_from_a_mistake(tmp_path: Path) -> None:
         pass
     assert is_transient(caught.value)
     assert not is_transient(ValueError())
-    with pytest.raises(Unavailable):
-        health.ping(session_factory(engine))
-
-
-def test_a_healthy_database_answers(database: SessionFactory) -> None:
-    health.ping(database)
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "sqlite:///:memory:", "nonsense"])
@@ -149,28 +141,6 @@ def test_an_sqlite_file_is_kept_as_is_safe_however_it_was_kept_before(tmp_path: 
 
     assert mode == ("wal" if sqlite.sqlite_version_info >= (3, 51, 3) else "truncate")
     assert synchronous == 2  # FULL: a commit is on the disk when it returns
-
-
-def test_sqlite_waits_for_the_disk_but_where_that_is_not_wanted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def waits(**options: bool) -> list[int]:
-        """Of three commits on one connection, the second as wanted: 2 (FULL) waits, 1 (NORMAL) does not."""
-        engine = make_engine(Settings(home=tmp_path))
-        found = []
-        for said in ({}, options, {}):
-            with transaction(session_factory(engine), **said) as session:
-                found.append(session.execute(text("PRAGMA synchronous")).scalar_one())
-            with reading(session_factory(engine)) as session:
-                session.execute(text("SELECT 1"))
-        engine.dispose()
-        return found
-
-    assert waits(is_flushed=True) == [2, 2, 2]
-    is_wal = sqlite.sqlite_version_info >= (3, 51, 3)
-    assert waits(is_flushed=False) == [2, 1 if is_wal else 2, 2]
-    monkeypatch.setattr(session_module, "_WAL_IS_SOUND", False)
-    assert waits(is_flushed=False) == [2, 2, 2]
 
 
 def test_sqlite_waits_for_a_lock_instead_of_failing(tmp_path: Path) -> None:
