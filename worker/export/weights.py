@@ -16,8 +16,8 @@ def load_weights(path: Path | str) -> GenerativeModel:
     """The model in a file that `GET /v1/models/{id}/export` gave, in evaluation mode on the CPU.
 
     The file alone is needed: its `__metadata__` says the model type and the configuration that rebuilds it. Files
-    exported by earlier versions carry the same in two keys. Raises SpecError for a file that is no model of Mimeo's, and
-    OSError for one that cannot be read.
+    exported by earlier versions carry the same in two keys. Raises SpecError for a file without a model of Mimeo's,
+    and OSError for one that cannot be read.
     """
     path = Path(path)
     metadata = _metadata(path)
