@@ -8,11 +8,12 @@ with Client("http://127.0.0.1:8000") as mimeo:
 """
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
+
+from tenacity import Retrying, retry_if_exception, wait_fixed
 
 from client.errors import ApiError
 from client.files import ExportedFile, file_name
@@ -45,6 +46,10 @@ def default_url() -> str:
 def job_path(job_id: str) -> str:
     """Where a job lives, by its id's prefix."""
     return f"/v1/{'generation' if job_id.startswith('gen_') else 'training'}-jobs/{job_id}"
+
+
+def _is_pending(error: BaseException) -> bool:
+    return isinstance(error, ApiError) and error.code == "export_pending"
 
 
 def _key(given: str | None) -> dict[str, str]:
@@ -205,17 +210,10 @@ class Client(Transport):
         Waits, for as long as it takes, for a worker to make what has never been asked for.
         """
         query = {"format": format_} | ({"part": part} if part else {})
-        while True:
-            asked_at = time.monotonic()
-            try:
-                response = self.request("GET", f"/v1/models/{model_id}/export", params=query)
-            except ApiError as error:
-                if error.code != "export_pending":
-                    raise
-                # A server with threads to spare has held the request already; one without answers at once.
-                time.sleep(max(0.0, EXPORT_POLL_S - (time.monotonic() - asked_at)))
-            else:
-                return ExportedFile(name=file_name(response, f"{model_id}.{format_}"), content=response.content)
+        # A server with threads to spare holds the request for a while; another answers at once.
+        pending = Retrying(retry=retry_if_exception(_is_pending), wait=wait_fixed(EXPORT_POLL_S), reraise=True)
+        response = pending(self.request, "GET", f"/v1/models/{model_id}/export", params=query)
+        return ExportedFile(name=file_name(response, f"{model_id}.{format_}"), content=response.content)
 
     def artifact(self, artifact_id: str) -> Artifact:
         """What a file is."""

@@ -1,16 +1,16 @@
 """Requests with retries, and answers turned into values or errors."""
 
-import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from client.errors import ApiError, ServerUnreachable
 from client.schema import ProblemError
 
-RETRY_PAUSES_S = (0.1, 0.2, 0.4)  # a server that restarts is back within a second
+_TRIES, _FIRST_PAUSE_S = 4, 0.1  # pauses of 0.1, 0.2 and 0.4 s: a server that restarts is back within a second
 
 
 class Transport:
@@ -43,21 +43,21 @@ class Transport:
         sending it twice is the same as once, as it is of every GET.
         Raises ServerUnreachable, and ApiError for every status of 400 and above.
         """
-        pauses = iter(RETRY_PAUSES_S if is_repeatable or method == "GET" else ())
-        while True:
-            try:
-                response = self._http.request(method, path, timeout=timeout or self._timeout, **options)
-            except httpx.InvalidURL as error:
-                raise ServerUnreachable(self.base_url, str(error)) from error
-            except httpx.TransportError as error:
-                pause = next(pauses, None)
-                if pause is None or isinstance(error, httpx.UnsupportedProtocol):
-                    raise ServerUnreachable(self.base_url, _reason(error)) from error
-                time.sleep(pause)
-            else:
-                if response.is_error:
-                    raise problem(response)
-                return response
+        retrying = Retrying(
+            retry=retry_if_exception(_is_connection_error),
+            stop=stop_after_attempt(_TRIES if is_repeatable or method == "GET" else 1),
+            wait=wait_exponential(_FIRST_PAUSE_S),
+            reraise=True,
+        )
+        try:
+            response = retrying(self._http.request, method, path, timeout=timeout or self._timeout, **options)
+        except httpx.InvalidURL as error:
+            raise ServerUnreachable(self.base_url, str(error)) from error
+        except httpx.TransportError as error:
+            raise ServerUnreachable(self.base_url, _reason(error)) from error
+        if response.is_error:
+            raise problem(response)
+        return response
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The JSON at `path`. Parameters that are None are left out."""
@@ -83,6 +83,10 @@ def problem(response: httpx.Response) -> ApiError:
 
 def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _is_connection_error(error: BaseException) -> bool:
+    return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
 
 
 def _reason(error: httpx.TransportError) -> str:

@@ -6,9 +6,10 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
+
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from shared.errors import SetupError
 from shared.settings import Settings
@@ -54,23 +55,30 @@ def hold_lock(settings: Settings) -> int:
     """
     path = settings.home_path / "run" / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    deadline = time.monotonic() + HANDOVER_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-            if not _is_alive(holder) and time.monotonic() < deadline:
-                time.sleep(0.1)
-                continue
-            os.close(descriptor)
-            raise SetupError(
-                f"another stack (process {holder or 'unknown'}) runs in {settings.home_path}: "
-                "stop it, or set MIMEO_HOME to another folder"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        return descriptor
+
+    def is_stopping(error: BaseException) -> bool:
+        return isinstance(error, BlockingIOError) and not _is_alive(_holder(descriptor))
+
+    handover = Retrying(
+        retry=retry_if_exception(is_stopping), stop=stop_after_delay(HANDOVER_S), wait=wait_fixed(0.1), reraise=True
+    )
+    try:
+        handover(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = _holder(descriptor)
+        os.close(descriptor)
+        raise SetupError(
+            f"another stack (process {holder or 'unknown'}) runs in {settings.home_path}: "
+            "stop it, or set MIMEO_HOME to another folder"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def _holder(lock: int) -> str:
+    """Pid that the holder of a lock file wrote into it."""
+    return os.pread(lock, 32, 0).decode(errors="replace").strip()
 
 
 def _is_alive(pid: str) -> bool:

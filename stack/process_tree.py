@@ -1,12 +1,13 @@
-"""Finding and ending what is left of a process tree, from /proc."""
+"""Finds and ends the processes that are left below this one."""
 
 import contextlib
 import ctypes
 import os
-import signal
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
+
+import psutil
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -30,22 +31,10 @@ def reap() -> dict[int, int]:
         ended[pid] = os.waitstatus_to_exitcode(status)
 
 
-def descendants(root: int) -> list[int]:
-    """Pids of all live descendants of `root`; none where there is no /proc."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError, ValueError):  # it ended while we looked
-            # The command name is in parentheses and may hold anything; state and parent follow it.
-            state, parent = entry.read_text().rpartition(")")[2].split()[:2]
-            if state != "Z":
-                children.setdefault(int(parent), []).append(int(entry.parent.name))
-    found: list[int] = []
-    pending = [root]
-    while pending:
-        below = children.get(pending.pop(), [])
-        found += below
-        pending += below
-    return found
+def descendants() -> list[psutil.Process]:
+    """All descendants of this process that have not ended."""
+    reap()
+    return [process for process in psutil.Process().children(recursive=True) if _is_alive(process)]
 
 
 def end_descendants(grace_s: float, *, ask: bool) -> list[int]:
@@ -54,24 +43,26 @@ def end_descendants(grace_s: float, *, ask: bool) -> list[int]:
     ask: send SIGTERM first; not to be done twice, since a second one makes some programs drop what they are doing.
     Returns the killed pids.
     """
-    if ask:
-        _signal_all(descendants(os.getpid()), signal.SIGTERM)
     deadline = time.monotonic() + grace_s
-    while time.monotonic() < deadline:
-        reap()
-        if not descendants(os.getpid()):
-            return []
-        time.sleep(0.05)
+    if ask:
+        _for_each(descendants(), psutil.Process.terminate)
+    while (left := descendants()) and (rest_s := deadline - time.monotonic()) > 0:
+        psutil.wait_procs(left, timeout=min(rest_s, 0.1))
     killed: list[int] = []
-    while left := descendants(os.getpid()):  # a killed process may have forked meanwhile
-        killed += left
-        _signal_all(left, signal.SIGKILL)
-        time.sleep(0.02)
-        reap()
+    while left := descendants():  # a killed process may have forked meanwhile
+        killed += [process.pid for process in left]
+        _for_each(left, psutil.Process.kill)
+        psutil.wait_procs(left, timeout=0.1)
     return killed
 
 
-def _signal_all(pids: list[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
+def _for_each(processes: list[psutil.Process], send: Callable[[psutil.Process], None]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            send(process)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False

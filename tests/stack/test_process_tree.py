@@ -12,14 +12,13 @@ def test_orphans_are_taken_in_and_ended_even_when_they_do_not_listen() -> None:
     program = """
 import subprocess, sys, time
 from stack.process_tree import become_subreaper, descendants, end_descendants
-import os
 become_subreaper()
 # A shell that leaves behind one sleeper that listens to SIGTERM and one that does not, then ends.
 subprocess.run(["sh", "-c", "sleep 60 & (trap '' TERM; sleep 60) & exit 0"], stdout=subprocess.DEVNULL)
 time.sleep(0.2)
-left = descendants(os.getpid())
+left = descendants()
 killed = end_descendants(0.5, ask=True)
-print(len(left), len(killed), descendants(os.getpid()), *left)
+print(len(left), len(killed), descendants(), *(process.pid for process in left))
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     left, killed, after, *pids = done.stdout.split()

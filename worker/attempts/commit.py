@@ -1,12 +1,11 @@
-"""The last write about a job, which has to happen however often the database goes away meanwhile."""
+"""The last write about a job. It is tried again until the database takes it."""
 
-import math
 import time
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_fixed
 
 from shared.db.session import is_transient, transaction
 from shared.failpoints import failpoint
@@ -19,16 +18,24 @@ _RETRY_S = 1.0
 
 
 def finish(context: WorkerContext, job_id: str, end: Callable[[Session], JobStatus]) -> JobStatus:
-    """Run `end` in a transaction until one commits, then wake whoever waits for the job. Returns the new status.
+    """Run `end` in a transaction until one commits, then publish the job's end. Returns the new status.
 
-    Raises LeaseLost: somebody else decides now, or an earlier try was committed though its answer got lost. A worker
-    that is asked to stop gives up after one lease: by then the reaper may decide.
+    Raises LeaseLost: another worker owns the job, or an earlier try was committed and its answer was lost. A stopping
+    worker gives up after one lease, when the reaper may decide, and raises the database's error.
     """
-    give_up_at = math.inf
-    while (status := _try(context, job_id, end, is_last=time.monotonic() > give_up_at)) is None:
-        if context.stopping.is_set() and give_up_at == math.inf:
-            give_up_at = time.monotonic() + context.settings.lease_s
-        time.sleep(_RETRY_S)
+
+    def log_retry(state: RetryCallState) -> None:
+        reason = str(state.outcome.exception()) if state.outcome else ""
+        log.warning("end of job not written; trying again", job_id=job_id, reason=reason)
+
+    retrying = Retrying(
+        retry=retry_if_exception(is_transient),
+        stop=_one_lease_after_stop(context),
+        wait=wait_fixed(_RETRY_S),
+        before_sleep=log_retry,
+        reraise=True,
+    )
+    status = retrying(_write, context, end)
     failpoint("finish.committed")
     log.info("job ended" if status.is_terminal else "job let go", job_id=job_id, status=status.value)
     if status.is_terminal:
@@ -37,17 +44,21 @@ def finish(context: WorkerContext, job_id: str, end: Callable[[Session], JobStat
     return status
 
 
-def _try(
-    context: WorkerContext, job_id: str, end: Callable[[Session], JobStatus], *, is_last: bool
-) -> JobStatus | None:
-    """One transaction; None where the database is away and there will be another try."""
-    try:
-        with transaction(context.sessions) as session:
-            status = end(session)
-            failpoint("finish.written")
-            return status
-    except SQLAlchemyError as error:
-        if is_last or not is_transient(error):
-            raise
-        log.warning("end of job not written; trying again", job_id=job_id, reason=str(error))
-    return None
+def _write(context: WorkerContext, end: Callable[[Session], JobStatus]) -> JobStatus:
+    with transaction(context.sessions) as session:
+        status = end(session)
+        failpoint("finish.written")
+        return status
+
+
+def _one_lease_after_stop(context: WorkerContext) -> Callable[[RetryCallState], bool]:
+    """A condition that holds one lease after a failed try first found the worker stopping."""
+    give_up_at: float | None = None
+
+    def is_given_up(_state: RetryCallState) -> bool:
+        nonlocal give_up_at
+        if give_up_at is None and context.stopping.is_set():
+            give_up_at = time.monotonic() + context.settings.lease_s
+        return give_up_at is not None and time.monotonic() > give_up_at
+
+    return is_given_up

@@ -6,6 +6,7 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from shared import trainer_protocol
 from shared.db.session import is_transient, transaction
@@ -94,19 +95,27 @@ class TrainerMonitor:
             self._take_patiently(event, heartbeat)
 
     def _take_patiently(self, event: trainer_protocol.Event, heartbeat: LeaseHeartbeat) -> None:
-        """Take an event in. A store that is away for a moment costs no attempt: the trainer trains on meanwhile."""
-        give_up_at = time.monotonic() + _STORE_PATIENCE_S
-        while True:
-            try:
-                self._take(event, heartbeat)
-            except OSError as error:
-                is_over = heartbeat.is_unwanted or self._is_to_stop(heartbeat)
-                if is_over or not isinstance(error, StorageUnavailable) or time.monotonic() >= give_up_at:
-                    raise file_failure(error, "The trainer's files cannot be kept") from error
-                log.warning("file store away; waiting for it", job_id=self._lease.job_id, reason=str(error))
-                time.sleep(_AWAY_S)
-            else:
-                return
+        """Take an event in. A short outage of the file store costs no attempt: the trainer trains on meanwhile."""
+
+        def log_retry(state: RetryCallState) -> None:
+            reason = str(state.outcome.exception()) if state.outcome else ""
+            log.warning("file store unavailable; trying again", job_id=self._lease.job_id, reason=reason)
+
+        is_over = stop_after_delay(_STORE_PATIENCE_S)
+        retrying = Retrying(
+            retry=retry_if_exception_type(StorageUnavailable),
+            stop=lambda state: is_over(state) or self._is_ending(heartbeat),
+            wait=wait_fixed(_AWAY_S),
+            before_sleep=log_retry,
+            reraise=True,
+        )
+        try:
+            retrying(self._take, event, heartbeat)
+        except OSError as error:
+            raise file_failure(error, "The trainer's files cannot be kept") from error
+
+    def _is_ending(self, heartbeat: LeaseHeartbeat) -> bool:
+        return heartbeat.is_unwanted or self._is_to_stop(heartbeat)
 
     def _take(self, event: trainer_protocol.Event, heartbeat: LeaseHeartbeat) -> None:
         match event:

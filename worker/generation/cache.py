@@ -1,9 +1,10 @@
-"""What stays in memory between requests, least recently used first out, bounded by bytes."""
+"""Values kept in memory between requests, bounded by bytes. The least recently used leaves first."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 T = TypeVar("T")
 
@@ -12,31 +13,24 @@ class WarmCache(Generic[T]):
     """Values by key, together at most `capacity` bytes. A value larger than that is made and not kept."""
 
     def __init__(self, capacity: int, size: Callable[[T], int]) -> None:
-        self._capacity, self._size = capacity, size
-        self._values: OrderedDict[str, tuple[T, int]] = OrderedDict()
+        self._values: LRUCache[str, T] = LRUCache(capacity, getsizeof=size)
         self._lock = Lock()
-        self.bytes_used = 0
 
     def __len__(self) -> int:
         return len(self._values)
+
+    @property
+    def bytes_used(self) -> int:
+        """Bytes of the values that are kept."""
+        return int(self._values.currsize)
 
     def get(self, key: str, make: Callable[[], T]) -> T:
         """The value of a key, made if it is not here. Two threads that miss at once both make it; one stays."""
         with self._lock:
             if key in self._values:
-                self._values.move_to_end(key)
-                return self._values[key][0]
+                return self._values[key]
         value = make()
-        self._keep(key, value)
-        return value
-
-    def _keep(self, key: str, value: T) -> None:
-        size = self._size(value)
+        if self._values.getsizeof(value) > self._values.maxsize:
+            return value
         with self._lock:
-            if size > self._capacity or key in self._values:
-                return
-            while self.bytes_used + size > self._capacity:
-                _, (_, freed) = self._values.popitem(last=False)
-                self.bytes_used -= freed
-            self._values[key] = (value, size)
-            self.bytes_used += size
+            return self._values.setdefault(key, value)
