@@ -11,13 +11,13 @@ from api.schemas import resources
 from api.urls import url
 from shared.db import tables as rows
 from shared.job_status import JobStatus, Priority
-from shared.services.job_queue import COUNTED_POSITIONS
+from shared.services.queue_stats import COUNTED_POSITIONS
 
 PRIORITIES = {priority.rank: priority for priority in Priority}
 
 
 def training_job(job: rows.TrainingJob, *, queue_position: int | None) -> shown.TrainingJob:
-    """A training job. queue_position: as `job_queue.queue_position` counts; None unless queued."""
+    """A training job. queue_position: as `queue_stats.queue_position` counts; None unless queued."""
     path = url(f"/v1/training-jobs/{job.id}")
     init_from = job.spec.get("init_from")
     return shown.TrainingJob(

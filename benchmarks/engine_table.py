@@ -42,7 +42,7 @@ class Table:
         """A POST, without its notification. Returns the job's id."""
         with transaction(self.sessions) as session:
             job = training_jobs.submit(session, REQUEST, settings=self.settings)
-            job_queue.queue_position(session, job)
+            queue_stats.queue_position(session, job)
             return job.id
 
     def claim(self) -> Lease:
@@ -78,7 +78,7 @@ class Table:
     def read(self, job_id: str) -> None:
         """A GET of one job."""
         with reading(self.sessions) as session:
-            job_queue.queue_position(session, training_jobs.get(session, job_id))
+            queue_stats.queue_position(session, training_jobs.get(session, job_id))
 
     def list(self, **filters: Any) -> None:
         """A GET of one page."""

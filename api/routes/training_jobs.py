@@ -19,7 +19,7 @@ from api.schemas.pages import TrainingJobPage
 from api.tags import TRAINING_JOBS
 from shared.db import tables as rows
 from shared.job_status import JobKind, JobStatus
-from shared.services import job_queue, queue_stats, training_jobs
+from shared.services import queue_stats, training_jobs
 from shared.specs import parse_training
 
 routes = APIBlueprint("training_jobs", __name__, url_prefix="/v1/training-jobs", abp_tags=[TRAINING_JOBS])
@@ -126,4 +126,4 @@ def _asked(job_id: str, ask: Callable[[Session, str], rows.TrainingJob]) -> Trai
 
 
 def _shown(session: Session, job: rows.TrainingJob) -> TrainingJob:
-    return serializers.training_job(job, queue_position=job_queue.queue_position(session, job))
+    return serializers.training_job(job, queue_position=queue_stats.queue_position(session, job))

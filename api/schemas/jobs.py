@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Answer, JsonObject, Measurements, Sha256, Time, Url
 from shared.job_status import ErrorCode, JobStatus, Priority
-from shared.services.job_queue import COUNTED_POSITIONS
+from shared.services.queue_stats import COUNTED_POSITIONS
 
 
 class Progress(Answer):

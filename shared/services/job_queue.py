@@ -6,14 +6,13 @@ renews the lease and proves it, or raises LeaseLost. What follows in the transac
 
 import random
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from shared.db.clock import Timestamp, db_now
+from shared.db.clock import db_now
 from shared.db.tables import Job, JobEvent, table_of
 from shared.errors import DependencyUnavailable, JobFailure, LeaseLost
 from shared.failpoints import failpoint
@@ -23,7 +22,6 @@ from shared.settings import Settings
 
 PLACE = (Job.priority, Job.created_at, Job.id)  # the order in which workers take jobs, and that of ix_jobs_queue
 _MOST_OUTAGES = 200  # of one attempt: half a day and more, with the usual back-off
-COUNTED_POSITIONS = 1_000  # in the queue; beyond, what a user wants to know is that it will be long
 _JOBS = table_of(Job)
 
 
@@ -244,29 +242,3 @@ def backoff_ms(attempt: int, settings: Settings) -> int:
     """Wait before the next attempt: doubling, capped, and drawn from its upper half so that herds spread."""
     longest = min(settings.backoff_max_s, settings.backoff_s * 2.0 ** min(attempt - 1, 30))
     return round(1000 * longest * random.uniform(0.5, 1.0))
-
-
-# --- looking ----------------------------------------------------------------------------------------------------
-
-
-def queue_position(session: Session, job: Job, *, counted: int = COUNTED_POSITIONS) -> int | None:
-    """1 for the job that the next free worker takes; None where the job is not waiting for one.
-
-    Positions are counted to `counted`: whatever is further back has `counted + 1`, so that no answer is slower than
-    that many steps along an index.
-    """
-    if job.status is not JobStatus.QUEUED:
-        return None
-    ahead = front(job.kind, counted).where(is_ahead_of(job)).subquery()
-    return session.execute(select(func.count()).select_from(ahead)).scalar_one() + 1
-
-
-def front(kind: JobKind, limit: int) -> Select[int, datetime, str]:
-    """The places of the first due jobs of a kind, in the order in which workers take them."""
-    return select(*PLACE).where(Job.kind == kind, is_due()).order_by(*PLACE).limit(limit)
-
-
-def is_ahead_of(job: Job) -> ColumnElement[bool]:
-    """Condition: a worker takes it before this job."""
-    place = tuple_(job.priority, literal(job.created_at, Timestamp()), job.id)
-    return tuple_(*PLACE) < place

@@ -1,5 +1,6 @@
 """Figures about all jobs, for whoever watches the service."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from sqlalchemy import func, select
@@ -8,7 +9,9 @@ from sqlalchemy.orm import Session
 from shared.db.clock import db_now
 from shared.db.tables import Job
 from shared.job_status import JobKind, JobStatus
-from shared.services import job_queue
+from shared.services.job_queue import PLACE, is_due
+
+COUNTED_POSITIONS = 1_000  # in the queue; beyond, what a user wants to know is that it will be long
 
 
 def count_by_status(session: Session) -> dict[tuple[JobKind, JobStatus], int]:
@@ -24,35 +27,20 @@ def oldest_queued_s(session: Session) -> dict[JobKind, float]:
     return {kind: max(0.0, (now - since).total_seconds()) for kind, since, now in rows}
 
 
-def queue_positions(
-    session: Session, jobs: Sequence[Job], *, counted: int = job_queue.COUNTED_POSITIONS
-) -> dict[str, int]:
-    """Position of each waiting job among `jobs`, all of one kind, by id, as `job_queue.queue_position` gives it.
+def queue_position(session: Session, job: Job, *, counted: int = COUNTED_POSITIONS) -> int | None:
+    """1 for the job that the next free worker takes; None where the job does not wait for a worker."""
+    return queue_positions(session, [job], counted=counted).get(job.id)
 
-    Jobs of a page are mostly far back together, which one look at the last position that is counted tells; where some
-    are before that, one walk along the front of the queue numbers them.
+
+def queue_positions(session: Session, jobs: Sequence[Job], *, counted: int = COUNTED_POSITIONS) -> dict[str, int]:
+    """Position of each waiting job among `jobs`, all of one kind, by id.
+
+    One read of the first `counted` places of the queue serves all of them, so the time is bounded however many jobs
+    wait. A job further back has the position `counted + 1`; one in its back-off has the place where it will come in.
     """
     waiting = [job for job in jobs if job.status is JobStatus.QUEUED]
     if not waiting:
         return {}
-    last = session.execute(job_queue.front(waiting[0].kind, 1).offset(counted - 1)).one_or_none()
-    # Of the same millisecond as the last: its id decides, in the database's order.
-    far = [job for job in waiting if last is not None and (job.priority, job.created_at) > (last[0], last[1])]
-    positions = {job.id: counted + 1 for job in far}
-    near = [job for job in waiting if job.id not in positions]
-    if near:
-        positions |= _numbers(session, near, counted)
-    # What waits for its back-off to pass is not in the queue yet; it would come where it is sorted in.
-    for job in near:
-        if job.id not in positions and (position := job_queue.queue_position(session, job, counted=counted)):
-            positions[job.id] = position
-    return positions
-
-
-def _numbers(session: Session, jobs: Sequence[Job], counted: int) -> dict[str, int]:
-    """Position of each job that is among the first `counted` of its queue."""
-    front = job_queue.front(jobs[0].kind, counted)
-    number = func.row_number().over(order_by=job_queue.PLACE).label("number")
-    walk = front.with_only_columns(Job.id, number).subquery()
-    found = session.execute(select(walk.c.id, walk.c.number).where(walk.c.id.in_([job.id for job in jobs])))
-    return {row.id: row.number for row in found}
+    query = select(*PLACE).where(Job.kind == waiting[0].kind, is_due()).order_by(*PLACE).limit(counted)
+    front = [tuple(place) for place in session.execute(query)]
+    return {job.id: bisect_left(front, (job.priority, job.created_at, job.id)) + 1 for job in waiting}

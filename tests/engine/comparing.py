@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from shared.db.tables import Artifact, Checkpoint, Job, JobEvent, Metric, Model, PendingDeletion
 from shared.job_status import JobKind
 from shared.job_status import JobStatus as S
-from shared.services import job_queue, queue_stats
+from shared.services import queue_stats
 from tests.engine.model import ENDED, ModelJob
 from tests.engine.model import Model as Expectation
 
@@ -61,8 +61,8 @@ def compare(session: Session, expected: Expectation, ids: list[str], witness: Wi
         witness.look(row, events[row.id])
         assert _seen(row) == _meant(job)
         place = expected.position(job, now_ms)
-        assert job_queue.queue_position(session, row) == place
-        assert job_queue.queue_position(session, row, counted=COUNTED) == _counted(place)
+        assert queue_stats.queue_position(session, row) == place
+        assert queue_stats.queue_position(session, row, counted=COUNTED) == _counted(place)
     for kind in JobKind:
         of_kind = [row for row in rows.values() if row.kind == kind]
         positions = {

@@ -12,7 +12,7 @@ from shared.db.session import SessionFactory, read_connection, reading, transact
 from shared.db.tables import JobEvent
 from shared.errors import JobFailure, LeaseLost
 from shared.job_status import ErrorCode, JobKind, JobStatus
-from shared.services import attempt_writes, job_queue, training_jobs, transitions
+from shared.services import attempt_writes, job_queue, queue_stats, training_jobs, transitions
 from shared.services.job_queue import FencedSession, Lease
 from shared.settings import Settings
 from tests import jobs
@@ -297,11 +297,11 @@ def test_back_off_doubles_up_to_its_limit_and_is_spread(settings: Settings) -> N
 def test_the_queue_position_counts_those_who_go_first(database: SessionFactory, settings: Settings) -> None:
     ids = [jobs.submitted(database, settings, priority=priority) for priority in ("normal", "low", "high")]
     with transaction(database) as session:
-        places = [job_queue.queue_position(session, training_jobs.get(session, job_id)) for job_id in ids]
+        places = [queue_stats.queue_position(session, training_jobs.get(session, job_id)) for job_id in ids]
     assert places == [2, 3, 1]
 
     lease = jobs.claimed(database)
     assert lease is not None
     with reading(database) as session:
-        assert job_queue.queue_position(session, training_jobs.get(session, lease.job_id)) is None
-        assert job_queue.queue_position(session, training_jobs.get(session, ids[0])) == 1
+        assert queue_stats.queue_position(session, training_jobs.get(session, lease.job_id)) is None
+        assert queue_stats.queue_position(session, training_jobs.get(session, ids[0])) == 1
