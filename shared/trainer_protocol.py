@@ -95,7 +95,7 @@ class EventFileWritten(_Event):
 class Notice(_Event):
     """Something a user should know: a resume, a fallback to an older checkpoint, collapse, a suggestion.
 
-    step: of an alarm about the training. A run raises an alarm once at a step, however often it does the step again.
+    step: of an alarm about the training. A step that is done again repeats it; the job's history records it once.
     """
 
     type: Literal["notice"] = "notice"

@@ -7,9 +7,8 @@ import torch
 from pydantic import ValidationError
 
 from shared import exports, model_types
-from shared.datasets import REGISTRY as DATASETS
 from shared.errors import SpecError
-from shared.model_types import DatasetShape, ModelType
+from shared.model_types import ModelType
 from shared.settings import Settings
 from shared.specs import nearest, spec_error
 from shared.storage import Storage
@@ -58,10 +57,6 @@ class GenerationEngine:
         parameters = _checked_sampling(contract, sampling)
         chosen = _checked_format(contract, format)
         loaded = self._models.get(checkpoint.sha256, lambda: load_model(self._storage, checkpoint, self._device))
-        shape = DATASETS[loaded.manifest.dataset].shape if loaded.manifest.dataset in DATASETS else None
-        contract.check_sampling(
-            loaded.model.hyperparameters, parameters, shape or DatasetShape(kind=contract.data_kind)
-        )
         dataset = self._dataset(loaded) if parameters.reads_dataset else None
         Seeder(seed, self._device).set(Stream.LOOK)
         with torch.no_grad():

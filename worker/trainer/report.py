@@ -1,10 +1,8 @@
 """Where a run's events go: RUN_DIR/events.jsonl always, and JSON lines on a pipe or a progress bar on a terminal."""
 
-import json
 import os
 import sys
 import threading
-from contextlib import suppress
 from io import RawIOBase
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -135,7 +133,6 @@ class Reporter:
     def __init__(self, run_dir: Path, display: Display) -> None:
         self._display = display
         self._lock = threading.Lock()
-        self._alarms = _alarms(run_dir / "events.jsonl")
         self._log = _open_log(run_dir / "events.jsonl")
         self._listener: Listener | None = None
 
@@ -175,10 +172,8 @@ class Reporter:
         self._log.write(event.model_dump_json().encode() + b"\n")
 
     def alarm(self, code: str, message: str, hint: str, *, step: int, data: dict[str, Any]) -> None:
-        """Report what a health check found at a step, unless this run has reported it before a resume."""
-        if (code, step) not in self._alarms:
-            self._alarms.add((code, step))
-            self.emit(trainer_protocol.Notice(code=code, message=message, hint=hint, step=step, data=data))
+        """Report what a health check found at a step. A run that repeats steps after a kill reports it again."""
+        self.emit(trainer_protocol.Notice(code=code, message=message, hint=hint, step=step, data=data))
 
     def notice(self, code: str, message: str, hint: str | None = None, **data: object) -> None:
         """Report something a user should know."""
@@ -188,20 +183,6 @@ class Reporter:
         """Close the display and the log."""
         self._display.close()
         self._log.close()
-
-
-def _alarms(path: Path) -> set[tuple[str, int]]:
-    """The alarms that a log holds already: (code, step). A line that a killed run left unfinished tells of none."""
-    found = set()
-    if path.is_file():
-        with path.open("rb") as log:
-            for line in log:
-                if line.startswith(b'{"type":"notice"'):
-                    with suppress(ValueError):
-                        event = json.loads(line)
-                        if event.get("step") is not None:
-                            found.add((event["code"], event["step"]))
-    return found
 
 
 def _open_log(path: Path) -> RawIOBase:

@@ -154,18 +154,6 @@ def test_a_full_disk_is_a_clear_failure(tmp_path: Path) -> None:
     assert failure(report_buffer).message.startswith("The disk is full")
 
 
-def test_a_torn_alarm_does_not_spoil_later_starts(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "events.jsonl").write_text('{"type":"health","code":"above","st')
-    status, _ = run(folder, toy_spec(hyperparameters={"epochs": 1}))
-    assert status == EXIT_FINISHED
-
-    status, _ = run(folder, toy_spec(hyperparameters={"epochs": 1}))
-
-    assert status == EXIT_FINISHED
-
-
 def test_a_line_torn_by_a_kill_does_not_spoil_the_next_event(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
