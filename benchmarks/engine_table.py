@@ -10,8 +10,9 @@ from sqlalchemy import Engine
 
 from benchmarks.engine_rows import Rows
 from shared.db.session import SessionFactory, reading, transaction
+from shared.db.tables import TrainingJob
 from shared.job_status import JobKind
-from shared.services import job_queue, notifications, queue_stats, training_jobs
+from shared.services import job_queue, jobs, notifications, queue_stats, training_jobs
 from shared.services.job_queue import Lease
 from shared.settings import Settings
 from shared.specs import parse_training
@@ -83,5 +84,5 @@ class Table:
     def list(self, **filters: Any) -> None:
         """A GET of one page."""
         with reading(self.sessions) as session:
-            page, _ = training_jobs.list_page(session, limit=PAGE, **filters)
+            page, _ = jobs.list_page(session, TrainingJob, limit=PAGE, **filters)
             queue_stats.queue_positions(session, page)

@@ -9,17 +9,18 @@ from sqlalchemy.orm import Session
 from api import serializers
 from api.dispatch import notify, notify_and_wait
 from api.idempotency import Submission, accept
+from api.job_requests import accepted_response, change, delete, events_response, state_response
 from api.json_body import read_json
 from api.openapi import answers, body
 from api.parameters import ConditionalHeaders, EventsQuery, GenerationJobPath, GenerationJobsQuery, PreferHeaders
-from api.responses import conditional_response, json_response, page_response
+from api.responses import conditional_response, page_response
 from api.runtime import Runtime, runtime
 from api.schemas.jobs import GenerationJob
 from api.schemas.pages import EventPage, GenerationJobPage
 from api.tags import GENERATION_JOBS
 from shared.db import tables as rows
 from shared.job_status import JobKind
-from shared.services import artifacts, generation_jobs, job_history, queue_stats
+from shared.services import artifacts, generation_jobs, jobs, queue_stats, transitions
 from shared.specs import parse_generation
 
 routes = APIBlueprint("generation_jobs", __name__, url_prefix="/v1/generation-jobs", abp_tags=[GENERATION_JOBS])
@@ -59,20 +60,17 @@ def create_generation_job(header: PreferHeaders) -> Response:
         elif not accepted.is_replay:
             notify(current, accepted.job)
     answer = accepted.answer or _look_at(current, accepted.job.id)
-    response = json_response(answer, 200 if answer.is_terminal else 202)
-    response.headers["Location"] = answer.urls.self
+    response = accepted_response(accepted, answer)
     if waits:
         response.headers["Preference-Applied"] = f"wait={header.wait_s}"
-    return accepted.mark(response)
+    return response
 
 
 @routes.get("", responses=answers({200: GenerationJobPage}, 422, headers=("Link",)))
 def list_generation_jobs(query: GenerationJobsQuery) -> Response:
     """List generation jobs, newest first."""
     with runtime().reading() as session:
-        found, has_more = generation_jobs.list_page(
-            session, status=query.status, model_type=query.model_type, limit=query.limit, after=query.after
-        )
+        found, has_more = jobs.list_page(session, rows.GenerationJob, **query.model_dump())
         data = _shown(session, found)
     page = GenerationJobPage(data=data, has_more=has_more)
     return page_response(page, next_after=data[-1].id if has_more else None)
@@ -90,27 +88,20 @@ def get_generation_job(path: GenerationJobPath, header: ConditionalHeaders) -> R
 @routes.post("/<id>/cancel", responses=answers({200: GenerationJob, 202: GenerationJob}, 404, 409))
 def cancel_generation_job(path: GenerationJobPath) -> Response:
     """Cancel a generation job. 200: it is cancelled; 202: its worker is ending the attempt. Idempotent."""
-    with runtime().writing() as session:
-        answer = _shown_one(session, generation_jobs.cancel(session, path.id))
-    return json_response(answer, 200 if answer.is_terminal else 202)
+    answer = change(rows.GenerationJob, path.id, transitions.cancel, _shown_one)
+    return state_response(answer, is_reached=answer.is_terminal)
 
 
 @routes.delete("/<id>", responses=answers({204: None}, 404, 409))
 def delete_generation_job(path: GenerationJobPath) -> Response:
     """Delete an ended generation job with its output."""
-    with runtime().writing() as session:
-        generation_jobs.delete(session, path.id)
-    return Response(status=204)
+    return delete(rows.GenerationJob, path.id)
 
 
 @routes.get("/<id>/events", responses=answers({200: EventPage}, 404, 422, headers=("Link",)))
 def list_generation_job_events(path: GenerationJobPath, query: EventsQuery) -> Response:
     """List the events of a generation job, oldest first."""
-    with runtime().reading() as session:
-        generation_jobs.get(session, path.id)
-        found, has_more = job_history.list_for_job(session, path.id, after=query.after, limit=query.limit)
-    page = EventPage(data=[serializers.event(row) for row in found], has_more=has_more)
-    return page_response(page, next_after=found[-1].id if has_more else None)
+    return events_response(rows.GenerationJob, path.id, query)
 
 
 def _not_yet(_session: Session, _job: rows.GenerationJob) -> None:

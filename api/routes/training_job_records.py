@@ -4,6 +4,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 from api import serializers
+from api.job_requests import events_response
 from api.openapi import answers
 from api.parameters import ArtifactsQuery, EventsQuery, FilesQuery, MetricsQuery, TrainingJobPath
 from api.responses import json_response, page_response
@@ -11,7 +12,8 @@ from api.runtime import runtime
 from api.schemas.jobs import MetricPoint, MetricSeries, MetricsOfJob
 from api.schemas.pages import ArtifactPage, CheckpointPage, EventPage
 from api.tags import TRAINING_JOBS
-from shared.services import artifacts, checkpoints, job_history, metrics, training_jobs
+from shared.db.tables import TrainingJob
+from shared.services import artifacts, checkpoints, metrics, training_jobs
 
 routes = APIBlueprint("training_job_records", __name__, url_prefix="/v1/training-jobs/<id>", abp_tags=[TRAINING_JOBS])
 
@@ -35,11 +37,7 @@ def get_training_job_metrics(path: TrainingJobPath, query: MetricsQuery) -> Resp
 @routes.get("/events", responses=answers({200: EventPage}, 404, 422, headers=("Link",)))
 def list_training_job_events(path: TrainingJobPath, query: EventsQuery) -> Response:
     """List the events of a training job, oldest first: transitions, retries, warnings."""
-    with runtime().reading() as session:
-        training_jobs.get(session, path.id)
-        rows, has_more = job_history.list_for_job(session, path.id, after=query.after, limit=query.limit)
-    page = EventPage(data=[serializers.event(row) for row in rows], has_more=has_more)
-    return page_response(page, next_after=rows[-1].id if has_more else None)
+    return events_response(TrainingJob, path.id, query)
 
 
 @routes.get("/checkpoints", responses=answers({200: CheckpointPage}, 404))

@@ -1,7 +1,5 @@
 """Training jobs: submit, list, show, cancel, pause, resume, retry, delete."""
 
-from collections.abc import Callable
-
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from sqlalchemy.orm import Session
@@ -9,6 +7,7 @@ from sqlalchemy.orm import Session
 from api import serializers
 from api.dispatch import notify
 from api.idempotency import Submission, accept
+from api.job_requests import accepted_response, change, delete, state_response
 from api.json_body import read_json
 from api.openapi import answers, body
 from api.parameters import ConditionalHeaders, SubmitHeaders, TrainingJobPath, TrainingJobsQuery
@@ -19,7 +18,7 @@ from api.schemas.pages import TrainingJobPage
 from api.tags import TRAINING_JOBS
 from shared.db import tables as rows
 from shared.job_status import JobKind, JobStatus
-from shared.services import queue_stats, training_jobs
+from shared.services import jobs, queue_stats, training_jobs, transitions
 from shared.specs import parse_training
 
 routes = APIBlueprint("training_jobs", __name__, url_prefix="/v1/training-jobs", abp_tags=[TRAINING_JOBS])
@@ -49,18 +48,14 @@ def create_training_job(header: SubmitHeaders) -> Response:
     accepted = accept(current, submission, header.idempotency_key, given, _shown)
     if not accepted.is_replay:
         notify(current, accepted.job)
-    response = json_response(accepted.answer, 200 if accepted.answer.is_terminal else 202)
-    response.headers["Location"] = accepted.answer.urls.self
-    return accepted.mark(response)
+    return accepted_response(accepted, accepted.answer)
 
 
 @routes.get("", responses=answers({200: TrainingJobPage}, 422, headers=("Link",)))
 def list_training_jobs(query: TrainingJobsQuery) -> Response:
     """List training jobs, newest first."""
     with runtime().reading() as session:
-        found, has_more = training_jobs.list_page(
-            session, status=query.status, model_type=query.model_type, limit=query.limit, after=query.after
-        )
+        found, has_more = jobs.list_page(session, rows.TrainingJob, **query.model_dump())
         positions = queue_stats.queue_positions(session, found)
     data = [serializers.training_job(row, queue_position=positions.get(row.id)) for row in found]
     return page_response(TrainingJobPage(data=data, has_more=has_more), next_after=data[-1].id if has_more else None)
@@ -81,8 +76,8 @@ def get_training_job(path: TrainingJobPath, header: ConditionalHeaders) -> Respo
 @routes.post("/<id>/cancel", responses=answers({200: TrainingJob, 202: TrainingJob}, 404, 409))
 def cancel_training_job(path: TrainingJobPath) -> Response:
     """Cancel a training job. 200: it is cancelled; 202: its worker is ending the attempt. Idempotent."""
-    answer = _asked(path.id, training_jobs.cancel)
-    return json_response(answer, 200 if answer.is_terminal else 202)
+    answer = change(rows.TrainingJob, path.id, transitions.cancel, _shown)
+    return state_response(answer, is_reached=answer.is_terminal)
 
 
 @routes.post("/<id>/pause", responses=answers({200: TrainingJob, 202: TrainingJob}, 404, 409))
@@ -91,38 +86,26 @@ def pause_training_job(path: TrainingJobPath) -> Response:
 
     200: it is paused; 202: its worker is writing a checkpoint. Idempotent.
     """
-    answer = _asked(path.id, training_jobs.pause)
-    return json_response(answer, 200 if answer.status is JobStatus.PAUSED else 202)
+    answer = change(rows.TrainingJob, path.id, transitions.pause, _shown)
+    return state_response(answer, is_reached=answer.status is JobStatus.PAUSED)
 
 
 @routes.post("/<id>/resume", responses=answers({202: TrainingJob}, 404, 409))
 def resume_training_job(path: TrainingJobPath) -> Response:
     """Resume a paused training job exactly where it stopped. It keeps its place in the queue."""
-    return json_response(_asked(path.id, training_jobs.resume), 202)
+    return json_response(change(rows.TrainingJob, path.id, transitions.resume, _shown), 202)
 
 
 @routes.post("/<id>/retry", responses=answers({202: TrainingJob}, 404, 409))
 def retry_training_job(path: TrainingJobPath) -> Response:
     """Retry a failed or cancelled training job from its last valid checkpoint, with all its attempts."""
-    return json_response(_asked(path.id, training_jobs.retry), 202)
+    return json_response(change(rows.TrainingJob, path.id, transitions.retry, _shown), 202)
 
 
 @routes.delete("/<id>", responses=answers({204: None}, 404, 409))
 def delete_training_job(path: TrainingJobPath) -> Response:
     """Delete an ended training job with its events, samples, checkpoints and model."""
-    with runtime().writing() as session:
-        training_jobs.delete(session, path.id)
-    return Response(status=204)
-
-
-def _asked(job_id: str, ask: Callable[[Session, str], rows.TrainingJob]) -> TrainingJob:
-    """Carry out what was asked of a job, wake a worker if it waits for one now, and show it."""
-    current = runtime()
-    with current.writing() as session:
-        job = ask(session, job_id)
-        answer = _shown(session, job)
-    notify(current, job)
-    return answer
+    return delete(rows.TrainingJob, path.id)
 
 
 def _shown(session: Session, job: rows.TrainingJob) -> TrainingJob:

@@ -11,7 +11,7 @@ from shared.db.tables import Base, Checkpoint, IdempotencyKey, Job, JobEvent, Mo
 from shared.errors import Conflict, NotFound, SpecError
 from shared.ids import new_id
 from shared.job_status import JobStatus
-from shared.services import attempt_writes, deletion, exports, job_queue, training_jobs
+from shared.services import attempt_writes, deletion, exports, job_queue, training_jobs, transitions
 from shared.services.attempt_writes import MetricPoint, StoredCheckpoint, StoredFile
 from shared.settings import Settings
 from tests import jobs
@@ -153,7 +153,7 @@ def test_a_job_retried_during_a_delete_is_kept_or_gone_whole(database: SessionFa
 
         def retry(job_id: str = job_id) -> None:
             with suppress(NotFound), transaction(database) as session:
-                training_jobs.retry(session, job_id)
+                transitions.retry(session, job_id)
 
         def remove(job_id: str = job_id) -> None:
             with suppress(Conflict):

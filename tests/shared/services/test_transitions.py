@@ -3,9 +3,11 @@
 import pytest
 
 from shared.db.session import SessionFactory, transaction
+from shared.db.tables import GenerationJob, TrainingJob
 from shared.errors import Conflict, NotFound
 from shared.job_status import JobStatus
-from shared.services import generation_jobs, job_history, training_jobs
+from shared.services import job_history, transitions
+from shared.services import jobs as job_service
 from shared.settings import Settings
 from tests import jobs
 
@@ -28,7 +30,7 @@ def test_cancel_ends_a_waiting_job_at_once_and_a_held_one_soon(
     jobs.set_values(database, job_id, status=before)
 
     with transaction(database) as session:
-        job = training_jobs.cancel(session, job_id)
+        job = job_service.change(session, TrainingJob, job_id, transitions.cancel)
 
     assert job.status is after
     assert (job.finished_at is not None) == (after is JobStatus.CANCELLED and before is not JobStatus.CANCELLED)
@@ -45,7 +47,7 @@ def test_cancel_of_a_job_that_ended_otherwise_is_a_conflict(
     jobs.set_values(database, job_id, status=status)
 
     with pytest.raises(Conflict, match=status.value), transaction(database) as session:
-        training_jobs.cancel(session, job_id)
+        job_service.change(session, TrainingJob, job_id, transitions.cancel)
     assert jobs.status_of(database, job_id) is status
 
 
@@ -53,13 +55,13 @@ def test_cancel_of_a_job_that_ended_otherwise_is_a_conflict(
 def test_an_unknown_id_is_not_found(database: SessionFactory, job_id: str) -> None:
     with transaction(database) as session:
         with pytest.raises(NotFound):
-            training_jobs.cancel(session, job_id)
+            job_service.change(session, TrainingJob, job_id, transitions.cancel)
         with pytest.raises(NotFound):
-            generation_jobs.cancel(session, job_id)
+            job_service.change(session, GenerationJob, job_id, transitions.cancel)
 
 
 def test_a_cancelled_job_is_not_claimed(database: SessionFactory, settings: Settings) -> None:
     job_id = jobs.submitted(database, settings)
     with transaction(database) as session:
-        training_jobs.cancel(session, job_id)
+        job_service.change(session, TrainingJob, job_id, transitions.cancel)
     assert jobs.claimed(database) is None

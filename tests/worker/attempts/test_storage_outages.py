@@ -9,7 +9,7 @@ from shared.db.session import SessionFactory, reading, transaction
 from shared.db.tables import GenerationJob
 from shared.errors import DependencyUnavailable
 from shared.job_status import JobKind, JobStatus
-from shared.services import artifacts, checkpoints, job_queue, training_jobs
+from shared.services import artifacts, checkpoints, job_queue, transitions
 from shared.settings import Settings
 from shared.storage import Storage, StorageUnavailable
 from tests import jobs
@@ -115,7 +115,7 @@ def test_a_pause_asked_for_meanwhile_is_honoured(
     with transaction(database) as session:
         job = job_queue.claim_next(session, JobKind.TRAINING, storeless.id)
         assert job is not None
-        training_jobs.pause(session, job_id)
+        transitions.pause(session, job_id)
         fenced = job_queue.renew_lease(session, job_queue.lease_of(job))
         status = job_queue.finish_failed(fenced, DependencyUnavailable("The file store does not answer."), settings)
 

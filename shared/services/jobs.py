@@ -1,0 +1,90 @@
+"""What training and generation jobs have in common for the API: submit, find, list, change, delete."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session, joinedload
+
+from shared.db.tables import GenerationJob, Job, Model, TrainingJob
+from shared.errors import NotFound
+from shared.ids import Prefix, is_id, new_id
+from shared.job_status import JobKind, JobStatus
+from shared.services import deletion, new_jobs
+from shared.services.paging import DEFAULT_LIMIT, newest_first
+from shared.specs import GenerationRequest, TrainingRequest
+
+JobT = TypeVar("JobT", TrainingJob, GenerationJob)
+
+_PREFIXES: Mapping[type[Job], Prefix] = {TrainingJob: "trn", GenerationJob: "gen"}
+_KINDS: Mapping[type[Job], JobKind] = {TrainingJob: JobKind.TRAINING, GenerationJob: JobKind.GENERATION}
+_QUERIES: Mapping[type[Job], Select[Any]] = {
+    TrainingJob: select(TrainingJob).options(joinedload(TrainingJob.model).joinedload(Model.checkpoint)),
+    GenerationJob: select(GenerationJob),
+}
+
+
+def submit(
+    session: Session,
+    of: type[JobT],
+    request: TrainingRequest | GenerationRequest,
+    *,
+    model_type: str,
+    spec: Mapping[str, Any],
+) -> JobT:
+    """Accept a job: the row alone. Send its notification after the commit."""
+    return new_jobs.add(
+        session,
+        of,
+        id=new_id(_PREFIXES[of]),
+        model_type=model_type,
+        name=request.name,
+        spec=spec,
+        labels=request.metadata,
+        priority=request.priority,
+        seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
+        max_attempts=request.max_attempts,
+        timeout_s=request.timeout_s,
+    )
+
+
+def get(session: Session, of: type[JobT], job_id: str) -> JobT:
+    """A job, a training job with its model. Raises NotFound."""
+    job: JobT | None = None
+    if is_id(job_id, _PREFIXES[of]):
+        job = session.scalars(_QUERIES[of].where(of.id == job_id)).one_or_none()
+    if job is None:
+        raise NotFound(f"There is no {_KINDS[of]} job with that id.")
+    return job
+
+
+def list_page(
+    session: Session,
+    of: type[JobT],
+    *,
+    status: JobStatus | None = None,
+    model_type: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+    after: str | None = None,
+) -> tuple[list[JobT], bool]:
+    """Jobs, newest first, and whether there are more. Raises SpecError for a bad page."""
+    filters = {of.status: status, of.model_type: model_type}
+    return newest_first(session, _QUERIES[of], of.id, prefix=_PREFIXES[of], limit=limit, after=after, filters=filters)
+
+
+def change(session: Session, of: type[JobT], job_id: str, transition: Callable[[Session, str], JobStatus]) -> JobT:
+    """Apply a transition of `shared.services.transitions` that a user asks for, and return the job as it is then.
+
+    Send the notification of a job that is queued then after the commit. Raises NotFound, Conflict.
+    """
+    get(session, of, job_id)
+    transition(session, job_id)
+    session.expire_all()
+    return get(session, of, job_id)
+
+
+def delete(session: Session, of: type[JobT], job_id: str) -> None:
+    """Remove an ended job with its files, a training job with its model too. Raises NotFound, Conflict."""
+    get(session, of, job_id)
+    deletion.delete_job(session, job_id)
