@@ -1,4 +1,4 @@
-"""After a job is committed: wake a worker, and wait for the end where the client prefers to."""
+"""Notifies workers of a committed job, and waits for its end where the client prefers to."""
 
 import time
 

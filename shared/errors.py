@@ -12,7 +12,7 @@ MimeoError
 ├── SetupError       the stack cannot start as configured: one line, exit code 2
 ├── LeaseLost        another worker owns the job now: stop at once
 └── JobFailure       a training or generation run cannot go on
-    └── Outage           now, for want of a server: it waits, and the attempt does not count
+    └── DependencyUnavailable  a server is away: the job waits, and the attempt does not count
 """
 
 from collections.abc import Sequence

@@ -62,7 +62,7 @@ def _asks(method: Callable[Concatenate["Storage", _P], _R]) -> Callable[Concaten
 class Storage:
     """The store under one fsspec URL. Safe to share between threads.
 
-    Every method may raise OSError: StoreAway where the store is elsewhere and to ask it again may help.
+    Every method may raise OSError: StorageUnavailable where a remote store may answer a later try.
     """
 
     def __init__(self, filesystem: fsspec.AbstractFileSystem, root: str) -> None:
@@ -84,7 +84,7 @@ class Storage:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """What fails within the block as an outage does is StoreAway."""
+        """Errors of an outage within the block are raised as StorageUnavailable."""
         try:
             yield
         except Exception as error:

@@ -72,11 +72,11 @@ class Reconciler:
             self._wait_a_lease("this process was stopped for a while")
         try:
             # Most rounds find nothing to do: that takes one look, and no transaction that others would wait for.
-            snapshot = self._survey()
+            snapshot = self._take_snapshot()
             self._look_at_the_clock(snapshot.now)
             if snapshot.has_expired and time.monotonic() >= self._reap_from:
                 self._reap()
-                snapshot = self._survey()
+                snapshot = self._take_snapshot()
             for kind in JobKind:
                 self._notify(kind, snapshot.due[kind])
             self._forget(now)
@@ -88,7 +88,7 @@ class Reconciler:
             self._is_away = True
         self._last_round = time.monotonic()  # waiting for the database is no sleep of the machine
 
-    def _survey(self) -> QueueSnapshot:
+    def _take_snapshot(self) -> QueueSnapshot:
         with read_connection(self._sessions) as connection:
             return queue_snapshot.take_snapshot(connection, self._settings)
 

@@ -50,8 +50,8 @@ class Sweeper:
                 failure = None
 
     def round(self) -> None:
-        """Remove what is noted as garbage; now and then look for orphans and old keys as well."""
-        self._remove_garbage()
+        """Remove the folders whose deletion is due; now and then look for orphans and old keys as well."""
+        self._remove_due()
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + min(_LOOK_EVERY_S, self._settings.orphan_grace_s / 4)
@@ -59,9 +59,9 @@ class Sweeper:
         with transaction(self._sessions) as session:
             idempotency.expire(session)
 
-    # --- what is noted as garbage -----------------------------------------------------------------------------------
+    # --- pending deletions ------------------------------------------------------------------------------------------
 
-    def _remove_garbage(self) -> None:
+    def _remove_due(self) -> None:
         with reading(self._sessions) as session:
             due = pending_deletions.due(session, _NOTES_AT_ONCE)
         if not due:

@@ -34,7 +34,7 @@ class CeleryBroker:
         self._resting_until = 0.0
 
     def send(self, kind: JobKind, job_id: str, priority: Priority) -> bool:
-        """Wake a worker of a kind. False, within about a second, where Redis does not take it."""
+        """Notify the workers of a kind. False, within about a second, where Redis does not take it."""
         if time.monotonic() < self._resting_until:
             return False
         try:

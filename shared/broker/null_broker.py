@@ -58,7 +58,7 @@ class NullBroker:
             return sum(notification.kind == kind for notification in self._waiting) if self.is_up else None
 
     def publish_done(self, job_id: str) -> bool:
-        """Remember that a job has ended and wake whoever waits."""
+        """Record that a job has ended and end the waits for it."""
         with self._changed:
             if self.is_up:
                 self.done.add(job_id)

@@ -18,7 +18,7 @@ class Broker(Protocol):
     """Notifications for workers and of finished jobs. No method raises when Redis is unavailable."""
 
     def send(self, kind: JobKind, job_id: str, priority: Priority) -> bool:
-        """Wake a worker of a kind. False, within about a second, where Redis does not take it."""
+        """Notify the workers of a kind. False, within about a second, where Redis does not take it."""
         ...
 
     def depth(self, kind: JobKind) -> int | None:

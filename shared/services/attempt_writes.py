@@ -1,4 +1,4 @@
-"""What a worker writes about a job it holds. Everything takes a Hold, so that nothing is written without a lease."""
+"""Writes of a worker about its job. Each takes a FencedSession, so nothing is written without a lease."""
 
 import math
 from collections.abc import Mapping, Sequence

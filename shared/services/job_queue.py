@@ -1,6 +1,6 @@
 """Who holds which job: claim, hold, let go, finish. All of it is compare-and-set on one row.
 
-A worker that claims a job gets a Lease. Before anything it writes, it calls `hold` in the same transaction: that
+A worker that claims a job gets a Lease. Before each write it calls `renew_lease` in the same transaction: that
 renews the lease and proves it, or raises LeaseLost. What follows in the transaction is thereby fenced.
 """
 
@@ -155,8 +155,8 @@ def finish_cancelled(fenced: FencedSession) -> JobStatus:
 def finish_failed(fenced: FencedSession, failure: JobFailure, settings: Settings) -> JobStatus:
     """End the attempt: another one after a back-off where that may help, else the job has failed.
 
-    An attempt that an Outage ended does not count, up to _MOST_OUTAGES times. A pause or a cancel that was asked for is
-    honoured instead of another attempt. Returns the new status.
+    An attempt that ended with DependencyUnavailable does not count, up to _MOST_OUTAGES times. A requested pause or
+    cancel is honoured instead of another attempt. Returns the new status.
     """
     if fenced.status is JobStatus.CANCELLING:
         return finish_cancelled(fenced)
