@@ -150,7 +150,7 @@ def test_retried_job_starts_anew_with_all_its_attempts_and_a_fresh_token(
     assert (queued["started_at"], queued["finished_at"], queued["duration_s"]) == (None, None, None)
     assert broker.sent[-1].job_id == job_id
     second = worker.claim(JobKind.TRAINING)
-    assert (second.attempt, second.token) == (1, first.token + 1)
+    assert (second.attempt, second.fencing_token) == (1, first.fencing_token + 1)
     kept = client.get(f"/v1/training-jobs/{job_id}/checkpoints").get_json()["data"]
     assert [row["id"] for row in kept] == [checkpoint]
     worker.publish(second)

@@ -62,7 +62,7 @@ def test_what_the_silent_worker_writes_later_is_refused(database: SessionFactory
 
     jobs.set_values(database, stale.job_id, not_before=None)
     fresh = jobs.claimed(database)
-    assert fresh == Lease(job_id=stale.job_id, fencing_token=stale.token + 1, attempt=2)
+    assert fresh == Lease(job_id=stale.job_id, fencing_token=stale.fencing_token + 1, attempt=2)
     with pytest.raises(LeaseLost), transaction(database) as session:
         job_queue.renew_lease(session, stale)
 
