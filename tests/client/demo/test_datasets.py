@@ -2,6 +2,7 @@ from typing import Any, cast
 
 import pytest
 
+from client.demo import datasets as demo_datasets
 from client.demo.datasets import choose, download_problem
 from client.schema import Dataset, ModelType
 from tests.client.server import Reply, serving
