@@ -69,31 +69,13 @@ class OnnxGraph:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-class GenerativeModel(nn.Module, ABC):
-    """A generative model that Mimeo can train, resume bit-exactly and sample.
+class Network(nn.Module):
+    """A module that knows its device and the precision of its products.
 
-    Everything random in `training_step` comes from torch's default generators, which the loop seeds from
-    (seed, epoch, step) before each step; the order of data comes from (seed, epoch). So the position is enough to
-    continue, and no generator state is ever saved.
+    autocast_dtype: of the products in training; None leaves it to the surrounding code.
     """
 
-    hyperparameters: Hyperparameters
-    autocast_dtype: torch.dtype | None = None  # of the networks' products in training; None leaves it to the caller
-    cache_dir: Path | None = None  # set by the trainer: where networks that judge samples are kept between runs
-
-    @classmethod
-    @abstractmethod
-    def for_data(cls, hyperparameters: Any, dataset: Dataset) -> "GenerativeModel":
-        """A freshly initialised model that fits the dataset. Weights come from torch's default generator (seeded)."""
-
-    @classmethod
-    @abstractmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "GenerativeModel":
-        """A model of the right shape from `config()`, for loading weights into. Needs no dataset."""
-
-    @abstractmethod
-    def config(self) -> dict[str, Any]:
-        """JSON that rebuilds the model: hyperparameters, character set, image shape, classes."""
+    autocast_dtype: torch.dtype | None = None
 
     @property
     def device(self) -> torch.device:
@@ -109,6 +91,32 @@ class GenerativeModel(nn.Module, ABC):
         if dtype is None and torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
         return torch.autocast(kind, dtype=dtype or torch.bfloat16, enabled=dtype is not None, cache_enabled=False)
+
+
+class GenerativeModel(Network, ABC):
+    """A generative model that Mimeo can train, resume bit-exactly and sample.
+
+    Everything random in `training_step` comes from torch's default generators, which the loop seeds from
+    (seed, epoch, step) before each step; the order of data comes from (seed, epoch). So the position is enough to
+    continue, and no generator state is ever saved.
+    """
+
+    hyperparameters: Hyperparameters
+    cache_dir: Path | None = None  # set by the trainer: where networks that judge samples are kept between runs
+
+    @classmethod
+    @abstractmethod
+    def for_data(cls, hyperparameters: Any, dataset: Dataset) -> "GenerativeModel":
+        """A freshly initialised model that fits the dataset. Weights come from torch's default generator (seeded)."""
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "GenerativeModel":
+        """A model of the right shape from `config()`, for loading weights into. Needs no dataset."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """JSON that rebuilds the model: hyperparameters, character set, image shape, classes."""
 
     # --- training -----------------------------------------------------------------------------------------------
 

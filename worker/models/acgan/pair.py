@@ -8,9 +8,10 @@ from torch import nn
 
 from shared.model_types.acgan import AcganHyperparameters
 from worker.models.acgan.recipe import RECIPES, Recipe
+from worker.models.base import Network
 
 
-class AcganPair(nn.Module):
+class AcganPair(Network):
     """A generator, a discriminator, and the generator's moving average, which generates where there is one.
 
     image_shape: channels, height, width. class_names: one for each class, in order of the labels.

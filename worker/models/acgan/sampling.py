@@ -27,8 +27,7 @@ def generate(model: AcganPair, z_NZ: Tensor, labels_N: Tensor) -> Tensor:
     was_training = network.training
     network.eval()
     pairs = zip(z_NZ.split(CHUNK), labels_N.split(CHUNK), strict=True)
-    device = next(network.parameters()).device
-    images = torch.cat([network(z.to(device), labels.to(device)).cpu() for z, labels in pairs])
+    images = torch.cat([network(z.to(model.device), labels.to(model.device)).cpu() for z, labels in pairs])
     network.train(was_training)
     return ((images + 1) / 2).contiguous()
 

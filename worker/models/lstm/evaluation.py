@@ -1,15 +1,11 @@
 """What text costs the language model that it was not trained on. Shapes: T time, B streams or windows, N characters."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from worker.models.lstm.batches import windows_at
-
-if TYPE_CHECKING:
-    from worker.models.lstm.model import Lstm, State
+from worker.models.lstm.network import LstmNetwork, State
 
 WARM_UP_CHARACTERS = 64  # read before measuring, so that no character is judged without context
 EVALUATION_STREAMS = 64
@@ -35,15 +31,15 @@ class HeldOutText:
         """The held-out characters alone, [N - split]."""
         return self._ids_N[self._before :]
 
-    def cheap_nats(self, model: "Lstm") -> float:
+    def cheap_nats(self, model: LstmNetwork) -> float:
         """Mean nats per character of the text's beginning: what each checkpoint is judged by."""
         return self._nats(model, CHEAP_CHARACTERS, CHEAP_WINDOWS)
 
-    def nats(self, model: "Lstm") -> float:
+    def nats(self, model: LstmNetwork) -> float:
         """Mean nats per character of the whole text."""
         return self._nats(model, len(self._ids_N), MAX_WINDOWS)
 
-    def _nats(self, model: "Lstm", characters: int, windows: int) -> float:
+    def _nats(self, model: LstmNetwork, characters: int, windows: int) -> float:
         was_training = model.training
         model.eval()
         ids_N = self._ids_N[: self._before + characters]
@@ -57,7 +53,7 @@ class HeldOutText:
 
 
 @torch.inference_mode()
-def _stream_nats(model: "Lstm", ids_N: Tensor, warm_up: int) -> float:
+def _stream_nats(model: LstmNetwork, ids_N: Tensor, warm_up: int) -> float:
     """Each of the streams is read in one go, from a little before its first measured character."""
     measured = len(ids_N) - warm_up - 1
     streams = max(1, min(EVALUATION_STREAMS, measured // WARM_UP_CHARACTERS))
@@ -78,7 +74,7 @@ def _stream_nats(model: "Lstm", ids_N: Tensor, warm_up: int) -> float:
 
 
 @torch.inference_mode()
-def window_nats(model: "Lstm", ids_N: Tensor, starts: Tensor) -> float:
+def window_nats(model: LstmNetwork, ids_N: Tensor, starts: Tensor) -> float:
     """Mean nats of the character after each of the windows that begin at these places."""
     total = torch.zeros((), device=ids_N.device)
     for starts_B in starts.split(512):

@@ -4,16 +4,13 @@ One step and not a sequence, since torch's exporter unrolls time: the graph woul
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from worker.models.base import OnnxGraph
-
-if TYPE_CHECKING:
-    from worker.models.lstm.model import Lstm
+from worker.models.lstm.network import LstmNetwork
 
 USE = (
     "Start with a state of zeros and feed the prompt's characters, as ids, one by one. Divide the last logits by a "
@@ -25,7 +22,7 @@ USE = (
 class Step(nn.Module):
     """The model with its state as separate inputs and outputs."""
 
-    def __init__(self, model: "Lstm") -> None:
+    def __init__(self, model: LstmNetwork) -> None:
         super().__init__()
         self.model = model
 
@@ -44,9 +41,9 @@ class Step(nn.Module):
         return model.head(x_TBH[0]), *after
 
 
-def step_graph(model: "Lstm") -> OnnxGraph:
+def step_graph(model: LstmNetwork) -> OnnxGraph:
     """The graph of a model; any number of texts at once."""
-    copy = type(model).from_config(model.config())
+    copy = LstmNetwork(model.hyperparameters, model.vocabulary, model.seed_text)
     copy.load_state_dict(model.state_dict())
     sizes = copy.hyperparameters.layers
     states = {f"{part}{index}": units for index, units in enumerate(sizes) for part in "hc"}

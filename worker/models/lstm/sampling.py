@@ -8,17 +8,15 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
 from shared.model_types.lstm import LstmSampling
+from worker.models.lstm.network import LstmNetwork
 from worker.models.lstm.sampling_state import Floats, State
-
-if TYPE_CHECKING:
-    from worker.models.lstm.model import Lstm
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -38,7 +36,7 @@ class CharacterSampler:
     """
 
     @torch.no_grad()
-    def __init__(self, model: "Lstm") -> None:
+    def __init__(self, model: LstmNetwork) -> None:
         self._ids = {character: index for index, character in enumerate(model.vocabulary)}
         self._codes = np.array([ord(character) for character in model.vocabulary], dtype="<u4")
         self._units = model.hyperparameters.layers

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from shared.model_types.vae import VaeHyperparameters
+from worker.models.base import Network
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
 
@@ -31,7 +32,7 @@ def dense(sizes: Sequence[int], activation: str) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-class VaeNetwork(nn.Module):
+class VaeNetwork(Network):
     """Encoder D → hidden → mean and log variance; decoder Z → hidden reversed → D pixels."""
 
     hyperparameters: VaeHyperparameters

@@ -37,7 +37,7 @@ def sampled(model: VaeNetwork, sampling: Any, seed: int, dataset: Dataset | None
         meta |= {"indices": sampling.indices}
     else:
         z_NZ, shape = _latents(model, sampling, seed, dataset)
-        pixels_ND = torch.cat([model.decode(z) for z in z_NZ.to(_device(model)).split(CHUNK)])
+        pixels_ND = torch.cat([model.decode(z) for z in z_NZ.to(model.device).split(CHUNK)])
     images = pixels_ND.view(-1, channels, height, width).cpu().numpy()
     return Generated(images=images, rows=shape[0], columns=shape[1], meta=meta)
 
@@ -88,8 +88,4 @@ def _test_images(model: VaeNetwork, dataset: Dataset | None, indices: list[int],
         if index > last:
             pointer = f"/sampling/{field}/{place}" if field == "indices" else f"/sampling/{field}"
             raise SpecError.at(pointer, f"The test images of `{dataset.name}` are 0 to {last}.", "out_of_range")
-    return unit(dataset.test_images[indices].flatten(1).to(_device(model)))
-
-
-def _device(model: VaeNetwork) -> torch.device:
-    return next(model.parameters()).device
+    return unit(dataset.test_images[indices].flatten(1).to(model.device))
