@@ -34,9 +34,9 @@ from shared import model_types
 from shared.model_types import ModelType
 from worker import device as devices
 from worker.data import Dataset
-from worker.device import Compute, Precision
 from worker.models import GenerativeModel
-from worker.trainer.backend_choice import Backend
+from worker.trainer.backend_choice import Backend, Precision
+from worker.trainer.compute import Compute
 from worker.trainer.cuda_graphs import CaptureFailed, step_state
 
 # Sums in another order differ by this much in float32; in bfloat16 each product is rounded to 8 bits first.

@@ -11,10 +11,10 @@ import torch
 from shared.model_types import ModelType
 from worker import device as devices
 from worker.data import Dataset, load
-from worker.device import Compute
 from worker.models import GenerativeModel, implementation
 from worker.seeding import Seeder, Stream
 from worker.trainer import cuda_graphs
+from worker.trainer.compute import Compute
 
 SEED = 7
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import typer
 from typer.core import TyperCommand
 
-from client.commands.context import connect
+from client.connection import connect
 from client.errors import BadInput, ClientError
 from client.json_schema import JsonSchema, decode, expected, properties_of, takes_several
 from client.schema import ModelType

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from pydantic import ValidationError
-from rich.console import Console
 
 from shared import trainer_protocol
 from shared.errors import SetupError, SpecError
@@ -25,7 +24,7 @@ from shared.settings import Settings
 from shared.trainer_protocol import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED
 from worker import openmp
 from worker.trainer import spec as specs
-from worker.trainer.report import Display, JsonLines, Reporter, Terminal
+from worker.trainer.report import Display, JsonLines, Reporter, TextLines
 from worker.trainer.spec import TrainerSpec
 from worker.trainer.stop_signal import StopSignal
 
@@ -106,7 +105,7 @@ def _claim_stdout() -> TextIO:
 def _display(run_dir: Path, protocol: TextIO, *, supervised: bool) -> Display:
     if supervised or not protocol.isatty():
         return JsonLines(protocol)
-    return Terminal(run_dir, Console(file=protocol))
+    return TextLines(run_dir, protocol)
 
 
 def _refuse(

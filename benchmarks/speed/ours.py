@@ -17,7 +17,7 @@ from worker import device
 from worker.models import GenerativeModel, implementation
 from worker.models.base import count_parameters
 from worker.seeding import Stream
-from worker.trainer import prepare
+from worker.trainer import compute, prepare
 from worker.trainer.cuda_graphs import stepper
 from worker.trainer.loop import Loop
 from worker.trainer.prepare import Run
@@ -229,7 +229,7 @@ SIDES = (
 
 def set_up(threads: int) -> None:
     """Torch as it comes, but for the threads: what the peers in this process expect."""
-    device.set_up(device.Compute(device=torch.device("cpu"), precision="float32", threads=threads))
+    compute.set_up(compute.Compute(device=torch.device("cpu"), precision="float32", threads=threads))
     torch.use_deterministic_algorithms(False)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from client.commands.context import connect
+from client.connection import connect
 from client.errors import BadInput, ClientError
 from client.event_file_sync import EventFolder, serving
 from client.output import out, remark

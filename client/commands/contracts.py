@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from client.commands.context import JsonOption, connect
+from client.connection import JsonOption, connect
 from client.errors import BadInput
 from client.output import facts, out, print_json, table
 from client.schema import MeasureDocs, ModelType

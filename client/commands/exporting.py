@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import typer
 
-from client.commands.context import connect
+from client.connection import connect
 from client.errors import BadInput
 from client.output import err, out
 

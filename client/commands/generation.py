@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from client.commands.context import JsonOption, connect
+from client.connection import JsonOption, connect
 from client.errors import BadInput
 from client.formatting import outcome
 from client.http import Client

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from client.commands.context import JsonOption, LimitOption, connect
+from client.connection import JsonOption, LimitOption, connect
 from client.errors import BadInput
 from client.formatting import ago, duration, figure, metrics_line, progress_line, size
 from client.headlines import Headlines, shown_metrics

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from client.commands.context import JsonOption, connect
+from client.connection import JsonOption, connect
 from client.following import Follower, JsonPresenter, PlainPresenter, Presenter
 from client.formatting import outcome
 from client.headlines import Headlines

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Size, Tensor
 
-from worker.device import Compute
 from worker.models.base import GenerativeModel, StepMetrics
+from worker.trainer.compute import Compute
 
 Step = Callable[[Any], StepMetrics]
 """Takes the step of a batch. Everything random in it follows the default generators, as they are seeded."""

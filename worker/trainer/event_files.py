@@ -9,7 +9,6 @@ killed run had written beyond that checkpoint. Nothing is buffered: what was rep
 """
 
 import os
-import struct
 import time
 from io import RawIOBase
 from pathlib import Path
@@ -26,7 +25,6 @@ from worker.trainer.spec import TrainerSpec
 
 FOLDER = "tensorboard"
 PREFIX = "events.out.tfevents."  # by which TensorBoard knows its files
-_PNG_HEADER = struct.Struct(">8x8xII")  # signature, length and type of the first chunk, then width and height
 
 
 class EventFiles:
@@ -83,8 +81,8 @@ class EventFiles:
         name = "samples/" + Path(event.path).stem.removeprefix(f"epoch-{event.epoch:04d}-")
         if event.media_type != "image/png":
             return text(name, "    " + data.decode("utf-8", "replace").replace("\n", "\n    "))  # as it is, in Markdown
-        width, height = _PNG_HEADER.unpack_from(data)
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
+        size = {"height": event.meta["height"], "width": event.meta["width"]}
+        image = Summary.Image(**size, colorspace=3, encoded_image_string=data)
         return Summary.Value(tag=name, image=image)
 
     def _write(self, event: Event) -> None:

@@ -12,8 +12,7 @@ from shared.trainer_protocol import EXIT_STOPPED
 from worker.checkpoints import local
 from worker.checkpoints.manifest import WEIGHTS, Checkpoint, DamagedCheckpoint, verify
 from worker.trainer.cadence import Stopwatch
-from worker.trainer.evaluation_mode import evaluation_mode
-from worker.trainer.loop import Loop
+from worker.trainer.loop import Loop, evaluation_mode
 from worker.trainer.prepare import Run
 from worker.trainer.report import Reporter
 from worker.trainer.stop_signal import StopSignal

@@ -6,8 +6,8 @@ depends on the position alone. Only progress, samples and safety checkpoints fol
 
 import math
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 
 from shared import trainer_protocol
 from shared.failpoints import failpoint
@@ -17,15 +17,13 @@ from worker.checkpoints.manifest import Checkpoint, Manifest
 from worker.models.health import Measurements, Stage
 from worker.seeding import Stream
 from worker.trainer import cadence, samples
-from worker.trainer.alarms import HealthMonitor
 from worker.trainer.cadence import CheckpointCadence, SampleCadence, Stopwatch
 from worker.trainer.cuda_graphs import CaptureFailed, stepper
-from worker.trainer.evaluation_mode import evaluation_mode
 from worker.trainer.meter import Meter
 from worker.trainer.prepare import Run
 from worker.trainer.report import Reporter
-from worker.trainer.selection import Selection
 from worker.trainer.stop_signal import StopSignal
+from worker.trainer.tracking import HealthMonitor, Selection
 
 _READ_EVERY_S = 0.5
 
@@ -198,3 +196,18 @@ class Loop:
             metrics=dict(self._metrics),
             is_best=self.selection.step == self.step,
         )
+
+
+@contextmanager
+def evaluation_mode(run: Run, watch: Stopwatch) -> Iterator[None]:
+    """Evaluation mode and one fixed seed inside; training mode and a stopped watch outside.
+
+    The seed is the same at every look, so that epochs compare and a resumed run sees what an uninterrupted one saw.
+    """
+    run.model.eval()
+    run.seeder.set(Stream.LOOK)
+    try:
+        with watch.away():
+            yield
+    finally:
+        run.model.train()

@@ -1,4 +1,4 @@
-"""Getting a run ready: data, model and precision, or everything as a checkpoint left it."""
+"""Prepares a run: data, device, precision and model, from the start or from a checkpoint."""
 
 import math
 import time
@@ -9,17 +9,19 @@ from typing import Any
 
 import torch
 
-from shared.errors import SpecError
+from shared.errors import JobFailure, SpecError
+from shared.job_status import ErrorCode
 from shared.settings import Settings
 from worker import data, device
 from worker.checkpoints import local
-from worker.checkpoints.manifest import WEIGHTS, Checkpoint
-from worker.device import Compute
+from worker.checkpoints.manifest import WEIGHTS, Checkpoint, DamagedCheckpoint, verify
+from worker.data import Dataset
+from worker.models import implementation
 from worker.models.base import GenerativeModel
-from worker.seeding import Seeder
+from worker.seeding import Seeder, Stream
 from worker.trainer import backend_choice
 from worker.trainer.backend_choice import Hardware, Requested
-from worker.trainer.building import build
+from worker.trainer.compute import Compute, checked_backend, checked_precision, set_up
 from worker.trainer.report import Reporter
 from worker.trainer.spec import TrainerSpec
 
@@ -44,7 +46,7 @@ def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Repor
     local.sweep(folder)
     start = _resumable(spec, folder, reporter)
     compute = _compute(spec, start, reporter)
-    device.set_up(compute)
+    set_up(compute)
     dataset = data.load(
         spec.dataset_name,
         datasets_dir=settings.datasets_dir,
@@ -70,6 +72,40 @@ def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Repor
         start=start,
         versions=device.versions(compute.device),
     )
+
+
+def build(spec: TrainerSpec, dataset: Dataset, compute: Compute, seeder: Seeder) -> GenerativeModel:
+    """A model on its device, ready for its first step, with the weights of `init_from` where the spec names one."""
+    seeder.set(Stream.WEIGHTS)
+    model = implementation(spec.contract).for_data(spec.resolved_hyperparameters(), dataset).to(compute.device)
+    if spec.init_from is not None:
+        _load_weights(model, spec, spec.init_from)
+    seeder.set(Stream.TRAINING)
+    model.start_training(dataset, seed=spec.seed)
+    return model
+
+
+def _load_weights(model: GenerativeModel, spec: TrainerSpec, path: Path) -> None:
+    """Start from the weights of another run. Raises JobFailure where they do not fit this one."""
+    try:
+        source = verify(path)
+    except DamagedCheckpoint as error:
+        raise JobFailure(ErrorCode.INVALID_DATA, f"init_from cannot be used: {error.detail}.") from error
+    if source.manifest.model_type != spec.model_type:
+        other = source.manifest.model_type
+        raise JobFailure(ErrorCode.INVALID_DATA, f"init_from is a checkpoint of {other}, not of {spec.model_type}.")
+    hint = "Use the dataset and the layer sizes of the run it comes from."
+    here, there = model.config(), source.manifest.config
+    for name in here.keys() - {"hyperparameters"}:
+        if here[name] != there.get(name):
+            raise JobFailure(ErrorCode.INVALID_DATA, f"init_from does not fit: its {name} differs.", hint)
+    weights = local.load_tensors(path / WEIGHTS)
+    for name, tensor in model.state_dict().items():
+        if name not in weights or weights[name].shape != tensor.shape:
+            found = tuple(weights[name].shape) if name in weights else "missing"
+            message = f"init_from does not fit: {name} is {found} there and {tuple(tensor.shape)} here."
+            raise JobFailure(ErrorCode.INVALID_DATA, message, hint)
+    model.load_state_dict(weights)
 
 
 class _Downloads:
@@ -151,7 +187,7 @@ def _compute(spec: TrainerSpec, start: Checkpoint | None, reporter: Reporter) ->
         reporter.notice("versions_changed", message)
     return Compute(
         device=here,
-        precision=device.checked_precision(manifest.precision),
-        backend=backend_choice.backend_on(here.type, device.checked_backend(manifest.backend)),
+        precision=checked_precision(manifest.precision),
+        backend=backend_choice.backend_on(here.type, checked_backend(manifest.backend)),
         threads=manifest.threads,
     )

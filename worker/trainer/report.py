@@ -1,4 +1,4 @@
-"""Where a run's events go: RUN_DIR/events.jsonl always, and JSON lines on a pipe or a progress bar on a terminal."""
+"""Where a run's events go: RUN_DIR/events.jsonl always, and JSON lines on a pipe or plain lines on a terminal."""
 
 import os
 import sys
@@ -6,9 +6,6 @@ import threading
 from io import RawIOBase
 from pathlib import Path
 from typing import Any, Protocol, TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from shared import trainer_protocol
 from shared.trainer_protocol import Event
@@ -46,85 +43,46 @@ class JsonLines:
         """Nothing is held back."""
 
 
-class Terminal:
-    """A progress bar, and a line for whatever is worth keeping."""
+class TextLines:
+    """One plain line for each event that a person wants to see: what a terminal shows."""
 
-    def __init__(self, run_dir: Path, console: Console) -> None:
-        self._run_dir = run_dir
-        self._console = console
-        self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-        )
-        self._task: TaskID | None = None
-        self._epochs = 0
+    def __init__(self, run_dir: Path, stream: TextIO) -> None:
+        self._run_dir, self._stream = run_dir, stream
+        self._epochs = self._steps = 0
 
     def show(self, event: Event) -> None:
-        """Update the bar or print a line."""
+        """Write the event's line."""
+        line = self._line(event)
+        if line:
+            print(line, file=self._stream, flush=True)
+
+    def _line(self, event: Event) -> str | None:
+        line: str | None = None
         match event:
             case trainer_protocol.Started():
-                self._start(event)
-            case trainer_protocol.Progress() if self._task is not None:
-                self._bar.update(
-                    self._task,
-                    completed=event.step,
-                    epoch=f"{event.epoch}/{self._epochs}",
-                    figures=_figures(event.metrics),
-                    speed=f"{event.examples_per_s:,.0f}/s",
-                )
-            case trainer_protocol.Metrics():
-                if figures := _figures({name: value for name, value in event.values.items() if name != "loss"}):
-                    self._line(f"[dim]step {event.step}: {figures}[/dim]", only_if="val_loss" in event.values)
+                self._epochs, self._steps = event.epochs, event.steps
+                place = f"continues at step {event.step:,}" if event.step else f"{event.epochs} epochs"
+                how = f"{event.device} in {event.precision}, backend {event.backend}"
+                line = f"{event.parameters:,} parameters on {how}: {place} of {event.steps:,} steps"
+            case trainer_protocol.Progress():
+                place = f"epoch {event.epoch}/{self._epochs}  step {event.step:,}/{self._steps:,}"
+                line = f"{place}  {_measured(event.metrics)}  {event.examples_per_s:,.0f} examples/s"
+            case trainer_protocol.Metrics() if len(event.values) > 1 and "examples_per_s" in event.values:
+                line = f"epoch {event.epoch} evaluated: {_measured(event.values)}"
             case trainer_protocol.SampleWritten():
-                self._line(f"epoch {event.epoch}: [bold]{self._run_dir / event.path}[/bold]")
+                line = f"epoch {event.epoch} sample: {self._run_dir / event.path}"
             case trainer_protocol.Notice():
-                self._line(f"[yellow]{event.message}[/yellow]{f' {event.hint}' if event.hint else ''}")
+                line = f"{event.code}: {' '.join(filter(None, (event.message, event.hint)))}"
             case trainer_protocol.Finished():
-                self._finish(event)
+                line = f"finished: {self._run_dir / event.checkpoint}  {_measured(event.quality)}"
             case trainer_protocol.Failed():
-                self.close()
-                self._console.print(f"[red]failed ({event.code})[/red]: {event.message}", soft_wrap=True)
-                if event.hint:
-                    self._console.print(event.hint, soft_wrap=True)
+                line = f"failed ({event.code}): {' '.join(filter(None, (event.message, event.hint)))}"
             case _:
                 pass
+        return line
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
-        self._bar.stop()
-
-    def _start(self, event: trainer_protocol.Started) -> None:
-        self._epochs = event.epochs
-        at = f", continuing at step {event.step:,}" if event.step else ""
-        graphs = ", steps recorded as CUDA graphs" if event.backend == "cuda_graph" else ""
-        self._line(
-            f"{event.parameters:,} parameters on {event.device} in {event.precision}{graphs}, {event.epochs} epochs of"
-            f" {event.steps // event.epochs:,} steps{at}"
-        )
-        self._task = self._bar.add_task(
-            "train",
-            total=event.steps,
-            completed=event.step,
-            epoch=f"{event.epoch}/{event.epochs}",
-            figures="",
-            speed="",
-        )
-        self._bar.start()
-
-    def _finish(self, event: trainer_protocol.Finished) -> None:
-        if self._task is not None:
-            self._bar.update(self._task, completed=event.step)
-        self.close()
-        self._line(f"finished: [bold]{self._run_dir / event.checkpoint}[/bold] {_figures(event.quality)}")
-
-    def _line(self, text: str, *, only_if: bool = True) -> None:
-        if only_if:
-            self._console.print(text, highlight=False, soft_wrap=True)
+        """Nothing is held back."""
 
 
 class Reporter:
@@ -196,5 +154,5 @@ def _open_log(path: Path) -> RawIOBase:
     return log
 
 
-def _figures(values: dict[str, float]) -> str:
+def _measured(values: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())

@@ -12,7 +12,7 @@ from shared.settings import Settings
 from shared.trainer_protocol import EVENT, Event
 from tests.worker.trainer import toy
 from worker import train
-from worker.checkpoints.manifest import sealed
+from worker.checkpoints.manifest import seal
 from worker.trainer.report import Reporter
 from worker.trainer.spec import TrainerSpec
 from worker.trainer.stop_signal import StopSignal
@@ -111,4 +111,4 @@ def as_written_before(checkpoint: Path, kernel: str | None) -> None:
     path = checkpoint / "manifest.json"
     values = json.loads(path.read_text())
     del values["backend"]
-    path.write_text(json.dumps(sealed(values | ({"kernel": kernel} if kernel else {}))))
+    path.write_text(json.dumps(seal(values | ({"kernel": kernel} if kernel else {}))))

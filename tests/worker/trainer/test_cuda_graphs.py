@@ -12,10 +12,10 @@ from torch import Tensor
 
 from tests.worker.trainer.toy import Toy, ToyHyperparameters
 from worker.data import load
-from worker.device import Compute
 from worker.models.base import StepMetrics
 from worker.seeding import Seeder, Stream
 from worker.trainer.backend_choice import backend_on
+from worker.trainer.compute import Compute
 from worker.trainer.cuda_graphs import CaptureFailed, Step, stepper
 
 ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="recorded steps need a GPU; torch sees none here")

@@ -129,5 +129,11 @@ def test_a_terminal_shows_progress_where_samples_are_and_the_end(tmp_path: Path)
     except OSError:  # Linux says EIO when the other side has closed
         pass
     assert child.wait(20) == 0
-    for expected in ("25,920 parameters on cpu in float32", "2/2", "samples/epoch-0002-first.png", "finished:"):
+    for expected in (
+        "25,920 parameters on cpu in float32",
+        "epoch 2/2",
+        "epoch 2 evaluated",
+        "samples/epoch-0002-first.png",
+        "finished:",
+    ):
         assert expected in shown.decode(), shown.decode()
