@@ -5,14 +5,15 @@ from typing import cast
 from api.schemas.resources import Dataset
 from shared import datasets
 from shared.datasets import DatasetInfo
+from shared.datasets.checksums import checksums_of
 from shared.db.tables import UploadedDataset
 from shared.settings import Settings
 
 
 def of_registry(info: DatasetInfo, settings: Settings) -> Dataset:
     """A dataset that comes with Mimeo, and whether its files are on this machine."""
-    folders = (settings.datasets_dir, settings.downloads_path)
-    available = datasets.availability(info, folders, offline=settings.offline)
+    downloads = settings.downloads_path
+    available = datasets.availability(info, settings.datasets_dir, downloads, offline=settings.offline)
     return Dataset.model_validate(
         {
             "name": info.name,
@@ -28,7 +29,11 @@ def of_registry(info: DatasetInfo, settings: Settings) -> Dataset:
             "size": None,
             "sha256": None,
             "created_at": None,
-            "sources": [url for file in info.files for url in file.urls[:1]],
+            "sources": [url for source in info.sources for url in source.urls[:1]],
+            "checksums": checksums_of(info, downloads),
+            "image_shape": [info.shape.channels, info.shape.height, info.shape.width]
+            if info.kind == "images"
+            else None,
         }
     )
 
@@ -52,10 +57,18 @@ def of_upload(row: UploadedDataset) -> Dataset:
             "sha256": row.sha256,
             "created_at": row.created_at,
             "sources": [],
+            "checksums": {},
+            "image_shape": None,
         }
     )
 
 
 def _where_to_put(info: DatasetInfo) -> str:
-    names = ", ".join(file.path for file in info.files)
+    names = ", ".join(info.files)
     return f"Put {names} under MIMEO_DATASETS_DIR, where the workers and this server see it."
+
+
+def _image_shape(info: DatasetInfo) -> list[int] | None:
+    if info.kind != "images":
+        return None
+    return [info.shape.channels, info.shape.height, info.shape.width]

@@ -187,6 +187,8 @@ class Dataset(TypedDict):
     """Something to train on. availability: `builtin`, `present`, `downloadable` or `missing`.
 
     sources: addresses of its files, the largest first; empty when it is never downloaded.
+    checksums: of its downloads, by path; of a download without a published one, the first download's.
+    image_shape: channels, height, width.
     """
 
     name: str
@@ -203,6 +205,8 @@ class Dataset(TypedDict):
     sha256: str | None
     created_at: str | None
     sources: NotRequired[list[str]]
+    checksums: NotRequired[dict[str, str]]
+    image_shape: NotRequired[list[int] | None]
 
 
 class Worker(TypedDict):

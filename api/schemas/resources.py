@@ -118,6 +118,11 @@ class Dataset(Answer):
     sha256: Sha256 | None = Field(description="Of an upload.")
     created_at: Time | None = Field(description="Time of the upload.")
     sources: list[Url] = Field(description="Addresses of its files; empty for built-in datasets and uploads.")
+    image_shape: list[int] | None = Field(description="Channels, height and width of an image.")
+    checksums: dict[str, str] = Field(
+        description="Of its downloads, by path: `sha256:…` or `md5:…`. Where the publisher states none, the first "
+        "download's is recorded, and a later download has to equal it."
+    )
 
 
 class Worker(Answer):

@@ -63,10 +63,27 @@ def list_datasets(context: typer.Context, as_json: JsonOption = False) -> None:
             print_json(dataset)
         return
     rows = [
-        (item["name"], item["kind"], _amount(item), item["availability"], item["title"], item["detail"] or "")
+        (
+            item["name"],
+            item["kind"],
+            _amount(item),
+            item["availability"],
+            _checksum(item),
+            item["title"],
+            item["detail"] or "",
+        )
         for item in found
     ]
-    table(("name", "kind", "size", "availability", "title", ""), rows)
+    table(("name", "kind", "size", "availability", "checksum", "title", ""), rows)
+
+
+def _checksum(dataset: Dataset) -> str:
+    """The first of its checksums, shortened; `--json` shows all of them whole."""
+    checksums = list((dataset.get("checksums") or {}).values())
+    if not checksums:
+        return ""
+    algorithm, _, digits = checksums[0].partition(":")
+    return f"{algorithm}:{digits[:8]}" + (f" +{len(checksums) - 1}" if len(checksums) > 1 else "")
 
 
 def _amount(dataset: Dataset) -> str:

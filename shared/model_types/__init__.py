@@ -2,9 +2,10 @@
 
 from difflib import get_close_matches
 
+from shared.datasets import DatasetShape
 from shared.errors import SpecError
 from shared.model_types.acgan import ACGAN
-from shared.model_types.base import DatasetShape, Hyperparameters, Measure, ModelType, SamplingParameters
+from shared.model_types.base import Hyperparameters, Measure, ModelType, SamplingParameters
 from shared.model_types.lstm import LSTM
 from shared.model_types.vae import VAE
 

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from shared.datasets import DatasetShape
 from shared.errors import FieldError, SpecError
 from shared.model_types import image_measures as measures
 from shared.model_types.base import (
     EXAMPLES_PER_S,
     LEARNING_RATE,
-    DatasetShape,
     Hyperparameters,
     ModelType,
     SamplingParameters,

@@ -6,6 +6,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from shared.datasets import DatasetShape
+
 
 class Hyperparameters(BaseModel):
     """Fields that every model type has. Subclasses add their own; defaults are the `fast` preset's."""
@@ -30,23 +32,6 @@ class SamplingParameters(BaseModel):
     def reads_dataset(self) -> bool:
         """Whether this request reads real examples, so that the generation worker must load the dataset."""
         return False
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetShape:
-    """What a memory estimate or a bound needs to know of a dataset; unknown numbers are None.
-
-    examples: images, or characters of text. height, width, channels, classes: of images. vocabulary: distinct
-    characters.
-    """
-
-    kind: str  # `images`, `text`, or the kind of a further dataset
-    examples: int | None = None
-    height: int = 28
-    width: int = 28
-    channels: int = 1
-    classes: int | None = None
-    vocabulary: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from shared.datasets import HELD_OUT_FRACTION, DatasetShape
 from shared.errors import SpecError
 from shared.model_types.base import (
     EXAMPLES_PER_S,
     LEARNING_RATE,
-    DatasetShape,
     Hyperparameters,
     Measure,
     ModelType,
@@ -20,7 +20,6 @@ LayerSize = Annotated[int, Field(ge=1, le=4096)]
 StopString = Annotated[str, Field(min_length=1, max_length=100)]
 
 MAX_CHARACTERS = 1_000_000  # of one generation request, over all its texts
-HELD_OUT_FRACTION = 0.1
 MIN_CHARACTERS = 100
 
 

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from shared import model_types
+from shared.datasets import DatasetShape
 from shared.errors import SpecError
-from shared.model_types.base import DatasetShape, Hyperparameters, ModelType
+from shared.model_types.base import Hyperparameters, ModelType
 from shared.services import datasets, models
 from shared.settings import Settings
 from shared.spec_errors import nearest

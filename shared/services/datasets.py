@@ -9,11 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared.datasets import REGISTRY
+from shared.datasets import REGISTRY, DatasetShape
 from shared.db.tables import UploadedDataset
 from shared.errors import Conflict, NotFound, SpecError, TooLarge
 from shared.ids import new_id
-from shared.model_types.base import DatasetShape
 from shared.settings import Settings
 from shared.spec_errors import nearest
 from shared.storage import Storage

@@ -1,13 +1,8 @@
-"""Fetching one file: resumed where it broke off, checked against its sha256, and moved into place whole."""
+"""Fetching one file: resumed where it broke off, compared with its checksum, and moved into place whole."""
 
-import fcntl
-import gzip
 import hashlib
 import os
-import shutil
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
@@ -15,9 +10,8 @@ from urllib.request import Request, urlopen
 
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
-
-OnProgress = Callable[[str, int, int | None], None]
-"""Called with the file's name, the bytes so far, and the bytes in all (None when the server does not say)."""
+from worker.data.locks import exclusive
+from worker.data.progress import OnProgress, Progress, no_progress
 
 CHUNK_BYTES = 1 << 18
 TIMEOUT_S = 30.0
@@ -25,31 +19,50 @@ ATTEMPTS = 3  # per address, each going on where the last one stopped
 
 
 def fetch(
-    urls: tuple[str, ...], sha256: str, target: Path, *, on_progress: OnProgress | None = None, hint: str | None = None
+    urls: tuple[str, ...],
+    checksum: str | None,
+    target: Path,
+    *,
+    on_progress: OnProgress = no_progress,
+    on_first: Callable[[str], None] | None = None,
+    hint: str | None = None,
 ) -> None:
-    """Put the file at `target`, trying the addresses in order; one that ends in `.gz` is unpacked.
+    """Put the file at `target`, trying the addresses in order.
 
-    sha256: of the bytes the server sends. What has arrived is kept as `target`.part, so that a later call goes on from
-    there. Of several processes that want the same file one downloads and the others wait.
+    checksum: `sha256:…` or `md5:…`. What has arrived is kept as `target`.part, so that a later call goes on from there;
+    without a checksum the file is fetched from its start, since nothing would reveal a mixture of two versions, and
+    `on_first` is called with the checksum that it has, before it is at `target`.
+    Of several processes that want the same file one downloads and the others wait.
     Raises JobFailure(DATASET_UNAVAILABLE) with what went wrong at each address.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _exclusive(target.with_name(target.name + ".lock")):
+    with exclusive(target.with_name(target.name + ".lock")):
         if target.is_file():
             return
         part = target.with_name(target.name + ".part")
+        if checksum is None:
+            part.unlink(missing_ok=True)
         failures = []
         for url in urls:
-            failure = _fetch_from(url, sha256, part, on_progress)
+            failure = _fetch_from(url, checksum, part, on_progress)
             if failure is None:
-                _move_into_place(part, target, compressed=url.endswith(".gz"))
+                if checksum is None and on_first:
+                    on_first(checksum_of(part))
+                with part.open("rb") as file:
+                    os.fsync(file.fileno())
+                part.replace(target)
                 return
             failures.append(f"{url}: {failure}")
         message = f"{target.name} could not be downloaded. {'; '.join(failures)}."
         raise JobFailure(ErrorCode.DATASET_UNAVAILABLE, message, hint)
 
 
-def _fetch_from(url: str, sha256: str, part: Path, on_progress: OnProgress | None) -> str | None:
+def checksum_of(path: Path, algorithm: str = "sha256") -> str:
+    """Checksum of a file with the algorithm's name before it: `sha256:…`."""
+    with path.open("rb") as file:
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+
+
+def _fetch_from(url: str, checksum: str | None, part: Path, on_progress: OnProgress) -> str | None:
     """Complete `part` from one address. None on success, else why not."""
     failure = ""
     for _ in range(ATTEMPTS):
@@ -63,15 +76,17 @@ def _fetch_from(url: str, sha256: str, part: Path, on_progress: OnProgress | Non
         except (OSError, HTTPException) as error:
             failure = str(getattr(error, "reason", error)) or type(error).__name__
             continue
-        found = _sha256(part)
-        if found == sha256:
+        if checksum is None:
+            return None
+        found = checksum_of(part, checksum.partition(":")[0])
+        if found == checksum:
             return None
         part.unlink()
-        failure = f"its checksum is {found} and should be {sha256}"
+        failure = f"its checksum is {found} and should be {checksum}"
     return failure
 
 
-def _receive(url: str, part: Path, on_progress: OnProgress | None) -> None:
+def _receive(url: str, part: Path, on_progress: OnProgress) -> None:
     """Append to `part` what is missing. Raises OSError or HTTPException when the connection breaks."""
     done = part.stat().st_size if part.exists() else 0
     request = Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 - addresses are the registry's
@@ -91,37 +106,7 @@ def _receive(url: str, part: Path, on_progress: OnProgress | None) -> None:
             while chunk := response.read(CHUNK_BYTES):
                 file.write(chunk)
                 done += len(chunk)
-                if on_progress:
-                    on_progress(part.name.removesuffix(".part"), done, total)
+                name = part.name.removesuffix(".part")
+                on_progress(Progress(stage="downloading", name=name, done=done, total=total))
     if total is not None and done < total:
         raise OSError(f"the connection broke after {done} of {total} bytes")
-
-
-def _move_into_place(part: Path, target: Path, *, compressed: bool) -> None:
-    """Unpack if need be and rename, so that `target` is either absent or whole, also after a power cut."""
-    whole = part
-    if compressed:
-        whole = target.with_name(target.name + ".unpacked")
-        try:
-            with gzip.open(part) as packed, whole.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked, CHUNK_BYTES)
-        except (OSError, EOFError, zlib.error) as error:
-            message = f"{target.name} could not be unpacked: {error}."
-            raise JobFailure(ErrorCode.DATASET_UNAVAILABLE, message, "Is the disk full?") from error
-    with whole.open("rb") as file:
-        os.fsync(file.fileno())
-    whole.replace(target)
-    part.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """Hold an advisory lock on a file; the system drops it when the process ends, however it ends."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,4 +1,4 @@
-"""From a dataset's name to the dataset: builtin, a folder of the user's, the downloads folder, or the network."""
+"""From a dataset's name to the dataset: builtin, a text, or the prepared form of images."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -6,8 +6,11 @@ from pathlib import Path
 from shared.datasets import REGISTRY, DatasetInfo, locate
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
-from worker.data.download import OnProgress, fetch
-from worker.data.images import ImageDataset, builtin_digits, read_idx
+from worker.data import preparation, prepared
+from worker.data.digits import builtin_digits
+from worker.data.images import ImageDataset
+from worker.data.progress import OnProgress, no_progress
+from worker.data.sources import obtain, obtaining
 from worker.data.text import TextCorpus, python_source, read_text
 
 Dataset = TextCorpus | ImageDataset
@@ -21,12 +24,14 @@ def load(
     offline: bool,
     path: Path | None = None,
     kind: str | None = None,
-    on_progress: OnProgress | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> Dataset:
     """The dataset of that name, from MIMEO_DATASETS_DIR, then `home`/datasets, then a download into the latter.
 
+    Images are prepared once, below `home`/datasets/prepared, and mapped from there.
+
     path: the file of an uploaded text, which then needs no registered name. kind: what the caller can use, `images` or
-    `text`. on_progress: called with (file name, bytes so far, bytes in all or None) while downloading.
+    `text`. on_progress: called while the dataset is downloaded and prepared.
     Raises JobFailure: DATASET_UNAVAILABLE names the missing file and where to put it; INVALID_DATA the damaged one.
     """
     dataset = _load(name, datasets_dir, home, offline, path, on_progress)
@@ -37,7 +42,7 @@ def load(
 
 
 def _load(  # noqa: PLR0917 - the public function beside it takes them by name
-    name: str, datasets_dir: Path | None, home: Path, offline: bool, path: Path | None, on_progress: OnProgress | None
+    name: str, datasets_dir: Path | None, home: Path, offline: bool, path: Path | None, on_progress: OnProgress
 ) -> Dataset:
     if path is not None:
         if not path.is_file():
@@ -54,30 +59,33 @@ def _load(  # noqa: PLR0917 - the public function beside it takes them by name
             return python_source()
     info = REGISTRY[name]
     downloads = home / "datasets"
-    paths = locate(info, (datasets_dir, downloads)) or _download(info, datasets_dir, downloads, offline, on_progress)
-    return read_text(name, paths[0]) if info.kind == "text" else read_idx(name, paths, info.class_names)
+    if info.kind == "images":
+        return _prepared(info, datasets_dir, downloads, offline, on_progress)
+    found = locate(info, (datasets_dir, downloads))
+    if found is not None:
+        return read_text(name, found[0])
+    with obtaining(info, downloads, on_progress):
+        (text,) = obtain(info, datasets_dir, downloads, offline=offline, on_progress=on_progress)
+    return read_text(name, text)
 
 
-def _download(
-    info: DatasetInfo, datasets_dir: Path | None, downloads: Path, offline: bool, on_progress: OnProgress | None
-) -> list[Path]:
-    """The files in the downloads folder, fetched if they were not all there."""
-    folder = datasets_dir or downloads
-    missing = next(folder / file.path for file in info.files if not (folder / file.path).is_file())
-    hint = f"Put it at {missing}, or use a builtin dataset: {_names(info.kind, builtin=True)}."
-    if offline:
-        message = f"The dataset `{info.name}` is not on this machine and downloads are off: {missing.name} is missing."
-        raise JobFailure(ErrorCode.DATASET_UNAVAILABLE, message, hint)
-    if not info.downloadable:
-        message = f"The dataset `{info.name}` cannot be downloaded: {missing.name} is missing."
-        raise JobFailure(ErrorCode.DATASET_UNAVAILABLE, message, hint)
-    for file in info.files:
-        target = downloads / file.path
-        if not target.is_file():
-            fetch(file.urls, file.sha256 or "", target, on_progress=on_progress, hint=hint)
-    return [downloads / file.path for file in info.files]
+def _prepared(
+    info: DatasetInfo, datasets_dir: Path | None, downloads: Path, offline: bool, on_progress: OnProgress
+) -> ImageDataset:
+    """The prepared dataset, prepared now if it is not or if its file is damaged."""
+    path = prepared.find(info, datasets_dir, downloads)
+    if path is not None:
+        try:
+            return prepared.read(info, path)
+        except (prepared.Damaged, FileNotFoundError):
+            path = None  # the preparation looks again, and removes a damaged file
+    preparation.run(info, datasets_dir, downloads, offline=offline, on_progress=on_progress)
+    path = prepared.find(info, datasets_dir, downloads)
+    if path is None:
+        message = f"The files of the dataset `{info.name}` changed while it was prepared."
+        raise JobFailure(ErrorCode.DATASET_UNAVAILABLE, message, "Train again once they are complete.")
+    return prepared.read(info, path)
 
 
-def _names(kind: str | None = None, *, builtin: bool = False) -> str:
-    infos = (info for info in REGISTRY.values() if kind in (None, info.kind) and (info.builtin or not builtin))
-    return ", ".join(f"`{info.name}`" for info in infos)
+def _names(kind: str | None = None) -> str:
+    return ", ".join(f"`{info.name}`" for info in REGISTRY.values() if kind in {None, info.kind})

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from shared.datasets import HELD_OUT_FRACTION, DatasetShape
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
-from shared.model_types.base import DatasetShape
-from shared.model_types.lstm import HELD_OUT_FRACTION
 
 SOURCE_CHARACTERS = 1_000_000  # of the builtin `python-source`
 

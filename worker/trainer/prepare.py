@@ -22,10 +22,11 @@ from worker.seeding import Seeder, Stream
 from worker.trainer import backend_choice
 from worker.trainer.backend_choice import Hardware, Requested
 from worker.trainer.compute import Compute, checked_backend, checked_precision, set_up
+from worker.data.progress import Progress
 from worker.trainer.report import Reporter
 from worker.trainer.spec import TrainerSpec
 
-_DOWNLOAD_NEWS_S = 5.0
+_PROGRESS_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Repor
         offline=settings.offline,
         path=spec.dataset_path,
         kind=spec.contract.data_kind,
-        on_progress=_Downloads(reporter).report,
+        on_progress=_DatasetProgress(reporter).report,
     )
     spec.contract.check_training(spec.resolved_hyperparameters(), dataset.shape)
     seeder = Seeder(spec.seed, compute.device)
@@ -108,19 +109,21 @@ def _load_weights(model: GenerativeModel, spec: TrainerSpec, path: Path) -> None
     model.load_state_dict(weights)
 
 
-class _Downloads:
-    """Says now and then how far a download is: a run that waits for its data is not stuck."""
+class _DatasetProgress:
+    """Reports each stage of obtaining a dataset, and every few seconds how far a download is."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._said = -math.inf
+        self._stage = ("", "")
+        self._reported_at = -math.inf
 
-    def report(self, name: str, done: int, total: int | None) -> None:
-        """Called for each block of a file; speaks every few seconds."""
-        if time.monotonic() >= self._said + _DOWNLOAD_NEWS_S:
-            self._said = time.monotonic()
-            of = f" of {total / 1e6:.1f}" if total else ""
-            self._reporter.notice("downloading", f"Downloading {name}: {done / 1e6:.1f}{of} MB.")
+    def report(self, progress: Progress) -> None:
+        """Called for each block of a download, and at the start of every other stage."""
+        is_new = (progress.stage, progress.name) != self._stage
+        if is_new or time.monotonic() >= self._reported_at + _PROGRESS_S:
+            self._stage = (progress.stage, progress.name)
+            self._reported_at = time.monotonic()
+            self._reporter.notice(progress.stage, str(progress))
 
 
 def _resumable(spec: TrainerSpec, folder: Path, reporter: Reporter) -> Checkpoint | None:

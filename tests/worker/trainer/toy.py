@@ -17,7 +17,8 @@ from pydantic import Field, TypeAdapter
 from torch import Tensor, nn
 
 from shared import model_types
-from shared.model_types.base import DatasetShape, Hyperparameters, ModelType, SamplingParameters
+from shared.datasets import DatasetShape
+from shared.model_types.base import Hyperparameters, ModelType, SamplingParameters
 from worker.data import Dataset, ImageDataset
 from worker.models.base import Generated, GenerativeModel, Sample, StepMetrics
 

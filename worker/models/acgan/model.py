@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from shared.datasets import DatasetShape
 from shared.model_types.acgan import AcganHyperparameters, AcganSampling, check_sampling, check_training, merged_classes
-from shared.model_types.base import DatasetShape
 from worker.data import Dataset, ImageDataset
 from worker.models.acgan.export import acgan_graphs
 from worker.models.acgan.health import DiscriminatorWon, ModeCollapse

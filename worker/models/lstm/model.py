@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from shared.datasets import DatasetShape
 from shared.errors import SpecError
-from shared.model_types.base import DatasetShape
 from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_sampling, check_training
 from worker.data import Dataset, TextCorpus
 from worker.models.base import Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit

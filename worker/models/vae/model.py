@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shared.model_types.base import DatasetShape
+from shared.datasets import DatasetShape
 from shared.model_types.vae import GridSampling, VaeHyperparameters, check_sampling
 from worker.data import Dataset, ImageDataset
 from worker.images import image_grid

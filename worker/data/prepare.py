@@ -1,0 +1,147 @@
+"""The preparation program: `python -m worker.data.prepare NAME`.
+
+Downloads, verifies, unpacks and reads a dataset, and writes its prepared file. On a terminal it writes plain lines; on
+a pipe one JSON object a line: `progress`, then `prepared` or `failed`. Alone among the workers' programs it imports
+torchvision.
+
+Exit status: 0 prepared, 2 there is no such dataset, 4 failed, 5 the process that started it is gone.
+"""
+
+import argparse
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any, TextIO
+
+from shared.datasets import REGISTRY, DatasetInfo
+from shared.errors import JobFailure
+from shared.settings import Settings
+from worker.data import prepared
+from worker.data.progress import OnProgress, Progress
+from worker.data.sources import obtain, obtaining
+
+EXIT_USAGE, EXIT_FAILED, EXIT_ORPHANED = 2, 4, 5
+
+
+def prepare(
+    info: DatasetInfo, datasets_dir: Path | None, downloads: Path, *, offline: bool, on_progress: OnProgress
+) -> Path | None:
+    """Prepare a dataset if it is not prepared already; the prepared file, or None for a text, which needs none.
+
+    Of several processes one does the work and the others wait for it. Raises JobFailure.
+    """
+    with obtaining(info, downloads, on_progress):
+        if info.kind == "images" and (ready := _valid(info, datasets_dir, downloads)):
+            return ready
+        sources = obtain(info, datasets_dir, downloads, offline=offline, on_progress=on_progress)
+        if info.kind != "images":
+            return None
+        # Seconds to import, and of no use where the other process has done the work.
+        from worker.data import readers  # noqa: PLC0415
+
+        on_progress(Progress(stage="preparing", name=info.name))
+        path = prepared.path_for(info, sources, downloads)
+        folder = Path(str(sources[0]).removesuffix(info.files[0]))
+        prepared.write(info, readers.read(info, folder), sources, path)
+        return path
+
+
+def _valid(info: DatasetInfo, datasets_dir: Path | None, downloads: Path) -> Path | None:
+    """The prepared file if there is an undamaged one; a damaged one is removed."""
+    path = prepared.find(info, datasets_dir, downloads)
+    if path is None:
+        return None
+    try:
+        prepared.read(info, path)
+    except prepared.Damaged:
+        path.unlink()
+        return None
+    return path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program. Returns the exit status."""
+    options = _parser().parse_args(arguments)
+    if options.supervised:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+    report = _Report(_claim_stdout())
+    settings = Settings()
+    info = REGISTRY.get(options.name)
+    if info is None or info.builtin:
+        reason = "is builtin and needs no preparation" if info else "is not a dataset"
+        print(f"{options.name} {reason}; datasets are {', '.join(REGISTRY)}", file=sys.stderr)
+        return EXIT_USAGE
+    downloads = options.downloads or settings.downloads_path
+    datasets_dir = options.datasets_dir or settings.datasets_dir
+    try:
+        path = prepare(
+            info,
+            datasets_dir,
+            downloads,
+            offline=options.offline or settings.offline,
+            on_progress=report.progress,
+        )
+    except JobFailure as failure:
+        report.failed(failure)
+        return EXIT_FAILED
+    report.prepared(path)
+    return 0
+
+
+class _Report:
+    """Lines for people on a terminal, JSON for programs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_terminal = stream.isatty()
+
+    def progress(self, progress: Progress) -> None:
+        """One step."""
+        event = {"type": "progress", "stage": progress.stage, "name": progress.name}
+        self._write(str(progress), event | {"done": progress.done, "total": progress.total})
+
+    def prepared(self, path: Path | None) -> None:
+        """The end."""
+        where = str(path) if path else None
+        self._write(f"Prepared {where}." if where else "Downloaded.", {"type": "prepared", "path": where})
+
+    def failed(self, failure: JobFailure) -> None:
+        """The other end."""
+        text = f"{failure.detail} {failure.hint or ''}".strip()
+        event = {"type": "failed", "code": failure.error_code, "message": failure.detail, "hint": failure.hint}
+        self._write(text, event)
+
+    def _write(self, text: str, event: dict[str, Any]) -> None:
+        self._stream.write((text if self._is_terminal else json.dumps(event)) + "\n")
+        self._stream.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m worker.data.prepare", description="Prepare one dataset.")
+    parser.add_argument("name", metavar="NAME", help="a dataset of `mimeo datasets`")
+    parser.add_argument("--datasets-dir", type=Path, help="searched first (MIMEO_DATASETS_DIR)")
+    parser.add_argument("--downloads", type=Path, help="downloads and prepared files (MIMEO_HOME/datasets)")
+    parser.add_argument("--offline", action="store_true", help="download nothing (MIMEO_OFFLINE)")
+    parser.add_argument("--supervised", action="store_true", help="end when standard input closes")
+    return parser
+
+
+def _claim_stdout() -> TextIO:
+    """Standard output for the reports alone: whatever a library prints goes to standard error."""
+    sys.stdout.flush()
+    reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return reports
+
+
+def _end_with_stdin() -> None:
+    """End when the process that started this one is gone."""
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(EXIT_ORPHANED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

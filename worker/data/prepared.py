@@ -1,0 +1,122 @@
+"""Prepared datasets: one safetensors file, which every process of a machine maps and so shares.
+
+Tensors: `train_images` and `test_images` uint8 [N, C, H, W], `train_labels` and `test_labels` int64 [N]. The metadata
+`mimeo` is a JSON object: name, title, version, class_names, sources (path, size, sha256), sha256 and crc32 of the
+tensors.
+"""
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from shared.datasets import DatasetInfo
+from shared.datasets.places import PREPARATION_VERSION, locate, prepared_files, prepared_folder
+from worker.data.download import checksum_of
+from worker.data.images import ImageDataset
+
+TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
+_METADATA = "mimeo"
+
+
+class Damaged(Exception):
+    """A prepared file that does not hold what was written."""
+
+
+def find(info: DatasetInfo, datasets_dir: Path | None, downloads: Path) -> Path | None:
+    """The prepared file that belongs to the dataset's files as they are now, or None.
+
+    Where the files are gone, the newest prepared file stands for them.
+    """
+    sources = locate(info, (datasets_dir, downloads))
+    if sources is None:
+        return next(iter(prepared_files(info, downloads)), None)
+    path = path_for(info, sources, downloads)
+    return path if path.is_file() else None
+
+
+def path_for(info: DatasetInfo, sources: list[Path], downloads: Path) -> Path:
+    """Where the prepared form of these files belongs: sizes, times and the registry's line are part of its name."""
+    files = [
+        (path, status.st_size, status.st_mtime_ns)
+        for path, status in zip(info.files, (source.stat() for source in sources), strict=True)
+    ]
+    line = [info.reader, dict(info.train), dict(info.test), info.transposed, info.first_label, info.class_names]
+    fingerprint = hashlib.sha256(json.dumps([files, line], sort_keys=True).encode()).hexdigest()[:12]
+    return prepared_folder(downloads) / f"{info.name}-v{PREPARATION_VERSION}-{fingerprint}.safetensors"
+
+
+def write(info: DatasetInfo, dataset: ImageDataset, sources: list[Path], path: Path) -> None:
+    """Write the prepared file, whole or not at all, and remove those it replaces. Call it while `obtaining`."""
+    tensors = {name: getattr(dataset, name).contiguous() for name in TENSORS}
+    facts = {
+        "name": info.name,
+        "title": info.title,
+        "version": PREPARATION_VERSION,
+        "class_names": dataset.class_names,
+        "sources": [
+            {"path": file, "size": source.stat().st_size, "sha256": checksum_of(source).removeprefix("sha256:")}
+            for file, source in zip(info.files, sources, strict=True)
+        ],
+        "sha256": dataset.sha256,
+        "crc32": _crc32(tensors),
+    }
+    remove_leftovers(info, path.parent)
+    temporary = path.with_name(f".{info.name}-{os.getpid()}.tmp")
+    save_file(tensors, temporary, {_METADATA: json.dumps(facts)})
+    temporary.chmod(0o644)  # safetensors lets only its own user read
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    for old in path.parent.glob(f"{info.name}-v*-*.safetensors"):
+        if old != path:
+            old.unlink()
+
+
+def remove_leftovers(info: DatasetInfo, folder: Path) -> None:
+    """Remove what a killed process left unfinished. Call it while `obtaining`: then nobody is writing one."""
+    for leftover in folder.glob(f".{info.name}-*.tmp"):
+        if leftover.name.removeprefix(f".{info.name}-").removesuffix(".tmp").isdigit():
+            leftover.unlink()
+
+
+def read(info: DatasetInfo, path: Path) -> ImageDataset:
+    """The dataset, its tensors mapped from the file. Raises Damaged, and FileNotFoundError where it is gone."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})[_METADATA])
+            tensors = {name: file.get_tensor(name) for name in TENSORS}
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise Damaged(f"{path}: {error}") from error
+    if _crc32(tensors) != facts["crc32"]:
+        raise Damaged(f"{path}: its checksum is not the recorded one")
+    return ImageDataset(
+        name=info.name, class_names=tuple(facts["class_names"]), known_sha256=facts["sha256"], **tensors
+    )
+
+
+def _crc32(tensors: Mapping[str, Tensor]) -> int:
+    """Over all tensors; a tenth of a second for 200 MB."""
+    total = 0
+    for name in TENSORS:
+        total = zlib.crc32(tensors[name].numpy().data, total)
+    return total
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What a prepared file says of itself."""
+    with safe_open(path, framework="pt") as file:
+        facts: dict[str, Any] = json.loads(file.metadata()[_METADATA])
+    return facts
