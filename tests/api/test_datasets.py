@@ -9,6 +9,7 @@ from werkzeug.test import TestResponse
 from api.app import create_app
 from shared.broker import NullBroker
 from shared.datasets import REGISTRY
+from shared.datasets.checksums import record
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -27,6 +28,19 @@ def test_registry_is_listed_with_whether_each_dataset_is_here(client: FlaskClien
     assert listed["digits"]["availability"] == "builtin"
     assert listed["mnist"]["availability"] == "downloadable"
     assert (listed["mnist"]["examples"], listed["mnist"]["classes"]) == (70_000, 10)
+    assert listed["cifar10"]["image_shape"] == [3, 32, 32]
+    assert listed["shakespeare"]["image_shape"] is None
+
+
+def test_checksum_of_a_first_download_is_listed(settings: Settings, client: FlaskClient) -> None:
+    path, checksum = "text/nietzsche.txt", f"sha256:{'7' * 64}"
+    before = client.get("/v1/datasets/nietzsche").get_json()["checksums"]
+
+    record(settings.downloads_path, path, checksum)
+
+    assert before == {}
+    assert client.get("/v1/datasets/nietzsche").get_json()["checksums"] == {path: checksum}
+    assert len(client.get("/v1/datasets/mnist").get_json()["checksums"]) == 4
 
 
 def test_dataset_that_cannot_be_had_says_where_its_files_belong(settings: Settings) -> None:

@@ -1,6 +1,5 @@
 """Downloads: resumed, checked, and whole or absent."""
 
-import gzip
 import hashlib
 from pathlib import Path
 from threading import Thread
@@ -13,7 +12,7 @@ from tests.worker.data.conftest import FileServer
 from worker.data.download import fetch
 
 CONTENT = bytes(range(256)) * 4000
-SHA256 = hashlib.sha256(CONTENT).hexdigest()
+CHECKSUM = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 
 
 def leftovers(folder: Path) -> set[str]:
@@ -24,7 +23,7 @@ def test_a_file_arrives_whole_with_its_progress(tmp_path: Path, server: FileServ
     server.files["/file"] = CONTENT
     seen: list[int] = []
 
-    fetch((server.url("/file"),), SHA256, tmp_path / "file", on_progress=lambda _name, done, _total: seen.append(done))
+    fetch((server.url("/file"),), CHECKSUM, tmp_path / "file", on_progress=lambda progress: seen.append(progress.done))
 
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert seen == sorted(seen)
@@ -36,7 +35,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(tmp_path: Path, server: 
     server.files["/file"] = CONTENT
     server.break_after = [300_000, 200_000]
 
-    fetch((server.url("/file"),), SHA256, tmp_path / "file")
+    fetch((server.url("/file"),), CHECKSUM, tmp_path / "file")
 
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert [wanted for _, wanted in server.requests] == [None, "bytes=300000-", "bytes=500000-"]
@@ -46,7 +45,7 @@ def test_a_later_call_goes_on_from_what_an_earlier_one_got(tmp_path: Path, serve
     server.files["/file"] = CONTENT
     (tmp_path / "file.part").write_bytes(CONTENT[:1000])
 
-    fetch((server.url("/file"),), SHA256, tmp_path / "file")
+    fetch((server.url("/file"),), CHECKSUM, tmp_path / "file")
 
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert server.requests == [("/file", "bytes=1000-")]
@@ -56,7 +55,7 @@ def test_a_part_that_is_complete_already_is_only_checked(tmp_path: Path, server:
     server.files["/file"] = CONTENT
     (tmp_path / "file.part").write_bytes(CONTENT)
 
-    fetch((server.url("/file"),), SHA256, tmp_path / "file")
+    fetch((server.url("/file"),), CHECKSUM, tmp_path / "file")
 
     assert (tmp_path / "file").read_bytes() == CONTENT
 
@@ -66,7 +65,7 @@ def test_a_server_that_cannot_resume_is_read_from_the_start(tmp_path: Path, serv
     server.ranges = False
     (tmp_path / "file.part").write_bytes(b"something else")
 
-    fetch((server.url("/file"),), SHA256, tmp_path / "file")
+    fetch((server.url("/file"),), CHECKSUM, tmp_path / "file")
 
     assert (tmp_path / "file").read_bytes() == CONTENT
 
@@ -75,7 +74,7 @@ def test_a_part_of_another_file_is_thrown_away_and_fetched_again(tmp_path: Path,
     server.files["/file"] = CONTENT
     (tmp_path / "file.part").write_bytes(b"x" * 1000)
 
-    fetch((server.url("/file"),), SHA256, tmp_path / "file")
+    fetch((server.url("/file"),), CHECKSUM, tmp_path / "file")
 
     assert (tmp_path / "file").read_bytes() == CONTENT
 
@@ -84,10 +83,10 @@ def test_a_wrong_checksum_leaves_nothing_behind_and_says_both(tmp_path: Path, se
     server.files["/file"] = b"not what was promised"
 
     with pytest.raises(JobFailure) as caught:
-        fetch((server.url("/file"),), SHA256, tmp_path / "file", hint="Put it there.")
+        fetch((server.url("/file"),), CHECKSUM, tmp_path / "file", hint="Put it there.")
 
     assert caught.value.error_code is ErrorCode.DATASET_UNAVAILABLE
-    assert SHA256 in caught.value.detail
+    assert CHECKSUM in caught.value.detail
     assert hashlib.sha256(b"not what was promised").hexdigest() in caught.value.detail
     assert caught.value.hint == "Put it there."
     assert leftovers(tmp_path) == set()
@@ -96,32 +95,45 @@ def test_a_wrong_checksum_leaves_nothing_behind_and_says_both(tmp_path: Path, se
 def test_the_next_address_is_tried_when_one_fails(tmp_path: Path, server: FileServer) -> None:
     server.files["/second"] = CONTENT
 
-    fetch((server.url("/first"), server.url("/second")), SHA256, tmp_path / "file")
+    fetch((server.url("/first"), server.url("/second")), CHECKSUM, tmp_path / "file")
 
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
 def test_every_failure_is_reported_when_no_address_works(tmp_path: Path, server: FileServer) -> None:
     with pytest.raises(JobFailure) as caught:
-        fetch((server.url("/a"), "http://127.0.0.1:9/b"), SHA256, tmp_path / "file")
+        fetch((server.url("/a"), "http://127.0.0.1:9/b"), CHECKSUM, tmp_path / "file")
 
     assert "/a: the server answered 404" in caught.value.detail
     assert "127.0.0.1:9/b: " in caught.value.detail
 
 
-def test_a_compressed_file_is_unpacked(tmp_path: Path, server: FileServer) -> None:
-    packed = gzip.compress(CONTENT)
-    server.files["/file.gz"] = packed
+def test_a_file_without_a_checksum_is_fetched_from_its_start(tmp_path: Path, server: FileServer) -> None:
+    server.files["/file"] = CONTENT
+    (tmp_path / "file.part").write_bytes(b"of another version")
+    first: list[str] = []
 
-    fetch((server.url("/file.gz"),), hashlib.sha256(packed).hexdigest(), tmp_path / "file")
+    fetch((server.url("/file"),), None, tmp_path / "file", on_first=first.append)
 
     assert (tmp_path / "file").read_bytes() == CONTENT
-    assert leftovers(tmp_path) == {"file"}
+    assert first == [CHECKSUM]
+    assert server.requests == [("/file", None)]
+
+
+def test_an_md5_checksum_is_compared_too(tmp_path: Path, server: FileServer) -> None:
+    server.files["/file"] = CONTENT
+    md5 = f"md5:{hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()}"
+
+    fetch((server.url("/file"),), md5, tmp_path / "file")
+    with pytest.raises(JobFailure, match="md5:0000"):
+        fetch((server.url("/file"),), "md5:" + "0" * 32, tmp_path / "other")
+
+    assert (tmp_path / "file").read_bytes() == CONTENT
 
 
 def test_of_several_at_once_one_downloads_and_the_others_wait(tmp_path: Path, server: FileServer) -> None:
     server.files["/file"] = CONTENT
-    threads = [Thread(target=fetch, args=((server.url("/file"),), SHA256, tmp_path / "file")) for _ in range(4)]
+    threads = [Thread(target=fetch, args=((server.url("/file"),), CHECKSUM, tmp_path / "file")) for _ in range(4)]
 
     for thread in threads:
         thread.start()

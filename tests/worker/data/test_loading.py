@@ -1,6 +1,5 @@
 """Where a dataset comes from, and what is said when it comes from nowhere."""
 
-import gzip
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -9,30 +8,16 @@ import pytest
 import torch
 
 from shared import datasets
-from shared.datasets import DatasetFile
+from shared.datasets import Source
+from shared.datasets.checksums import recorded
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
+from tests.worker.data import formats
 from tests.worker.data.conftest import FileServer
 from worker.data import ImageDataset, TextCorpus, load
+from worker.data.progress import Progress
 
 SHAKESPEARE = "First Citizen:\nBefore we proceed any further, hear me speak.\n"
-
-
-def idx(*shape: int, fill: int = 0) -> bytes:
-    """A file in the IDX format (LeCun), unsigned bytes."""
-    header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
-    size = 1
-    for length in shape:
-        size *= length
-    return header + bytes([fill]) * size
-
-
-def put_images(folder: Path, *, train: int = 6, test: int = 3) -> None:
-    files = datasets.REGISTRY["mnist"].files
-    contents = (idx(train, 28, 28, fill=7), idx(train, fill=2), idx(test, 28, 28), idx(test, fill=9))
-    for file, content in zip(files, contents, strict=True):
-        (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / file.path).write_bytes(content)
 
 
 def put_text(folder: Path, text: str) -> None:
@@ -53,22 +38,8 @@ def test_the_users_folder_comes_before_the_downloads(tmp_path: Path) -> None:
     assert (found.text, fallen_back.text) == ("mine, all mine", "downloaded")
 
 
-def test_images_are_resident_bytes_with_a_channel(tmp_path: Path) -> None:
-    put_images(tmp_path)
-
-    dataset = load("mnist", datasets_dir=tmp_path, home=tmp_path, offline=True)
-
-    assert isinstance(dataset, ImageDataset)
-    assert dataset.train_images.dtype == torch.uint8
-    assert tuple(dataset.train_images.shape) == (6, 1, 28, 28)
-    assert tuple(dataset.test_images.shape) == (3, 1, 28, 28)
-    assert dataset.train_images.unique().tolist() == [7]
-    assert dataset.test_labels.tolist() == [9, 9, 9]
-    assert dataset.shape.classes == 10
-
-
 def test_offline_and_absent_names_the_file_and_where_to_put_it(tmp_path: Path) -> None:
-    put_images(tmp_path)
+    formats.put(tmp_path, formats.idx_files("mnist"))
     absent = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
     absent.unlink()
 
@@ -78,48 +49,6 @@ def test_offline_and_absent_names_the_file_and_where_to_put_it(tmp_path: Path) -
     assert caught.value.error_code is ErrorCode.DATASET_UNAVAILABLE
     assert "t10k-images-idx3-ubyte" in caught.value.detail
     assert str(absent) in (caught.value.hint or "")
-
-
-def test_a_truncated_file_is_invalid_data_and_named(tmp_path: Path) -> None:
-    put_images(tmp_path)
-    damaged = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
-    damaged.write_bytes(damaged.read_bytes()[:-5])
-
-    with pytest.raises(JobFailure) as caught:
-        load("mnist", datasets_dir=tmp_path, home=tmp_path, offline=True)
-
-    assert caught.value.error_code is ErrorCode.INVALID_DATA
-    assert str(damaged) in caught.value.detail
-
-
-@pytest.mark.parametrize(
-    ("contents", "reason"),
-    [
-        (b"", "not an IDX file of images"),
-        (b"<html>404</html>" * 100, "not an IDX file of images"),
-        (idx(6, fill=2), "not an IDX file of images"),
-        (bytes((0, 0, 13, 3)) + idx(6, 28, 28)[4:], "not an IDX file of images"),
-        (bytes((0, 0, 8, 3)), "not an IDX file of images"),
-        (idx(6, 28, 28) + b"more", "holds 6 × 28 × 28 values, and holds 4708"),
-    ],
-    ids=["empty", "a page", "labels", "floats", "cut in its header", "too long"],
-)
-def test_a_file_that_holds_no_images_is_invalid_data(tmp_path: Path, contents: bytes, reason: str) -> None:
-    put_images(tmp_path)
-    (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(contents)
-
-    with pytest.raises(JobFailure, match=reason) as caught:
-        load("mnist", datasets_dir=tmp_path, home=tmp_path, offline=True)
-
-    assert caught.value.error_code is ErrorCode.INVALID_DATA
-
-
-def test_labels_that_do_not_belong_to_the_images_are_invalid_data(tmp_path: Path) -> None:
-    put_images(tmp_path)
-    (tmp_path / "MNIST" / "raw" / "train-labels-idx1-ubyte").write_bytes(idx(5, fill=1))
-
-    with pytest.raises(JobFailure, match="do not belong"):
-        load("mnist", datasets_dir=tmp_path, home=tmp_path, offline=True)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
@@ -200,28 +129,66 @@ def test_the_builtin_source_is_the_same_every_time(tmp_path: Path) -> None:
     assert "import " in first.text
 
 
-def test_a_missing_dataset_is_downloaded_into_home_and_found_there_next_time(
-    tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packed = gzip.compress(SHAKESPEARE.encode())
-    server.files["/text.gz"] = packed
-    file = DatasetFile(
-        path="text/shakespeare.txt", urls=(server.url("/text.gz"),), sha256=hashlib.sha256(packed).hexdigest()
-    )
-    info = replace(datasets.REGISTRY["shakespeare"], files=(file,))
+@pytest.fixture
+def text_server(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> FileServer:
+    """Serves `shakespeare` at an address without a published checksum."""
+    server.files["/text"] = SHAKESPEARE.encode()
+    source = Source(path="text/shakespeare.txt", urls=(server.url("/text"),))
+    info = replace(datasets.REGISTRY["shakespeare"], sources=(source,))
     monkeypatch.setitem(datasets.REGISTRY, "shakespeare", info)
-    seen: list[tuple[str, int, int | None]] = []
+    return server
 
-    first = load(
-        "shakespeare",
-        datasets_dir=None,
-        home=tmp_path,
-        offline=False,
-        on_progress=lambda name, done, total: seen.append((name, done, total)),
-    )
+
+def test_a_missing_text_is_downloaded_into_home_and_found_there_next_time(
+    tmp_path: Path, text_server: FileServer
+) -> None:
+    seen: list[Progress] = []
+
+    first = load("shakespeare", datasets_dir=None, home=tmp_path, offline=False, on_progress=seen.append)
     load("shakespeare", datasets_dir=None, home=tmp_path, offline=True)
 
     assert isinstance(first, TextCorpus)
     assert first.text == SHAKESPEARE
-    assert seen[-1] == ("shakespeare.txt", len(packed), len(packed))
-    assert len(server.requests) == 1
+    assert seen[-1] == Progress(
+        stage="downloading", name="shakespeare.txt", done=len(SHAKESPEARE), total=len(SHAKESPEARE)
+    )
+    assert len(text_server.requests) == 1
+
+
+def test_the_first_download_is_recorded_and_a_later_different_one_is_refused_with_both_checksums(
+    tmp_path: Path, text_server: FileServer
+) -> None:
+    load("shakespeare", datasets_dir=None, home=tmp_path, offline=False)
+    downloads = tmp_path / "datasets"
+    (downloads / "text" / "shakespeare.txt").unlink()
+    text_server.files["/text"] = b"Something else entirely, of another length."
+
+    with pytest.raises(JobFailure) as caught:
+        load("shakespeare", datasets_dir=None, home=tmp_path, offline=False)
+
+    before, now = (hashlib.sha256(text).hexdigest() for text in (SHAKESPEARE.encode(), text_server.files["/text"]))
+    assert recorded(downloads) == {"text/shakespeare.txt": f"sha256:{before}"}
+    assert caught.value.error_code is ErrorCode.DATASET_UNAVAILABLE
+    assert before in caught.value.detail
+    assert now in caught.value.detail
+    assert "checksums.json" in (caught.value.hint or "")
+    assert not (downloads / "text" / "shakespeare.txt").exists()
+
+
+def test_the_same_download_again_is_accepted(tmp_path: Path, text_server: FileServer) -> None:
+    load("shakespeare", datasets_dir=None, home=tmp_path, offline=False)
+    (tmp_path / "datasets" / "text" / "shakespeare.txt").unlink()
+
+    load("shakespeare", datasets_dir=None, home=tmp_path, offline=False)
+
+    assert len(text_server.requests) == 2
+
+
+@pytest.mark.parametrize("name", ["nietzsche", "jules-verne", "shakespeare-complete"])
+def test_published_corpora_are_downloadable_and_named_when_absent(tmp_path: Path, name: str) -> None:
+    assert datasets.REGISTRY[name].downloadable
+
+    with pytest.raises(JobFailure) as caught:
+        load(name, datasets_dir=None, home=tmp_path, offline=True)
+
+    assert str(tmp_path / "datasets" / "text" / f"{name}.txt") in (caught.value.hint or "")
