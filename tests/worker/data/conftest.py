@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import ClassVar
 
 import pytest
@@ -14,7 +15,8 @@ import pytest
 class FileServer:
     """What the server holds and has been asked.
 
-    break_after: bytes after which it drops the connection, once per entry. ranges: whether it can resume.
+    break_after: bytes after which it drops the connection, once per entry. ranges: whether it can resume. hold: while
+    it is clear, a response stops halfway, and `held` is set.
     """
 
     port: int
@@ -22,6 +24,11 @@ class FileServer:
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     break_after: list[int] = field(default_factory=list)
     ranges: bool = True
+    fenced: Event = field(default_factory=Event)
+    held: Event = field(default_factory=Event)
+
+    def __post_init__(self) -> None:
+        self.fenced.set()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -47,7 +54,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
         end = start + state.break_after.pop(0) if state.break_after else None
-        self.wfile.write(body[start:end])
+        middle = (start + len(body)) // 2
+        if not state.fenced.is_set():
+            self.wfile.write(body[start:middle])
+            self.wfile.flush()
+            state.held.set()
+            state.fenced.wait(60)
+            start = middle
+        with suppress(BrokenPipeError, ConnectionResetError):  # the client may be gone
+            self.wfile.write(body[start:end])
 
     def log_message(self, *args: object) -> None:
         """Say nothing."""
