@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from shared.datasets import REGISTRY
+from tests.worker.data import formats
+from worker.data.prepare import prepare
+from worker.data.progress import no_progress
+
 ROOT = Path(__file__).parent.parent
 PARTS = ("api", "client", "migrations", "shared", "stack", "worker")
 TORCH_FREE = [
@@ -58,9 +63,36 @@ def test_an_arrow_upwards_or_a_cycle_breaks_a_contract(file: str, line: str, bro
 
 @pytest.mark.parametrize("module", TORCH_FREE)
 def test_module_loads_no_torch_in_a_clean_interpreter(module: str, tmp_path: Path) -> None:
-    program = f"import sys, {module}; sys.exit('torch was loaded' if 'torch' in sys.modules else 0)"
+    program = f"import sys, {module}; sys.exit(' '.join({'torch', 'torchvision'} & set(sys.modules)))"
     result = subprocess.run(
         [sys.executable, "-c", program],
+        env={"MIMEO_HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+LOAD_AND_TRAIN = """
+import sys
+import worker.generation.engine, worker.trainer.run
+from pathlib import Path
+from worker.data import load
+
+dataset = load("mnist", datasets_dir=None, home=Path(sys.argv[1]), offline=True)
+assert len(dataset.train_images) == 30
+sys.exit(" ".join(name for name in ("torchvision", "PIL", "scipy") if name in sys.modules))
+"""
+
+
+def test_trainer_and_generation_worker_load_a_prepared_dataset_without_torchvision_and_pillow(tmp_path: Path) -> None:
+    downloads = tmp_path / "datasets"
+    formats.put(downloads, formats.idx_files("mnist"))
+    prepare(REGISTRY["mnist"], None, downloads, offline=True, on_progress=no_progress)
+
+    result = subprocess.run(
+        [sys.executable, "-c", LOAD_AND_TRAIN, str(tmp_path)],
         env={"MIMEO_HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

@@ -1,20 +1,26 @@
 """Pixels and arrays as files, and grids of images."""
 
 import io
+import struct
 import zlib
 
 import numpy as np
-from PIL import Image
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """PNG of uint8 [H, W] or [H, W, 3].
+    """PNG (ISO/IEC 15948) of uint8 [H, W] or [H, W, 3].
 
-    zlib encodes runs alone: grids then take fewer bytes and less time than with its other strategies.
+    Each row is stored as it is: in pictures of tiles, rows repeat more than neighbouring pixels do. Pillow would take
+    longer to import than the trainer takes to read its data.
     """
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_type=zlib.Z_RLE)
-    return buffer.getvalue()
+    height, width = pixels.shape[:2]
+    colour_type = 0 if pixels.ndim == 2 else 2
+    header = struct.pack(">2I5B", width, height, 8, colour_type, 0, 0, 0)
+    unfiltered = np.pad(pixels.reshape(height, -1), ((0, 0), (1, 0)))
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(unfiltered.tobytes())), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
 
 
 def npy(array: np.ndarray) -> bytes:

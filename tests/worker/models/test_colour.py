@@ -1,0 +1,155 @@
+"""Colour and other sizes: networks, samples, judge and exports of every image model follow the dataset's shape."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from shared import model_types
+from shared.datasets import REGISTRY
+from shared.errors import SpecError
+from tests.worker.data import formats
+from worker import images
+from worker.data import ImageDataset
+from worker.data.digits import builtin_digits
+from worker.data.readers import read
+from worker.models import GenerativeModel, implementation
+from worker.models.image_model import unit
+
+IMAGE_TYPES = [name for name, kind in model_types.REGISTRY.items() if kind.data_kind == "images"]
+TINTS = torch.tensor([[1.0, 0.2, 0.2], [0.2, 1.0, 0.2], [0.2, 0.2, 1.0], [1.0, 1.0, 0.2], [0.2, 1.0, 1.0]])
+
+
+def tinted(images: Tensor, labels: Tensor) -> np.ndarray:
+    """Digits [N, 1, 28, 28] as uint8 [N, 3, 32, 32], of another colour for each class and its neighbour."""
+    large = pad(images, (2, 2, 2, 2)).float()
+    return (large * TINTS[labels % len(TINTS)][:, :, None, None]).round().to(torch.uint8).numpy()
+
+
+@pytest.fixture(scope="module")
+def colour(tmp_path_factory: pytest.TempPathFactory) -> ImageDataset:
+    """Tinted digits, written as CIFAR-10's files and read as such."""
+    folder = tmp_path_factory.mktemp("cifar")
+    digits = builtin_digits()
+    train, test = tinted(digits.train_images, digits.train_labels), tinted(digits.test_images, digits.test_labels)
+    parts = (train, digits.train_labels.numpy(), test, digits.test_labels.numpy())
+    formats.put(folder, formats.cifar_files("cifar10", *parts))
+    with pytest.MonkeyPatch.context() as patch:
+        formats.accept_small_files(patch)
+        return read(REGISTRY["cifar10"], folder)
+
+
+def built(name: str, dataset: ImageDataset, **hyperparameters: Any) -> GenerativeModel:
+    kind = model_types.get(name)
+    torch.manual_seed(0)
+    model = implementation(kind).for_data(kind.resolve("fast", hyperparameters), dataset)
+    model.start_training(dataset, seed=0)
+    return model
+
+
+def train(model: GenerativeModel, epochs: int) -> None:
+    for epoch in range(1, epochs + 1):
+        for batch in model.batches(epoch, 0):
+            model.training_step(batch)
+
+
+def mean_colours(images: Tensor, labels: Tensor) -> Tensor:
+    """Mean of each channel for each class, as shares of their sum: [K, 3]."""
+    means = torch.stack([images[labels == label].mean(dim=(0, 2, 3)) for label in range(10)])
+    return means / means.sum(dim=1, keepdim=True)
+
+
+@pytest.mark.slow
+def test_an_acgan_learns_the_colour_of_each_class_and_its_quality_says_so(colour: ImageDataset) -> None:
+    small = {"width": 8, "batch_size": 32, "examples_per_epoch": 1408, "epochs": 6, "learning_rate": 2e-3, "ema": 0.98}
+    model = built("acgan", colour, **small)
+    before = model.evaluate()
+
+    train(model, 6)
+
+    after = model.evaluate()
+    generated = model.generate(model_types.get("acgan").sampling.validate_python({"n_per_label": 20}), seed=0)
+    assert generated.images is not None
+    drawn = mean_colours(torch.from_numpy(generated.images), torch.arange(10).repeat_interleave(20))
+    real = mean_colours(unit(colour.test_images), colour.test_labels)
+    assert generated.images.shape == (200, 3, 32, 32)
+    assert after["frechet_distance"] < before["frechet_distance"] / 2
+    assert after["class_accuracy"] > 0.5 > before["class_accuracy"]
+    assert float((drawn - real).abs().max()) < 0.15  # a grey image is 0.24 or more away
+
+
+@pytest.mark.slow
+def test_a_vae_reconstructs_colours_and_its_quality_says_so(colour: ImageDataset) -> None:
+    model = built("vae", colour, hidden=(128,), batch_size=64, examples_per_epoch=1408, epochs=15, latent_size=8)
+    before = model.final_quality()
+
+    train(model, 15)
+
+    after = model.final_quality()
+    sampling = model_types.get("vae").sampling.validate_python({"mode": "reconstruct", "indices": list(range(100))})
+    pictures = model.generate(sampling, seed=0, dataset=colour).images
+    assert pictures is not None
+    assert pictures.shape == (200, 3, 32, 32)
+    assert after["reconstruction"] < before["reconstruction"] / 3
+    assert after["reconstruction_accuracy"] > 0.6 > before["reconstruction_accuracy"]
+
+
+@pytest.mark.parametrize("name", IMAGE_TYPES)
+def test_samples_and_pictures_are_in_colour(name: str, colour: ImageDataset) -> None:
+    model = built(name, colour, **({"width": 4} if name == "acgan" else {"hidden": (16,)}))
+
+    (sample,) = model.epoch_samples(1)
+    generated = model.generate(model_types.get(name).sampling.validate_python({}), seed=0)
+
+    assert isinstance(sample.content, np.ndarray)
+    assert sample.content.shape[2] == 3
+    assert generated.images is not None
+    assert generated.images.shape[1:] == (3, 32, 32)
+    assert images.grid(generated.images, generated.rows, generated.columns).shape[2] == 3
+
+
+@pytest.mark.parametrize("name", IMAGE_TYPES)
+@pytest.mark.parametrize("dataset", [name for name, info in REGISTRY.items() if info.reader])
+def test_every_registered_dataset_can_be_trained_on(name: str, dataset: str) -> None:
+    kind, info = model_types.get(name), REGISTRY[dataset]
+    shape = (info.shape.channels, info.shape.height, info.shape.width)
+    count = 2 * len(info.class_names)
+    images = torch.from_numpy(formats.images(count, *shape))
+    labels = torch.arange(count) % len(info.class_names)
+    small = ImageDataset(dataset, images, labels, images, labels, info.class_names)
+    narrow = {"width": 4, "batch_size": 8} if name == "acgan" else {"hidden": (16,), "batch_size": 8}
+    kind.check_training(kind.resolve("fast", narrow), info.shape)
+    model = built(name, small, **narrow, examples_per_epoch=8)
+
+    (batch,) = model.batches(1, 0)
+    metrics = model.training_step(batch)
+
+    assert all(torch.isfinite(torch.as_tensor(value)).all() for value in metrics.values())
+    assert small.shape == info.shape.__class__(**{**vars(info.shape), "examples": 2 * count})
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "usps"])
+def test_the_published_acgan_refuses_another_size_and_says_what_fits(dataset: str) -> None:
+    kind, size = model_types.get("acgan"), REGISTRY[dataset].shape.height
+
+    with pytest.raises(SpecError, match=f"draw 28×28 images, not {size}×{size}; use `compact`"):
+        kind.check_training(kind.resolve("book", {}), REGISTRY[dataset].shape)
+
+
+@pytest.mark.parametrize("name", IMAGE_TYPES)
+def test_colour_is_part_of_the_memory_estimate(name: str) -> None:
+    kind = model_types.get(name)
+    chosen = kind.resolve("fast", {})
+
+    assert kind.training_bytes(chosen, REGISTRY["cifar10"].shape) > kind.training_bytes(chosen, REGISTRY["usps"].shape)
+
+
+@pytest.mark.parametrize("name", IMAGE_TYPES)
+def test_exported_graphs_have_the_datasets_shape(name: str, colour: ImageDataset, tmp_path: Path) -> None:
+    model = built(name, colour, **({"width": 4} if name == "acgan" else {"hidden": (16,)}))
+
+    assert [graph.name for graph in model.onnx_graphs()] == list(model_types.get(name).onnx_parts)
