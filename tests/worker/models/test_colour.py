@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import cosine_similarity, pad
 
 from shared import model_types
 from shared.datasets import REGISTRY
@@ -66,7 +66,7 @@ def mean_colours(images: Tensor, labels: Tensor) -> Tensor:
 @pytest.mark.slow
 def test_an_acgan_learns_the_colour_of_each_class_and_its_quality_says_so(colour: ImageDataset) -> None:
     by_tint = tuple(label % len(TINTS) for label in range(10))
-    small = {"width": 8, "batch_size": 32, "examples_per_epoch": 1408, "learning_rate": 2e-3, "ema": 0.95}
+    small = {"width": 8, "batch_size": 16, "examples_per_epoch": 1408, "learning_rate": 2e-3, "ema": 0.95}
     model = built("acgan", colour, **small, epochs=3, label_map=by_tint)
     before = model.evaluate()
 
@@ -79,8 +79,8 @@ def test_an_acgan_learns_the_colour_of_each_class_and_its_quality_says_so(colour
     real = mean_colours(unit(colour.test_images), colour.test_labels % len(TINTS))
     assert generated.images.shape == (100, 3, 32, 32)
     assert after["frechet_distance"] < before["frechet_distance"] / 2
-    assert after["class_accuracy"] > 0.7 > before["class_accuracy"]
-    assert float((drawn - real).abs().max()) < 0.2  # of grey images it would be 0.38
+    assert after["class_accuracy"] > 0.8 > before["class_accuracy"]
+    assert float(cosine_similarity(drawn - 1 / 3, real - 1 / 3).min()) > 0.8  # of how far each tint is from grey
 
 
 @pytest.mark.slow
