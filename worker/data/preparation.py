@@ -32,6 +32,7 @@ def run(
         try:
             for line in child.stdout:
                 outcome = _relay(json.loads(line), on_progress) or outcome
+            child.wait()  # before its standard input is closed, which would end it with another status
         except BaseException:
             child.kill()
             raise
