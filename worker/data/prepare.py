@@ -138,10 +138,12 @@ def _claim_stdout() -> TextIO:
 
 def _end_with_stdin() -> None:
     """End when the process that started this one is gone."""
-    while sys.stdin.buffer.read(1):
+    while os.read(0, 1):  # unbuffered: a thread inside a buffered read aborts the interpreter's end
         pass
     os._exit(EXIT_ORPHANED)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_status = main()
+    sys.stderr.flush()
+    os._exit(exit_status)  # everything is on disk and reported, and to unload torch takes seconds
