@@ -16,13 +16,13 @@ from worker import data, device
 from worker.checkpoints import local
 from worker.checkpoints.manifest import WEIGHTS, Checkpoint, DamagedCheckpoint, verify
 from worker.data import Dataset
+from worker.data.progress import Progress
 from worker.models import implementation
 from worker.models.base import GenerativeModel
 from worker.seeding import Seeder, Stream
 from worker.trainer import backend_choice
 from worker.trainer.backend_choice import Hardware, Requested
 from worker.trainer.compute import Compute, checked_backend, checked_precision, set_up
-from worker.data.progress import Progress
 from worker.trainer.report import Reporter
 from worker.trainer.spec import TrainerSpec
 
