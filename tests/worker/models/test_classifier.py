@@ -11,7 +11,7 @@ from worker.data import ImageDataset
 from worker.models.evaluation import classifier as judge_module
 from worker.models.evaluation.classifier import EvaluationClassifier, frechet_distance, judged, precision_recall
 from worker.models.image_model import unit
-from worker.trainer.selection import Selection
+from worker.trainer.tracking import Selection
 
 
 @pytest.fixture

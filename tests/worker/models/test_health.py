@@ -13,7 +13,7 @@ from worker.models.acgan.health import WATCHED_POINTS, DiscriminatorWon, ModeCol
 from worker.models.health import HealthCheck, Measurements
 from worker.models.lstm.health import Memorizing, VerbatimCopy
 from worker.models.vae.health import PosteriorCollapse
-from worker.trainer.alarms import HealthMonitor
+from worker.trainer.tracking import HealthMonitor
 
 Found = list[tuple[str, int]]  # code and step
 

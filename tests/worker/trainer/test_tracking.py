@@ -9,7 +9,7 @@ import pytest
 from shared import trainer_protocol
 from tests.worker.trainer.harness import logged, run, start, toy_spec
 from worker.models.health import HealthCheck, Healthy, LossExploding, Measurements, Unhealthy
-from worker.trainer.alarms import HealthMonitor
+from worker.trainer.tracking import HealthMonitor
 
 
 class Above(HealthCheck):
