@@ -23,7 +23,7 @@ LOCKS := requirements/uv.txt $(if $(TORCH),requirements/no-torch.txt requirement
 # Faults tried at a time; most of each is waiting.
 CHAOS_AT_ONCE ?= 3
 
-.PHONY: help setup demo up test test-unit test-acceptance test-fast chaos engine-soak bench gpu-check bench-engine docs lint format compose-test lock clean
+.PHONY: help setup demo up test test-all test-slow chaos engine-soak bench gpu-check bench-engine docs lint format compose-test lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,23 +51,21 @@ demo: setup ## One job of each model type, samples in ./demo
 up: setup ## The stack in the foreground, until Ctrl-C
 	$(BIN)/mimeo up
 
-test: lint test-unit test-acceptance ## Everything: lint, types, unit tests, then the real stack
+# Tests without the marker `slow`: units on SQLite and PostgreSQL, and one pass of the main job on a real stack.
+test: lint ## Lint, types, the quick tests and one pass of the main job (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-test-unit: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --ignore=tests/acceptance --ignore=tests/chaos
+test-all: test test-slow ## `test`, then every model type, crash points and faults on real stacks
 
-# Whole stacks, two at a time; the tests of a file share theirs.
-test-acceptance: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/acceptance
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CHAOS_AT_ONCE) --dist load --maxschedchunk 1 tests/chaos
+# Whole stacks, two at a time; the tests of a file share theirs. Then crash points and faults, which mostly wait.
+test-slow: setup
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow tests/acceptance
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CHAOS_AT_ONCE) --dist load --maxschedchunk 1 -m slow --ignore=tests/acceptance
 
-# Hours. One run of each fault, with short outages, is part of `make test`.
+# Hours. One run of each fault, with short outages, is part of `make test-all`.
 chaos: setup ## Every fault of the fault tests, MIMEO_CHAOS_RUNS (20) times, with outages as long as in life
 	MIMEO_CHAOS_RUNS=$${MIMEO_CHAOS_RUNS:-20} MIMEO_CHAOS_LONG=$${MIMEO_CHAOS_LONG:-1} OMP_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -v -n $(CHAOS_AT_ONCE) --dist load --maxschedchunk 1 tests/chaos
-
-test-fast: setup ## The tests that take seconds, in parallel
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --ignore=tests/acceptance --ignore=tests/chaos -m "not slow"
 
 engine-soak: setup ## The job core against its model, at length (SEED=N to replay)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -s --timeout=0 tests/engine/test_job_machine.py --hypothesis-profile=engine-soak$(if $(SEED), --hypothesis-seed=$(SEED))

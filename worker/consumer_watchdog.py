@@ -7,7 +7,7 @@ watchdog ends the process; its supervisor restarts it with a fresh connection.
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -28,8 +28,8 @@ _CHECKS = 6  # consecutive checks that have to agree
 class ConsumerWatchdog:
     """Checks the queue periodically. `taking` surrounds the work that a notification starts."""
 
-    def __init__(self, context: WorkerContext) -> None:
-        self._context = context
+    def __init__(self, context: WorkerContext, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._context, self._monotonic = context, monotonic
         self._lock = threading.Lock()
         self._is_busy = False
         self._waiting_since: float | None = None
@@ -62,8 +62,8 @@ class ConsumerWatchdog:
             if self._is_busy or not is_wanted:
                 self._waiting_since = None
                 return False
-            now = time.monotonic()
-            self._waiting_since = self._waiting_since or now
+            now = self._monotonic()
+            self._waiting_since = now if self._waiting_since is None else self._waiting_since
             return now - self._waiting_since >= self._context.settings.consumer_stall_s
 
     def _is_wanted(self) -> bool:

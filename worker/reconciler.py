@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
 from types import FrameType
 
@@ -51,10 +52,18 @@ class Reconciler:
     workers'.
     """
 
-    def __init__(self, settings: Settings, sessions: SessionFactory, broker: Broker) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: SessionFactory,
+        broker: Broker,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings, self._sessions, self._broker = settings, sessions, broker
+        self._monotonic = monotonic
         self._is_away = False
-        self._last_round = time.monotonic()
+        self._last_round = self._monotonic()
         self._reap_from = self._last_round + settings.lease_s
         self._ahead_s: float | None = None
         self._forget_at = self._last_round
@@ -67,14 +76,14 @@ class Reconciler:
 
     def round(self) -> None:
         """Reap, then notify. An outage of the database is logged once and survived."""
-        now = time.monotonic()
+        now = self._monotonic()
         if now - self._last_round > self._settings.lease_s / 2:
             self._wait_a_lease("this process was stopped for a while")
         try:
             # Most rounds find nothing to do: that takes one look, and no transaction that others would wait for.
             snapshot = self._take_snapshot()
             self._look_at_the_clock(snapshot.now)
-            if snapshot.has_expired and time.monotonic() >= self._reap_from:
+            if snapshot.has_expired and self._monotonic() >= self._reap_from:
                 self._reap()
                 snapshot = self._take_snapshot()
             for kind in JobKind:
@@ -86,7 +95,7 @@ class Reconciler:
             if not self._is_away:
                 log.warning("database away", reason=str(error))
             self._is_away = True
-        self._last_round = time.monotonic()  # waiting for the database is no sleep of the machine
+        self._last_round = self._monotonic()  # waiting for the database is no sleep of the machine
 
     def _take_snapshot(self) -> QueueSnapshot:
         with read_connection(self._sessions) as connection:
@@ -94,7 +103,7 @@ class Reconciler:
 
     def _look_at_the_clock(self, now: datetime) -> None:
         """The database is there; see that its clock runs as ours does (which stops while a machine sleeps)."""
-        ahead_s = now.timestamp() - time.monotonic()
+        ahead_s = now.timestamp() - self._monotonic()
         before_s, self._ahead_s = self._ahead_s, ahead_s
         if self._is_away:
             self._is_away = False
@@ -104,7 +113,7 @@ class Reconciler:
 
     def _wait_a_lease(self, reason: str) -> None:
         log.info("reaping nobody for one lease", reason=reason)
-        self._reap_from = time.monotonic() + self._settings.lease_s
+        self._reap_from = self._monotonic() + self._settings.lease_s
 
     def _reap(self) -> None:
         with transaction(self._sessions) as session:

@@ -5,7 +5,7 @@ Any number may run beside each other: removing is idempotent, and the note of a 
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 import structlog
@@ -30,9 +30,17 @@ _LOOK_EVERY_S = 900.0
 class Sweeper:
     """One round at a time; `run` repeats them."""
 
-    def __init__(self, settings: Settings, sessions: SessionFactory, storage: Storage) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: SessionFactory,
+        storage: Storage,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings, self._sessions, self._storage = settings, sessions, storage
-        self._look_at = time.monotonic()
+        self._monotonic = monotonic
+        self._look_at = self._monotonic()
 
     def run(self, stopping: threading.Event) -> None:
         """Repeat rounds until told to stop. What goes wrong is tried again: no job waits for this."""
@@ -52,9 +60,9 @@ class Sweeper:
     def round(self) -> None:
         """Remove the folders whose deletion is due; now and then look for orphans and old keys as well."""
         self._remove_due()
-        if time.monotonic() < self._look_at:
+        if self._monotonic() < self._look_at:
             return
-        self._look_at = time.monotonic() + min(_LOOK_EVERY_S, self._settings.orphan_grace_s / 4)
+        self._look_at = self._monotonic() + min(_LOOK_EVERY_S, self._settings.orphan_grace_s / 4)
         self._remove_orphans()
         with transaction(self._sessions) as session:
             idempotency.expire(session)

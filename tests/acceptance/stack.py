@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from tests.servers import free_port
+from tests.waiting import PATIENCE_S
 
 MIMEO = str(Path(sys.executable).parent / "mimeo")
 
@@ -31,7 +33,9 @@ class Stack:
 
 
 @contextmanager
-def running_stack(home: Path, extra_env: Mapping[str, str] | None = None, *, ready_s: float = 90) -> Iterator[Stack]:
+def running_stack(
+    home: Path, extra_env: Mapping[str, str] | None = None, *, ready_s: float = PATIENCE_S
+) -> Iterator[Stack]:
     """`mimeo up` until the block ends. Raises TimeoutError, with the stack's output, if it is not ready in time."""
     port = free_port()
     env = {**os.environ, "MIMEO_HOME": str(home), "MIMEO_PORT": str(port), **(extra_env or {})}
@@ -45,7 +49,7 @@ def running_stack(home: Path, extra_env: Mapping[str, str] | None = None, *, rea
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+        process.wait(timeout=PATIENCE_S)
 
 
 def _wait_until_ready(stack: Stack, log_path: Path, ready_s: float) -> None:
@@ -60,10 +64,10 @@ def _wait_until_ready(stack: Stack, log_path: Path, ready_s: float) -> None:
     raise TimeoutError(f"the stack is not ready:\n{log_path.read_text()}")
 
 
-def wait_for_job(client: httpx.Client, path: str, *, timeout_s: float = 240) -> dict[str, object]:
+def wait_for_job(client: httpx.Client, path: str, *, timeout_s: float = 240) -> dict[str, Any]:
     """Poll a job until it is terminal and return it. Raises TimeoutError with the last body."""
     deadline = time.monotonic() + timeout_s
-    job: dict[str, object] = {}
+    job: dict[str, Any] = {}
     while time.monotonic() < deadline:
         response = client.get(path)
         response.raise_for_status()

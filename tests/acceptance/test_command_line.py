@@ -15,6 +15,9 @@ from PIL import Image
 
 from tests.acceptance.stack import Stack
 from tests.stack.processes import ROOT
+from tests.waiting import PATIENCE_S
+
+pytestmark = pytest.mark.slow
 
 TINY = ("train", "vae", "--dataset", "digits", "--set", "epochs=2", "--set", "examples_per_epoch=2000", "--seed", "7")
 
@@ -26,7 +29,7 @@ def command(*arguments: str) -> list[str]:
 def mimeo(stack: Stack, cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     env = {**stack.env(), "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        command(*arguments), env=env, cwd=cwd, capture_output=True, text=True, timeout=110, check=False
+        command(*arguments), env=env, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
 
 
@@ -39,7 +42,7 @@ def on_a_terminal(stack: Stack, cwd: Path, *arguments: str) -> tuple[int, str]:
     process = subprocess.Popen(command(*arguments), env=env, cwd=cwd, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     drawn = bytearray()
-    deadline = time.monotonic() + 110
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if select.select([master], [], [], 0.5)[0]:
             try:
@@ -49,7 +52,7 @@ def on_a_terminal(stack: Stack, cwd: Path, *arguments: str) -> tuple[int, str]:
         elif process.poll() is not None:
             break
     os.close(master)
-    return process.wait(10), drawn.decode(errors="replace")
+    return process.wait(PATIENCE_S), drawn.decode(errors="replace")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +86,7 @@ def test_generated_grid_is_written_to_the_file(stack: Stack, model: str, tmp_pat
         command("generate", model, "--mode", "grid", "--points", "4", "--out", "-"),
         env={**stack.env(), "PYTHONPATH": str(ROOT)},
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=True,
     )
     with Image.open(tmp_path / "grid.png") as saved, Image.open(io.BytesIO(piped.stdout)) as streamed:
@@ -119,7 +122,7 @@ def test_cancelled_job_ends_its_follower_with_status_1(stack: Stack, tmp_path: P
         command("follow", job_id), env=env, cwd=tmp_path, stderr=subprocess.PIPE, text=True
     ) as follower:
         assert mimeo(stack, tmp_path, "cancel", job_id).returncode == 0
-        _, remarks = follower.communicate(timeout=60)
+        _, remarks = follower.communicate(timeout=PATIENCE_S)
     assert follower.returncode == 1
     assert "cancelled" in remarks
 

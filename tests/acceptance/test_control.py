@@ -3,14 +3,16 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from tests.acceptance.stack import Stack, wait_for_job
 from tests.stack.processes import ROOT
+from tests.waiting import PATIENCE_S, wait_until
+
+pytestmark = pytest.mark.slow
 
 LONG = {
     "model_type": "vae",
@@ -24,14 +26,7 @@ SHORT = {**LONG, "hyperparameters": {"epochs": 2, "examples_per_epoch": 2000}}
 def mimeo(stack: Stack, *arguments: str) -> str:
     env = {**stack.env(), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "client.cli", *arguments]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True).stdout
-
-
-def eventually(condition: Callable[[], object], within_s: float = 90) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout
 
 
 def files_of(stack: Stack, job_id: str) -> list[str]:
@@ -48,10 +43,10 @@ def starts_of(http: httpx.Client, path: str) -> list[int]:
 def long_job(http: httpx.Client) -> Iterator[str]:
     """A job that trains for as long as it is let, and has a checkpoint; cancelled at the end if it is still there."""
     path = f"/v1/training-jobs/{http.post('/v1/training-jobs', json=LONG).json()['id']}"
-    eventually(lambda: http.get(f"{path}/checkpoints").json()["data"])
+    wait_until(lambda: http.get(f"{path}/checkpoints").json()["data"])
     yield path
     http.post(f"{path}/cancel")
-    eventually(lambda: http.get(path).json().get("is_terminal", True))
+    wait_until(lambda: http.get(path).json().get("is_terminal", True))
 
 
 def test_paused_job_frees_its_worker_for_another_and_goes_on_afterwards(
@@ -60,19 +55,15 @@ def test_paused_job_frees_its_worker_for_another_and_goes_on_afterwards(
     job_id = long_job.rsplit("/", 1)[-1]
     waiting = http.post("/v1/training-jobs", json=SHORT).json()["id"]
 
-    asked = time.monotonic()
     assert mimeo(stack, "pause", job_id).split() in ([job_id, "pausing"], [job_id, "paused"])
-    eventually(lambda: http.get(long_job).json()["status"] == "paused")
-    took = time.monotonic() - asked
+    wait_until(lambda: http.get(long_job).json()["status"] == "paused")
     assert wait_for_job(http, f"/v1/training-jobs/{waiting}")["status"] == "succeeded"
     stopped_at = http.get(long_job).json()["progress"]["step"]
 
     assert mimeo(stack, "resume", job_id) == f"{job_id}  queued\n"
-    eventually(lambda: http.get(long_job).json()["progress"]["step"] > stopped_at)
+    wait_until(lambda: http.get(long_job).json()["progress"]["step"] > stopped_at)
     assert starts_of(http, long_job) == [0, stopped_at]
     assert http.get(long_job).json()["attempt"] == 1
-    print(f"paused within {took:.2f} s, the command line's start included")
-    assert took < 5
 
 
 def test_cancelled_job_is_retried_from_its_checkpoint_and_deleted_with_its_files(
@@ -80,15 +71,15 @@ def test_cancelled_job_is_retried_from_its_checkpoint_and_deleted_with_its_files
 ) -> None:
     job_id = long_job.rsplit("/", 1)[-1]
     mimeo(stack, "cancel", job_id)
-    eventually(lambda: http.get(long_job).json()["status"] == "cancelled")
+    wait_until(lambda: http.get(long_job).json()["status"] == "cancelled")
     newest = http.get(f"{long_job}/checkpoints").json()["data"][0]["step"]
 
     mimeo(stack, "retry", job_id)
-    eventually(lambda: len(starts_of(http, long_job)) == 2)
+    wait_until(lambda: len(starts_of(http, long_job)) == 2)
     refused = http.delete(long_job)
     assert (refused.status_code, "running" in refused.json()["detail"]) == (409, True)
     mimeo(stack, "cancel", job_id)
-    eventually(lambda: http.get(long_job).json()["status"] == "cancelled")
+    wait_until(lambda: http.get(long_job).json()["status"] == "cancelled")
     shown = mimeo(stack, "show", job_id)
     for event in ("retried", "Retried on request", f"Resumes at step {newest:,}", "Cancelled on request"):
         assert event in shown
@@ -97,4 +88,4 @@ def test_cancelled_job_is_retried_from_its_checkpoint_and_deleted_with_its_files
     assert mimeo(stack, "delete", job_id) == f"{job_id}  deleted\n"
 
     assert http.get(long_job).status_code == 404
-    eventually(lambda: not files_of(stack, job_id), within_s=15)
+    wait_until(lambda: not files_of(stack, job_id))

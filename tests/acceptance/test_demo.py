@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 from rich.console import Console
 
@@ -13,6 +14,8 @@ from client.http import Client
 from client.schema import Job, ModelType
 from shared.model_types import REGISTRY
 from tests.acceptance.stack import Stack
+
+pytestmark = pytest.mark.slow
 
 
 class HastyClient(Client):
@@ -27,8 +30,8 @@ class HastyClient(Client):
             model_type["default_dataset"] = model_type["demo"]["fallback_dataset"]
         return found
 
-    def train(self, request: Mapping[str, Any]) -> Job:
-        return super().train({**request, **self.extra})
+    def train(self, request: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
+        return super().train({**request, **self.extra}, idempotency_key=idempotency_key)
 
 
 def test_every_model_type_is_trained_sampled_and_shown(stack: Stack, tmp_path: Path) -> None:

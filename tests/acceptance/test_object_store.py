@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import httpx
+import pytest
 import safetensors.numpy
 
 from tests import servers
 from tests.acceptance.stack import running_stack, wait_for_job
-from tests.stack.processes import eventually
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 JOB = {
     "model_type": "vae",
@@ -40,7 +43,7 @@ def test_a_stack_on_an_object_store_trains_generates_deletes_and_says_when_the_s
 
             assert store.names()
             assert http.delete(path).status_code == 204
-            assert eventually(lambda: not [name for name in store.names() if job["id"] in name], within_s=30)
+            wait_until(lambda: not [name for name in store.names() if job["id"] in name])
             assert http.get("/readyz").status_code == 200
 
             store.kill()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,13 @@ import pytest
 from client.http import Client
 from shared.db.session import sqlite
 from tests.servers import free_port
-from tests.stack.processes import ROOT, Up, eventually, is_alive, pid_of, processes_of
+from tests.stack.processes import ROOT, Up, is_alive, pid_of, processes_of
+from tests.waiting import PATIENCE_S, wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc"),
+]
 
 PROGRAMS = ("valkey-server", "gunicorn", "worker training", "worker generation", "worker.reconciler")
 
@@ -51,7 +56,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, Up]]:
 def test_two_stacks_run_side_by_side_each_with_its_own_files(pair: tuple[Up, Up]) -> None:
     for up in pair:
         assert answers(up)
-        assert eventually(lambda up=up: runs_completely(up))
+        wait_until(partial(runs_completely, up))
         assert (up.home / "mimeo.db").exists()
         assert sum("is ready at" in line for line in up.output.splitlines()) == 1
 
@@ -59,25 +64,25 @@ def test_two_stacks_run_side_by_side_each_with_its_own_files(pair: tuple[Up, Up]
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_crashed_process_is_started_again(pair: tuple[Up, Up], program: str) -> None:
     up = pair[0]
-    assert eventually(lambda: runs_completely(up))
+    wait_until(lambda: runs_completely(up))
     killed = pid_of(up.home, program)
     os.kill(killed, signal.SIGKILL)
-    assert eventually(lambda: not is_alive(killed))
-    assert eventually(lambda: runs_completely(up) and pid_of(up.home, program) != killed)
-    assert eventually(lambda: answers(up))
+    wait_until(lambda: not is_alive(killed))
+    wait_until(lambda: runs_completely(up) and pid_of(up.home, program) != killed)
+    wait_until(lambda: answers(up))
 
 
 def test_second_stack_in_the_same_home_is_refused(pair: tuple[Up, Up]) -> None:
     with Up(pair[0].home, free_port()) as refused:
         pair[0].output_path.write_text(refused.output or "")  # the two share a file name
-        assert refused.process.wait(30) == 2
+        assert refused.process.wait(PATIENCE_S) == 2
     assert f"another stack (process {pair[0].process.pid})" in refused.output
     assert answers(pair[0])
 
 
 def refusal(home: Path, port: int, **environment: str) -> str:
     with Up(home, port, **environment) as up:
-        assert up.process.wait(30) == 2
+        assert up.process.wait(PATIENCE_S) == 2
     assert processes_of(home) == {}
     (line,) = up.output.splitlines()
     return line
@@ -115,9 +120,9 @@ def test_database_at_an_unknown_revision_is_one_line_and_status_2(tmp_path: Path
 def test_stop_signal_stops_everything_in_order_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     with Up(tmp_path / "home", free_port()) as up:
         up.ready()
-        assert eventually(lambda: runs_completely(up))
+        wait_until(lambda: runs_completely(up))
         up.process.send_signal(number)
-        assert up.process.wait(45) == 0, up.output
+        assert up.process.wait(PATIENCE_S) == 0, up.output
     assert processes_of(up.home) == {}
     log = (up.home / "logs" / "supervisord.log").read_text()
     stopped = [log.rindex(f"stopped: {name}") for name in ("reconciler", "api", "valkey")]
@@ -129,16 +134,16 @@ def test_stop_signal_stops_everything_in_order_and_leaves_nothing(tmp_path: Path
 def test_kill_amid_training_leaves_no_process_and_a_usable_home(tmp_path: Path, victims: tuple[str, ...]) -> None:
     with Up(tmp_path / "home", free_port()) as up:
         up.ready()
-        assert eventually(lambda: runs_completely(up))
+        wait_until(lambda: runs_completely(up))
         with Client(up.url) as client:
             client.train({"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 5000}})
-        assert eventually(lambda: any("worker.train" in command for command in processes_of(up.home).values()))
+        wait_until(lambda: any("worker.train" in command for command in processes_of(up.home).values()))
         pids = {"up": up.process.pid, "supervisord": pid_of(up.home, "supervisor.supervisord")}
         for victim in victims:
             os.kill(pids[victim], signal.SIGKILL)
-        assert eventually(lambda: processes_of(up.home) == {}, within_s=30), processes_of(up.home)
+        wait_until(lambda: processes_of(up.home) == {}, because=str(processes_of(up.home)))
         if "up" not in victims:
-            assert up.process.wait(10) == 1
+            assert up.process.wait(PATIENCE_S) == 1
             assert "supervisor ended unexpectedly" in up.output
     with Up(up.home, free_port()) as again:
         again.ready()

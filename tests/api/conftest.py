@@ -1,18 +1,35 @@
 """An application on a fresh database, and a worker's hands to fill it with."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from flask.testing import FlaskClient
 
+from api import openapi
 from api.app import create_app
 from api.openapi import DocumentedApi
 from api.runtime import EXTENSION
+from shared import model_types
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.api.worker_hands import WorkerHands
+
+
+@pytest.fixture(scope="package", autouse=True)
+def schemas_built_once() -> Iterator[None]:
+    """Reuse the component schemas of the OpenAPI document: they take most of the time that an application takes."""
+    build = openapi._component_schemas
+
+    @cache
+    def built(_model_types: tuple[str, ...]) -> openapi.JsonDict:
+        return build()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openapi, "_component_schemas", lambda: built(tuple(model_types.REGISTRY)))
+        yield
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import psutil
 
 from shared.settings import Settings
 from tests.servers import free_port
+from tests.waiting import PATIENCE_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +53,11 @@ def serve(settings: Settings) -> Iterator[Server]:
             yield server
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(PATIENCE_S)
 
 
 def _wait_until_it_answers(server: Server) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and server.process.poll() is None:
         try:
             httpx.get(f"{server.url}/healthz", trust_env=False)

@@ -8,6 +8,8 @@ from shared.job_status import JobKind
 from shared.storage import Storage
 from tests.api.worker_hands import WorkerHands
 
+pytestmark = pytest.mark.slow_on_postgresql
+
 DATA = bytes(range(256)) * 64
 
 

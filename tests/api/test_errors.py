@@ -9,6 +9,8 @@ from shared.broker import NullBroker
 from shared.db.session import SessionFactory
 from shared.settings import Settings
 
+pytestmark = pytest.mark.slow_on_postgresql
+
 JSON = {"Content-Type": "application/json"}
 TRAINING = "/v1/training-jobs"
 

@@ -62,7 +62,7 @@ def test_preferring_to_wait_answers_as_soon_as_the_job_has_ended(
     has_redis: bool,
 ) -> None:
     """The notification ends the wait: the looks at the database are too far apart to."""
-    monkeypatch.setattr(dispatch, "FIRST_LOOK_S", 25.0)
+    monkeypatch.setattr(dispatch, "FIRST_LOOK_S", 3600.0)
     if has_redis:
         valkey: Valkey = request.getfixturevalue("valkey")
         settings = settings.model_copy(update={"redis_url": SecretStr(valkey.url)})
@@ -83,17 +83,17 @@ def test_preferring_to_wait_answers_as_soon_as_the_job_has_ended(
     drawing = threading.Thread(target=draw)
     started = time.monotonic()
     drawing.start()
-    response = client.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "wait=30"})
-    answered_at = time.monotonic()
+    response = client.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "wait=60"})
+    took_s = time.monotonic() - started
     drawing.join()
     app.extensions[EXTENSION].close()
 
     job = response.get_json()
     assert response.status_code == 200
-    assert response.headers["Preference-Applied"] == "wait=30"
+    assert response.headers["Preference-Applied"] == "wait=60"
     assert (job["status"], job["output"]["rows"]) == ("succeeded", 8)
     assert [artifact["name"] for artifact in job["artifacts"]] == ["images.png"]
-    assert answered_at - started < 15
+    assert took_s < 60  # the wait did not run out
 
 
 def test_waiting_ends_by_looking_at_the_database_when_redis_is_away(
@@ -117,7 +117,7 @@ def test_job_that_is_not_done_in_time_is_answered_202_with_where_to_look(client:
     started = time.monotonic()
     response = client.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "respond-async, wait=1"})
 
-    assert 0.9 < time.monotonic() - started < 5
+    assert time.monotonic() - started >= 0.9
     assert (response.status_code, response.get_json()["status"]) == (202, "queued")
     assert response.headers["Location"].startswith("/v1/generation-jobs/gen_")
 

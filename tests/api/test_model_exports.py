@@ -15,6 +15,9 @@ from shared.ids import new_id
 from shared.job_status import ErrorCode, JobKind
 from shared.storage import Storage
 from tests.api.worker_hands import WEIGHTS, WEIGHTS_FILE, WorkerHands
+from tests.waiting import PATIENCE_S
+
+pytestmark = pytest.mark.slow_on_postgresql
 
 GRAPHS = {"decoder.onnx": b"a decoder", "encoder.onnx": b"an encoder"}
 
@@ -36,7 +39,7 @@ def exporting(worker: WorkerHands, broker: NullBroker) -> Iterator[None]:
     """A worker that makes what it is woken for, meanwhile."""
 
     def make() -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while broker.take(JobKind.GENERATION) is None:
             assert time.monotonic() < deadline
             time.sleep(0.001)

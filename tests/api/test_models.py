@@ -1,8 +1,11 @@
+import pytest
 from flask.testing import FlaskClient
 
 from shared.ids import new_id
 from shared.job_status import JobKind
 from tests.api.worker_hands import WEIGHTS, WorkerHands
+
+pytestmark = pytest.mark.slow_on_postgresql
 
 
 def train(client: FlaskClient, worker: WorkerHands, **fields: object) -> str:

@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
@@ -15,6 +16,8 @@ from shared.services import workers
 from shared.settings import Settings
 from tests import jobs
 from tests.api.worker_hands import WorkerHands
+
+pytestmark = pytest.mark.slow_on_postgresql
 
 
 def samples(client: FlaskClient) -> dict[tuple[str, ...], float]:
@@ -138,9 +141,12 @@ def test_database_without_tables_is_not_ready(settings: Settings) -> None:
     assert "jobs" in response.get_json()["checks"][0]["detail"]
 
 
-def test_metrics_count_requests_jobs_and_notifications(client: FlaskClient, worker: WorkerHands) -> None:
-    for _ in range(3):
-        client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"})
+def test_metrics_count_requests_jobs_and_notifications(
+    client: FlaskClient, database: SessionFactory, worker: WorkerHands
+) -> None:
+    body = {"model_type": "vae", "dataset": "digits"}
+    ids = [client.post("/v1/training-jobs", json=body).get_json()["id"] for _ in range(3)]
+    jobs.set_values(database, ids[1], updated_at=datetime.now(UTC) - timedelta(hours=1))
     worker.publish(worker.claim(JobKind.TRAINING))
 
     figures = samples(client)
@@ -150,7 +156,7 @@ def test_metrics_count_requests_jobs_and_notifications(client: FlaskClient, work
     assert figures["mimeo_jobs", "training", "queued"] == 2
     assert figures["mimeo_jobs", "training", "succeeded"] == 1
     assert figures["mimeo_queue_notifications", "training"] == 3
-    assert figures["mimeo_oldest_queued_seconds", "training"] >= 0
+    assert 3600 <= figures["mimeo_oldest_queued_seconds", "training"] < 7200
     assert figures[("mimeo_database_up",)] == figures[("mimeo_redis_up",)] == 1
 
 

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from shared.storage import Storage
 from tests.api.live import Server, serve
 from tests.api.worker_hands import WorkerHands
 from tests.servers import Valkey
+from tests.waiting import PATIENCE_S, wait_until
 
 MEBIBYTE = 1 << 20
 VAE = {"model_type": "vae", "dataset": "digits"}
@@ -115,13 +115,13 @@ def test_server_that_is_told_to_stop_answers_what_it_is_working_on(
     answers: list[httpx.Response] = []
 
     def wait() -> None:
-        answers.append(http.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "wait=3"}))
+        answers.append(http.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "wait=2"}))
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    time.sleep(1.0)
+    wait_until(lambda: http.get("/v1/generation-jobs").json()["data"])
     server.process.terminate()
     waiting.join()
 
-    assert server.process.wait(15) == 0
+    assert server.process.wait(PATIENCE_S) == 0
     assert [answer.status_code for answer in answers] == [202]

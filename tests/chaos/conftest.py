@@ -32,13 +32,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.chaos)
+            item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.timeout(1800 if IS_LONG else 600))
 
     # The first run of every fault before the second of any: a campaign that is broken off has tried them all. The
     # longest first among them, so that none is left to run alone at the end.
     def place(item: pytest.Item) -> tuple[int, bool]:
         run = item.callspec.params.get("run", 0) if hasattr(item, "callspec") else 0
-        return run, item.get_closest_marker("slow") is None
+        return run, item.get_closest_marker("starts_first") is None
 
     items.sort(key=place)
 

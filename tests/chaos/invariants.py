@@ -86,7 +86,7 @@ def _check_result(rig: "Rig", job: Job, model: Model, promised: "Accepted") -> N
         query = select(Metric).where(Metric.job_id == job.id, Metric.name == "loss")
         curve = list(session.scalars(query.order_by(Metric.step)))
         checkpoint = session.get_one(Checkpoint, model.checkpoint_id)
-    losses, best, digest = trainer.expected(promised.seed, promised.steps, rig.trainer["every"])
+    losses, best, digest = trainer.expected(promised.seed, promised.steps, int(rig.trainer["every"]))
     assert [point.step for point in curve] == list(range(1, promised.steps + 1)), job.id
     assert [point.value for point in curve] == losses, job.id
     assert (checkpoint.step, checkpoint.sha256) == (best, digest), job.id

@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.db.session import SessionFactory, reading
 from shared.db.tables import Job
 from shared.job_status import JobStatus
+from tests.waiting import PATIENCE_S
 
 _EVERY_S = 0.1
 
@@ -30,7 +31,7 @@ class Observer:
     def stop(self) -> None:
         """Look once more, and no longer."""
         self._ending.set()
-        self._thread.join(30)
+        self._thread.join(PATIENCE_S)
 
     def _run(self) -> None:
         is_last = False
@@ -42,8 +43,8 @@ class Observer:
                     found = session.execute(select(*columns)).all()
             except SQLAlchemyError:
                 continue  # the database is away, which may be the fault that is being tried
-            for job_id, *state in found:
-                self._compare(job_id, tuple(state))
+            for job_id, status, token, attempt, version in found:
+                self._compare(job_id, (status, token, attempt, version))
 
     def _compare(self, job_id: str, now: tuple[JobStatus, int, int, int]) -> None:
         before = self._seen.get(job_id, now)

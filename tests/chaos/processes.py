@@ -5,22 +5,12 @@ import os
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
-PATIENCE_S = 180.0  # for what has to happen, however busy the machine is
-
-
-def wait_until(condition: Callable[[], object], *, within_s: float = PATIENCE_S, because: str = "") -> float:
-    """Wait until something is so, and give the seconds that it took."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < within_s, because or "it did not happen in time"
-        time.sleep(0.05)
-    return time.monotonic() - started
+from tests.waiting import PATIENCE_S
 
 
 class Process:
@@ -77,7 +67,7 @@ class Process:
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.pid).children():
                 if is_running(child.pid):
-                    return child.pid
+                    return int(child.pid)
         return None
 
 
@@ -101,7 +91,7 @@ class Keeper:
         """Start nothing any more."""
         self._ending.set()
         if self._thread is not None:
-            self._thread.join(30)
+            self._thread.join(PATIENCE_S)
 
     def _run(self) -> None:
         while not self._ending.wait(0.1):
@@ -114,7 +104,7 @@ class Keeper:
 def is_running(pid: int) -> bool:
     """Whether a process runs: a zombie does not."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,9 @@ from shared.storage import Storage
 from tests import jobs
 from tests.chaos import invariants
 from tests.chaos.observer import Observer
-from tests.chaos.processes import Keeper, Process, processes_of, wait_until
+from tests.chaos.processes import Keeper, Process, processes_of
 from tests.servers import Valkey, free_port
+from tests.waiting import wait_until
 from tests.worker.attempts.harness import history
 
 TRAINER = {"step_s": 0.1, "save_s": 0.0, "every": 4}
@@ -220,7 +220,7 @@ class Rig:
         invariants.check_jobs(self)
         self.kill_all()
         try:
-            wait_until(lambda: not processes_of(self.settings.home_path), within_s=5 * slowness())
+            wait_until(lambda: not processes_of(self.settings.home_path))
         except AssertionError:
             left = [process.cmdline() for process in processes_of(self.settings.home_path)]
             raise AssertionError(f"orphans: {left}") from None
@@ -251,10 +251,3 @@ def is_up(client: httpx.Client) -> bool:
         return client.get("/healthz").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def slowness() -> float:
-    """How many times slower than a quiet one this machine is now, at least 1."""
-    started = time.perf_counter()
-    sum(range(200_000))
-    return max(1.0, (time.perf_counter() - started) / 0.005)

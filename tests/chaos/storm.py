@@ -5,8 +5,9 @@ import time
 from dataclasses import dataclass
 
 from shared.job_status import JobStatus
-from tests.chaos.processes import PATIENCE_S, Process, wait_until
+from tests.chaos.processes import Process
 from tests.chaos.rig import QUICK, Rig
+from tests.waiting import PATIENCE_S, wait_until
 
 WORKERS = 4
 STEPS = 3

@@ -6,8 +6,8 @@ import time
 from shared.errors import Conflict
 from shared.job_status import JobStatus
 from shared.services import transitions
-from tests.chaos.processes import wait_until
 from tests.chaos.rig import STEPS, TRAINER, Rig
+from tests.waiting import wait_until
 
 
 def test_cancel_while_queued(rig: Rig, chance: random.Random) -> None:
@@ -29,11 +29,9 @@ def test_cancel_while_running(rig: Rig, chance: random.Random) -> None:
     worker, job_id = rig.worker(), rig.submit()
     rig.reaches(job_id, chance.randint(1, 20))
 
-    began = time.monotonic()
     assert rig.ask(transitions.cancel, job_id) is JobStatus.CANCELLING
     rig.becomes(job_id, JobStatus.CANCELLED)
 
-    assert time.monotonic() - began < 10
     wait_until(lambda: worker.trainer() is None)
     rig.end(rig.submit(2))
     assert worker.is_alive

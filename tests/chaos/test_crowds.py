@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 
 from shared.db.session import transaction
 from shared.job_status import JobKind, JobStatus
@@ -39,14 +38,12 @@ def test_fifty_claims_at_once(rig: Rig, chance: random.Random) -> None:
             claimed.append(job.id)
 
     threads = [threading.Thread(target=claim, args=(number,)) for number in range(50)]
-    began = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
     # Then: every one got a job of its own, as far as there were any
-    assert time.monotonic() - began < 60
     assert len(claimed) == len(set(claimed)) == min(50, len(ids))
     # And nobody heard of them again: they are taken back, and run once more
     rig.reconciler()

@@ -12,8 +12,9 @@ from shared.db.tables import Job
 from shared.job_status import JobStatus
 from shared.services import checkpoints, transitions
 from tests.chaos.disks import Disk, small_disk
-from tests.chaos.processes import Process, wait_until
+from tests.chaos.processes import Process
 from tests.chaos.rig import Rig
+from tests.waiting import wait_until
 from tests.worker.attempts.harness import history
 
 LIMITED = (

@@ -6,8 +6,8 @@ import signal
 import pytest
 
 from shared.job_status import JobKind, JobStatus, Priority
-from tests.chaos.processes import wait_until
 from tests.chaos.rig import MakeRig, Rig
+from tests.waiting import wait_until
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def stored(rig: Rig, job_id: str) -> list[Checkpoint]:
         return checkpoints.list_for_job(session, job_id)
 
 
-@pytest.mark.slow
+@pytest.mark.starts_first
 @pytest.mark.parametrize("victim", ["worker", "trainer"])
 def test_sigkill_mid_epoch_of_a_real_training(
     rig: Rig, chance: random.Random, undisturbed: tuple[str, dict[tuple[str, int], float]], victim: str
@@ -88,7 +88,7 @@ def test_sigkill_mid_epoch_of_a_real_training(
     assert outcome(rig, job_id) == undisturbed
 
 
-@pytest.mark.slow
+@pytest.mark.starts_first
 def test_sigterm_and_a_flipped_byte_in_a_real_training(
     rig: Rig, chance: random.Random, undisturbed: tuple[str, dict[tuple[str, int], float]]
 ) -> None:

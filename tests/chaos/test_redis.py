@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from shared.job_status import JobKind, JobStatus
 from tests import servers
 from tests.chaos.network import Proxy
-from tests.chaos.processes import wait_until
 from tests.chaos.rig import MakeRig, Rig
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -54,12 +54,9 @@ def test_redis_down_at_submit(rig: Rig, chance: random.Random) -> None:
     api, client = rig.api()
     rig.valkey.kill()
 
-    began = time.monotonic()
     answers = [client.post("/v1/training-jobs", json=rig.body(5)) for _ in range(chance.randint(1, 3))]
-    took = time.monotonic() - began
 
     assert [answer.status_code for answer in answers] == [202] * len(answers)
-    assert took < 30  # each waits for Redis about a second, and no longer
     for answer in answers:
         rig.adopt(answer.json())
     time.sleep(chance.uniform(0, 1))

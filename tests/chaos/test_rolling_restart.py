@@ -15,9 +15,10 @@ import pytest
 from shared.job_status import JobStatus
 from tests.acceptance.stack import running_stack
 from tests.chaos.postgresql import Server
-from tests.chaos.processes import Process, wait_until
+from tests.chaos.processes import Process
 from tests.chaos.rig import MakeRig, Rig
 from tests.chaos.supervisord import restart_program
+from tests.waiting import PATIENCE_S, wait_until
 
 DISTURBED = {"reaped", "retrying", "failed"}
 
@@ -58,10 +59,10 @@ def users(rig: Rig, client: httpx.Client) -> Iterator[None]:
         yield
     finally:
         leaving.set()
-        thread.join(60)
+        thread.join(PATIENCE_S)
 
 
-@pytest.mark.slow
+@pytest.mark.starts_first
 def test_rolling_restart(
     request: pytest.FixtureRequest, make_rig: MakeRig, database_kind: str, chance: random.Random
 ) -> None:
@@ -102,7 +103,7 @@ def client_answers(client: httpx.Client) -> bool:
         return False
 
 
-@pytest.mark.slow
+@pytest.mark.starts_first
 def test_rolling_restart_of_the_embedded_stack(tmp_path: Path, run: int) -> None:
     # Given: `mimeo up` with a training that runs, one that waits, and a model to generate from
     long = {"model_type": "vae", "dataset": "digits", "max_attempts": 1,

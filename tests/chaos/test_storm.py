@@ -9,7 +9,7 @@ from tests.chaos.rig import Rig
 from tests.chaos.storm import pass_through
 
 
-@pytest.mark.slow
+@pytest.mark.starts_first
 def test_small_jobs_while_a_random_process_is_killed_every_3_s(rig: Rig, chance: random.Random, run: int) -> None:
     jobs = (1000 if run == 0 else 200) if IS_LONG else 60
 

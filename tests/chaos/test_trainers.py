@@ -16,7 +16,7 @@ LIMITED = (
 SMALL = {"epochs": 1, "hidden": [16], "examples_per_epoch": 256}
 
 
-@pytest.mark.slow
+@pytest.mark.starts_first
 def test_out_of_memory(make_rig: MakeRig) -> None:
     # Given: an estimate that lets a job through for which there is too little memory
     rig = make_rig(worker_memory_bytes=1 << 50, stall_timeout_s=300, lease_s=60.0)
@@ -32,7 +32,7 @@ def test_out_of_memory(make_rig: MakeRig) -> None:
     assert worker.is_alive
 
 
-@pytest.mark.slow
+@pytest.mark.starts_first
 def test_loss_that_is_no_number(patient_rig: Rig) -> None:
     worker = patient_rig.real_worker()
     wild = patient_rig.submit_real(

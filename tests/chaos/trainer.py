@@ -66,7 +66,8 @@ class Run:
         self.seed, self.steps = int(spec["seed"]), int(spec["hyperparameters"]["epochs"])
         self.every, self.step_s, self.save_s = options["every"], options["step_s"], options["save_s"]
         is_meant = options.get("only_seed") in {None, self.seed}
-        self.act, self.at = (options.get("act"), options.get("at", 0)) if is_meant else (None, 0)
+        self.act: str | None = options.get("act") if is_meant else None
+        self.at: int = options.get("at", 0) if is_meant else 0
         self.step, self.state, self.best, self.best_loss = 0, first_state(self.seed), 0, 1.0
         self.control = StopSignal()
         self.control.follow_supervisor()

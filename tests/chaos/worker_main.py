@@ -29,7 +29,7 @@ def main(options: dict[str, Any]) -> None:
     from worker.context import make_context
 
     def go_deaf(*_: object) -> None:
-        Channel._brpop_start = lambda _channel, timeout=1: None
+        setattr(Channel, "_brpop_start", lambda _channel, timeout=1: None)  # noqa: B010
         print("listens no more", flush=True)
 
     signal.signal(signal.SIGUSR2, go_deaf)

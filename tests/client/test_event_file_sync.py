@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +20,7 @@ from client.http import Client
 from tests.client.server import Reply, Request, training_job
 from tests.client.server import serving as api
 from tests.client.test_cli import ROOT, mimeo
-
-PATIENCE_S = 60.0
+from tests.waiting import PATIENCE_S, wait_until
 
 
 def event_file(folder: Path, first: int, last: int, losses: float, *, resumes: bool = False) -> bytes:
@@ -64,10 +62,7 @@ def ask(address: str, path: str) -> object:
 
 
 def until(address: str, path: str, wanted: object) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while (found := ask(address, path)) != wanted:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.1)
+    wait_until(lambda: ask(address, path) == wanted, because=f"{path} never became {wanted}")
 
 
 @contextmanager
@@ -103,7 +98,7 @@ def test_tensorboard_shows_the_runs_of_jobs_until_ctrl_c(tmp_path: Path) -> None
         assert isinstance(points, list)
         assert [step for _, step, _ in points] == list(range(1, 21))
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert is_gone(address)
 
 
@@ -126,11 +121,8 @@ def test_tensorboard_ends_with_the_command_however_that_is_ended(tmp_path: Path)
     with api(job.answer) as server, running("--logdir", str(tmp_path / "log"), url=server.url) as (process, address):
         assert ask(address, "data/runs") == []
         process.kill()
-        process.wait(20)
-        deadline = time.monotonic() + PATIENCE_S
-        while not is_gone(address):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        process.wait(PATIENCE_S)
+        wait_until(lambda: is_gone(address))
 
 
 def test_only_new_event_files_are_fetched_and_none_after_the_end(tmp_path: Path) -> None:

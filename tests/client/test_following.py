@@ -1,6 +1,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -12,7 +13,7 @@ from tests.client.server import Reply, Request, serving, training_job
 from tests.client.test_images import png
 
 TEXT = {"id": "art_1", "name": "epoch-0001-t0.25.txt", "media_type": "text/plain", "epoch": 1}
-GRID = {"id": "art_2", "name": "epoch-0001-grid.png", "media_type": "image/png", "epoch": 1}
+GRID: dict[str, Any] = {"id": "art_2", "name": "epoch-0001-grid.png", "media_type": "image/png", "epoch": 1}
 ALARM = {
     "id": 3,
     "type": "mode_collapse",

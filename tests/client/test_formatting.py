@@ -28,7 +28,12 @@ def test_moment_is_told_by_its_age() -> None:
 
 
 def test_a_model_in_a_list_shows_the_figures_that_say_most_about_it() -> None:
-    quality = {"class_accuracy": 0.98765, "worst_class_accuracy": 0.9, "frechet_distance": 3.14159, "recall": 0.5}
+    quality: dict[str, float | None] = {
+        "class_accuracy": 0.98765,
+        "worst_class_accuracy": 0.9,
+        "frechet_distance": 3.14159,
+        "recall": 0.5,
+    }
 
     names = ["frechet_distance", "class_accuracy", "classification_accuracy_score"]
     assert quality_line(quality, names) == "frechet_distance 3.142  class_accuracy 0.9877"

@@ -1,5 +1,4 @@
 import json
-import time
 
 import pytest
 
@@ -54,11 +53,9 @@ def test_what_is_asked_of_a_job_is_never_sent_twice() -> None:
 
 
 def test_missing_server_is_told_in_one_line_that_names_mimeo_up() -> None:
-    started = time.monotonic()
     with Client("http://127.0.0.1:9") as client, pytest.raises(ServerUnreachable, match="mimeo up") as caught:
         client.workers()
     assert "\n" not in str(caught.value)
-    assert time.monotonic() - started < 3
 
 
 def test_problem_document_becomes_an_error_that_names_the_fields() -> None:

@@ -24,15 +24,16 @@ def submit(http: httpx.Client, request: Json) -> str:
 def wait_for(http: httpx.Client, job_id: str, *, timeout_s: float) -> Json:
     """Poll a training job until it has succeeded; the job."""
     deadline = time.monotonic() + timeout_s
+    job: Json = {}
     while time.monotonic() < deadline:
         response = http.get(f"/v1/training-jobs/{job_id}")
         assert response.status_code == 200, response.text
-        job: Json = response.json()
+        job = response.json()
         if job["is_terminal"]:
             assert job["status"] == "succeeded", f"{job_id} {job['status']}: {job['error']}"
             return job
         time.sleep(POLL_S)
-    raise AssertionError(f"{job_id} is still {job['status']} after {timeout_s} s: {job['progress']}")
+    raise AssertionError(f"{job_id} has not ended after {timeout_s} s: {job}")
 
 
 def samples(http: httpx.Client, job: Json) -> list[bytes]:

@@ -50,7 +50,7 @@ def main() -> int:
             assert not project.volumes(), "volumes are left after down --volumes"
             step("taken down: no container and no volume left")
     except (EngineError, AssertionError, httpx.HTTPError, subprocess.TimeoutExpired) as error:
-        print(f"\ncompose-test: FAILED: {error or type(error).__name__}", file=sys.stderr)
+        print(f"\ncompose-test: FAILED: {str(error) or type(error).__name__}", file=sys.stderr)
         return 1
     print(f"\ncompose-test: passed in {time.monotonic() - started:.0f} s")
     return 0

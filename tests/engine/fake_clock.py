@@ -14,15 +14,25 @@ START_MS = 1_700_000_000_000
 
 
 class FakeClock:
-    """The clock of one engine, in milliseconds since 1970 UTC; it stands still until it is moved."""
+    """The clock of one engine, in milliseconds since 1970 UTC, and a monotonic one. Both stand still until moved."""
 
     def __init__(self, engine: Engine) -> None:
         self.now_ms = START_MS
+        self._elapsed_ms = 0
         self._expression = str(db_now().compile(dialect=engine.dialect))
         event.listen(engine, "before_cursor_execute", self._replace, retval=True)
 
+    def monotonic(self) -> float:
+        """Seconds that have passed; `jump` does not change it."""
+        return self._elapsed_ms / 1000
+
     def advance(self, ms: int) -> None:
         """Let time pass."""
+        self.now_ms += ms
+        self._elapsed_ms += ms
+
+    def jump(self, ms: int) -> None:
+        """Set the database's clock, as an administrator does."""
         self.now_ms += ms
 
     def _replace(

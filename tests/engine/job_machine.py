@@ -56,8 +56,8 @@ class JobMachine(Stage):
                 assert self.keys[key][1] != body
                 self.happened["key refused for another body"] += 1
                 return
+            job_id = known or jobs.submit(session, self.settings, seed=body)
             if known is None:
-                job_id = jobs.submit(session, self.settings, seed=body)
                 idempotency.remember(session, request, job_id)
         if known is None:
             assert key not in self.keys
@@ -241,4 +241,5 @@ class JobMachine(Stage):
             lease for lease in self.leases if held.get(lease.job_id, lease.fencing_token) != lease.fencing_token
         ]
         choices = [st.sampled_from(leases) for leases in (good, good, passed_on, self.leases) if leases]
-        return data.draw(st.one_of(choices), label="lease")
+        lease: Lease = data.draw(st.one_of(choices), label="lease")
+        return lease

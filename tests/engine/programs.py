@@ -22,6 +22,7 @@ from shared.db.tables import GenerationJob
 from shared.job_status import JobKind
 from shared.settings import Settings
 from shared.storage import Storage
+from tests.waiting import PATIENCE_S
 from tests.worker.attempts.harness import behaving
 from tests.worker.trainer import harness, toy
 from worker.attempts.generation import sample
@@ -41,9 +42,9 @@ DEAD = failpoints.EXIT_STATUS
 
 def dies(plan: str | None, program: Callable[..., None], *arguments: Any) -> int:
     """Run a program in a process of its own that dies as planned; its exit status."""
-    child = harness.children.Process(target=_run, args=(plan, program, arguments))
+    child = harness.children.Process(target=_run, args=(plan, program, arguments), daemon=True)
     child.start()
-    child.join(60)
+    child.join(PATIENCE_S)
     if child.is_alive():
         child.kill()
         raise TimeoutError(f"{program.__name__} has not ended")

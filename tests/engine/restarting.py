@@ -15,12 +15,12 @@ from shared.job_status import JobKind, JobStatus
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.engine import programs
+from tests.waiting import PATIENCE_S
 from worker.attempts import workdir
 from worker.checkpoints.manifest import verify
 from worker.reconciler import Reconciler
 from worker.sweeper import Sweeper
 
-PATIENCE_S = 30.0
 WORK: dict[JobKind, Callable[[Settings], None]] = {
     JobKind.TRAINING: programs.work,
     JobKind.GENERATION: programs.generate,
@@ -58,7 +58,8 @@ def check(settings: Settings, database: SessionFactory, storage: Storage) -> Non
             assert verify(Path(folder) / "tree").sha256 == checkpoint.sha256
     for artifact in artifacts:
         assert hashlib.sha256(storage.read_bytes(artifact.storage_key)).hexdigest() == artifact.sha256
-    _check_nothing_is_left(settings, database, storage, {row.storage_key for row in (*checkpoints, *artifacts)})
+    named = {row.storage_key for row in checkpoints} | {row.storage_key for row in artifacts}
+    _check_nothing_is_left(settings, database, storage, named)
 
 
 def _check_nothing_is_left(settings: Settings, database: SessionFactory, storage: Storage, named: set[str]) -> None:

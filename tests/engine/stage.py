@@ -79,7 +79,7 @@ class Stage(RuleBasedStateMachine):
                 self.expected.ask(job, "resume")
                 self._notify(job)
         self.clock.advance(round(1000 * max(self.settings.lease_s, self.settings.backoff_max_s)) + 1)
-        self.reconcile()
+        self._reconcile()
         while notification := (self.broker.take(JobKind.GENERATION) or self.broker.take(JobKind.TRAINING)):
             if lease := self._claim(notification.kind, "wrk_quiet"):
                 self._finish_well(lease)

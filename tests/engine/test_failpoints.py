@@ -6,7 +6,8 @@ The points are read from the source: one that no test visits, or that no run rea
 import ast
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,23 +34,100 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("api", "shared", "worker", "migrations", "stack", "client")
 BOTH = ("sqlite", "postgresql")
 
-# Points by what the process does that dies there; `:2` is the second visit.
-SUBMIT = ["submit.inserted", "submit.committed", "submit.notified"]
-SUBMIT_WITHOUT_REDIS = ["submit.committed", "submit.unnotified"]
-WORK = [
-    *("claim.written", "claim.committed", "attempt.prepared", "attempt.started"),
-    *("upload.checkpoint_stored", "upload.checkpoint_stored:6", "upload.sample_stored"),
-    *("upload.written", "upload.committed", "upload.committed:4", "upload.pruned"),
-    *("publish.written", "finish.written", "finish.committed", "finish.published"),
-]
-STORE = [
-    *("file.written", "file.written:3", "file.renamed", "file.renamed:3"),
-    *("storage.tree_file_put:1", "storage.tree_file_put:2", "storage.tree_file_put:3"),
-]
-DAMAGE = ["damage.recorded"]
-REAP = ["reap.written", "reap.committed"]
-NOTIFY = ["notification.sent"]
-GENERATE = ["generate.stored", "generate.written", "finish.committed"]
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A process that dies at each of `points`; afterwards every job still has to succeed once.
+
+    program: the process. given: what exists before it starts. jobs: rows of jobs that exist after its death.
+    """
+
+    points: Sequence[str]
+    program: Callable[[Settings], None]
+    given: Callable[[SessionFactory, Settings, Storage], object]
+    jobs: int = 1
+    databases: Sequence[str] = BOTH
+    changes: Mapping[str, float] = field(default_factory=dict)
+
+
+def nothing(_database: SessionFactory, _settings: Settings, _storage: Storage) -> None:
+    """No job."""
+
+
+def a_queued_job(database: SessionFactory, settings: Settings, _storage: Storage) -> str:
+    return jobs.submitted(database, settings)
+
+
+def a_job_without_a_notification(database: SessionFactory, settings: Settings, _storage: Storage) -> None:
+    jobs.set_values(database, jobs.submitted(database, settings), notified_at=None)
+
+
+def a_job_of_a_dead_worker(database: SessionFactory, settings: Settings, _storage: Storage) -> None:
+    lease = jobs.running(database, settings)
+    jobs.set_values(database, lease.job_id, heartbeat_at=datetime.now(UTC) - timedelta(hours=1))
+
+
+def a_job_with_a_damaged_checkpoint(database: SessionFactory, settings: Settings, storage: Storage) -> None:
+    jobs.submitted(database, settings)
+    assert dies("upload.committed:3", programs.work, settings) == DEAD
+    with reading(database) as session:
+        newest = session.scalars(select(Checkpoint).order_by(Checkpoint.step.desc())).first()
+    assert newest is not None
+    storage.put_bytes(b"damaged", f"{newest.storage_key}/model.safetensors")
+    requeue(database)
+
+
+def a_generation_job(database: SessionFactory, settings: Settings, storage: Storage) -> None:
+    trained = a_queued_job(database, settings, storage)
+    assert dies(None, programs.work, settings) == 0
+    jobs.generated(database, settings, model=trained)
+
+
+# `point:2` is the second visit of a point.
+CASES = {
+    "submission_rolled_back": Case(points=["submit.inserted"], program=programs.submit, given=nothing, jobs=0),
+    "submission": Case(points=["submit.committed", "submit.notified"], program=programs.submit, given=nothing),
+    "submission_without_redis": Case(
+        points=["submit.committed", "submit.unnotified"], program=programs.submit_without_redis, given=nothing
+    ),
+    "training": Case(
+        points=[
+            *("claim.written", "claim.committed", "attempt.prepared", "attempt.started"),
+            *("upload.checkpoint_stored", "upload.checkpoint_stored:6", "upload.sample_stored"),
+            *("upload.written", "upload.committed", "upload.committed:4", "upload.pruned"),
+            *("publish.written", "finish.written", "finish.committed", "finish.published"),
+        ],
+        program=programs.work,
+        given=a_queued_job,
+    ),
+    "storage": Case(
+        points=[
+            *("file.written", "file.written:3", "file.renamed", "file.renamed:3"),
+            *("storage.tree_file_put:1", "storage.tree_file_put:2", "storage.tree_file_put:3"),
+        ],
+        program=programs.work,
+        given=a_queued_job,
+        databases=BOTH[:1],
+    ),
+    "damaged_checkpoint": Case(
+        points=["damage.recorded"], program=programs.work, given=a_job_with_a_damaged_checkpoint
+    ),
+    "reaping": Case(
+        points=["reap.written", "reap.committed"],
+        program=programs.reconcile,
+        given=a_job_of_a_dead_worker,
+        changes={"lease_s": 0.3},
+    ),
+    "notification": Case(points=["notification.sent"], program=programs.reconcile, given=a_job_without_a_notification),
+    "generation": Case(
+        points=["generate.stored", "generate.written", "finish.committed"],
+        program=programs.generate,
+        given=a_generation_job,
+        jobs=2,
+    ),
+}
 DELETE = ["delete.written"]
 SWEEP = ["sweep.removed"]
 UPLOAD = ["upload.noted", "file.written", "upload.stored"]
@@ -62,14 +140,12 @@ TRAIN = [
 VISITED = {
     plan.partition(":")[0]
     for plan in [
-        *(*SUBMIT, *SUBMIT_WITHOUT_REDIS, *WORK, *STORE, *DAMAGE, *REAP, *NOTIFY, *GENERATE),
+        *(plan for case in CASES.values() for plan in case.points),
         *(*DELETE, *SWEEP, *UPLOAD, *MIGRATE, *TRAIN),
     ]
 }
 
-pytestmark = pytest.mark.slow
 on_both = pytest.mark.parametrize("database_kind", BOTH, indirect=True)
-on_sqlite = pytest.mark.parametrize("database_kind", BOTH[:1], indirect=True)
 
 
 def points_in_the_source() -> Iterator[str]:
@@ -90,102 +166,22 @@ def test_every_point_in_the_source_is_visited() -> None:
 # --- one process dies -------------------------------------------------------------------------------------------
 
 
-@on_both
-@pytest.mark.parametrize("plan", SUBMIT)
-def test_a_job_is_accepted_as_a_whole_or_not_at_all(
-    plan: str, database: SessionFactory, settings: Settings, storage: Storage
+@pytest.mark.parametrize(
+    ("database_kind", "case", "plan"),
+    [
+        pytest.param(kind, case, plan, id=f"{name}-{plan}-{kind}")
+        for name, case in CASES.items()
+        for plan in case.points
+        for kind in case.databases
+    ],
+    indirect=["database_kind"],
+)
+def test_a_death_loses_no_job_and_leaves_one_result_each(
+    case: Case, plan: str, database: SessionFactory, settings: Settings, storage: Storage
 ) -> None:
-    assert dies(plan, programs.submit, settings) == DEAD
-    with reading(database) as session:
-        assert len(session.scalars(select(Job)).all()) == (plan != "submit.inserted")
-    restart(settings, database)
-    check(settings, database, storage)
-
-
-@on_both
-@pytest.mark.parametrize("plan", SUBMIT_WITHOUT_REDIS)
-def test_a_job_accepted_without_redis_is_not_lost(
-    plan: str, database: SessionFactory, settings: Settings, storage: Storage
-) -> None:
-    assert dies(plan, programs.submit_without_redis, settings) == DEAD
-    assert jobs_now(database) == [JobStatus.QUEUED]
-    restart(settings, database)
-    check(settings, database, storage)
-
-
-@on_both
-@pytest.mark.parametrize("plan", WORK)
-def test_a_worker_that_dies_costs_an_attempt_at_most(
-    plan: str, database: SessionFactory, settings: Settings, storage: Storage
-) -> None:
-    jobs.submitted(database, settings)
-    assert dies(plan, programs.work, settings) == DEAD
-    restart(settings, database)
-    check(settings, database, storage)
-
-
-@on_sqlite
-@pytest.mark.parametrize("plan", STORE)
-def test_a_file_is_stored_as_a_whole_or_not_at_all(
-    plan: str, database: SessionFactory, settings: Settings, storage: Storage
-) -> None:
-    jobs.submitted(database, settings)
-    assert dies(plan, programs.work, settings) == DEAD
-    restart(settings, database)
-    check(settings, database, storage)
-
-
-@on_both
-@pytest.mark.parametrize("plan", DAMAGE)
-def test_a_damaged_checkpoint_is_forgotten_once(
-    plan: str, database: SessionFactory, settings: Settings, storage: Storage
-) -> None:
-    jobs.submitted(database, settings)
-    assert dies("upload.committed:3", programs.work, settings) == DEAD
-    with reading(database) as session:
-        newest = session.scalars(select(Checkpoint).order_by(Checkpoint.step.desc())).first()
-    assert newest is not None
-    storage.put_bytes(b"damaged", f"{newest.storage_key}/model.safetensors")
-    requeue(database)
-
-    assert dies(plan, programs.work, settings) == DEAD
-    restart(settings, database)
-    check(settings, database, storage)
-
-
-@on_both
-@pytest.mark.parametrize("plan", REAP)
-def test_a_reconciler_that_dies_while_it_reaps_loses_no_job(
-    plan: str, database: SessionFactory, settings: Settings, storage: Storage
-) -> None:
-    lease = jobs.running(database, settings)
-    jobs.set_values(database, lease.job_id, heartbeat_at=datetime.now(UTC) - timedelta(hours=1))
-    assert dies(plan, programs.reconcile, settings.model_copy(update={"lease_s": 0.3})) == DEAD
-    restart(settings, database)
-    check(settings, database, storage)
-
-
-@on_both
-@pytest.mark.parametrize("plan", NOTIFY)
-def test_a_notification_that_nobody_noted_does_no_harm(
-    plan: str, database: SessionFactory, settings: Settings, storage: Storage
-) -> None:
-    jobs.set_values(database, jobs.submitted(database, settings), notified_at=None)
-    assert dies(plan, programs.reconcile, settings) == DEAD
-    restart(settings, database)
-    check(settings, database, storage)
-
-
-@on_both
-@pytest.mark.parametrize("plan", GENERATE)
-def test_a_generation_is_published_once(
-    plan: str, database: SessionFactory, settings: Settings, storage: Storage
-) -> None:
-    trained = jobs.submitted(database, settings)
-    assert dies(None, programs.work, settings) == 0
-    jobs.generated(database, settings, model=trained)
-
-    assert dies(plan, programs.generate, settings) == DEAD
+    case.given(database, settings, storage)
+    assert dies(plan, case.program, settings.model_copy(update=case.changes)) == DEAD
+    assert len(jobs_now(database)) == case.jobs
     restart(settings, database)
     check(settings, database, storage)
 

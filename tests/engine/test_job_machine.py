@@ -7,24 +7,27 @@ import pytest
 from hypothesis import seed
 from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import run_state_machine_as_test
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 
 from shared.db.session import SessionFactory
 from shared.settings import Settings
 from tests.engine.fake_clock import FakeClock
 from tests.engine.job_machine import JobMachine
 
+QUICK = 4  # histories in `make test`; `make test-all` runs as many as the profile says
 
-@pytest.mark.slow
+
+@pytest.mark.parametrize("histories", [QUICK, pytest.param(None, marks=pytest.mark.slow, id="profile")])
 @pytest.mark.timeout(0)  # a failure is made small before it is shown; Hypothesis ends that after five minutes
 def test_jobs_live_as_the_model_says_whatever_happens(
-    engine: Engine, database: SessionFactory, settings: Settings, request: pytest.FixtureRequest
+    engine: Engine,
+    database: SessionFactory,
+    settings: Settings,
+    request: pytest.FixtureRequest,
+    histories: int | None,
 ) -> None:
     chosen = request.config.getoption("--hypothesis-seed") or secrets.randbelow(2**32)
     print(f"replay: pytest {request.node.nodeid!r} --hypothesis-seed={chosen}")
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _stay_in_memory)
-        engine.dispose()  # connections made before that
 
     class Machine(JobMachine):
         pass
@@ -32,11 +35,7 @@ def test_jobs_live_as_the_model_says_whatever_happens(
     Machine.database, Machine.settings, Machine.clock = database, settings, FakeClock(engine)
     Machine.happened = Counter()
     profile = hypothesis_settings.get_profile(request.config.getoption("--hypothesis-profile") or "engine")
+    if histories is not None:
+        profile = hypothesis_settings(profile, max_examples=histories)
     run_state_machine_as_test(seed(chosen)(Machine), settings=profile)
     print("\n".join(f"{count:6} {what}" for what, count in sorted(Machine.happened.items())))
-
-
-def _stay_in_memory(connection: object, _record: object) -> None:
-    """Nothing here outlives a power cut, so nothing waits for the disk."""
-    connection.execute("PRAGMA synchronous=OFF")  # type: ignore[attr-defined]
-    connection.execute("PRAGMA journal_mode=MEMORY")  # type: ignore[attr-defined]

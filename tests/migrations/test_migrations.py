@@ -18,6 +18,7 @@ from shared.db.session import make_engine
 from shared.db.tables import Base
 from shared.errors import SetupError
 from shared.settings import Settings
+from tests.waiting import PATIENCE_S
 
 HEAD = max(path.name[:4] for path in Path(runner.__file__).parent.glob("versions/0*.py"))
 
@@ -140,7 +141,7 @@ def test_a_failing_upgrade_leaves_nothing_behind(settings: Settings, engine: Eng
 def run_command(url: str, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "MIMEO_DATABASE_URL": url, "MIMEO_HOME": str(home)}
     command = [sys.executable, "-m", "migrations", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_the_command_says_where_the_database_is(empty_database_url: str, tmp_path: Path) -> None:

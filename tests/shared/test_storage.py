@@ -132,7 +132,12 @@ def test_the_manifest_of_a_tree_comes_last(local: Storage, tmp_path: Path, monke
         (source / name).write_bytes(b"x")
     order: list[str] = []
     put_file = Storage.put_file
-    monkeypatch.setattr(Storage, "put_file", lambda self, path, key: (order.append(key), put_file(self, path, key)))
+
+    def put_file_noting_the_order(self: Storage, path: Path, key: str) -> None:
+        order.append(key)
+        put_file(self, path, key)
+
+    monkeypatch.setattr(Storage, "put_file", put_file_noting_the_order)
 
     local.put_tree(source, "t")
 

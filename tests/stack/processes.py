@@ -4,11 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from shared.settings import Settings
+from tests.waiting import PATIENCE_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,16 +45,6 @@ def pid_of(home: Path, part: str) -> int:
     return min(pid for pid, command in processes_of(home).items() if part in command)
 
 
-def eventually(condition: Callable[[], object], *, within_s: float = 30.0) -> bool:
-    """True as soon as the condition holds; False when it does not within the time."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 class Up:
     """`mimeo up` in a home of its own; its output goes to a file. Use it in a `with` block: nothing is left behind."""
 
@@ -78,7 +67,7 @@ class Up:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
+            self.process.wait(PATIENCE_S)
 
     @property
     def output(self) -> str:
@@ -86,8 +75,6 @@ class Up:
 
     def ready(self) -> "Up":
         """Wait for the readiness line."""
-        assert eventually(lambda: self.process.poll() is not None or "is ready" in self.output, within_s=75), (
-            self.output
-        )
+        wait_until(lambda: self.process.poll() is not None or "is ready" in self.output)
         assert self.process.poll() is None, self.output
         return self

@@ -2,13 +2,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from stack import parent_death_signal
-from tests.stack.processes import eventually, is_alive
+from tests.stack.processes import is_alive
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 
@@ -19,9 +19,9 @@ def test_command_ends_when_its_parent_is_killed() -> None:
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        assert eventually(lambda: Path(f"/proc/{pid}/cmdline").read_text().startswith("sleep"))
+        wait_until(lambda: Path(f"/proc/{pid}/cmdline").read_text().startswith("sleep"))
         parent.kill()
-    assert eventually(lambda: not is_alive(pid), within_s=5)
+    wait_until(lambda: not is_alive(pid))
 
 
 def test_chain_of_tethers_ends_from_the_top() -> None:
@@ -34,7 +34,7 @@ def test_chain_of_tethers_ends_from_the_top() -> None:
         pid = int(outer.stdout.readline())
         assert is_alive(pid)
         outer.kill()
-    assert eventually(lambda: not is_alive(pid), within_s=5)
+    wait_until(lambda: not is_alive(pid))
 
 
 def test_command_does_not_start_when_the_parent_is_gone_already() -> None:
@@ -48,6 +48,7 @@ def test_command_does_not_start_when_the_parent_is_gone_already() -> None:
 def test_exit_status_and_signals_are_the_commands_own() -> None:
     assert subprocess.run(parent_death_signal.command("sh", "-c", "exit 7"), check=False).returncode == 7
     with subprocess.Popen(parent_death_signal.command("sleep", "60")) as process:
-        time.sleep(0.3)
+        command = Path(f"/proc/{process.pid}/cmdline")
+        wait_until(lambda: command.read_text().startswith("sleep"))
         process.send_signal(signal.SIGINT)
     assert process.returncode == -signal.SIGINT

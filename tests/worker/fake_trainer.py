@@ -17,6 +17,7 @@ from typing import Any
 from tests.worker.manifests import manifest_json
 
 STEPS = 6
+DAMAGED_STEP = 9
 EPOCH = 1
 
 
@@ -28,7 +29,7 @@ def progress(step: int) -> None:
     say("progress", epoch=EPOCH, step=step, examples_per_s=100.0, metrics={"loss": 10.0 - step})
 
 
-def checkpoint(run_dir: Path, step: int, *, is_best: bool = False) -> None:
+def checkpoint(run_dir: Path, step: int, *, is_best: bool = False, is_damaged: bool = False) -> None:
     contents = {"model.safetensors": b"weights %d" % step, "training.safetensors": b"optimizer %d" % step}
     folder = run_dir / "checkpoints" / f"{step:08d}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,6 +38,8 @@ def checkpoint(run_dir: Path, step: int, *, is_best: bool = False) -> None:
         (folder / name).write_bytes(data)
         digests[name] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
     (folder / "manifest.json").write_text(manifest_json(step, digests))
+    if is_damaged:
+        (folder / "model.safetensors").write_bytes(b"WEIGHTS %d" % step)
     say(
         "checkpoint",
         epoch=EPOCH,
@@ -106,10 +109,21 @@ def work_until_stopped(run_dir: Path, *, obeys: bool = True) -> None:
     checkpoint(run_dir, step + 1, is_best=True)
     while True:
         progress(step + 1)
-        if asked_to_stop(0.02) and obeys:
+        if not asked_to_stop(0.02):
+            continue
+        if obeys:
             checkpoint(run_dir, step + 2)
             say("stopped", epoch=EPOCH, step=step + 2)
             sys.exit(3)
+        (run_dir.parent / "stop_ignored").touch()
+
+
+def finish_when_asked_to_stop(run_dir: Path) -> None:
+    start(run_dir)
+    checkpoint(run_dir, 4, is_best=True)
+    while not asked_to_stop(0.02):
+        progress(4)
+    finish(run_dir, 4)
 
 
 def crash(run_dir: Path) -> None:
@@ -184,11 +198,12 @@ def escape(run_dir: Path) -> None:
 
 
 def damaged(run_dir: Path) -> None:
-    folder = run_dir / "checkpoints" / "00000002"
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text("{}")
-    say("checkpoint", epoch=1, step=2, path="checkpoints/00000002", sha256="", size=0)
-    train(run_dir)
+    """The damaged checkpoint has the highest step: once it had a row, nothing would prune it."""
+    first = start(run_dir)
+    checkpoint(run_dir, DAMAGED_STEP, is_damaged=True)
+    for step in range(first + 1, STEPS + 1):
+        checkpoint(run_dir, step, is_best=step <= 4)
+    finish(run_dir, 4)
 
 
 def family(run_dir: Path) -> None:
@@ -201,6 +216,7 @@ BEHAVIOURS = {
     "train": train,
     "work": work_until_stopped,
     "ignore_stop": lambda run_dir: work_until_stopped(run_dir, obeys=False),
+    "finish_when_asked_to_stop": finish_when_asked_to_stop,
     "lies": start,
     "crash": crash,
     "crash_once": crash_once,

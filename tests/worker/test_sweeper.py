@@ -1,13 +1,12 @@
 """What nobody needs is removed, and nothing else."""
 
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import Engine, event, select
 
 from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
 from shared.db.tables import IdempotencyKey, PendingDeletion
@@ -19,15 +18,34 @@ from shared.services.job_queue import Lease
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
+from tests.engine.fake_clock import FakeClock
+from tests.waiting import PATIENCE_S, wait_until
 from worker.sweeper import Sweeper
 
 TEXT = b"To be, or not to be: that is the question. " * 20
 
 
 @pytest.fixture
-def hurried(settings: Settings) -> Settings:
-    """A grace short enough to wait for."""
-    return settings.model_copy(update={"orphan_grace_s": 0.3})
+def clock(engine: Engine) -> FakeClock:
+    return FakeClock(engine)
+
+
+@pytest.fixture
+def sweeper(
+    settings: Settings,
+    database: SessionFactory,
+    storage: Storage,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Sweeper:
+    """A sweeper on the test's clock, on which files age as well."""
+    age_s = storage.age_s
+    monkeypatch.setattr(storage, "age_s", lambda key: age_s(key) + clock.monotonic())
+    return Sweeper(settings, database, storage, monotonic=clock.monotonic)
+
+
+def pass_the_grace(clock: FakeClock, settings: Settings) -> None:
+    clock.advance(round(1000 * settings.orphan_grace_s) + 1000)
 
 
 def files(storage: Storage, prefix: str = "jobs") -> list[str]:
@@ -86,15 +104,14 @@ def test_the_files_of_a_deleted_job_go_and_those_of_others_stay(
 
 
 def test_what_a_worker_that_knew_nothing_of_it_wrote_after_the_delete_goes_too(
-    database: SessionFactory, hurried: Settings, storage: Storage
+    database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
 ) -> None:
-    lease = ended(database, storage, hurried)
+    lease = ended(database, storage, settings)
     delete(database, lease.job_id)
-    sweeper = Sweeper(hurried, database, storage)
     sweeper.round()
     storage.put_bytes(b"late", f"jobs/{lease.job_id}/samples/1/late.png")
 
-    time.sleep(0.4)
+    pass_the_grace(clock, settings)
     sweeper.round()
 
     assert files(storage) == []
@@ -133,43 +150,43 @@ def test_two_sweepers_do_not_mind_each_other(database: SessionFactory, settings:
 
 
 def test_old_files_of_a_job_that_no_row_names_go_and_the_named_ones_stay(
-    database: SessionFactory, hurried: Settings, storage: Storage
+    database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
 ) -> None:
-    lease = ended(database, storage, hurried)
+    lease = ended(database, storage, settings)
     named = files(storage)
     for name in ("checkpoints/00000009-1/model.safetensors", "samples/0/grid.png", "samples/1/.tmp-abc"):
         storage.put_bytes(b"x", f"jobs/{lease.job_id}/{name}")
 
-    Sweeper(hurried, database, storage).round()
+    sweeper.round()
     assert len(files(storage)) == len(named) + 3  # too young
 
-    time.sleep(0.4)
-    Sweeper(hurried, database, storage).round()
+    pass_the_grace(clock, settings)
+    sweeper.round()
     assert files(storage) == named
 
 
 def test_nothing_of_a_job_that_a_worker_holds_is_touched(
-    database: SessionFactory, hurried: Settings, storage: Storage
+    database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
 ) -> None:
-    lease = jobs.running(database, hurried)
+    lease = jobs.running(database, settings)
     storage.put_bytes(b"x", f"jobs/{lease.job_id}/samples/{lease.fencing_token}/its-row-follows.png")
-    time.sleep(0.4)
+    pass_the_grace(clock, settings)
 
-    Sweeper(hurried, database, storage).round()
+    sweeper.round()
 
     assert len(files(storage)) == 1
 
 
 def test_files_of_jobs_that_this_database_never_knew_are_left_alone(
-    database: SessionFactory, hurried: Settings, storage: Storage
+    database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
 ) -> None:
     # Given: a store that another stack uses too, or whose database was put back to an older state
     storage.put_bytes(b"x", f"jobs/trn_{'0' * 26}/checkpoints/00000001-1/model.safetensors")
     storage.put_bytes(b"x", "jobs/notes.txt")
     storage.put_bytes(b"x", "datasets/theirs/dst_1/text.txt")
-    time.sleep(0.4)
+    pass_the_grace(clock, settings)
 
-    Sweeper(hurried, database, storage).round()
+    sweeper.round()
 
     assert len(files(storage)) == 2
     assert len(files(storage, "datasets")) == 1
@@ -179,37 +196,37 @@ def test_files_of_jobs_that_this_database_never_knew_are_left_alone(
 
 
 def test_an_upload_whose_row_never_came_goes_after_the_grace(
-    database: SessionFactory, hurried: Settings, storage: Storage
+    database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
 ) -> None:
-    text = datasets.check_text(name="mine", data=TEXT, settings=hurried)
+    text = datasets.check_text(name="mine", data=TEXT, settings=settings)
     with transaction(database) as session:
-        pending_deletions.expect(session, text.folder, hurried)
+        pending_deletions.expect(session, text.folder, settings)
     datasets.put_text(storage, text)
-    sweeper = Sweeper(hurried, database, storage)
     sweeper.round()
     assert len(files(storage, "datasets")) == 1
 
-    time.sleep(0.4)
+    pass_the_grace(clock, settings)
     sweeper.round()
 
     assert files(storage, "datasets") == []
     assert notes(database) == 0
     with pytest.raises(Unavailable), transaction(database) as session:
-        pending_deletions.keep(session, text.folder, hurried)
+        pending_deletions.keep(session, text.folder, settings)
 
 
-def test_an_upload_that_got_its_row_stays(database: SessionFactory, hurried: Settings, storage: Storage) -> None:
-    text = datasets.check_text(name="mine", data=TEXT, settings=hurried)
-    patient = hurried.model_copy(update={"orphan_grace_s": 60.0})
+def test_an_upload_that_got_its_row_stays(
+    database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
+) -> None:
+    text = datasets.check_text(name="mine", data=TEXT, settings=settings)
     with transaction(database) as session:
-        pending_deletions.expect(session, text.folder, patient)
+        pending_deletions.expect(session, text.folder, settings)
     datasets.put_text(storage, text)
     with transaction(database) as session:
-        pending_deletions.keep(session, text.folder, patient)
+        pending_deletions.keep(session, text.folder, settings)
         datasets.add_upload(session, text)
-    time.sleep(0.4)
 
-    Sweeper(hurried, database, storage).round()
+    pass_the_grace(clock, settings)
+    sweeper.round()
 
     assert storage.read_bytes(text.storage_key) == TEXT
 
@@ -237,18 +254,17 @@ def test_an_outage_of_the_database_is_survived(
 ) -> None:
     delete(database, ended(database, storage, settings).job_id)
     gone = make_engine(Settings(home=tmp_path, database_url=SecretStr("postgresql://127.0.0.1:1/nothing")))
+    has_tried = threading.Event()
+    event.listen(gone, "do_connect", lambda *_: has_tried.set())
     sweeper = Sweeper(settings, session_factory(gone), storage)
     stopping = threading.Event()
     thread = threading.Thread(target=sweeper.run, args=(stopping,))
     thread.start()
 
-    time.sleep(0.3)
+    assert has_tried.wait(PATIENCE_S)
     sweeper._sessions = database
 
-    deadline = time.monotonic() + 10
-    while files(storage):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not files(storage))
     stopping.set()
-    thread.join(5)
+    thread.join()
     gone.dispose()

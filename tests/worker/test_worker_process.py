@@ -18,7 +18,8 @@ from shared.services import workers
 from shared.settings import Settings
 from tests import jobs
 from tests.servers import Valkey
-from tests.worker.attempts.harness import event_types, has_checkpoint, wait_until
+from tests.waiting import PATIENCE_S, wait_until
+from tests.worker.attempts.harness import event_types, has_checkpoint
 from worker.reconciler import Reconciler
 
 Start = Callable[[str], subprocess.Popen[bytes]]
@@ -77,7 +78,7 @@ def ended(database: SessionFactory, *job_ids: str) -> Callable[[], bool]:
 def test_settings_that_cannot_work_are_one_line_and_status_2(module: list[str], tmp_path: Path) -> None:
     environment = {**os.environ, "MIMEO_HOME": str(tmp_path), "MIMEO_DATABASE_URL": "mysql://somewhere/db"}
     command = [sys.executable, "-m", *module]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("mimeo: MIMEO_DATABASE_URL names mysql")
 
@@ -96,6 +97,7 @@ def test_notifications_wake_a_worker_that_runs_job_after_job(
     assert (worker.kind, worker.device) == ("training", "cpu")
 
 
+@pytest.mark.slow
 def test_notifications_that_come_twice_or_too_late_do_nothing(
     database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start
 ) -> None:
@@ -121,7 +123,7 @@ def test_sigterm_gives_the_job_back_and_another_worker_finishes_it(
     wait_until(lambda: has_checkpoint(database, job_id))
 
     first.send_signal(signal.SIGTERM)
-    assert first.wait(20) == 0
+    assert first.wait(PATIENCE_S) == 0
 
     job = jobs.look(database, job_id)
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
@@ -133,6 +135,7 @@ def test_sigterm_gives_the_job_back_and_another_worker_finishes_it(
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_a_killed_worker_takes_its_trainer_along_and_its_job_is_done_by_another(
     database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start
 ) -> None:
@@ -147,12 +150,22 @@ def test_a_killed_worker_takes_its_trainer_along_and_its_job_is_done_by_another(
 
     second = start_worker("train")
     reconciler = Reconciler(redis_settings, database, notifications)
-    wait_until(lambda: (reconciler.round(), ended(database, job_id)())[1])
+    wait_until(after_a_round(reconciler, ended(database, job_id)))
     job = jobs.look(database, job_id)
     assert (job.status, job.attempt, second.poll()) == (JobStatus.SUCCEEDED, 2, None)
     assert "reaped" in event_types(database, job_id)
     # The second worker removes its own folder and what the first left.
     wait_until(lambda: list(redis_settings.runs_path.glob("trn_*")) == [])
+
+
+def after_a_round(reconciler: Reconciler, condition: Callable[[], bool]) -> Callable[[], bool]:
+    """The condition, looked at after one round of the reconciler."""
+
+    def look() -> bool:
+        reconciler.round()
+        return condition()
+
+    return look
 
 
 def trainer_of(pid: int) -> int:
@@ -164,6 +177,7 @@ def is_zombie(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
 
 
+@pytest.mark.slow
 def test_a_worker_outlives_redis_and_takes_notifications_again(
     database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start, valkey: Valkey
 ) -> None:
@@ -185,4 +199,4 @@ def test_a_worker_outlives_redis_and_takes_notifications_again(
     reconciler = Reconciler(redis_settings, database, notifications)
 
     # Then: the reconciler's notification reaches the worker
-    wait_until(lambda: (reconciler.round(), jobs.status_of(database, waiting) is JobStatus.RUNNING)[1])
+    wait_until(after_a_round(reconciler, lambda: jobs.status_of(database, waiting) is JobStatus.RUNNING))

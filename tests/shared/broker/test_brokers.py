@@ -1,7 +1,6 @@
 """Notifications of queued and finished jobs: on a real Valkey, and inside one process."""
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from shared.broker.celery_settings import make_celery
 from shared.job_status import JobKind, Priority
 from shared.settings import Settings
 from tests.servers import Valkey
-from tests.stack.processes import eventually
+from tests.waiting import PATIENCE_S, wait_until
 
 
 def settings_for(url: str, home: Path) -> Settings:
@@ -52,15 +51,13 @@ def test_a_waiter_hears_of_an_end_published_while_it_waits(any_broker: Broker) -
     with any_broker.wait_done("trn_1") as waiter:
         assert not waiter.wait(0.02)
         threading.Timer(0.1, any_broker.publish_done, ["trn_1"]).start()
-        started = time.monotonic()
-        assert waiter.wait(5)
-    assert time.monotonic() - started < 2
+        assert waiter.wait(PATIENCE_S)
 
 
 def test_a_waiter_hears_of_an_end_published_before_it_waits_but_after_it_listens(any_broker: Broker) -> None:
     with any_broker.wait_done("trn_1") as waiter:
         any_broker.publish_done("trn_1")
-        assert waiter.wait(5)
+        assert waiter.wait(PATIENCE_S)
 
 
 def test_a_waiter_does_not_hear_of_other_jobs(any_broker: Broker) -> None:
@@ -80,16 +77,16 @@ def test_all_who_wait_share_one_subscription_which_ends_when_nobody_waits(
             return int(number)
 
         for _ in range(2):
-            assert eventually(lambda: subscriptions() == 0)
+            wait_until(lambda: subscriptions() == 0)
             waiters = (broker.wait_done("trn_1"), broker.wait_done("trn_1"), broker.wait_done("trn_2"))
             with waiters[0] as one, waiters[1] as same, waiters[2] as other:
                 assert subscriptions() == 1
                 broker.publish_done("trn_1")
-                assert one.wait(5)
-                assert same.wait(5)
+                assert one.wait(PATIENCE_S)
+                assert same.wait(PATIENCE_S)
                 assert not other.wait(0.5)
                 assert subscriptions() == 1
-        assert eventually(lambda: subscriptions() == 0)
+        wait_until(lambda: subscriptions() == 0)
 
 
 def test_ends_are_heard_again_when_redis_is_back(redis_settings: Settings, valkey: Valkey) -> None:
@@ -98,10 +95,12 @@ def test_ends_are_heard_again_when_redis_is_back(redis_settings: Settings, valke
         valkey.kill()
         assert not waiter.wait(0.2)
         valkey.start()
-        deadline = time.monotonic() + 10
-        while not waiter.wait(0.1):  # heard from the time when it has subscribed again
-            assert time.monotonic() < deadline
-            broker.publish_done("trn_1")
+
+        def is_heard() -> bool:
+            broker.publish_done("trn_1")  # until the subscription is back
+            return waiter.wait(0.1)
+
+        wait_until(is_heard)
 
 
 def test_a_worker_gets_notifications_by_priority(redis_settings: Settings) -> None:
@@ -136,10 +135,9 @@ def test_the_message_is_a_small_notification(redis_settings: Settings, valkey: V
     assert message == {"args": ["trn_1"], "task": "mimeo.training"}
 
 
-def test_without_redis_nothing_raises_and_nothing_takes_long(tmp_path: Path) -> None:
+def test_without_redis_nothing_raises(tmp_path: Path) -> None:
     for url in (f"unix://{tmp_path / 'nobody.sock'}", "redis://127.0.0.1:1/0"):
         broker = CeleryBroker(settings_for(url, tmp_path))
-        started = time.monotonic()
         assert not broker.send(JobKind.TRAINING, "trn_1", Priority.NORMAL)
         assert not broker.send(JobKind.TRAINING, "trn_2", Priority.NORMAL)
         assert broker.depth(JobKind.TRAINING) is None
@@ -147,17 +145,14 @@ def test_without_redis_nothing_raises_and_nothing_takes_long(tmp_path: Path) -> 
         assert not broker.ping()
         with broker.wait_done("trn_1") as waiter:
             assert not waiter.wait(0.1)
-        assert time.monotonic() - started < 4
 
 
-def test_a_redis_that_does_not_answer_costs_about_a_second(redis_settings: Settings, valkey: Valkey) -> None:
+def test_a_redis_that_does_not_answer_is_given_up(redis_settings: Settings, valkey: Valkey) -> None:
     broker = CeleryBroker(redis_settings)
     assert broker.send(JobKind.TRAINING, "trn_1", Priority.NORMAL)
     valkey.freeze()
     try:
-        started = time.monotonic()
         assert not broker.send(JobKind.TRAINING, "trn_2", Priority.NORMAL)
-        assert time.monotonic() - started < 3
     finally:
         valkey.thaw()
 
@@ -169,10 +164,7 @@ def test_a_broker_recovers_when_redis_comes_back(redis_settings: Settings, valke
     assert not broker.send(JobKind.TRAINING, "trn_2", Priority.NORMAL)
     valkey.start()
 
-    deadline = time.monotonic() + 5
-    while not broker.send(JobKind.TRAINING, "trn_3", Priority.NORMAL):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: broker.send(JobKind.TRAINING, "trn_3", Priority.NORMAL))
     assert broker.depth(JobKind.TRAINING) == 1
 
 

@@ -81,10 +81,9 @@ def test_a_reader_does_not_wait_for_a_writer_that_has_not_committed(database: Se
     with transaction(database) as writing:
         writing.add(worker("w"))
         writing.flush()
-        started = time.monotonic()
+        # A reader that waited for the writer would wait for this block, and fail at the lock's timeout.
         with reading(database) as session:
             assert session.scalars(select(Worker)).all() == []
-    assert time.monotonic() - started < 2
 
 
 def test_foreign_keys_hold(database: SessionFactory) -> None:
@@ -154,7 +153,7 @@ def test_sqlite_waits_for_a_lock_instead_of_failing(tmp_path: Path) -> None:
         with engine.begin() as connection:
             connection.execute(text("INSERT INTO t VALUES (1)"))
             is_locked.set()
-            time.sleep(1.0)
+            time.sleep(0.3)
 
     holder = threading.Thread(target=hold_the_lock)
     holder.start()

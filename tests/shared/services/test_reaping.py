@@ -68,15 +68,15 @@ def test_what_the_silent_worker_writes_later_is_refused(database: SessionFactory
 
 
 def test_a_job_that_lost_its_worker_in_every_attempt_has_failed(database: SessionFactory, settings: Settings) -> None:
-    jobs.submitted(database, settings, max_attempts=3)
+    job_id = jobs.submitted(database, settings, max_attempts=3)
     for _ in range(3):
         lease = jobs.claimed(database)
         assert lease is not None
         fall_silent(database, lease)
-        assert reap(database, settings) == [lease.job_id]
-        jobs.set_values(database, lease.job_id, not_before=None)
+        assert reap(database, settings) == [job_id]
+        jobs.set_values(database, job_id, not_before=None)
 
-    job = jobs.look(database, lease.job_id)
+    job = jobs.look(database, job_id)
     assert job.status is JobStatus.FAILED
     assert job.error is not None
     assert job.error["code"] == "worker_lost"

@@ -9,20 +9,10 @@ from shared.job_status import JobStatus
 from shared.services import job_history, transitions
 from shared.services import jobs as job_service
 from shared.settings import Settings
-from tests import jobs
+from tests import jobs, transition_table
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (JobStatus.QUEUED, JobStatus.CANCELLED),
-        (JobStatus.PAUSED, JobStatus.CANCELLED),
-        (JobStatus.RUNNING, JobStatus.CANCELLING),
-        (JobStatus.PAUSING, JobStatus.CANCELLING),
-        (JobStatus.CANCELLING, JobStatus.CANCELLING),
-        (JobStatus.CANCELLED, JobStatus.CANCELLED),
-    ],
-)
+@pytest.mark.parametrize(("before", "after"), transition_table.documented()["cancel"].items())
 def test_cancel_ends_a_waiting_job_at_once_and_a_held_one_soon(
     database: SessionFactory, settings: Settings, before: JobStatus, after: JobStatus
 ) -> None:

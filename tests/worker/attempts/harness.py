@@ -2,8 +2,6 @@
 
 import sys
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +9,12 @@ from shared.db.session import SessionFactory, reading, transaction
 from shared.db.tables import JobEvent, TrainingJob
 from shared.job_status import JobKind
 from shared.services import checkpoints, job_history, job_queue
+from tests.waiting import PATIENCE_S
 from worker.attempts.training import run_attempt
 from worker.context import WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat
 
 FAKE_TRAINER = Path(__file__).parents[1] / "fake_trainer.py"
-PATIENCE_S = 60.0  # for what has to happen: a process that loads torch on a busy machine takes half of it
 
 
 def claim(context: WorkerContext) -> TrainingJob:
@@ -51,14 +49,6 @@ class Background:
         """Wait for its end."""
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def history(database: SessionFactory, job_id: str) -> list[JobEvent]:

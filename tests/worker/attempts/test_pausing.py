@@ -1,8 +1,7 @@
 """Put aside and taken up again: pause, resume, retry, from worker to worker."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +16,15 @@ from shared.job_status import JobStatus
 from shared.services import training_jobs
 from shared.settings import Settings
 from tests import jobs
-from tests.worker.attempts.harness import Background, attempt, claim, event_types, has_checkpoint, history, wait_until
+from tests.waiting import PATIENCE_S, wait_until
+from tests.worker.attempts.harness import Background, attempt, claim, event_types, has_checkpoint, history
 from worker.attempts.training import run_attempt
 from worker.context import TRAINER, WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat
 
-LIMIT_S = 2.0
+pytestmark = pytest.mark.slow_on_postgresql
+
+NEVER_S = 3600.0
 
 
 def ask(database: SessionFactory, job_id: str, action: str) -> JobStatus:
@@ -53,12 +55,10 @@ def working(context: WorkerContext, beat: WorkerHeartbeat, database: SessionFact
 # --- pause and resume -------------------------------------------------------------------------------------------
 
 
-def test_a_pause_frees_the_worker_within_two_seconds(working: Background, database: SessionFactory) -> None:
-    asked = time.monotonic()
+def test_a_pause_frees_the_worker(working: Background, database: SessionFactory) -> None:
     assert ask(database, working.job.id, "pause") is JobStatus.PAUSING
     working.join()
 
-    assert time.monotonic() - asked < LIMIT_S
     assert jobs.status_of(database, working.job.id) is JobStatus.PAUSED
     assert event_types(database, working.job.id) == ["queued", "running", "started", "pausing", "paused"]
 
@@ -123,7 +123,7 @@ def test_a_pause_taken_back_after_the_trainer_was_told_puts_the_job_back_in_the_
     running = Background(impatient, beat, "ignore_stop")
     wait_until(lambda: has_checkpoint(database, job_id))
     ask(database, job_id, "pause")
-    time.sleep(0.5)  # the trainer was told
+    wait_until((settings.runs_path / "stop_ignored").exists)
 
     assert ask(database, job_id, "resume") is JobStatus.RUNNING
     running.join()
@@ -153,15 +153,15 @@ def test_a_cancel_during_a_pause_does_not_wait_for_the_checkpoint(
     context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, broker: NullBroker
 ) -> None:
     job_id = jobs.submitted(database, settings)
-    running = Background(context, beat, "ignore_stop")
+    patient = replace(context, settings=settings.model_copy(update={"stop_grace_s": NEVER_S}))
+    running = Background(patient, beat, "ignore_stop")
     wait_until(lambda: has_checkpoint(database, job_id))
     ask(database, job_id, "pause")
+    wait_until((settings.runs_path / "stop_ignored").exists)
 
-    asked = time.monotonic()
     assert ask(database, job_id, "cancel") is JobStatus.CANCELLING
     running.join()
 
-    assert time.monotonic() - asked < LIMIT_S
     assert jobs.status_of(database, job_id) is JobStatus.CANCELLED
     assert job_id in broker.done
 
@@ -170,16 +170,16 @@ def test_a_pause_that_the_finish_overtakes_leaves_the_job_succeeded(
     context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
-    blind = replace(context, settings=settings.model_copy(update={"control_poll_s": 60.0}))
-    running = Background(blind, beat, "train")
+    patient = replace(context, settings=settings.model_copy(update={"stop_grace_s": NEVER_S}))
+    running = Background(patient, beat, "finish_when_asked_to_stop")
+    wait_until(lambda: has_checkpoint(database, job_id))
     ask(database, job_id, "pause")
     running.join()
 
     with reading(database) as session:
         job = training_jobs.get(session, job_id)
-    # A worker that writes notices the pause then: it is finished or put aside, never neither.
-    assert job.status in {JobStatus.SUCCEEDED, JobStatus.PAUSED}
-    assert (job.model is not None) == (job.status is JobStatus.SUCCEEDED)
+    assert job.status is JobStatus.SUCCEEDED
+    assert job.model is not None
 
 
 # --- retry ------------------------------------------------------------------------------------------------------
@@ -234,16 +234,8 @@ def really_training(context: WorkerContext, database: SessionFactory) -> Iterato
         thread = threading.Thread(target=run_attempt, args=(replace(context, trainer=TRAINER), job, beat))
         thread.start()
         yield job.id
-        thread.join(90)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
-
-
-def patiently(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait for a process that imports torch."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def published_sha256(database: SessionFactory, job_id: str) -> str:
@@ -268,18 +260,15 @@ def test_a_paused_training_frees_its_worker_and_ends_on_another_with_the_same_we
     # When: it is paused amid its steps, and goes on elsewhere
     paused = jobs.submitted(database, settings, **VAE)
     with really_training(patient, database) as job_id:
-        patiently(lambda: has_checkpoint(database, job_id))
-        asked = time.monotonic()
+        wait_until(lambda: has_checkpoint(database, job_id))
         ask(database, job_id, "pause")
-        patiently(lambda: jobs.status_of(database, job_id) is JobStatus.PAUSED)
-        took = time.monotonic() - asked
+        wait_until(lambda: jobs.status_of(database, job_id) is JobStatus.PAUSED)
     stopped_at = jobs.look(database, paused).progress
     assert 0 < stopped_at["step"] < stopped_at["steps"]
     ask(database, paused, "resume")
     with really_training(elsewhere(patient, tmp_path / "elsewhere"), database):
         pass
 
-    # Then: its worker was free at once, and the weights are the same, bit for bit
-    assert took < LIMIT_S
+    # Then: the weights are the same, bit for bit
     assert steps_of_starts(database, paused)[1] > 0
     assert published_sha256(database, paused) == published_sha256(database, undisturbed)

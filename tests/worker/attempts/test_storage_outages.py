@@ -20,6 +20,8 @@ from worker.context import WorkerContext
 from worker.generation.engine import GenerationEngine
 from worker.worker_heartbeat import WorkerHeartbeat
 
+pytestmark = pytest.mark.slow_on_postgresql
+
 
 @pytest.fixture
 def storeless(context: WorkerContext, unreachable_store: str, monkeypatch: pytest.MonkeyPatch) -> WorkerContext:

@@ -5,7 +5,8 @@ import pytest
 from shared.db.session import SessionFactory
 from shared.settings import Settings
 from tests import jobs
-from tests.worker.attempts.harness import Background, has_checkpoint, wait_until
+from tests.waiting import wait_until
+from tests.worker.attempts.harness import Background, has_checkpoint
 from worker.attempts import trainer_monitor
 from worker.context import WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat

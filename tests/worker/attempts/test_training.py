@@ -1,7 +1,6 @@
 """One attempt at a training job, from its claim to its end, with a real child process that speaks the protocol."""
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,12 +94,17 @@ def test_noise_on_the_pipes_does_not_disturb(
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
 
 
-def test_a_checkpoint_that_does_not_verify_is_not_taken_in(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+def test_a_checkpoint_that_does_not_verify_gets_no_row_and_no_file(
+    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, storage: Storage
 ) -> None:
     job_id = jobs.submitted(database, settings)
     attempt(context, beat, "damaged")
+
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
+    with reading(database) as session:
+        assert [row.step for row in checkpoints.list_for_job(session, job_id)] == [6, 5, 4]
+    stored = {int(name.split("-")[0]) for name in storage.list_names(f"jobs/{job_id}/checkpoints")}
+    assert stored == {6, 5, 4}
 
 
 @pytest.mark.parametrize(
@@ -167,10 +171,8 @@ def test_a_trainer_that_falls_silent_is_killed_and_tried_again(
     job_id = jobs.submitted(database, settings)
     impatient = settings.model_copy(update={"stall_timeout_s": 0.5})
     hurried = replace(context, settings=impatient)
-    started = time.monotonic()
     attempt(hurried, beat, "hang")
 
-    assert time.monotonic() - started < 10
     assert jobs.status_of(database, job_id) is JobStatus.QUEUED
     assert "reported nothing" in history(database, job_id)[-1].message
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
 from shared.broker import NullBroker
@@ -16,9 +17,12 @@ from shared.job_status import JobKind, JobStatus
 from shared.services import checkpoints, job_queue, training_jobs
 from shared.settings import Settings
 from tests import jobs
-from tests.worker.attempts.harness import Background, attempt, event_types, has_checkpoint, run_folders, wait_until
+from tests.waiting import wait_until
+from tests.worker.attempts.harness import Background, attempt, event_types, has_checkpoint, run_folders
 from worker.context import WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat
+
+pytestmark = pytest.mark.slow_on_postgresql
 
 
 def test_a_cancel_kills_the_trainer_at_once_and_everything_it_started(
@@ -29,11 +33,11 @@ def test_a_cancel_kills_the_trainer_at_once_and_everything_it_started(
     wait_until((settings.runs_path / "grandchild").exists)
     wait_until(lambda: has_checkpoint(database, job_id))
 
-    started = time.monotonic()
     jobs.cancel(database, job_id)
     running.join()
 
-    assert time.monotonic() - started < 3
+    with reading(database) as session:
+        assert [row.step for row in checkpoints.list_for_job(session, job_id)] == [1]  # no second one at a polite stop
     assert jobs.status_of(database, job_id) is JobStatus.CANCELLED
     assert job_id in broker.done
     grandchild = int((settings.runs_path / "grandchild").read_text())
@@ -104,9 +108,9 @@ def test_a_worker_that_lost_its_lease_kills_its_trainer_and_writes_no_more(
 
     # When: the job is reaped and another worker has it
     with transaction(database) as session:
-        job = training_jobs.get(session, job_id)
-        job.fencing_token += 1
-        job.worker = "wrk_other"
+        taken = training_jobs.get(session, job_id)
+        taken.fencing_token += 1
+        taken.worker = "wrk_other"
     running.join()
 
     job = jobs.look(database, job_id)

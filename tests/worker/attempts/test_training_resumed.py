@@ -10,9 +10,12 @@ from shared.services import checkpoints
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
-from tests.worker.attempts.harness import Background, attempt, has_checkpoint, history, wait_until
+from tests.waiting import wait_until
+from tests.worker.attempts.harness import Background, attempt, has_checkpoint, history
 from worker.context import WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat
+
+pytestmark = pytest.mark.slow_on_postgresql
 
 
 def test_the_next_attempt_goes_on_from_the_last_checkpoint(

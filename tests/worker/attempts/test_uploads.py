@@ -14,6 +14,8 @@ from tests.worker.manifests import manifest_json
 from worker.attempts.uploads import ArtifactUploader
 from worker.checkpoints.manifest import DamagedCheckpoint
 
+pytestmark = pytest.mark.slow_on_postgresql
+
 LEASE = Lease(job_id="trn_" + "0" * 26, fencing_token=1, attempt=1)
 WRITTEN = CheckpointWritten(epoch=1, step=3, path="checkpoints/00000003", sha256="", size=0)
 

@@ -64,7 +64,7 @@ def start(folder: Path, spec: TrainerSpec, *, kill_at: int | None = None) -> Any
     """The whole trainer program as a child process; with kill_at, SIGKILL reaches it after that step."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "asked.json").write_text(spec.model_dump_json())
-    child = children.Process(target=_child, args=(folder, kill_at))
+    child = children.Process(target=_child, args=(folder, kill_at), daemon=True)
     child.start()
     return child
 

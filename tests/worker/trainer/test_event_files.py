@@ -10,6 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from shared import trainer_protocol
+from tests.waiting import PATIENCE_S
 from tests.worker.trainer.harness import curves, logged, run, start, toy_spec
 
 EVERYTHING = {"scalars": 0, "images": 0, "tensors": 0}  # keep all, not a sample
@@ -71,7 +72,7 @@ def test_a_run_killed_and_resumed_shows_each_step_once(checkpoint_every_s: float
     folder = tmp_path / "run"
     spec = toy_spec(checkpoint_every_s=checkpoint_every_s)
     child = start(folder, spec, kill_at=25)
-    child.join(60)
+    child.join(PATIENCE_S)
     assert child.exitcode == -signal.SIGKILL
     newest = max((folder / "tensorboard").iterdir())
     with newest.open("ab") as torn:  # a record of which only the beginning reached the disk

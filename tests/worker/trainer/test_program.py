@@ -31,7 +31,7 @@ def test_a_run_reports_its_start_its_curves_its_samples_its_checkpoints_and_its_
     assert {step for name, step in points if name == "val_loss"} == {10, 20, 30, 40}
     assert points["loss", 40] < points["loss", 1]
     (finished,) = report_buffer.of(trainer_protocol.Finished)
-    assert report_buffer.events[-1] is finished
+    assert report_buffer.events.index(finished) == len(report_buffer.events) - 1
     assert finished.quality["val_loss"] == pytest.approx(points["val_loss", int(finished.checkpoint[-8:])])
     assert {sample.epoch for sample in report_buffer.of(trainer_protocol.SampleWritten)} >= {1, 4}
 

@@ -20,7 +20,11 @@ from worker.trainer.stop_signal import StopSignal
 
 EACH = pytest.mark.parametrize(
     ("name", "preset"),
-    [(name, preset) for name, kind in MODEL_TYPES.items() for preset in kind.presets],
+    [
+        pytest.param(name, preset, marks=() if preset == "fast" else pytest.mark.slow)
+        for name, kind in MODEL_TYPES.items()
+        for preset in kind.presets
+    ],
 )
 
 

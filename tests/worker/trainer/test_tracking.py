@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared import trainer_protocol
+from tests.waiting import PATIENCE_S
 from tests.worker.trainer.harness import logged, run, start, toy_spec
 from worker.models.health import HealthCheck, Healthy, LossExploding, Measurements, Unhealthy
 from worker.trainer.tracking import HealthMonitor
@@ -85,16 +86,25 @@ def test_a_loss_that_runs_away_is_an_alarm_with_figures_and_a_hint(tmp_path: Pat
     assert alarm.data["loss"] > 1.5 * alarm.data["first"]
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[trainer_protocol.Event]:
+    """Events of a run that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    run(folder, toy_spec(hyperparameters=SPOILT))
+    return logged(folder)
+
+
 @pytest.mark.parametrize("kill_at", [22, 29, 33])
-def test_alarms_after_a_kill_and_a_resume_are_those_of_an_undisturbed_run(kill_at: int, tmp_path: Path) -> None:
+def test_alarms_after_a_kill_and_a_resume_are_those_of_an_undisturbed_run(
+    kill_at: int, undisturbed: list[trainer_protocol.Event], tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     spec = toy_spec(hyperparameters=SPOILT)
     child = start(folder, spec, kill_at=kill_at)
-    child.join(60)
+    child.join(PATIENCE_S)
     assert child.exitcode == -signal.SIGKILL
     run(folder, spec)
-    run(tmp_path / "undisturbed", spec)
 
     # Steps that are done again report the same alarm again: a job's history records it once.
-    assert set(alarms_of(logged(folder))) == set(alarms_of(logged(tmp_path / "undisturbed")))
+    assert set(alarms_of(logged(folder))) == set(alarms_of(undisturbed))
     assert len(set(alarms_of(logged(folder)))) == 1

@@ -13,6 +13,7 @@ import pytest
 
 from shared import trainer_protocol
 from shared.trainer_protocol import EVENT
+from tests.waiting import PATIENCE_S
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "MIMEO_OFFLINE": "1", "PYTHONWARNINGS": "error::RuntimeWarning"}
 
@@ -87,7 +88,7 @@ def test_a_supervisor_gets_nothing_but_events_stops_the_run_and_can_go_on(tmp_pa
         trainer.stdin.write("stop\n")
         trainer.stdin.flush()
         lines += trainer.stdout.readlines()
-        assert trainer.wait(20) == trainer_protocol.EXIT_STOPPED
+        assert trainer.wait(PATIENCE_S) == trainer_protocol.EXIT_STOPPED
     reported = [EVENT.validate_json(line) for line in lines]
     assert isinstance(reported[0], trainer_protocol.Started)
     assert isinstance(reported[-2], trainer_protocol.CheckpointWritten)
@@ -101,14 +102,19 @@ def test_a_trainer_whose_supervisor_is_gone_ends_at_once(tmp_path: Path) -> None
         assert trainer.stdout is not None
         EVENT.validate_json(trainer.stdout.readline())  # torch is loaded, so what follows times the end alone
         trainer.stdin.close()
-        assert trainer.wait(10) == 5
+        assert trainer.wait(PATIENCE_S) == 5
 
 
-def test_a_supervisor_is_told_of_a_wrong_specification_in_an_event(tmp_path: Path) -> None:
-    with started(tmp_path, "--supervised", preset="bok") as trainer:
+def test_a_supervisor_gets_a_wrong_specification_as_an_event(tmp_path: Path) -> None:
+    path = spec_file(tmp_path, {"model_type": "vae", "preset": "bok"})
+    command = [sys.executable, "-m", "worker.train", str(path), str(tmp_path / "run"), "--supervised"]
+    # Its standard input stays open: the end of that is the end of the supervisor.
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as trainer:
         assert trainer.stdout is not None
         failed = EVENT.validate_json(trainer.stdout.read())
-        assert trainer.wait(20) == trainer_protocol.EXIT_FAILED
+        assert trainer.wait(PATIENCE_S) == trainer_protocol.EXIT_FAILED
     assert isinstance(failed, trainer_protocol.Failed)
     assert failed.code == "invalid_data"
     assert "bok" in failed.message
@@ -128,7 +134,7 @@ def test_a_terminal_shows_progress_where_samples_are_and_the_end(tmp_path: Path)
             shown += chunk
     except OSError:  # Linux says EIO when the other side has closed
         pass
-    assert child.wait(20) == 0
+    assert child.wait(PATIENCE_S) == 0
     for expected in (
         "25,920 parameters on cpu in float32",
         "epoch 2/2",

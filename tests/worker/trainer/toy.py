@@ -47,6 +47,7 @@ class ToySampling(SamplingParameters):
 class Toy(GenerativeModel):
     selection_metric: ClassVar[str] = "val_loss"
     kill_at: ClassVar[int | None] = None
+    hyperparameters: ToyHyperparameters
 
     def __init__(self, hyperparameters: ToyHyperparameters, pixels: int) -> None:
         super().__init__()
@@ -147,6 +148,7 @@ class Toy(GenerativeModel):
         return {"val_loss": float(nn.functional.mse_loss(self(noisy_BD), images_BD))}
 
     def final_quality(self) -> dict[str, float]:
+        print("final evaluation", flush=True)
         time.sleep(self.hyperparameters.final_s)
         return self.evaluate()
 
