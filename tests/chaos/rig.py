@@ -131,13 +131,13 @@ class Rig:
 
     # --- jobs ---------------------------------------------------------------------------------------------------
 
-    def submit(self, steps: int = STEPS, *, notification: bool = True, **body: Any) -> str:
+    def submit(self, steps: int = STEPS, *, notifies: bool = True, **body: Any) -> str:
         """Accept a job of so many steps as the API does: the row, and after it the notification."""
         body = self.body(steps, **body)
         job_id = jobs.submitted(self.sessions, self.settings, **body)
         self.accepted[job_id] = Accepted(body["seed"], steps)
-        if notification:
-            self.hint(job_id)
+        if notifies:
+            self.notify(job_id)
         return job_id
 
     def body(self, steps: int, **changes: Any) -> dict[str, Any]:
@@ -155,10 +155,10 @@ class Rig:
         """Accept a job for the real trainer."""
         job_id = jobs.submitted(self.sessions, self.settings, **body)
         self.accepted[job_id] = None
-        self.hint(job_id)
+        self.notify(job_id)
         return job_id
 
-    def notification(self, job_id: str) -> bool:
+    def notify(self, job_id: str) -> bool:
         """Send a notification."""
         return self.broker.send(JobKind.TRAINING, job_id, Priority.NORMAL)
 

@@ -17,7 +17,7 @@ def test_cancel_while_queued(rig: Rig, chance: random.Random) -> None:
 
     assert [rig.ask(transitions.cancel, job_id) for job_id in cancelled] == [JobStatus.CANCELLED] * 2
     for job_id in ids:
-        rig.hint(job_id)
+        rig.notify(job_id)
     rig.worker()
     rig.end()
 

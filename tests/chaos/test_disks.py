@@ -54,7 +54,7 @@ def repaired(rig: Rig, job_id: str) -> None:
         newest = checkpoints.list_for_job(session, job_id)[0].step
     rig.observer.may_return.add(job_id)
     rig.ask(transitions.retry, job_id)
-    rig.hint(job_id)
+    rig.notify(job_id)
     rig.end()
     assert rig.status(job_id) is JobStatus.SUCCEEDED
     assert rig.starts(job_id)[-1] == newest

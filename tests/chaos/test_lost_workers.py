@@ -23,7 +23,7 @@ def test_worker_killed_before_its_claim(rig: Rig, chance: random.Random) -> None
     with rig.engine.connect() as blocking:
         is_postgresql = rig.engine.dialect.name == "postgresql"  # SQLite's lock is taken with whatever comes first
         blocking.execute(text("LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE" if is_postgresql else "SELECT 1"))
-        rig.hint(job_id)
+        rig.notify(job_id)
         wait_until(lambda: worker.said("notification received"))
         time.sleep(chance.uniform(0, 0.2))
         worker.kill()

@@ -21,7 +21,7 @@ def test_same_message_ten_times(rig: Rig, chance: random.Random) -> None:
     rig.worker()
     job_id = rig.submit(chance.randint(1, 10))
     for _ in range(9):
-        rig.hint(job_id)
+        rig.notify(job_id)
 
     rig.end()
     wait_until(lambda: rig.broker.depth(JobKind.TRAINING) == 0)

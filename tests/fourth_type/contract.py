@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from shared.datasets import DatasetShape
 from shared.errors import SpecError
-from shared.model_types.base import DatasetShape, Hyperparameters, Measure, ModelType, SamplingParameters
+from shared.model_types.base import Hyperparameters, Measure, ModelType, SamplingParameters
 
 
 class Priority(StrEnum):

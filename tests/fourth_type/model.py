@@ -113,4 +113,5 @@ class Sketch(GenerativeModel):
     def _drawn(self, count: int, seed: int) -> Tensor:
         """Images [N, C, H, W] in [0, 1] of random codes."""
         codes_NZ = torch.randn(count, self.hyperparameters.codes, generator=torch.Generator().manual_seed(seed))
-        return self.decoder(codes_NZ.to(self.device)).clamp(0, 1).view(count, *self.shape)
+        images: Tensor = self.decoder(codes_NZ.to(self.device))
+        return images.clamp(0, 1).view(count, *self.shape)

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 
 from api.openapi import DocumentedApi
 from shared import model_types
+from shared.job_status import JobKind
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.api.conftest import app, client, worker  # noqa: F401  fixtures
@@ -20,7 +21,8 @@ from tests.api.worker_hands import WorkerHands
 from tests.client.server import Reply, Request, serving, training_job
 from tests.client.test_cli import mimeo
 from tests.fourth_type.contract import SKETCH
-from worker.generation.engine import CheckpointRef, GenerationEngine
+from worker.checkpoints.manifest import CheckpointRef
+from worker.generation.engine import GenerationEngine
 
 pytestmark = pytest.mark.usefixtures("fourth_type")
 ROOT = Path(__file__).parents[2]
@@ -54,7 +56,7 @@ def test_api_checks_its_requests_by_its_contract(client: FlaskClient, worker: Wo
     found = client.get("/v1/training-jobs?model_type=sketch").get_json()["data"]
     assert [job["id"] for job in found] == [accepted.get_json()["id"]]
 
-    model = worker.publish(worker.claim("training"))
+    model = worker.publish(worker.claim(JobKind.TRAINING))
     drawn = client.post("/v1/generation-jobs", json={"model": model, "sampling": {"mode": "grid", "side": 2}})
     assert drawn.get_json()["sampling"] == {"mode": "grid", "side": 2}
     refused = client.post("/v1/generation-jobs", json={"model": model, "sampling": {"shades": [0.5]}}).get_json()

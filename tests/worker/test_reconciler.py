@@ -203,7 +203,7 @@ def test_without_redis_jobs_are_still_reaped_and_notified_when_it_is_back(
 
     def both_are_notified() -> bool:
         run_for(reconciler, clock, settings.notification_stale_s)
-        return broker.depth("training") == 2
+        return broker.depth(JobKind.TRAINING) == 2
 
     valkey.start()
     wait_until(both_are_notified)

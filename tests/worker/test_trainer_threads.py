@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from shared.db.session import SessionFactory, transaction
+from shared.job_status import JobKind
 from shared.services import workers
 from shared.settings import Settings
 from tests import jobs
-from tests.worker.attempts import claim
+from tests.worker.attempts.harness import claim
 from worker.attempts.training import run_attempt
 from worker.context import WorkerContext
 from worker.openmp import SPINS
@@ -43,8 +44,8 @@ def test_a_lone_trainers_threads_spin_and_those_of_neighbours_sleep(
     if has_neighbour:
         with transaction(database) as session:
             workers.record_heartbeat(
-                session, worker_id="wrk_other", kind="training", host=context.host, pid=1, device="cpu", job_id=None,
-                jobs_done=0, examples_per_s=None,
+                session, worker_id="wrk_other", kind=JobKind.TRAINING, host=context.host, pid=1, device="cpu",
+                job_id=None, jobs_done=0, examples_per_s=None,
             )  # fmt: skip
 
     environment = environment_of_a_trainer(context, beat, tmp_path)

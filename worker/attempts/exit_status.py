@@ -1,6 +1,7 @@
 """The result of an attempt, from the trainer's exit status and its last reports."""
 
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from shared.job_status import ErrorCode
 from shared.storage import StorageUnavailable
 from shared.trainer_protocol import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED, Failed, Finished
 
-_OOM_COUNTERS = (
+OOM_COUNTERS = (
     Path("/sys/fs/cgroup/memory.events"),  # cgroup 2: this container
     Path("/sys/fs/cgroup/memory/memory.oom_control"),  # cgroup 1
     Path("/proc/vmstat"),  # the whole machine
@@ -92,9 +93,12 @@ def _crashed(trainer_exit: TrainerExit) -> JobFailure:
     return JobFailure(ErrorCode.INTERNAL, f"The trainer {cause}.", "The worker's log has its last words.")
 
 
-def oom_kills() -> int:
-    """Kills for want of memory so far, of the container or the machine; compare two readings."""
-    return sum(_count(path) for path in _OOM_COUNTERS)
+def oom_kills(counters: Sequence[Path] = OOM_COUNTERS) -> int:
+    """Kills for want of memory so far, of the container or the machine; compare two readings.
+
+    counters: files with a line `oom_kill N`; missing ones count nothing.
+    """
+    return sum(_count(path) for path in counters)
 
 
 def _count(path: Path) -> int:

@@ -9,7 +9,7 @@ import pytest
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
 from shared.trainer_protocol import Failed, Finished
-from worker.attempts.exit_status import Stopped, TrainerExit, classify
+from worker.attempts.exit_status import OOM_COUNTERS, Stopped, TrainerExit, classify, oom_kills
 
 FINISHED = Finished(epoch=1, step=5, checkpoint="checkpoints/00000005", quality={})
 
@@ -81,15 +81,15 @@ def test_out_of_memory_kills_are_summed_over_the_counter_files_that_exist(tmp_pa
     container.write_text("low 4\nmax 17\noom 5\noom_kill 3\noom_group_kill 9\n")
     machine.write_text("pgfault 1234\noom_kill 40\n")
     counters = [container, machine, tmp_path / "missing"]
-    assert oom.oom_kills(counters) == 43
+    assert oom_kills(counters) == 43
 
     container.write_text("low 4\nmax 17\noom 6\noom_kill 4\noom_group_kill 9\n")
-    assert oom.oom_kills(counters) == 44
-    assert oom.oom_kills([tmp_path / "missing"]) == 0
+    assert oom_kills(counters) == 44
+    assert oom_kills([tmp_path / "missing"]) == 0
 
 
 def test_the_counters_of_this_kernel_are_read() -> None:
     vmstat = Path("/proc/vmstat")
-    assert vmstat in oom.COUNTERS
+    assert vmstat in OOM_COUNTERS
     if vmstat.exists():
         assert [line.split()[1].isdigit() for line in vmstat.read_text().splitlines() if line.startswith("oom_kill ")]

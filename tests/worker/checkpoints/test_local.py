@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from worker.checkpoints import local
-from worker.checkpoints.manifest import WEIGHTS, DamagedCheckpoint, Manifest, verify
+from worker.checkpoints.manifest import WEIGHTS, Checkpoint, DamagedCheckpoint, Manifest, verify
 
 
 def manifest(step: int = 5) -> Manifest:
@@ -36,7 +36,7 @@ def weights() -> dict[str, torch.Tensor]:
     return {"z.weight": tied, "a.tied": tied, "b.transposed": tied.T, "c.count": torch.tensor(3)}
 
 
-def write(folder: Path, step: int = 5) -> local.Checkpoint:
+def write(folder: Path, step: int = 5) -> Checkpoint:
     return local.write(folder, manifest(step), weights=weights(), training={"0.exp_avg": torch.ones(2)})
 
 

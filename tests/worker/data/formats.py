@@ -54,7 +54,7 @@ def idx_files(name: str, train: int = 30, test: int = 20, first: int = 0) -> dic
 
 def qmnist_files(train: int = 30, test: int = 20) -> dict[str, bytes]:
     """Labels have eight columns; the first is the class."""
-    found = {}
+    found: dict[str, bytes] = {}
     for part, count in enumerate((train, test)):
         columns = np.zeros((count, 8), np.int32)
         columns[:, 0], columns[:, 1:] = labels(count, 10), 4711
@@ -83,7 +83,10 @@ def cifar_files(
     *training, test_path, meta_path = REGISTRY[name].files
     key, names = ("labels", "label_names") if name == "cifar10" else ("fine_labels", "fine_label_names")
     batches, batch_labels = np.array_split(train, len(training)), np.array_split(train_labels, len(training))
-    found = {path: _batch(*parts, key) for path, *parts in zip(training, batches, batch_labels, strict=True)}
+    found = {
+        path: _batch(batch, batch_labels_, key)
+        for path, batch, batch_labels_ in zip(training, batches, batch_labels, strict=True)
+    }
     found[test_path] = _batch(test, test_labels, key)
     found[meta_path] = pickle.dumps({names: list(REGISTRY[name].class_names)})
     return found

@@ -6,6 +6,7 @@ import io
 import os
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,7 +182,10 @@ def test_files_of_a_home_from_before_are_found(downloads: Path) -> None:
 
 
 def serve(
-    server: FileServer, monkeypatch: pytest.MonkeyPatch, name: str, archives: dict[str, tuple[bytes, tuple[str, ...]]]
+    server: FileServer,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    archives: Mapping[str, tuple[bytes, tuple[str, ...]]],
 ) -> DatasetInfo:
     """Have a dataset come from the server: content and unpacked files by the download's path."""
     sources = []
@@ -239,9 +243,9 @@ def test_a_tar_archive_is_unpacked(downloads: Path, server: FileServer, monkeypa
             tar.addfile(member, io.BytesIO(content))
     serve(server, monkeypatch, "cifar10", {"cifar-10-python.tar.gz": (packed.getvalue(), tuple(contents))})
 
-    path, _ = prepared_from(None, downloads, "cifar10", offline=False)
+    made, _ = prepared_from(None, downloads, "cifar10", offline=False)
 
-    assert tuple(prepared.read(REGISTRY["cifar10"], path).train_images.shape) == (30, 3, 32, 32)
+    assert tuple(prepared.read(REGISTRY["cifar10"], made).train_images.shape) == (30, 3, 32, 32)
 
 
 def test_an_archive_that_two_datasets_share_is_downloaded_once(

@@ -12,7 +12,8 @@ from shared.storage import Storage
 from shared.trainer_protocol import EXIT_FINISHED, EXIT_STOPPED
 from tests.fourth_type import MODEL_TYPES
 from tests.worker.trainer.harness import curves, result, run
-from worker.generation.engine import CheckpointRef, GenerationEngine
+from worker.checkpoints.manifest import CheckpointRef
+from worker.generation.engine import GenerationEngine
 from worker.models.acgan import model
 from worker.models.evaluation import accuracy_score, classifier
 from worker.trainer.spec import TrainerSpec

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from shared import model_types
 from shared.datasets import DatasetShape
-from shared.model_types.base import Hyperparameters, ModelType, SamplingParameters
+from shared.model_types.base import Hyperparameters, Measure, ModelType, SamplingParameters
 from worker.data import Dataset, ImageDataset
 from worker.models.base import Generated, GenerativeModel, Sample, StepMetrics
 
@@ -175,6 +175,8 @@ def _no_memory(hyperparameters: Any, dataset: DatasetShape) -> int:
 def _no_check(hyperparameters: Any, dataset: DatasetShape) -> None: ...
 
 
+_LOSS = Measure(meaning="Squared error.", better="lower")
+
 TOY = ModelType(
     name="toy",
     title="Toy",
@@ -186,8 +188,8 @@ TOY = ModelType(
     sampling=TypeAdapter(ToySampling),
     presets={"fast": {}, "wide": {"hidden": 64}},
     formats=("png", "npy"),
-    metrics=("loss", "val_loss"),
-    quality=("val_loss",),
+    metrics={"loss": _LOSS, "val_loss": _LOSS},
+    quality={"val_loss": _LOSS},
     selection=("val_loss", "min"),
     implementation="tests.worker.trainer.toy:Toy",
     training_bytes=_no_memory,
