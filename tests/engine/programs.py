@@ -91,8 +91,8 @@ def _api(settings: Settings, *, is_redis_up: bool = True) -> FlaskClient:
 
 def work(settings: Settings) -> None:
     """Take the next training job and see it through."""
-    with a_worker(settings, JobKind.TRAINING) as context, WorkerHeartbeat(context) as beat:
-        training.prepare(context, beat)()
+    with a_worker(settings, JobKind.TRAINING) as context, WorkerHeartbeat(context) as worker_heartbeat:
+        training.prepare(context, worker_heartbeat)()
 
 
 def generate(settings: Settings) -> None:

@@ -20,7 +20,7 @@ def context(settings: Settings, database: SessionFactory, storage: Storage, brok
 
 
 @pytest.fixture
-def record_heartbeat(context: WorkerContext) -> Iterator[WorkerHeartbeat]:
+def worker_heartbeat(context: WorkerContext) -> Iterator[WorkerHeartbeat]:
     """The worker's sign of life."""
     with WorkerHeartbeat(context) as beating:
         yield beating

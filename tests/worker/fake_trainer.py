@@ -100,7 +100,7 @@ def train(run_dir: Path) -> None:
         say("metrics", epoch=EPOCH, step=step, values={"loss": 10.0 - step})
         checkpoint(run_dir, step, is_best=step <= 4)
     sample(run_dir, "epoch-0001-t0.5.txt", json.dumps(dict(os.environ)))
-    say("health", code="collapse", message="All samples look alike.", hint="Lower the rate.", data={"n": 1})
+    say("notice", code="collapse", message="All samples look alike.", hint="Lower the rate.", data={"n": 1})
     finish(run_dir, 4)
 
 
@@ -161,7 +161,7 @@ def alarm_and_crash_once(run_dir: Path) -> None:
     if first == 0:
         event_file(run_dir, 3, "steps 1 to 3")
         checkpoint(run_dir, 3)
-    say("health", code="mode_collapse", message="It has collapsed.", hint="Lower the rate.", step=5, data={"n": 1})
+    say("notice", code="mode_collapse", message="It has collapsed.", hint="Lower the rate.", step=5, data={"n": 1})
     if first == 0:
         sys.exit(1)
     event_file(run_dir, 6, "steps 4 to 6")

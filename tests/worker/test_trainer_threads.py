@@ -19,11 +19,13 @@ from worker.openmp import SPINS
 from worker.worker_heartbeat import WorkerHeartbeat
 
 
-def environment_of_a_trainer(context: WorkerContext, beat: WorkerHeartbeat, tmp_path: Path) -> dict[str, str]:
+def environment_of_a_trainer(
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, tmp_path: Path
+) -> dict[str, str]:
     """Its environment, as the trainer process itself finds it."""
     path = tmp_path / "environment.json"
     code = f"import json, os; open({str(path)!r}, 'w').write(json.dumps(dict(os.environ)))"
-    run_attempt(replace(context, trainer=[sys.executable, "-c", code]), claim(context), beat)
+    run_attempt(replace(context, trainer=[sys.executable, "-c", code]), claim(context), worker_heartbeat)
     found: dict[str, str] = json.loads(path.read_text())
     return found
 
@@ -31,7 +33,7 @@ def environment_of_a_trainer(context: WorkerContext, beat: WorkerHeartbeat, tmp_
 @pytest.mark.parametrize("has_neighbour", [False, True])
 def test_a_lone_trainers_threads_spin_and_those_of_neighbours_sleep(
     context: WorkerContext,
-    beat: WorkerHeartbeat,
+    worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
     settings: Settings,
     tmp_path: Path,
@@ -48,7 +50,7 @@ def test_a_lone_trainers_threads_spin_and_those_of_neighbours_sleep(
                 job_id=None, jobs_done=0, examples_per_s=None,
             )  # fmt: skip
 
-    environment = environment_of_a_trainer(context, beat, tmp_path)
+    environment = environment_of_a_trainer(context, worker_heartbeat, tmp_path)
 
     expected = (None, "PASSIVE") if has_neighbour else (str(SPINS), None)
     assert (environment.get("GOMP_SPINCOUNT"), environment.get("OMP_WAIT_POLICY")) == expected

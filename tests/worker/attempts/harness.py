@@ -30,19 +30,21 @@ def behaving(context: WorkerContext, behaviour: str) -> WorkerContext:
     return replace(context, trainer=[sys.executable, str(FAKE_TRAINER), behaviour])
 
 
-def attempt(context: WorkerContext, beat: WorkerHeartbeat, behaviour: str) -> TrainingJob:
+def attempt(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, behaviour: str) -> TrainingJob:
     """Claim the next job and see one attempt through."""
     job = claim(context)
-    run_attempt(behaving(context, behaviour), job, beat)
+    run_attempt(behaving(context, behaviour), job, worker_heartbeat)
     return job
 
 
 class Background:
     """An attempt in a thread of its own."""
 
-    def __init__(self, context: WorkerContext, beat: WorkerHeartbeat, behaviour: str) -> None:
+    def __init__(self, context: WorkerContext, worker_heartbeat: WorkerHeartbeat, behaviour: str) -> None:
         self.job = claim(context)
-        self._thread = threading.Thread(target=run_attempt, args=(behaving(context, behaviour), self.job, beat))
+        self._thread = threading.Thread(
+            target=run_attempt, args=(behaving(context, behaviour), self.job, worker_heartbeat)
+        )
         self._thread.start()
 
     def join(self) -> None:

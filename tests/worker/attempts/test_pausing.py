@@ -44,10 +44,12 @@ def steps_of_starts(database: SessionFactory, job_id: str) -> list[int]:
 
 
 @pytest.fixture
-def working(context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings) -> Background:
+def working(
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> Background:
     """A job whose trainer works until it is stopped, and has written a checkpoint."""
     job_id = jobs.submitted(database, settings)
-    running = Background(context, beat, "work")
+    running = Background(context, worker_heartbeat, "work")
     wait_until(lambda: has_checkpoint(database, job_id))
     return running
 
@@ -64,14 +66,18 @@ def test_a_pause_frees_the_worker(working: Background, database: SessionFactory)
 
 
 def test_a_resumed_job_goes_on_from_its_checkpoint_on_another_worker(
-    working: Background, context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, tmp_path: Path
+    working: Background,
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    tmp_path: Path,
 ) -> None:
     job_id = working.job.id
     ask(database, job_id, "pause")
     working.join()
 
     assert ask(database, job_id, "resume") is JobStatus.QUEUED
-    attempt(elsewhere(context, tmp_path / "elsewhere"), beat, "train")
+    attempt(elsewhere(context, tmp_path / "elsewhere"), worker_heartbeat, "train")
 
     job = jobs.look(database, job_id)
     assert (job.status, job.attempt) == (JobStatus.SUCCEEDED, 1)
@@ -81,11 +87,11 @@ def test_a_resumed_job_goes_on_from_its_checkpoint_on_another_worker(
 
 
 def test_a_job_can_be_paused_again_and_again_without_using_up_its_attempts(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings, max_attempts=1)
     for _ in range(3):
-        running = Background(context, beat, "work")
+        running = Background(context, worker_heartbeat, "work")
         wait_until(lambda: jobs.look(database, job_id).progress.get("step", 0) % 2)
         ask(database, job_id, "pause")
         running.join()
@@ -99,7 +105,7 @@ def test_a_job_can_be_paused_again_and_again_without_using_up_its_attempts(
 
 
 def test_a_pause_that_is_taken_back_loses_nothing_whether_the_worker_has_noticed_it_or_not(
-    working: Background, context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory
+    working: Background, context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory
 ) -> None:
     job_id = working.job.id
     ask(database, job_id, "pause")
@@ -111,16 +117,16 @@ def test_a_pause_that_is_taken_back_loses_nothing_whether_the_worker_has_noticed
 
     job = jobs.look(database, job_id)
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
-    attempt(context, beat, "train")
+    attempt(context, worker_heartbeat, "train")
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
 
 
 def test_a_pause_taken_back_after_the_trainer_was_told_puts_the_job_back_in_the_queue(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
     impatient = replace(context, settings=settings.model_copy(update={"stop_grace_s": 1.5}))
-    running = Background(impatient, beat, "ignore_stop")
+    running = Background(impatient, worker_heartbeat, "ignore_stop")
     wait_until(lambda: has_checkpoint(database, job_id))
     ask(database, job_id, "pause")
     wait_until((settings.runs_path / "stop_ignored").exists)
@@ -134,11 +140,11 @@ def test_a_pause_taken_back_after_the_trainer_was_told_puts_the_job_back_in_the_
 
 
 def test_a_trainer_that_crashes_during_a_pause_leaves_the_job_paused_and_the_reason_told(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
     blind = replace(context, settings=settings.model_copy(update={"control_poll_s": 60.0}))
-    running = Background(blind, beat, "crash")
+    running = Background(blind, worker_heartbeat, "crash")
     ask(database, job_id, "pause")
     running.join()
 
@@ -150,11 +156,15 @@ def test_a_trainer_that_crashes_during_a_pause_leaves_the_job_paused_and_the_rea
 
 
 def test_a_cancel_during_a_pause_does_not_wait_for_the_checkpoint(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, broker: NullBroker
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    broker: NullBroker,
 ) -> None:
     job_id = jobs.submitted(database, settings)
     patient = replace(context, settings=settings.model_copy(update={"stop_grace_s": NEVER_S}))
-    running = Background(patient, beat, "ignore_stop")
+    running = Background(patient, worker_heartbeat, "ignore_stop")
     wait_until(lambda: has_checkpoint(database, job_id))
     ask(database, job_id, "pause")
     wait_until((settings.runs_path / "stop_ignored").exists)
@@ -167,11 +177,11 @@ def test_a_cancel_during_a_pause_does_not_wait_for_the_checkpoint(
 
 
 def test_a_pause_that_the_finish_overtakes_leaves_the_job_succeeded(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
     patient = replace(context, settings=settings.model_copy(update={"stop_grace_s": NEVER_S}))
-    running = Background(patient, beat, "finish_when_asked_to_stop")
+    running = Background(patient, worker_heartbeat, "finish_when_asked_to_stop")
     wait_until(lambda: has_checkpoint(database, job_id))
     ask(database, job_id, "pause")
     running.join()
@@ -186,14 +196,18 @@ def test_a_pause_that_the_finish_overtakes_leaves_the_job_succeeded(
 
 
 def test_a_retried_job_goes_on_from_its_last_checkpoint_and_publishes_once(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, tmp_path: Path
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    tmp_path: Path,
 ) -> None:
     job_id = jobs.submitted(database, settings, max_attempts=1)
-    attempt(context, beat, "crash_once")
+    attempt(context, worker_heartbeat, "crash_once")
     assert jobs.status_of(database, job_id) is JobStatus.FAILED
 
     assert ask(database, job_id, "retry") is JobStatus.QUEUED
-    attempt(elsewhere(context, tmp_path / "elsewhere"), beat, "train")
+    attempt(elsewhere(context, tmp_path / "elsewhere"), worker_heartbeat, "train")
 
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
     assert steps_of_starts(database, job_id) == [0, 3]
@@ -202,14 +216,14 @@ def test_a_retried_job_goes_on_from_its_last_checkpoint_and_publishes_once(
 
 
 def test_a_cancelled_job_can_be_retried_from_where_it_was(
-    working: Background, context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory
+    working: Background, context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory
 ) -> None:
     job_id = working.job.id
     ask(database, job_id, "cancel")
     working.join()
 
     ask(database, job_id, "retry")
-    attempt(context, beat, "train")
+    attempt(context, worker_heartbeat, "train")
 
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
     assert steps_of_starts(database, job_id) == [0, 1]
@@ -229,9 +243,9 @@ VAE = {
 @contextmanager
 def really_training(context: WorkerContext, database: SessionFactory) -> Iterator[str]:
     """The next job under the real trainer, in a thread; gives its id. At the end of the block it is let go."""
-    with WorkerHeartbeat(context) as beat:
+    with WorkerHeartbeat(context) as worker_heartbeat:
         job = claim(context)
-        thread = threading.Thread(target=run_attempt, args=(replace(context, trainer=TRAINER), job, beat))
+        thread = threading.Thread(target=run_attempt, args=(replace(context, trainer=TRAINER), job, worker_heartbeat))
         thread.start()
         yield job.id
         thread.join(PATIENCE_S)

@@ -44,7 +44,7 @@ class Blinking(Storage):
 
 def test_a_store_that_is_away_for_a_moment_costs_no_attempt(
     context: WorkerContext,
-    beat: WorkerHeartbeat,
+    worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
@@ -53,7 +53,7 @@ def test_a_store_that_is_away_for_a_moment_costs_no_attempt(
     blinking = replace(context, storage=Blinking.open_url(settings.resolved_storage_url))
     job_id = jobs.submitted(database, settings, max_attempts=1)
 
-    attempt(blinking, beat, "train")
+    attempt(blinking, worker_heartbeat, "train")
 
     job = jobs.look(database, job_id)
     assert (job.status, job.fencing_token) == (JobStatus.SUCCEEDED, 1)
@@ -67,14 +67,14 @@ def test_a_store_that_is_away_for_a_moment_costs_no_attempt(
 def test_a_training_that_cannot_store_what_it_made_waits_and_ends_well(
     context: WorkerContext,
     storeless: WorkerContext,
-    beat: WorkerHeartbeat,
+    worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
     settings: Settings,
 ) -> None:
     job_id = jobs.submitted(database, settings, max_attempts=1)
 
     for times in (1, 2):
-        attempt(storeless, beat, "train")
+        attempt(storeless, worker_heartbeat, "train")
         job = jobs.look(database, job_id)
         assert (job.status, job.attempt, job.error) == (JobStatus.QUEUED, 0, None)
         assert job.not_before is not None
@@ -84,7 +84,7 @@ def test_a_training_that_cannot_store_what_it_made_waits_and_ends_well(
     assert told.message.startswith("The file store does not answer: Could not connect")
     assert "Trying again in" in told.message
 
-    attempt(context, beat, "train")
+    attempt(context, worker_heartbeat, "train")
     assert jobs.look(database, job_id).status is JobStatus.SUCCEEDED
     assert run_folders(context) == []
 
@@ -92,26 +92,26 @@ def test_a_training_that_cannot_store_what_it_made_waits_and_ends_well(
 def test_checkpoints_that_cannot_be_read_now_are_not_given_up(
     context: WorkerContext,
     storeless: WorkerContext,
-    beat: WorkerHeartbeat,
+    worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
     settings: Settings,
 ) -> None:
     job_id = jobs.submitted(database, settings, max_attempts=2)
-    attempt(context, beat, "crash_once")
+    attempt(context, worker_heartbeat, "crash_once")
     jobs.set_values(database, job_id, not_before=None)
     assert has_checkpoint(database, job_id)
 
-    attempt(storeless, beat, "crash_once")
+    attempt(storeless, worker_heartbeat, "crash_once")
 
     assert (jobs.look(database, job_id).attempt, has_checkpoint(database, job_id)) == (1, True)
     assert "checkpoint_damaged" not in event_types(database, job_id)
     jobs.set_values(database, job_id, not_before=None)
-    attempt(context, beat, "crash_once")  # from its checkpoint on, it does not
+    attempt(context, worker_heartbeat, "crash_once")  # from its checkpoint on, it does not
     assert jobs.look(database, job_id).status is JobStatus.SUCCEEDED
 
 
 def test_a_pause_asked_for_meanwhile_is_honoured(
-    storeless: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    storeless: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
     with transaction(database) as session:
@@ -127,7 +127,7 @@ def test_a_pause_asked_for_meanwhile_is_honoured(
 
 def test_an_outage_without_an_end_fails_the_job_in_the_end(
     storeless: WorkerContext,
-    beat: WorkerHeartbeat,
+    worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
@@ -137,7 +137,7 @@ def test_an_outage_without_an_end_fails_the_job_in_the_end(
 
     for _ in range(3):
         assert jobs.look(database, job_id).status is JobStatus.QUEUED
-        attempt(storeless, beat, "train")
+        attempt(storeless, worker_heartbeat, "train")
         jobs.set_values(database, job_id, not_before=None)
 
     job = jobs.look(database, job_id)
@@ -148,13 +148,13 @@ def test_an_outage_without_an_end_fails_the_job_in_the_end(
 
 def test_a_generation_waits_for_its_checkpoint(
     storeless: WorkerContext,
-    beat: WorkerHeartbeat,
+    worker_heartbeat: WorkerHeartbeat,
     context: WorkerContext,
     database: SessionFactory,
     settings: Settings,
 ) -> None:
     training_id = jobs.submitted(database, settings)
-    attempt(context, beat, "train")
+    attempt(context, worker_heartbeat, "train")
     with reading(database) as session:
         checkpoint = checkpoints.list_for_job(session, training_id)[0]
     job_id = jobs.generated(database, settings, model=checkpoint.id)

@@ -19,14 +19,14 @@ def test_reports_rest_for_a_hundredth_of_the_attempt_and_never_long(lasted_s: fl
 
 def test_a_checkpoint_is_written_at_once_while_reports_rest(
     context: WorkerContext,
-    beat: WorkerHeartbeat,
+    worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(trainer_monitor.TrainerMonitor, "_write_when_due", lambda *_: None)  # it never is
     job_id = jobs.submitted(database, settings)
-    running = Background(context, beat, "work")
+    running = Background(context, worker_heartbeat, "work")
 
     wait_until(lambda: has_checkpoint(database, job_id))
     context.stopping.set()

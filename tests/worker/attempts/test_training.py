@@ -20,11 +20,15 @@ from worker.worker_heartbeat import WorkerHeartbeat
 
 
 def test_a_finished_run_publishes_its_model_with_everything_it_reported(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, broker: NullBroker
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    broker: NullBroker,
 ) -> None:
     job_id = jobs.submitted(database, settings, name="mine")
 
-    attempt(context, beat, "train")
+    attempt(context, worker_heartbeat, "train")
 
     with reading(database) as session:
         job = training_jobs.get(session, job_id)
@@ -48,14 +52,14 @@ def test_a_finished_run_publishes_its_model_with_everything_it_reported(
 
 def test_every_row_names_files_that_are_there_and_verify(
     context: WorkerContext,
-    beat: WorkerHeartbeat,
+    worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
     settings: Settings,
     storage: Storage,
     tmp_path: Path,
 ) -> None:
     job_id = jobs.submitted(database, settings)
-    attempt(context, beat, "train")
+    attempt(context, worker_heartbeat, "train")
 
     with reading(database) as session:
         rows = checkpoints.list_for_job(session, job_id)
@@ -68,7 +72,7 @@ def test_every_row_names_files_that_are_there_and_verify(
 
 def test_the_trainer_has_no_credentials(
     context: WorkerContext,
-    beat: WorkerHeartbeat,
+    worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
     settings: Settings,
     storage: Storage,
@@ -77,7 +81,7 @@ def test_the_trainer_has_no_credentials(
     for name in ("MIMEO_DATABASE_URL", "MIMEO_REDIS_URL", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "ANY_TOKEN"):
         monkeypatch.setenv(name, "secret")
     job_id = jobs.submitted(database, settings)
-    attempt(context, beat, "train")
+    attempt(context, worker_heartbeat, "train")
 
     with reading(database) as session:
         [sample], _ = artifacts.list_for_job(session, job_id, kind="sample")
@@ -87,18 +91,22 @@ def test_the_trainer_has_no_credentials(
 
 
 def test_noise_on_the_pipes_does_not_disturb(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
-    attempt(context, beat, "noise")
+    attempt(context, worker_heartbeat, "noise")
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
 
 
 def test_a_checkpoint_that_does_not_verify_gets_no_row_and_no_file(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, storage: Storage
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    storage: Storage,
 ) -> None:
     job_id = jobs.submitted(database, settings)
-    attempt(context, beat, "damaged")
+    attempt(context, worker_heartbeat, "damaged")
 
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
     with reading(database) as session:
@@ -118,7 +126,7 @@ def test_a_checkpoint_that_does_not_verify_gets_no_row_and_no_file(
 )
 def test_a_trainer_that_dies_is_tried_again_until_attempts_run_out(
     context: WorkerContext,
-    beat: WorkerHeartbeat,
+    worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
     settings: Settings,
     broker: NullBroker,
@@ -128,12 +136,12 @@ def test_a_trainer_that_dies_is_tried_again_until_attempts_run_out(
 ) -> None:
     job_id = jobs.submitted(database, settings, max_attempts=2)
 
-    attempt(context, beat, behaviour)
+    attempt(context, worker_heartbeat, behaviour)
     job = jobs.look(database, job_id)
     assert (job.status, job.attempt, job_id in broker.done) == (JobStatus.QUEUED, 1, False)
 
     jobs.set_values(database, job_id, not_before=None)
-    attempt(context, beat, behaviour)
+    attempt(context, worker_heartbeat, behaviour)
     job = jobs.look(database, job_id)
     assert (job.status, job.attempt, job_id in broker.done) == (JobStatus.FAILED, 2, True)
     assert job.error is not None
@@ -143,10 +151,10 @@ def test_a_trainer_that_dies_is_tried_again_until_attempts_run_out(
 
 
 def test_divergence_fails_the_job_at_once_with_its_hint(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
-    attempt(context, beat, "diverged")
+    attempt(context, worker_heartbeat, "diverged")
 
     job = jobs.look(database, job_id)
     assert job.status is JobStatus.FAILED
@@ -154,10 +162,10 @@ def test_divergence_fails_the_job_at_once_with_its_hint(
 
 
 def test_a_job_over_its_time_fails_with_timeout(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings, timeout_s=1)
-    attempt(context, beat, "work")
+    attempt(context, worker_heartbeat, "work")
 
     job = jobs.look(database, job_id)
     assert job.status is JobStatus.FAILED
@@ -166,19 +174,23 @@ def test_a_job_over_its_time_fails_with_timeout(
 
 
 def test_a_trainer_that_falls_silent_is_killed_and_tried_again(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
     impatient = settings.model_copy(update={"stall_timeout_s": 0.5})
     hurried = replace(context, settings=impatient)
-    attempt(hurried, beat, "hang")
+    attempt(hurried, worker_heartbeat, "hang")
 
     assert jobs.status_of(database, job_id) is JobStatus.QUEUED
     assert "reported nothing" in history(database, job_id)[-1].message
 
 
 def test_a_dataset_that_is_gone_from_storage_fails_the_job(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, storage: Storage
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    storage: Storage,
 ) -> None:
     stored = datasets.check_text(name="gone", data=b"To be or not to be. " * 50, settings=settings)
     datasets.put_text(storage, stored)
@@ -187,7 +199,7 @@ def test_a_dataset_that_is_gone_from_storage_fails_the_job(
     job_id = jobs.submitted(database, settings, model_type="lstm", dataset="gone")
     storage.delete_file(stored.storage_key)
 
-    attempt(context, beat, "train")
+    attempt(context, worker_heartbeat, "train")
 
     job = jobs.look(database, job_id)
     assert (job.status, job.error and job.error["code"]) == (JobStatus.FAILED, "dataset_unavailable")

@@ -26,10 +26,14 @@ pytestmark = pytest.mark.slow_on_postgresql
 
 
 def test_a_cancel_kills_the_trainer_at_once_and_everything_it_started(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, broker: NullBroker
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    broker: NullBroker,
 ) -> None:
     job_id = jobs.submitted(database, settings)
-    running = Background(context, beat, "family")
+    running = Background(context, worker_heartbeat, "family")
     wait_until((settings.runs_path / "grandchild").exists)
     wait_until(lambda: has_checkpoint(database, job_id))
 
@@ -54,10 +58,10 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_pause_ends_with_a_checkpoint_and_the_attempt_does_not_count(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
-    running = Background(context, beat, "work")
+    running = Background(context, worker_heartbeat, "work")
     wait_until(lambda: has_checkpoint(database, job_id))
 
     jobs.set_values(database, job_id, status=JobStatus.PAUSING)
@@ -70,10 +74,10 @@ def test_a_pause_ends_with_a_checkpoint_and_the_attempt_does_not_count(
 
 
 def test_a_stopping_worker_gives_its_job_back_with_a_checkpoint(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings, max_attempts=1)
-    running = Background(context, beat, "work")
+    running = Background(context, worker_heartbeat, "work")
     wait_until(lambda: has_checkpoint(database, job_id))
 
     context.stopping.set()
@@ -85,11 +89,11 @@ def test_a_stopping_worker_gives_its_job_back_with_a_checkpoint(
 
 
 def test_a_trainer_that_does_not_stop_in_time_is_killed_and_its_job_given_back(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
     impatient = replace(context, settings=settings.model_copy(update={"stop_grace_s": 0.3}))
-    running = Background(impatient, beat, "ignore_stop")
+    running = Background(impatient, worker_heartbeat, "ignore_stop")
     wait_until(lambda: has_checkpoint(database, job_id))
 
     impatient.stopping.set()
@@ -100,10 +104,14 @@ def test_a_trainer_that_does_not_stop_in_time_is_killed_and_its_job_given_back(
 
 
 def test_a_worker_that_lost_its_lease_kills_its_trainer_and_writes_no_more(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, broker: NullBroker
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    broker: NullBroker,
 ) -> None:
     job_id = jobs.submitted(database, settings)
-    running = Background(context, beat, "work")
+    running = Background(context, worker_heartbeat, "work")
     wait_until(lambda: has_checkpoint(database, job_id))
 
     # When: the job is reaped and another worker has it
@@ -119,10 +127,10 @@ def test_a_worker_that_lost_its_lease_kills_its_trainer_and_writes_no_more(
 
 
 def test_the_lease_is_renewed_while_the_trainer_works(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
-    running = Background(context, beat, "hang")
+    running = Background(context, worker_heartbeat, "hang")
     first = jobs.look(database, job_id).heartbeat_at
     assert first is not None
 
@@ -133,11 +141,11 @@ def test_the_lease_is_renewed_while_the_trainer_works(
 
 
 def test_a_cancel_that_races_the_finish_leaves_one_final_status_and_no_stray_model(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     for delay_s in (0.0, 0.05, 0.1, 0.15):
         job_id = jobs.submitted(database, settings)
-        running = Background(context, beat, "train")
+        running = Background(context, worker_heartbeat, "train")
         time.sleep(delay_s)
         with contextlib.suppress(Conflict):  # where the job was faster
             jobs.cancel(database, job_id)
@@ -150,10 +158,10 @@ def test_a_cancel_that_races_the_finish_leaves_one_final_status_and_no_stray_mod
 
 
 def test_a_job_is_held_by_nobody_after_any_end(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     jobs.submitted(database, settings)
-    job = attempt(context, beat, "train")
+    job = attempt(context, worker_heartbeat, "train")
     with transaction(database) as session:
         assert job_queue.claim_next(session, JobKind.TRAINING, "w") is None
         assert session.scalars(select(Checkpoint.job_id)).all() == [job.id] * 3

@@ -19,12 +19,12 @@ pytestmark = pytest.mark.slow_on_postgresql
 
 
 def test_the_next_attempt_goes_on_from_the_last_checkpoint(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
-    attempt(context, beat, "crash_once")
+    attempt(context, worker_heartbeat, "crash_once")
     jobs.set_values(database, job_id, not_before=None)
-    attempt(context, beat, "crash_once")
+    attempt(context, worker_heartbeat, "crash_once")
 
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
     assert [event.data["step"] for event in history(database, job_id) if event.type == "started"] == [0, 3]
@@ -33,7 +33,7 @@ def test_the_next_attempt_goes_on_from_the_last_checkpoint(
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "manifest", "gone"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_an_event(
     context: WorkerContext,
-    beat: WorkerHeartbeat,
+    worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
     settings: Settings,
     storage: Storage,
@@ -41,7 +41,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_an_event(
 ) -> None:
     # Given: a released job with checkpoints at steps 1 and 2, the newest of them damaged
     job_id = jobs.submitted(database, settings)
-    running = Background(context, beat, "work")
+    running = Background(context, worker_heartbeat, "work")
     wait_until(lambda: has_checkpoint(database, job_id))
     context.stopping.set()
     running.join()
@@ -51,7 +51,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_an_event(
     assert newest.step == 2
     harm(storage, newest.storage_key, damage)
 
-    attempt(context, beat, "train")
+    attempt(context, worker_heartbeat, "train")
 
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
     told = [event for event in history(database, job_id) if event.type == "checkpoint_damaged"]
@@ -74,16 +74,20 @@ def harm(storage: Storage, key: str, damage: str) -> None:
 
 
 def test_a_resumed_run_leaves_no_file_that_no_row_names(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings, storage: Storage
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    storage: Storage,
 ) -> None:
     # Given: an attempt that loses its lease after writing checkpoint and sample, and one that writes them again
     job_id = jobs.submitted(database, settings)
-    attempt(context, beat, "sample_and_crash")
+    attempt(context, worker_heartbeat, "sample_and_crash")
     with transaction(database) as session:
         session.execute(delete(Checkpoint))  # so that the next attempt begins at the beginning
     storage.delete_tree(f"jobs/{job_id}/checkpoints")
     jobs.set_values(database, job_id, not_before=None)
-    attempt(context, beat, "train")
+    attempt(context, worker_heartbeat, "train")
 
     with reading(database) as session:
         named = set(session.scalars(select(Artifact.storage_key)))
@@ -94,14 +98,14 @@ def test_a_resumed_run_leaves_no_file_that_no_row_names(
 
 
 def test_a_job_can_start_from_another_s_weights(
-    context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     first = jobs.submitted(database, settings)
-    attempt(context, beat, "train")
+    attempt(context, worker_heartbeat, "train")
     with reading(database) as session:
         model = session.scalars(select(Model).where(Model.job_id == first)).one()
 
     second = jobs.submitted(database, settings, init_from=model.id)
-    attempt(context, beat, "train")
+    attempt(context, worker_heartbeat, "train")
 
     assert jobs.status_of(database, second) is JobStatus.SUCCEEDED

@@ -14,13 +14,15 @@ from worker.worker_heartbeat import WorkerHeartbeat
 
 
 @pytest.fixture
-def job_id(context: WorkerContext, beat: WorkerHeartbeat, database: SessionFactory, settings: Settings) -> str:
+def job_id(
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> str:
     """A job whose first attempt crashed after an alarm that its checkpoint does not know of."""
     submitted = jobs.submitted(database, settings, max_attempts=2)
-    attempt(context, beat, "alarm_and_crash_once")
+    attempt(context, worker_heartbeat, "alarm_and_crash_once")
     with transaction(database) as session:
         training_jobs.get(session, submitted).not_before = None
-    attempt(context, beat, "alarm_and_crash_once")
+    attempt(context, worker_heartbeat, "alarm_and_crash_once")
     with reading(database) as session:
         assert training_jobs.get(session, submitted).status is JobStatus.SUCCEEDED
     return submitted
