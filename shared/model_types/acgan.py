@@ -1,49 +1,24 @@
 """Contract of the auxiliary-classifier GAN."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
 from shared.datasets import DatasetShape
 from shared.errors import FieldError, SpecError
+from shared.model_types import adversarial
 from shared.model_types import image_measures as measures
-from shared.model_types.base import (
-    EXAMPLES_PER_S,
-    LEARNING_RATE,
-    Hyperparameters,
-    ModelType,
-    SamplingParameters,
-)
+from shared.model_types.adversarial import MAX_IMAGES, AdversarialHyperparameters, Latent
+from shared.model_types.base import EXAMPLES_PER_S, LEARNING_RATE, ModelType, SamplingParameters
 
-Coordinate = Annotated[float, Field(ge=-1000, le=1000)]
-Latent = Annotated[list[Coordinate], Field(min_length=1, max_length=1024)]
 Label = Annotated[int, Field(ge=0, le=9999)]
 
-MAX_IMAGES = 10_000  # of one generation request
 
-
-class AcganHyperparameters(Hyperparameters):
+class AcganHyperparameters(AdversarialHyperparameters):
     """Hyperparameters of the ACGAN."""
 
-    epochs: int = Field(7, ge=1, le=100_000, description="Passes of `examples_per_epoch` examples.")
-    batch_size: int = Field(64, ge=2, le=4096, description="Real images per step.")
-    learning_rate: float = Field(1e-3, gt=0, le=10, description="Learning rate of both networks.")
-    examples_per_epoch: int | None = Field(
-        60_000, ge=1, le=1_000_000_000, description="Images one epoch draws; null is the whole dataset once."
-    )
-    network: Literal["compact", "book"] = Field("compact", description="Which pair of networks.")
-    width: int = Field(32, ge=4, le=512, description="Channels of the compact networks' largest feature map.")
-    latent_size: int = Field(100, ge=1, le=1024, description="Latent dimensions.")
-    beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first moment decay.")
-    beta2: float = Field(0.99, ge=0, lt=1, description="Adam's second moment decay.")
-    soft_label: float = Field(0.95, gt=0.5, le=1, description="What the discriminator is asked to say of real images.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the discriminator.")
     class_weight: float = Field(1.0, ge=0, le=100, description="Weight of the auxiliary classifier's loss.")
-    schedule: Literal["cosine", "constant"] = Field("cosine", description="How the learning rate falls.")
-    ema: float = Field(
-        0.999, ge=0, lt=1, description="Decay of the averaged generator that samples are drawn from; 0 is none."
-    )
     label_map: tuple[Label, ...] | None = Field(
         None,
         strict=False,
@@ -72,8 +47,7 @@ class AcganSampling(SamplingParameters):
     @property
     def latents(self) -> list[list[float]]:
         """`z` as a list of latents, whichever way it was given; empty when they are to be drawn."""
-        rows: list[Any] = self.z or []
-        return rows if not rows or isinstance(rows[0], list) else [rows]
+        return adversarial.latent_rows(self.z)
 
 
 def merged_classes(hyperparameters: AcganHyperparameters, dataset_classes: int) -> int:
@@ -81,46 +55,20 @@ def merged_classes(hyperparameters: AcganHyperparameters, dataset_classes: int) 
     return max(hyperparameters.label_map) + 1 if hyperparameters.label_map else dataset_classes
 
 
-def _activations(hyperparameters: AcganHyperparameters, dataset: DatasetShape) -> int:
-    """Numbers one image needs in both networks, forward and backward."""
-    area = dataset.height * dataset.width
-    width = 96 if hyperparameters.network == "book" else hyperparameters.width
-    return area * (12 * width + 8 * dataset.channels)
-
-
-def _parameters(hyperparameters: AcganHyperparameters, dataset: DatasetShape) -> int:
-    classes = dataset.classes or 10
-    width = 96 if hyperparameters.network == "book" else hyperparameters.width
-    seed = 16 * width * (dataset.height * dataset.width // 16 + 64)
-    return hyperparameters.latent_size * (seed + classes) + 25 * 16 * width * width + 64 * width * classes
-
-
 def training_bytes(hyperparameters: AcganHyperparameters, dataset: DatasetShape) -> int:
-    """Weights, gradients, two moments and the average; activations of a double batch; images; the judge at work."""
-    examples = dataset.examples or 70_000
-    pixels = dataset.height * dataset.width * dataset.channels
-    images = max(3 * hyperparameters.batch_size, 500)
-    floats = 6 * _parameters(hyperparameters, dataset) + images * _activations(hyperparameters, dataset)
-    judge = 2_000 * 64 * dataset.height * dataset.width + 60_000 * pixels
-    return 4 * (floats + judge) + 2 * examples * pixels
+    """As for other GANs, with the dataset's classes."""
+    return adversarial.training_bytes(hyperparameters, dataset, classes=dataset.classes or 10)
 
 
 def sampling_bytes(hyperparameters: AcganHyperparameters, sampling: AcganSampling, dataset: DatasetShape) -> int:
-    """The images a few times over, and the generator's activations for the 500 drawn at a time."""
+    """As for other GANs, with the images of all labels."""
     labels = (dataset.classes or 10) if sampling.labels == "all" else len(sampling.labels)
-    images = labels * sampling.draws
-    pixels = dataset.height * dataset.width * dataset.channels
-    return 4 * (4 * images * pixels + min(images, 500) * _activations(hyperparameters, dataset))
+    return adversarial.sampling_bytes(hyperparameters, labels * sampling.draws, dataset)
 
 
 def check_training(hyperparameters: AcganHyperparameters, dataset: DatasetShape) -> None:
     """The networks can draw images of that size; `label_map` names every class of the dataset and leaves no gap."""
-    if hyperparameters.network == "book" and (dataset.height, dataset.width) != (28, 28):
-        detail = f"The book's networks draw 28×28 images, not {dataset.height}×{dataset.width}; use `compact`."
-        raise SpecError.at("/hyperparameters/network", detail, "wrong_size")
-    if dataset.height % 4 or dataset.width % 4:
-        detail = f"Image height and width have to be multiples of 4, not {dataset.height}×{dataset.width}."
-        raise SpecError.at("/dataset", detail, "wrong_size")
+    adversarial.check_networks(hyperparameters, dataset)
     label_map = hyperparameters.label_map
     if label_map is None:
         return
@@ -144,12 +92,7 @@ def check_sampling(hyperparameters: AcganHyperparameters, sampling: AcganSamplin
             for position, label in enumerate(sampling.labels)
             if label >= classes
         ]
-    size = hyperparameters.latent_size
-    for row, latent in enumerate(sampling.latents):
-        if len(latent) != size:
-            pointer = f"/sampling/z/{row}" if sampling.z is sampling.latents else "/sampling/z"
-            detail = f"A latent of this model has {size} numbers, not {len(latent)}."
-            errors.append(FieldError(pointer=pointer, detail=detail, code="wrong_length"))
+    errors += adversarial.latent_errors(sampling.z, hyperparameters.latent_size)
     if sampling.latents and sampling.n_per_label not in (None, len(sampling.latents)):
         detail = f"`z` gives {len(sampling.latents)} images of each label; leave `n_per_label` out or make it equal."
         errors.append(FieldError(pointer="/sampling/n_per_label", detail=detail, code="conflict"))
@@ -161,21 +104,7 @@ def check_sampling(hyperparameters: AcganHyperparameters, sampling: AcganSamplin
         raise SpecError(errors[0].detail, errors)
 
 
-BOOK = {
-    "epochs": 100,
-    "batch_size": 100,
-    "learning_rate": 2e-4,
-    "examples_per_epoch": None,
-    "network": "book",
-    "latent_size": 100,
-    "beta1": 0.5,
-    "beta2": 0.999,
-    "soft_label": 0.95,
-    "dropout": 0.3,
-    "class_weight": 1.0,
-    "schedule": "constant",
-    "ema": 0.0,
-}
+BOOK = {**adversarial.BOOK, "class_weight": 1.0}
 
 METRICS = {
     "d_loss": measures.DISCRIMINATOR_LOSS,
