@@ -29,8 +29,8 @@ def _fourth_type(fourth_type: ModelType) -> None:
 def _small_jury(monkeypatch: pytest.MonkeyPatch) -> None:
     """The judge learns from fewer images and looks at fewer: its figures are rough, everything else is as always."""
     monkeypatch.setattr(classifier, "TRAINING_IMAGES", 6_000)
-    monkeypatch.setattr(model, "CHECKPOINT_IMAGES", 60)
-    monkeypatch.setattr(model, "FINAL_IMAGES", 100)
+    monkeypatch.setattr(classifier, "CHECKPOINT_IMAGES", 60)
+    monkeypatch.setattr(classifier, "FINAL_IMAGES", 100)
     monkeypatch.setattr(model, "TRAINING_IMAGES", 200)
     monkeypatch.setattr(accuracy_score, "FEWEST_SEEN", 6_000)
 

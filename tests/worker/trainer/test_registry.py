@@ -54,8 +54,8 @@ def _fourth_type(fourth_type: ModelType) -> None:
 def _small_jury(monkeypatch: pytest.MonkeyPatch) -> None:
     """A judge that learns quickly: its figures are rough, everything else is as always."""
     monkeypatch.setattr(classifier, "TRAINING_IMAGES", 2_000)
-    monkeypatch.setattr(model, "CHECKPOINT_IMAGES", 60)
-    monkeypatch.setattr(model, "FINAL_IMAGES", 100)
+    monkeypatch.setattr(classifier, "CHECKPOINT_IMAGES", 60)
+    monkeypatch.setattr(classifier, "FINAL_IMAGES", 100)
     monkeypatch.setattr(model, "TRAINING_IMAGES", 200)
     monkeypatch.setattr(accuracy_score, "FEWEST_SEEN", 2_000)
 

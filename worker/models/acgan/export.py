@@ -26,7 +26,6 @@ class UnitGenerator(nn.Module):
 def acgan_graphs(model: AcganPair) -> list[OnnxGraph]:
     """The network that generates."""
     size, classes = model.hyperparameters.latent_size, len(model.class_names)
-    law = {"uniform": "uniform draws from -1 to 1", "normal": "standard normal draws"}[model.recipe.prior]
 
     def examples(axes: Mapping[str, int]) -> tuple[Tensor, ...]:
         return example(axes["batch"], size), torch.arange(axes["batch"]) % classes
@@ -38,7 +37,7 @@ def acgan_graphs(model: AcganPair) -> list[OnnxGraph]:
         outputs=("images",),
         examples=examples,
         about={
-            "z": f"float32 [batch, {size}]: {law}",
+            "z": f"float32 [batch, {size}]: {model.recipe.prior_text}",
             "label": f"int64 [batch]: the class of each image, 0 to {classes - 1}, as in `class_names`",
             "images": IMAGES,
         },

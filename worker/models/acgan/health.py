@@ -1,5 +1,6 @@
 """What goes wrong with an ACGAN: its generator draws few pictures, or its discriminator cannot be fooled any more."""
 
+from collections.abc import Mapping
 from statistics import fmean
 
 from worker.models.health import HealthCheck, Healthy, Measurements, Unhealthy
@@ -15,9 +16,14 @@ CLIMB = 0.2  # of the generator's loss, from the first half of the watched point
 
 
 class ModeCollapse(HealthCheck):
-    """The generator draws the same few pictures again and again, of all classes or of one."""
+    """The generator draws the same few pictures again and again, of all classes or of one.
+
+    images: the images that `diversity` compares. Without `lowest_diversity` the check is of `diversity` alone.
+    """
 
     code = "mode_collapse"
+    images = "Images of a class"
+    hint = "Use a smaller learning_rate or a lower class_weight, or continue an earlier checkpoint with init_from."
 
     def check(self, measurements: Measurements) -> Unhealthy | Healthy | None:
         """See the class."""
@@ -29,16 +35,16 @@ class ModeCollapse(HealthCheck):
             self.memory["in_a_row"] = 0
             return Healthy() if diversity > DIVERSE and lowest > CLASS_DIVERSE else None
         self.memory["in_a_row"] = self.memory.get("in_a_row", 0) + 1
-        return self._unhealthy(diversity, lowest) if self.memory["in_a_row"] >= EVALUATIONS else None
+        return self._unhealthy(measurements.values) if self.memory["in_a_row"] >= EVALUATIONS else None
 
-    def _unhealthy(self, diversity: float, lowest: float) -> Unhealthy:
-        data = {"diversity": diversity, "lowest_diversity": lowest}
-        hint = "Use a smaller learning_rate or a lower class_weight, or continue an earlier checkpoint with init_from."
+    def _unhealthy(self, values: Mapping[str, float]) -> Unhealthy:
+        data = {name: values[name] for name in ("diversity", "lowest_diversity") if name in values}
+        diversity, lowest = values["diversity"], min(data.values())
         if diversity < COLLAPSED:
-            message = f"Images of a class differ only {diversity:.0%} as much as real ones: the generator has collapsed"
-            return Unhealthy(message=f"{message} to a few pictures.", hint=hint, data=data)
+            message = f"{self.images} differ only {diversity:.0%} as much as real ones: the generator has collapsed"
+            return Unhealthy(message=f"{message} to a few pictures.", hint=self.hint, data=data)
         message = f"Images of one class differ only {lowest:.0%} as much as real ones: it has collapsed"
-        return Unhealthy(message=f"{message} to a few pictures.", hint=hint, data=data)
+        return Unhealthy(message=f"{message} to a few pictures.", hint=self.hint, data=data)
 
 
 class DiscriminatorWon(HealthCheck):

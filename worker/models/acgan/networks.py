@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, leaky_relu, relu
 from torch.nn.utils.parametrizations import spectral_norm
 
-from shared.model_types.acgan import AcganHyperparameters
+from shared.model_types.adversarial import AdversarialHyperparameters
 
 SLOPE = 0.2  # of the leaky ReLUs
 
@@ -35,7 +35,9 @@ class ConditionalNorm(nn.Module):
 class CompactGenerator(nn.Module):
     """Dense to a quarter of the size, then two transposed convolutions, the class in every normalisation."""
 
-    def __init__(self, hyperparameters: AcganHyperparameters, image_shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(
+        self, hyperparameters: AdversarialHyperparameters, image_shape: tuple[int, int, int], classes: int
+    ) -> None:
         super().__init__()
         channels, height, width = image_shape
         c = hyperparameters.width
@@ -67,7 +69,9 @@ class CompactDiscriminator(nn.Module):
     sees the image alone.
     """
 
-    def __init__(self, hyperparameters: AcganHyperparameters, image_shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(
+        self, hyperparameters: AdversarialHyperparameters, image_shape: tuple[int, int, int], classes: int
+    ) -> None:
         super().__init__()
         channels, height, width = image_shape
         c = hyperparameters.width
@@ -99,7 +103,9 @@ class CompactDiscriminator(nn.Module):
 class BookGenerator(nn.Module):
     """The published generator: the latent times the class's embedding, dense 3·3·384, three transposed convolutions."""
 
-    def __init__(self, hyperparameters: AcganHyperparameters, image_shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(
+        self, hyperparameters: AdversarialHyperparameters, image_shape: tuple[int, int, int], classes: int
+    ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(classes, hyperparameters.latent_size)
         self.dense = nn.Linear(hyperparameters.latent_size, 3 * 3 * 384)
@@ -124,7 +130,9 @@ class BookGenerator(nn.Module):
 class BookDiscriminator(nn.Module):
     """The published discriminator: four convolutions with dropout, one head for realness and one for the class."""
 
-    def __init__(self, hyperparameters: AcganHyperparameters, image_shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(
+        self, hyperparameters: AdversarialHyperparameters, image_shape: tuple[int, int, int], classes: int
+    ) -> None:
         super().__init__()
         channels, height, width = image_shape
         sizes = (channels, 32, 64, 128, 256)

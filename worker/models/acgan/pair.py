@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from shared.model_types.acgan import AcganHyperparameters
+from shared.model_types.adversarial import AdversarialHyperparameters
 from worker.models.acgan.recipe import RECIPES, Recipe
 from worker.models.base import Network
 
@@ -21,7 +21,7 @@ class AcganPair(Network):
     image_shape: tuple[int, int, int]
 
     def __init__(
-        self, hyperparameters: AcganHyperparameters, image_shape: tuple[int, int, int], class_names: list[str]
+        self, hyperparameters: AdversarialHyperparameters, image_shape: tuple[int, int, int], class_names: list[str]
     ) -> None:
         super().__init__()
         self.hyperparameters = hyperparameters

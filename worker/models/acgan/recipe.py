@@ -37,6 +37,11 @@ class Recipe:
     realness_loss: RealnessLoss
     fooling_loss: FoolingLoss
 
+    @property
+    def prior_text(self) -> str:
+        """The prior in words."""
+        return {"uniform": "uniform draws from -1 to 1", "normal": "standard normal draws"}[self.prior]
+
     def latents(
         self, shape: tuple[int, int], *, device: torch.device | None = None, generator: torch.Generator | None = None
     ) -> Tensor:

@@ -28,6 +28,8 @@ PEAK_RATE = 4e-3
 NEIGHBOUR = 3  # of precision and recall
 NEIGHBOUR_IMAGES = 5_000
 DIVERSITY_IMAGES = 400  # of each class
+CHECKPOINT_IMAGES = 2_000  # generated for the evaluation of a checkpoint
+FINAL_IMAGES = 10_000  # and for the final one
 
 
 class EvaluationClassifier(nn.Module):
