@@ -6,6 +6,7 @@ from shared.datasets import DatasetShape
 from shared.errors import SpecError
 from shared.model_types.acgan import ACGAN
 from shared.model_types.base import Hyperparameters, Measure, ModelType, SamplingParameters
+from shared.model_types.gan import GAN
 from shared.model_types.lstm import LSTM
 from shared.model_types.vae import VAE
 
@@ -19,7 +20,7 @@ __all__ = [
     "get",
 ]
 
-REGISTRY: dict[str, ModelType] = {model_type.name: model_type for model_type in (LSTM, VAE, ACGAN)}
+REGISTRY: dict[str, ModelType] = {model_type.name: model_type for model_type in (LSTM, VAE, ACGAN, GAN)}
 
 
 def get(name: str) -> ModelType:

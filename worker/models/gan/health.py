@@ -1,0 +1,10 @@
+"""Mode collapse without classes: `diversity` is the distance of generated images to their nearest neighbours."""
+
+from worker.models.acgan.health import ModeCollapse
+
+
+class GanModeCollapse(ModeCollapse):
+    """The generator produces the same few images again and again."""
+
+    images = "Neighbouring generated images"
+    hint = "Use a smaller learning_rate, or continue an earlier checkpoint with init_from."
