@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from shared.datasets import DatasetShape
 from shared.errors import FieldError, SpecError
-from shared.model_types.base import DatasetShape, Hyperparameters
+from shared.model_types.base import Hyperparameters
 
 Coordinate = Annotated[float, Field(ge=-1000, le=1000)]
 Latent = Annotated[list[Coordinate], Field(min_length=1, max_length=1024)]

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
+from shared.datasets import DatasetShape
 from shared.errors import SpecError
 from shared.model_types import adversarial
 from shared.model_types import image_measures as measures
 from shared.model_types.adversarial import MAX_IMAGES, AdversarialHyperparameters, Latent
-from shared.datasets import DatasetShape
 from shared.model_types.base import EXAMPLES_PER_S, LEARNING_RATE, ModelType, SamplingParameters
 
 

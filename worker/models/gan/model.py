@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shared.model_types.base import DatasetShape
+from shared.datasets import DatasetShape
 from shared.model_types.gan import GanHyperparameters, check_sampling, check_training
 from worker.data import Dataset, ImageDataset
 from worker.models.acgan.adversarial import AdversarialModel
