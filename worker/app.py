@@ -38,7 +38,7 @@ def run(context: WorkerContext) -> None:
 def make_app(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, watchdog: ConsumerWatchdog) -> Celery:
     """The Celery application with the one task of this worker's kind. Importing the task warms it up."""
     app = make_celery(context.settings, worker_kind=context.kind)
-    app.conf.worker_pool = "worker.celery_pool:WakingPool"
+    app.conf.worker_pool = "worker.celery_pool:PromptFetchPool"
     run_next = importlib.import_module(f"worker.tasks.{context.kind}").prepare(context, worker_heartbeat)
 
     @app.task(name=task_name(context.kind), ignore_result=True)

@@ -108,6 +108,7 @@ GAN = ModelType(
     data_kind="images",
     default_dataset="mnist",
     fallback_dataset="digits",
+    precision="bfloat16",
     hyperparameters=GanHyperparameters,
     sampling=TypeAdapter(GanSampling),
     presets={"fast": {}, "book": adversarial.BOOK},
