@@ -1,4 +1,4 @@
-"""MkDocs hooks: navigation by folder, the API reference, and pages from outside `docs/`.
+"""MkDocs hooks: navigation by folder, generated reference pages, and pages from outside `docs/`.
 
 Links are written for the repository, where they work in any viewer. Links from `docs/` to `benchmarks/results/` and
 `CHANGELOG.md`, and back, become links between pages of the site.
@@ -15,10 +15,13 @@ from pygments.formatters import HtmlFormatter
 
 from api.app import create_app
 from docs_site.api_reference import render
+from shared.model_types import REGISTRY
+from shared.model_types.reference import markdown
 from shared.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 API_PAGE = "reference/http-api.md"
+MODEL_TYPES_PAGE = "reference/model-types.md"
 RESULTS = "benchmarks/results"
 SECTIONS = {"how-to": "How-to guides", "reference": "Reference", "explanation": "Explanation", "decisions": "Decisions"}
 LAST = ["glossary.md", "changelog.md"]
@@ -67,14 +70,16 @@ def navigation(pages: list[str]) -> list[object]:
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Navigation from the files in `docs/`."""
     docs = Path(config.docs_dir)
-    config.nav = navigation([*(path.relative_to(docs).as_posix() for path in docs.rglob("*.md")), API_PAGE])
+    written = [path.relative_to(docs).as_posix() for path in docs.rglob("*.md")]
+    config.nav = navigation([*written, API_PAGE, MODEL_TYPES_PAGE])
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the API reference, the measured results, the changelog and the style sheet."""
+    """Add the API reference, the model types, the measured results, the changelog and the style sheet."""
     document = create_app(Settings()).spec_json
     files.append(File.generated(config, API_PAGE, content=render(document)))
+    files.append(File.generated(config, MODEL_TYPES_PAGE, content=markdown(REGISTRY.values())))
     files.append(File.generated(config, "changelog.md", content=(ROOT / "CHANGELOG.md").read_text()))
     for path in sorted((ROOT / RESULTS).iterdir()):
         name = path.relative_to(ROOT).as_posix()
