@@ -1,6 +1,6 @@
 """Random numbers by position: every step has its own seed, so a position is enough to continue a run."""
 
-import math
+from collections.abc import Iterator
 from enum import IntEnum
 
 import torch
@@ -45,15 +45,38 @@ def _finalize(state: int) -> int:
     return state ^ state >> 31
 
 
-def epoch_order(examples: int, drawn: int | None, *, seed: int, epoch: int) -> Tensor:
-    """Indices of the examples of an epoch, int64 [drawn]: whole shuffles one after another, the last one cut short.
+def epoch_batches(
+    examples: int,
+    drawn: int,
+    size: int,
+    *,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    stop: int | None = None,
+    device: torch.device | None = None,
+) -> Iterator[Tensor]:
+    """Indices of the examples of an epoch in batches, int64 [size] each, the last one shorter.
 
-    drawn: None for all of them once.
+    The order is whole shuffles of the `examples` one after another, the last one cut short at `drawn`. Memory holds a
+    few shuffles at most, however many an epoch has. start, stop: the part of the order to give, by default all of it.
     """
-    drawn = drawn or examples
     order = generator(seed, epoch)
-    shuffles = [torch.randperm(examples, generator=order) for _ in range(math.ceil(drawn / examples))]
-    return torch.cat(shuffles)[:drawn]
+    stop = drawn if stop is None else min(stop, drawn)
+    rest = torch.empty(0, dtype=torch.int64, device=device)
+    for first in range(0, stop, examples):
+        shuffle = torch.randperm(examples, generator=order)  # also before `start`: the next one depends on it
+        if first + examples <= start:
+            continue
+        shuffle = shuffle[max(0, start - first) : stop - first].to(device)
+        rest = torch.cat([rest, shuffle]) if len(rest) else shuffle
+        del shuffle
+        whole = len(rest) // size * size
+        if whole:
+            yield from rest[:whole].split(size)
+        rest = rest[whole:].clone()
+    if len(rest):
+        yield rest
 
 
 class Seeder:

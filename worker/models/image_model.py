@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from torch import Tensor
 
 from worker.data import ImageDataset
 from worker.models.base import GenerativeModel
-from worker.seeding import epoch_order
+from worker.seeding import epoch_batches
 
 CHUNK = 500  # images per forward pass when no gradients are kept
 
@@ -47,8 +48,17 @@ class ImageModel(GenerativeModel):
 
     def batches(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, ...]]:
         """The chosen rows of each tensor, [B, …]."""
-        order = epoch_order(len(self._tensors[0]), self._drawn, seed=self._seed, epoch=epoch).to(self.device)
-        for chosen_B in order.split(self.hyperparameters.batch_size)[first_step : self.steps_per_epoch()]:
+        size = self.hyperparameters.batch_size
+        order = epoch_batches(
+            len(self._tensors[0]),
+            self._drawn,
+            size,
+            seed=self._seed,
+            epoch=epoch,
+            start=first_step * size,
+            device=self.device,
+        )
+        for chosen_B in islice(order, self.steps_per_epoch() - first_step):
             yield tuple(tensor[chosen_B] for tensor in self._tensors)
 
 

@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy, pad
 from worker.data import ImageDataset
 from worker.models.image_model import unit
 from worker.models.optimization import learning_rate, set_learning_rate
-from worker.seeding import epoch_order, generator
+from worker.seeding import epoch_batches, generator
 
 VERSION = 1  # of the recipe: a cached judge of another recipe is not used
 FEATURES = 128
@@ -74,8 +74,9 @@ class EvaluationClassifier(nn.Module):
         """
         height, width = images.shape[2:]
         roomy = pad(images, (shift, shift, shift, shift)) if shift else images
-        batches = epoch_order(len(images), seen, seed=0, epoch=1).split(BATCH)
-        corners = torch.randint(2 * shift + 1, (len(batches), 2), generator=generator(0, 2)).tolist()
+        steps = math.ceil(seen / BATCH)
+        batches = epoch_batches(len(images), seen, BATCH, seed=0, epoch=1)
+        corners = torch.randint(2 * shift + 1, (steps, 2), generator=generator(0, 2)).tolist()
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(0)
             for module in self.modules():
@@ -84,7 +85,7 @@ class EvaluationClassifier(nn.Module):
             self.train()
             optimizer = torch.optim.AdamW(self.parameters(), PEAK_RATE, fused=True)
             for step, (chosen, (top, left)) in enumerate(zip(batches, corners, strict=True)):
-                rate = learning_rate(PEAK_RATE, step, len(batches), warmup_steps=100, schedule="cosine")
+                rate = learning_rate(PEAK_RATE, step, steps, warmup_steps=100, schedule="cosine")
                 set_learning_rate(optimizer, rate)
                 moved = roomy[chosen, :, top : top + height, left : left + width]
                 loss = cross_entropy(self(unit(moved)), labels[chosen])

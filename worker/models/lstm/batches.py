@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from shared.model_types.lstm import LstmHyperparameters
-from worker.seeding import epoch_order, generator
+from worker.seeding import epoch_batches, generator
 
 
 @dataclass(frozen=True)
@@ -74,18 +74,33 @@ class Windows:
         self.steps_per_epoch = math.ceil(self._training / self._batch_size)
         self.examples_per_step = self._batch_size
 
-    def _starts(self, epoch: int) -> Tensor:
-        return epoch_order(self._places, self._drawn, seed=self._seed, epoch=epoch) * self.stride
+    @property
+    def has_validation(self) -> bool:
+        """Whether training leaves out some of an epoch's windows."""
+        return self._training < self._drawn
 
     def batches(self, epoch: int, first_step: int) -> Iterator[CharacterBatch]:
         """Batches of an epoch (1-based) from a step (0-based) on."""
-        starts = self._starts(epoch)[: self._training].to(self._ids_N.device)
-        for starts_B in starts.split(self._batch_size)[first_step:]:
+        start = first_step * self._batch_size
+        for starts_B in self._starts(epoch, self._batch_size, start, self._training):
             yield windows_at(self._ids_N, starts_B, self.window)
 
-    def validation_starts(self, epoch: int) -> Tensor:
-        """Where the epoch's windows begin that training leaves out."""
-        return self._starts(epoch)[self._training :]
+    def validation_starts(self, epoch: int, size: int) -> Iterator[Tensor]:
+        """Where the epoch's windows begin that training leaves out, at most `size` at a time."""
+        return self._starts(epoch, size, self._training, self._drawn)
+
+    def _starts(self, epoch: int, size: int, start: int, stop: int) -> Iterator[Tensor]:
+        order = epoch_batches(
+            self._places,
+            self._drawn,
+            size,
+            seed=self._seed,
+            epoch=epoch,
+            start=start,
+            stop=stop,
+            device=self._ids_N.device,
+        )
+        return (places_B * self.stride for places_B in order)
 
 
 def windows_at(ids_N: Tensor, starts_B: Tensor, window: int) -> CharacterBatch:

@@ -1,5 +1,7 @@
 """What text costs the language model that it was not trained on. Shapes: T time, B streams or windows, N characters."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -12,6 +14,7 @@ EVALUATION_STREAMS = 64
 CHEAP_CHARACTERS = 32_768  # of the held-out text that every checkpoint is measured on
 CHEAP_WINDOWS = 2048  # of them, where each character costs the reading of a whole window
 MAX_WINDOWS = 8192  # windows measured at the end at most, evenly spread
+WINDOWS_AT_ONCE = 512
 
 
 class HeldOutText:
@@ -47,7 +50,8 @@ class HeldOutText:
             nats = _stream_nats(model, ids_N, self._before)
         else:
             places = len(ids_N) - self._window
-            nats = window_nats(model, ids_N, torch.arange(0, places, max(1, places // windows)))
+            starts_N = torch.arange(0, places, max(1, places // windows))
+            nats = window_nats(model, ids_N, starts_N.split(WINDOWS_AT_ONCE))
         model.train(was_training)
         return nats
 
@@ -74,12 +78,14 @@ def _stream_nats(model: LstmNetwork, ids_N: Tensor, warm_up: int) -> float:
 
 
 @torch.inference_mode()
-def window_nats(model: LstmNetwork, ids_N: Tensor, starts: Tensor) -> float:
-    """Mean nats of the character after each of the windows that begin at these places."""
+def window_nats(model: LstmNetwork, ids_N: Tensor, starts: Iterable[Tensor]) -> float:
+    """Mean nats of the character after each of the windows that begin at these places, [B] each."""
     total = torch.zeros((), device=ids_N.device)
-    for starts_B in starts.split(512):
+    windows = 0
+    for starts_B in starts:
         batch = windows_at(ids_N, starts_B, model.hyperparameters.window)
         with model.autocast():
             logits_BV, _ = model(batch.inputs, last=True)
         total += cross_entropy(logits_BV.float(), batch.targets, reduction="sum")
-    return float(total) / len(starts)
+        windows += len(starts_B)
+    return float(total) / windows

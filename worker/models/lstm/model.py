@@ -16,7 +16,7 @@ from worker.data import Dataset, TextCorpus
 from worker.models.base import Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit
 from worker.models.health import HealthCheck, LossExploding
 from worker.models.lstm.batches import CharacterBatch, Streams, Windows
-from worker.models.lstm.evaluation import HeldOutText, window_nats
+from worker.models.lstm.evaluation import WINDOWS_AT_ONCE, HeldOutText, window_nats
 from worker.models.lstm.export import step_graph
 from worker.models.lstm.health import Memorizing, VerbatimCopy
 from worker.models.lstm.memorization import overlaps
@@ -166,10 +166,9 @@ class Lstm(LstmNetwork, GenerativeModel):
         """`bits_per_char` on held-out text; `val_loss` in nats, on the validation windows where there are some."""
         nats = self._held_out.cheap_nats(self)
         figures = {"val_loss": nats, "bits_per_char": nats / math.log(2)}
-        if isinstance(self._reader, Windows):
-            starts = self._reader.validation_starts(self._epoch)
-            if len(starts):
-                figures["val_loss"] = window_nats(self, self._training_N, starts)
+        if isinstance(self._reader, Windows) and self._reader.has_validation:
+            starts = self._reader.validation_starts(self._epoch, WINDOWS_AT_ONCE)
+            figures["val_loss"] = window_nats(self, self._training_N, starts)
         return figures
 
     def final_quality(self) -> dict[str, float]:

@@ -1,0 +1,1 @@
+"""Memory estimates of the contracts beside measured peaks: `python -m benchmarks.memory`."""

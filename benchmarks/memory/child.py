@@ -1,0 +1,77 @@
+"""One training or one generation in a process of its own, and how far its resident memory rises.
+
+`python -m benchmarks.memory.child REQUEST.json FOLDER` prints the peak of the resident set beyond the resident set after
+the imports, in bytes.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from shared.settings import Settings
+from worker import openmp
+
+_STATUS = Path("/proc/self/status")
+
+
+def resident(field: str) -> int:
+    """Bytes of the resident set of this process: `VmRSS` now, or its peak, `VmHWM`."""
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
+    return int(line.split()[1]) << 10
+
+
+def train(request: dict[str, Any], folder: Path, settings: Settings) -> int:
+    """The rise of a whole training, from the data to the final evaluation."""
+    from worker.models.evaluation import accuracy_score, classifier  # noqa: PLC0415
+    from worker.trainer.report import JsonLines, Reporter  # noqa: PLC0415
+    from worker.trainer.run import train as run  # noqa: PLC0415
+    from worker.trainer.spec import TrainerSpec  # noqa: PLC0415
+    from worker.trainer.stop_signal import StopSignal  # noqa: PLC0415
+
+    # Fewer steps of the classifiers. The memory of a step does not depend on their number.
+    classifier.TRAINING_IMAGES = 2_000
+    accuracy_score.SEEN_IMAGES = accuracy_score.FEWEST_SEEN = 2_000
+    spec = TrainerSpec.model_validate(request).completed()
+    _import(spec.model_type)
+    before = resident("VmRSS")
+    with open(os.devnull, "w") as nowhere:
+        reporter = Reporter(folder, JsonLines(nowhere))
+        if not run(spec, folder, settings, StopSignal(), reporter):
+            raise RuntimeError("the run was stopped")
+    return resident("VmHWM") - before
+
+
+def generate(request: dict[str, Any], folder: Path, settings: Settings) -> int:
+    """The rise of a fresh engine's first generation, which loads the model."""
+    from worker.checkpoints.manifest import CheckpointRef  # noqa: PLC0415
+    from worker.generation.engine import GenerationEngine  # noqa: PLC0415
+
+    checkpoint = CheckpointRef(**request["checkpoint"])
+    _import(checkpoint.model_type)
+    engine = GenerationEngine(settings)
+    before = resident("VmRSS")
+    engine.generate(checkpoint, request["sampling"], 7, request["format"], folder)
+    return resident("VmHWM") - before
+
+
+def _import(model_type: str) -> None:
+    """The model's modules, which a process imports with its first job."""
+    from shared import model_types  # noqa: PLC0415
+    from worker.models import implementation  # noqa: PLC0415
+
+    implementation(model_types.get(model_type))
+
+
+def main() -> None:
+    """Run the program."""
+    os.environ |= openmp.wait_policy(os.environ, is_alone=False)
+    request = json.loads(Path(sys.argv[1]).read_text())
+    folder = Path(sys.argv[2])
+    measured = generate if "checkpoint" in request else train
+    print(measured(request, folder, Settings()))
+
+
+if __name__ == "__main__":
+    main()
