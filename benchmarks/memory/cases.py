@@ -47,7 +47,6 @@ VAE = (
     Case(model_type="vae", name="wide layers", hyperparameters=_WIDE),
     Case(model_type="vae", name="wide layers, bfloat16", hyperparameters=_WIDE, precision="bfloat16"),
     Case(model_type="vae", name="large batch", hyperparameters=_MANY),
-    Case(model_type="vae", name="200,000,000 examples", hyperparameters={"examples_per_epoch": 200_000_000}),
     Case(model_type="vae", name="1 image", sampling={"n": 1}),
     Case(model_type="vae", name="10,000 images", sampling={"n": 10_000}),
     Case(model_type="vae", name="10,000 images, npy", sampling={"n": 10_000}, format="npy"),

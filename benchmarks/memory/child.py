@@ -35,6 +35,7 @@ def train(request: dict[str, Any], folder: Path, settings: Settings) -> int:
     accuracy_score.SEEN_IMAGES = accuracy_score.FEWEST_SEEN = 2_000
     spec = TrainerSpec.model_validate(request).completed()
     _import(spec.model_type)
+    _first_step()
     before = resident("VmRSS")
     with open(os.devnull, "w") as nowhere:
         reporter = Reporter(folder, JsonLines(nowhere))
@@ -54,6 +55,16 @@ def generate(request: dict[str, Any], folder: Path, settings: Settings) -> int:
     before = resident("VmRSS")
     engine.generate(checkpoint, request["sampling"], 7, request["format"], folder)
     return resident("VmHWM") - before
+
+
+def _first_step() -> None:
+    """The modules and threads that torch adds with the first step of an optimizer."""
+    import torch  # noqa: PLC0415
+
+    layer = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.AdamW(layer.parameters(), fused=True)
+    layer(torch.ones(1, 1)).sum().backward()
+    optimizer.step()
 
 
 def _import(model_type: str) -> None:

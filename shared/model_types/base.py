@@ -67,8 +67,17 @@ class SamplingCheck(Protocol):
         ...
 
 
+JOB_BYTES = 24 << 20
+"""What the first job of a process adds whatever its size: code of libraries, buffers of threads, small objects."""
+
+
 class MemoryEstimate(Protocol):
-    """Upper estimate, in bytes, of what one training run needs beside the interpreter and torch themselves."""
+    """Upper estimate, in bytes, of what one training adds to the resident memory of its process on a CPU.
+
+    Counted is the peak, from the data to the final evaluation, beyond an idle process: interpreter, torch and the
+    model's modules imported, one optimizer step of one weight done. At most twice the measured peak and 32 MiB;
+    `python -m benchmarks.memory` compares. On a GPU weights and activations lie in its memory instead.
+    """
 
     def __call__(self, hyperparameters: Any, dataset: DatasetShape) -> int:
         """See the class."""
@@ -76,11 +85,28 @@ class MemoryEstimate(Protocol):
 
 
 class SamplingMemoryEstimate(Protocol):
-    """Upper estimate, in bytes, of what one generation needs beside the loaded model."""
+    """The same of one generation: its model, the dataset where it is read, the sampling and the written files.
+
+    Counted is the peak beyond a process that has imported the engine and the model's modules. Models and datasets that
+    the engine keeps of other requests are extra, up to `MIMEO_GENERATION_CACHE_BYTES`.
+    """
 
     def __call__(self, hyperparameters: Any, sampling: Any, dataset: DatasetShape) -> int:
         """See the class."""
         ...
+
+
+def checkpoint_bytes(parameters: int, moments: int = 2) -> int:
+    """Weights, gradients and moments of so many parameters while a checkpoint of them is written.
+
+    The checkpoint takes the serialised weights, and of the moments a copy, the parts of the file and the file.
+    """
+    return 4 * parameters * (2 + moments + 1 + 3 * moments + 1)
+
+
+def loaded_bytes(parameters: int) -> int:
+    """A model of so many parameters while it is loaded: the file, its tensors and the model."""
+    return 3 * 4 * parameters
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,12 +9,16 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 from shared.datasets import DatasetShape
 from shared.errors import SpecError
 from shared.model_types import image_measures as measures
+from shared.model_types import image_memory as memory
 from shared.model_types.base import (
     EXAMPLES_PER_S,
+    JOB_BYTES,
     LEARNING_RATE,
     Hyperparameters,
     ModelType,
     SamplingParameters,
+    checkpoint_bytes,
+    loaded_bytes,
 )
 
 LayerSize = Annotated[int, Field(ge=1, le=8192)]
@@ -144,16 +148,13 @@ def _parameters(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -> i
 
 
 def training_bytes(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -> int:
-    """Weights with gradients and two moments, activations of a step or of 1,000 test images, the images as uint8.
-
-    At the end 20,000 reconstructions, and a classifier that learns from them.
-    """
-    examples = dataset.examples or 70_000
-    rows = max(hyperparameters.batch_size, 1000)
-    per_image = 6 * _pixels(dataset) + 8 * sum(hyperparameters.hidden) + 16 * hyperparameters.latent_size
-    images = (2 * examples + 60_000) * _pixels(dataset)
-    classifier = 16_000 * dataset.height * dataset.width
-    return 4 * (5 * _parameters(hyperparameters, dataset) + rows * per_image + classifier) + images
+    """Images, weights, and the larger of a checkpoint and the activations of a step; the classifier at the end."""
+    kept = 4 if hyperparameters.activation == "silu" else 2  # of a hidden layer for the backward pass, both networks
+    hidden = kept * sum(hyperparameters.hidden) + max(hyperparameters.hidden)
+    step = hyperparameters.batch_size * (4 * _pixels(dataset) + hidden + 8 * hyperparameters.latent_size)
+    parameters = _parameters(hyperparameters, dataset)
+    most = max(checkpoint_bytes(parameters), 4 * (5 * parameters + step))
+    return JOB_BYTES + memory.dataset_bytes(dataset) + most + memory.reconstruction_score_bytes(dataset)
 
 
 def _images(sampling: Any) -> int:
@@ -163,17 +164,28 @@ def _images(sampling: Any) -> int:
         case InterpolateSampling():
             return sampling.steps
         case LatentSampling():
-            return len(sampling.z)
-        case ReconstructSampling() | EncodeSampling():
+            return len(rows(sampling.z))
+        case ReconstructSampling():
             return 2 * len(sampling.indices)
+        case EncodeSampling():
+            return 0
         case _:
             return int(sampling.n)
 
 
 def sampling_bytes(hyperparameters: VaeHyperparameters, sampling: Any, dataset: DatasetShape) -> int:
-    """The images as float32 a few times over (decoded, gathered, as PNG), hidden layers, the dataset if read."""
-    read = 2 * (dataset.examples or 70_000) * _pixels(dataset) if sampling.reads_dataset else 0
-    return 4 * _images(sampling) * (4 * _pixels(dataset) + 2 * sum(hyperparameters.hidden)) + read
+    """The model, the dataset if read, test images and their hidden layers, and the generated images as files."""
+    pixels, numbers = _pixels(dataset), 0
+    read = memory.dataset_bytes(dataset) if sampling.reads_dataset else 0
+    at_once = min(_images(sampling), memory.CHUNK)
+    if isinstance(sampling, ReconstructSampling | EncodeSampling):
+        at_once = len(sampling.indices)
+    if isinstance(sampling, LatentSampling):
+        numbers = sum(len(latent) for latent in rows(sampling.z))
+    layers = 4 * at_once * (3 * pixels + 3 * max(hyperparameters.hidden) + 4 * hyperparameters.latent_size)
+    written = max(layers, memory.image_files_bytes(_images(sampling), dataset))
+    model = loaded_bytes(_parameters(hyperparameters, dataset))
+    return JOB_BYTES + model + read + written + memory.NUMBER_BYTES * numbers
 
 
 def check_training(

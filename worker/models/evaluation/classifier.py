@@ -153,7 +153,9 @@ def precision_recall(real_NF: Tensor, generated_NF: Tensor) -> tuple[float, floa
     """Share of generated images inside the real ones' cloud, and the reverse; a cloud is each point's nearest few."""
 
     def radii(points: Tensor) -> Tensor:
-        return torch.cdist(points, points).kthvalue(NEIGHBOUR + 1, dim=1).values
+        # By parts: kthvalue copies its input and adds as many int64 indices.
+        parts = torch.cdist(points, points).split(500)
+        return torch.cat([part.kthvalue(NEIGHBOUR + 1, dim=1).values for part in parts])
 
     distances = torch.cdist(real_NF, generated_NF)
     precision = (distances <= radii(real_NF)[:, None]).any(dim=0).double().mean()

@@ -1,0 +1,49 @@
+"""Memory of what all models of images do, in bytes: their dataset, the evaluation at the end, and files of images."""
+
+from shared.model_types.base import DatasetShape
+
+CHUNK = 500  # images that a model generates at a time
+NUMBER_BYTES = 80  # of each number in a request: parsed, checked and as a tensor
+
+_SCORED_IMAGES = 20_000  # generated at the end, which the accuracy score learns from
+_JUDGED_IMAGES = 10_000  # of them and of real images, which the evaluation classifier looks at
+_NEIGHBOURS = 5_000  # generated and real images each, whose distances in double precision are compared
+
+
+def pixels(dataset: DatasetShape) -> int:
+    """Numbers of an image."""
+    return dataset.height * dataset.width * dataset.channels
+
+
+def dataset_bytes(dataset: DatasetShape) -> int:
+    """All images as uint8, and once more while they are read; their labels."""
+    return (dataset.examples or 70_000) * (2 * pixels(dataset) + 24)
+
+
+def classifier_bytes(dataset: DatasetShape) -> int:
+    """The evaluation classifier's layers for 1,000 images, and its 128 features of each quarter of the size."""
+    area = dataset.height * dataset.width
+    return 4 * 1000 * (8 * area + pixels(dataset)) + 16 * 128 * 2 * area
+
+
+def reconstruction_score_bytes(dataset: DatasetShape) -> int:
+    """The accuracy score of reconstructions: uint8 images, gathered, framed for shifts, and a classifier."""
+    images = min(_SCORED_IMAGES, dataset.examples or 70_000)
+    return 3 * images * pixels(dataset) + classifier_bytes(dataset)
+
+
+def evaluation_bytes(dataset: DatasetShape, layers: int) -> int:
+    """The final evaluation of generated images, float32, beside as many real ones.
+
+    layers: bytes of the generator's layers for a chunk of images.
+    """
+    generated = 4 * _SCORED_IMAGES * pixels(dataset)
+    tested = -(-(dataset.examples or 70_000) // 5)
+    real = 4 * min(_JUDGED_IMAGES, tested) * pixels(dataset)
+    distances = 8 * _NEIGHBOURS * (_NEIGHBOURS + min(_NEIGHBOURS, tested) + 1000)
+    return generated + max(layers + 2 * generated, 2 * real + distances) + classifier_bytes(dataset)
+
+
+def image_files_bytes(images: int, dataset: DatasetShape) -> int:
+    """Generated images as float32, gathered and scaled, and as a file."""
+    return 5 * 4 * images * pixels(dataset)
