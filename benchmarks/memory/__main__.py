@@ -37,10 +37,10 @@ def main() -> None:
             figures = f"{row['estimate'] / _MIB:9.1f} {row['measured'] / _MIB:9.1f} {row['ratio']:5.2f}"
             print(f"{case.model_type:<10} {case.stage:<12} {case.name:<30} {figures}", flush=True)
             rows.append({"model_type": case.model_type, "stage": case.stage, "case": case.name, **row})
-    _keep(options.results, rows, found)
+    keep(options.results, rows, found)
 
 
-def _keep(path: Path, rows: list[dict[str, Any]], found: dict[str, Any]) -> None:
+def keep(path: Path, rows: list[dict[str, Any]], found: dict[str, Any]) -> None:
     """Write the rows in the place of their earlier values."""
     kept = json.loads(path.read_text())["rows"] if path.exists() else []
     new = {(row["model_type"], row["stage"], row["case"]): row for row in rows}

@@ -1,9 +1,10 @@
 """What is measured: presets, extremes of the hyperparameters, and every sampling mode at two sizes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.model_types import REGISTRY, ModelType
 from shared.model_types.base import DatasetShape
 
 
@@ -160,4 +161,24 @@ LSTM = (
     ),
 )
 
-CASES = (*LSTM, *VAE, *ACGAN)
+_MADE = (*LSTM, *VAE, *ACGAN)
+
+
+def _by_contract(kind: ModelType) -> Iterator[Case]:
+    """What the contract of a further model type gives: its smallest training, its presets and its samplings."""
+    yield Case(model_type=kind.name, name="small", hyperparameters=kind.small)
+    for preset in kind.presets:
+        yield Case(model_type=kind.name, name=preset, preset=preset)
+    yield Case(model_type=kind.name, name="small", sampling=kind.small_sampling)
+    yield Case(model_type=kind.name, name="demo", sampling=kind.demo_sampling)
+
+
+CASES = (
+    *_MADE,
+    *(
+        case
+        for name, kind in REGISTRY.items()
+        if not any(made.model_type == name for made in _MADE)
+        for case in _by_contract(kind)
+    ),
+)

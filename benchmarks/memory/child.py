@@ -1,7 +1,6 @@
-"""One training or one generation in a process of its own, and how far its resident memory rises.
+"""One training or one generation in a process of its own: `python -m benchmarks.memory.child REQUEST.json FOLDER`.
 
-`python -m benchmarks.memory.child REQUEST.json FOLDER` prints the peak of the resident set beyond the resident set after
-the imports, in bytes.
+Prints the peak of the resident set beyond the resident set of the idle process, in bytes.
 """
 
 import json
@@ -37,7 +36,7 @@ def train(request: dict[str, Any], folder: Path, settings: Settings) -> int:
     _import(spec.model_type)
     _first_step()
     before = resident("VmRSS")
-    with open(os.devnull, "w") as nowhere:
+    with Path(os.devnull).open("w") as nowhere:
         reporter = Reporter(folder, JsonLines(nowhere))
         if not run(spec, folder, settings, StopSignal(), reporter):
             raise RuntimeError("the run was stopped")

@@ -3,7 +3,7 @@
 from shared.model_types.base import DatasetShape
 
 CHUNK = 500  # images that a model generates at a time
-NUMBER_BYTES = 80  # of each number in a request: parsed, checked and as a tensor
+NUMBER_BYTES = 32  # of each number in a request: parsed, checked and as a tensor
 
 _SCORED_IMAGES = 20_000  # generated at the end, which the accuracy score learns from
 _JUDGED_IMAGES = 10_000  # of them and of real images, which the evaluation classifier looks at

@@ -9,11 +9,14 @@ from shared.datasets import HELD_OUT_FRACTION, DatasetShape
 from shared.errors import SpecError
 from shared.model_types.base import (
     EXAMPLES_PER_S,
+    JOB_BYTES,
     LEARNING_RATE,
     Hyperparameters,
     Measure,
     ModelType,
     SamplingParameters,
+    checkpoint_bytes,
+    loaded_bytes,
 )
 
 LayerSize = Annotated[int, Field(ge=1, le=4096)]
@@ -92,38 +95,53 @@ def _parameters(hyperparameters: LstmHyperparameters, vocabulary: int) -> int:
 
 
 def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> int:
-    """Weights with gradients and two moments, activations of one step, the text, and an evaluation.
+    """The text, weights, and the largest of a checkpoint, the activations of a step and an evaluation.
 
-    Recurrent dropout keeps its choice and what that leaves of each layer's four recurrent matrices.
-    Of the activations, gates and states are kept for the backward pass, and the logits a few times over.
+    Of the activations, gates and states are kept for the backward pass, and the logits a few times over. An
+    evaluation reads 64 streams of 256 characters, or 512 windows, at a time. Recurrent dropout keeps its choice and
+    the remaining weights of each layer's four recurrent matrices.
     """
     vocabulary = dataset.vocabulary or 256
-    characters = dataset.examples or 10_000_000
+    layers, windows = hyperparameters.layers, hyperparameters.batching == "windows"
     positions = hyperparameters.batch_size * hyperparameters.window
-    predicted = positions if hyperparameters.batching == "streams" else hyperparameters.batch_size
-    activations = positions * (12 * sum(hyperparameters.layers) + 2 * (hyperparameters.embedding or vocabulary))
-    evaluation = 64 * 256 * (6 * max(hyperparameters.layers) + 3 * vocabulary)
-    thinned = 8 * sum(units**2 for units in hyperparameters.layers) if hyperparameters.recurrent_dropout else 0
+    predicted = hyperparameters.batch_size if windows else positions
+    inputs = hyperparameters.embedding or 3 * vocabulary  # one-hot: int64 and float32
+    step = positions * (12 * sum(layers) + 2 * inputs) + 4 * predicted * vocabulary
     if hyperparameters.activation_regularization or hyperparameters.temporal_activation_regularization:
-        activations += 6 * positions * hyperparameters.layers[-1]
-    floats = (
-        5 * _parameters(hyperparameters, vocabulary) + thinned + activations + 4 * predicted * vocabulary + evaluation
-    )
-    compared = 20 * min(characters, 10_000_000)  # as text again, to look for copied passages
-    return 4 * floats + 12 * characters + compared
+        step += 6 * positions * layers[-1]
+    if hyperparameters.recurrent_dropout:
+        step += 8 * sum(units**2 for units in layers)
+    read = 512 * hyperparameters.window if windows else 64 * 256
+    evaluation = read * (4 * max(layers) + inputs) + 3 * (512 if windows else read) * vocabulary
+    parameters = _parameters(hyperparameters, vocabulary)
+    moments = 2 if hyperparameters.optimizer == "adamw" else 1
+    most = max(checkpoint_bytes(parameters, moments), 4 * (5 * parameters + max(step, evaluation)))
+    return JOB_BYTES + _text_bytes(hyperparameters, dataset) + most
+
+
+def _text_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> int:
+    """The text and its ids, and either the ids while they are made or its first 10,000,000 characters compared.
+
+    Windows add the order of their starts, of one shuffle and the next.
+    """
+    characters = dataset.examples or 10_000_000
+    windows = characters // hyperparameters.sample_step if hyperparameters.batching == "windows" else 0
+    return (6 + 12) * characters + 16 * windows
 
 
 def sampling_bytes(hyperparameters: LstmHyperparameters, sampling: LstmSampling, dataset: DatasetShape) -> int:
-    """States, gates and logits of one step for n texts, the texts, noise, and the weights as the sampler has them.
+    """The model and the weights as the sampler has them, states and logits of n texts, noise, and the texts.
 
     The sampler looks up the products of each character with the first layer's input weights.
     """
     vocabulary = dataset.vocabulary or 256
     step = 12 * sum(hyperparameters.layers) + 6 * vocabulary
-    weights = _parameters(hyperparameters, vocabulary) + 4 * hyperparameters.layers[0] * vocabulary
+    parameters = _parameters(hyperparameters, vocabulary)
+    weights = parameters + 4 * hyperparameters.layers[0] * vocabulary
     rows = min(sampling.n, 32)  # of a group of texts; up to 16 groups are sampled at once, 64 characters at a time
     noise = min(16, -(-sampling.n // 32)) * min(64 * rows * vocabulary, max(1 << 19, rows * vocabulary))
-    return 4 * (sampling.n * step + weights + noise) + 8 * sampling.n * sampling.length
+    model = max(loaded_bytes(parameters), 4 * (parameters + 2 * weights))
+    return JOB_BYTES + model + 4 * (sampling.n * step + noise) + 8 * sampling.n * sampling.length
 
 
 def check_training(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> None:
