@@ -16,8 +16,9 @@ def pixels(dataset: DatasetShape) -> int:
 
 
 def dataset_bytes(dataset: DatasetShape) -> int:
-    """All images as uint8, and once more while they are read; their labels."""
-    return (dataset.examples or 70_000) * (2 * pixels(dataset) + 24)
+    """All images as uint8, and once more while they are read; their labels. Builtin digits are made as float32."""
+    examples = dataset.examples or 70_000
+    return examples * (2 * pixels(dataset) + 24) + 8 * min(examples, 2_000) * pixels(dataset)
 
 
 def classifier_bytes(dataset: DatasetShape) -> int:
@@ -33,15 +34,16 @@ def reconstruction_score_bytes(dataset: DatasetShape) -> int:
 
 
 def evaluation_bytes(dataset: DatasetShape, layers: int) -> int:
-    """The final evaluation of generated images, float32, beside as many real ones.
+    """The final evaluation of generated images, float32 and gathered from chunks, beside as many real ones.
 
-    layers: bytes of the generator's layers for a chunk of images.
+    The distances of generated images from one another exist twice for a moment. layers: bytes of the generator's layers
+    for a chunk of images.
     """
     generated = 4 * _SCORED_IMAGES * pixels(dataset)
     tested = -(-(dataset.examples or 70_000) // 5)
     real = 4 * min(_JUDGED_IMAGES, tested) * pixels(dataset)
-    distances = 8 * _NEIGHBOURS * (_NEIGHBOURS + min(_NEIGHBOURS, tested) + 1000)
-    return generated + max(layers + 2 * generated, 2 * real + distances) + classifier_bytes(dataset)
+    distances = 8 * _NEIGHBOURS * (2 * _NEIGHBOURS + min(_NEIGHBOURS, tested) + 1000)
+    return 2 * generated + layers + max(2 * generated, 2 * real + distances) + classifier_bytes(dataset)
 
 
 def image_files_bytes(images: int, dataset: DatasetShape) -> int:

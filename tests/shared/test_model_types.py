@@ -81,6 +81,18 @@ def test_estimates_grow_with_what_is_asked_for(kind: model_types.ModelType) -> N
         kind.check_training(kind.resolve(preset, {}), DatasetShape(kind=kind.data_kind))
 
 
+@pytest.mark.parametrize(("latent_size", "z"), [(2, [0.1, 0.2]), (512, [0.1] * 512)])
+def test_a_flat_latent_is_estimated_as_one_image(latent_size: int, z: list[float]) -> None:
+    kind = model_types.get("vae")
+    model = hyperparameters("vae", latent_size=latent_size)
+    shape = DATASETS["digits"].shape
+
+    flat, nested = (kind.sampling_bytes(model, sampling("vae", mode="latent", z=given), shape) for given in (z, [z]))
+    many = kind.sampling_bytes(model, sampling("vae", mode="latent", z=[z] * 100), shape)
+
+    assert flat == nested < many
+
+
 def test_an_unknown_model_type_is_answered_with_the_nearest() -> None:
     with pytest.raises(SpecError, match="Did you mean `acgan`"):
         model_types.get("acgn")
