@@ -185,7 +185,7 @@ def sampling_bytes(hyperparameters: VaeHyperparameters, sampling: Any, dataset: 
     layers = 4 * at_once * (3 * pixels + 3 * max(hyperparameters.hidden) + 4 * hyperparameters.latent_size)
     written = max(layers, memory.image_files_bytes(_images(sampling), dataset))
     model = loaded_bytes(_parameters(hyperparameters, dataset))
-    return JOB_BYTES + model + read + written + memory.NUMBER_BYTES * numbers
+    return JOB_BYTES + read + max(model, model // 3 + written) + memory.NUMBER_BYTES * numbers
 
 
 def check_training(
