@@ -62,8 +62,10 @@ def training_bytes(hyperparameters: AcganHyperparameters, dataset: DatasetShape)
 
 def sampling_bytes(hyperparameters: AcganHyperparameters, sampling: AcganSampling, dataset: DatasetShape) -> int:
     """As for other GANs, with the images of all labels."""
-    labels = (dataset.classes or 10) if sampling.labels == "all" else len(sampling.labels)
-    return adversarial.sampling_bytes(hyperparameters, labels * sampling.draws, dataset)
+    classes = dataset.classes or 10
+    labels = classes if sampling.labels == "all" else len(sampling.labels)
+    images = labels * sampling.draws
+    return adversarial.sampling_bytes(hyperparameters, images, sampling.latents, dataset, classes=classes)
 
 
 def check_training(hyperparameters: AcganHyperparameters, dataset: DatasetShape) -> None:

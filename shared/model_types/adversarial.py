@@ -6,7 +6,8 @@ from pydantic import Field
 
 from shared.datasets import DatasetShape
 from shared.errors import FieldError, SpecError
-from shared.model_types.base import Hyperparameters
+from shared.model_types import image_memory as memory
+from shared.model_types.base import JOB_BYTES, Hyperparameters, checkpoint_bytes, loaded_bytes
 
 Coordinate = Annotated[float, Field(ge=-1000, le=1000)]
 Latent = Annotated[list[Coordinate], Field(min_length=1, max_length=1024)]
@@ -73,38 +74,54 @@ def latent_errors(z: list[Any] | None, size: int) -> list[FieldError]:
     ]
 
 
-def _width(hyperparameters: AdversarialHyperparameters) -> int:
-    return 96 if hyperparameters.network == "book" else hyperparameters.width
+def _sizes(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape, classes: int) -> tuple[int, int]:
+    """Parameters of the generator and of the discriminator."""
+    area = dataset.height * dataset.width
+    latent, width = hyperparameters.latent_size, hyperparameters.width
+    if hyperparameters.network == "book":
+        return 3456 * (latent + 1) + 2_305_000 + classes * latent, 388_000 + 16 * area * (classes + 1)
+    generator = (latent + classes + 1) * width * area // 8 + 40 * width**2 + 9 * width * dataset.channels
+    features = 4 * width * (-(-dataset.height // 8)) * (-(-dataset.width // 8))
+    return generator, 248 * width**2 + features * (2 * classes + 1) + 16 * width * dataset.channels
 
 
-def _activations(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape) -> int:
-    """Numbers one image needs in both networks, forward and backward."""
-    return dataset.height * dataset.width * (12 * _width(hyperparameters) + 8 * dataset.channels)
-
-
-def _parameters(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape, classes: int) -> int:
-    width = _width(hyperparameters)
-    seed = 16 * width * (dataset.height * dataset.width // 16 + 64)
-    return hyperparameters.latent_size * (seed + classes) + 25 * 16 * width * width + 64 * width * classes
+def _layers(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape) -> tuple[int, int]:
+    """Bytes of an image's layers: of a generator step, forward and backward, and of generation alone."""
+    area = 4 * dataset.height * dataset.width
+    if hyperparameters.network == "book":
+        return 2 * 370 * area, 130 * area
+    return (7 * hyperparameters.width + 8 * dataset.channels) * area, (2 * hyperparameters.width + 4) * area
 
 
 def training_bytes(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape, *, classes: int) -> int:
-    """Weights, gradients, two moments and the average; activations of a double batch; images; the evaluation.
+    """Images, weights with moments and the average, and the largest of a checkpoint, a step and the evaluation.
 
     classes: of the networks.
     """
-    examples = dataset.examples or 70_000
-    pixels = dataset.height * dataset.width * dataset.channels
-    images = max(3 * hyperparameters.batch_size, 500)
-    floats = 6 * _parameters(hyperparameters, dataset, classes) + images * _activations(hyperparameters, dataset)
-    evaluation = 2_000 * 64 * dataset.height * dataset.width + 60_000 * pixels
-    return 4 * (floats + evaluation) + 2 * examples * pixels
+    generator, discriminator = _sizes(hyperparameters, dataset, classes)
+    step, generated = _layers(hyperparameters, dataset)
+    parameters = generator + discriminator
+    averaged = 4 * 2 * generator if hyperparameters.ema else 0
+    evaluation = memory.evaluation_bytes(dataset, memory.CHUNK * generated)
+    most = max(checkpoint_bytes(parameters), 20 * parameters + max(evaluation, hyperparameters.batch_size * step))
+    return JOB_BYTES + memory.dataset_bytes(dataset) + averaged + most
 
 
-def sampling_bytes(hyperparameters: AdversarialHyperparameters, images: int, dataset: DatasetShape) -> int:
-    """So many images a few times over, and the generator's activations for the 500 generated at a time."""
-    pixels = dataset.height * dataset.width * dataset.channels
-    return 4 * (4 * images * pixels + min(images, 500) * _activations(hyperparameters, dataset))
+def sampling_bytes(
+    hyperparameters: AdversarialHyperparameters,
+    images: int,
+    latents: list[list[float]],
+    dataset: DatasetShape,
+    *,
+    classes: int,
+) -> int:
+    """The model, the generator's layers for a chunk of images, the latents of the request, and the images as files."""
+    numbers = sum(len(latent) for latent in latents)
+    layers = min(images, memory.CHUNK) * _layers(hyperparameters, dataset)[1]
+    written = memory.image_files_bytes(images, dataset)
+    generator, discriminator = _sizes(hyperparameters, dataset, classes)
+    model = loaded_bytes((2 if hyperparameters.ema else 1) * generator + discriminator)
+    return JOB_BYTES + max(model, model // 3 + layers) + written + memory.NUMBER_BYTES * numbers
 
 
 def check_networks(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape) -> None:

@@ -59,7 +59,8 @@ def training_bytes(hyperparameters: GanHyperparameters, dataset: DatasetShape) -
 
 def sampling_bytes(hyperparameters: GanHyperparameters, sampling: Any, dataset: DatasetShape) -> int:
     """As for other GANs."""
-    return adversarial.sampling_bytes(hyperparameters, sampling.n, dataset)
+    latents = adversarial.latent_rows(sampling.z) if isinstance(sampling, LatentSampling) else []
+    return adversarial.sampling_bytes(hyperparameters, sampling.n, latents, dataset, classes=1)
 
 
 def check_training(hyperparameters: GanHyperparameters, dataset: DatasetShape) -> None:
