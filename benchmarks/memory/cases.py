@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.datasets import DatasetShape
 from shared.model_types import REGISTRY, ModelType
-from shared.model_types.base import DatasetShape
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Memory of what all models of images do, in bytes: their dataset, the evaluation at the end, and files of images."""
 
-from shared.model_types.base import DatasetShape
+from shared.datasets import DatasetShape
 
 CHUNK = 500  # images that a model generates at a time
 NUMBER_BYTES = 32  # of each number in a request: parsed, checked and as a tensor
