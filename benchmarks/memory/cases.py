@@ -118,6 +118,16 @@ ACGAN = (
     Case(model_type="acgan", name="1,000 latents", sampling={"labels": [0, 1], "z": [[0.1] * 100] * 1000}),
 )
 
+GAN = (
+    Case(model_type="gan", name="small", hyperparameters={"width": 4, "batch_size": 8}),
+    Case(model_type="gan", name="fast"),
+    Case(model_type="gan", name="book", preset="book"),
+    Case(model_type="gan", name="10 images", sampling={"mode": "random", "n": 10}),
+    Case(model_type="gan", name="10,000 images", sampling={"mode": "random", "n": 10_000}),
+    Case(model_type="gan", name="1 flat latent", sampling={"mode": "latent", "z": [0.1] * 100}),
+    Case(model_type="gan", name="1,000 latents", sampling={"mode": "latent", "z": [[0.1] * 100] * 1000}),
+)
+
 LSTM = (
     Case(model_type="lstm", name="small", hyperparameters=_SMALL_LSTM),
     Case(model_type="lstm", name="fast"),
@@ -161,7 +171,7 @@ LSTM = (
     ),
 )
 
-_MADE = (*LSTM, *VAE, *ACGAN)
+_MADE = (*LSTM, *VAE, *ACGAN, *GAN)
 
 
 def _by_contract(kind: ModelType) -> Iterator[Case]:
