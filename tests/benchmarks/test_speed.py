@@ -190,7 +190,7 @@ def plain_batch(case: Case, batch: Any) -> tuple[torch.Tensor, ...]:
         last = batch.targets[-1:] if case.every_character else batch.targets[None]
         return (torch.cat([batch.inputs, last]).T,)
     if case.model_type == "vae":
-        return (batch.float() / 255,)
+        return (batch[0].float() / 255,)
     return batch[0].float() / 127.5 - 1, batch[1]
 
 

@@ -13,7 +13,7 @@ from shared.broker import NullBroker
 from shared.db.session import SessionFactory, reading, transaction
 from shared.db.tables import Checkpoint, Model
 from shared.job_status import JobStatus
-from shared.services import training_jobs
+from shared.services import training_jobs, transitions
 from shared.settings import Settings
 from tests import jobs
 from tests.waiting import PATIENCE_S, wait_until
@@ -29,8 +29,8 @@ NEVER_S = 3600.0
 
 def ask(database: SessionFactory, job_id: str, action: str) -> JobStatus:
     with transaction(database) as session:
-        job: JobStatus = getattr(training_jobs, action)(session, job_id).status
-        return job
+        status: JobStatus = getattr(transitions, action)(session, job_id)
+        return status
 
 
 def elsewhere(context: WorkerContext, home: Path) -> WorkerContext:

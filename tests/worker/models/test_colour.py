@@ -13,10 +13,10 @@ from shared import model_types
 from shared.datasets import REGISTRY
 from shared.errors import SpecError
 from tests.worker.data import formats
-from worker import images
 from worker.data import ImageDataset
 from worker.data.digits import builtin_digits
 from worker.data.readers import read
+from worker.images import image_grid
 from worker.models import GenerativeModel, implementation
 from worker.models.image_model import unit
 
@@ -101,7 +101,7 @@ def test_a_vae_reconstructs_colours_and_its_quality_says_so(colour: ImageDataset
 
 @pytest.mark.parametrize("name", IMAGE_TYPES)
 def test_samples_and_pictures_are_in_colour(name: str, colour: ImageDataset) -> None:
-    model = built(name, colour, **({"width": 4} if name == "acgan" else {"hidden": (16,)}))
+    model = built(name, colour, **model_types.get(name).small)
 
     (sample,) = model.epoch_samples(1)
     generated = model.generate(model_types.get(name).sampling.validate_python({}), seed=0)
@@ -110,7 +110,7 @@ def test_samples_and_pictures_are_in_colour(name: str, colour: ImageDataset) -> 
     assert sample.content.shape[2] == 3
     assert generated.images is not None
     assert generated.images.shape[1:] == (3, 32, 32)
-    assert images.grid(generated.images, generated.rows, generated.columns).shape[2] == 3
+    assert image_grid(generated.images, generated.columns).shape[2] == 3
 
 
 @pytest.mark.parametrize("name", IMAGE_TYPES)
@@ -122,9 +122,9 @@ def test_every_registered_dataset_can_be_trained_on(name: str, dataset: str) -> 
     images = torch.from_numpy(formats.images(count, *shape))
     labels = torch.arange(count) % len(info.class_names)
     small = ImageDataset(dataset, images, labels, images, labels, info.class_names)
-    narrow = {"width": 4, "batch_size": 8} if name == "acgan" else {"hidden": (16,), "batch_size": 8}
+    narrow = {**kind.small, "batch_size": 8, "examples_per_epoch": 8}
     kind.check_training(kind.resolve("fast", narrow), info.shape)
-    model = built(name, small, **narrow, examples_per_epoch=8)
+    model = built(name, small, **narrow)
 
     (batch,) = model.batches(1, 0)
     metrics = model.training_step(batch)
@@ -151,6 +151,6 @@ def test_colour_is_part_of_the_memory_estimate(name: str) -> None:
 
 @pytest.mark.parametrize("name", IMAGE_TYPES)
 def test_exported_graphs_have_the_datasets_shape(name: str, colour: ImageDataset, tmp_path: Path) -> None:
-    model = built(name, colour, **({"width": 4} if name == "acgan" else {"hidden": (16,)}))
+    model = built(name, colour, **model_types.get(name).small)
 
     assert [graph.name for graph in model.onnx_graphs()] == list(model_types.get(name).onnx_parts)

@@ -12,6 +12,7 @@ import torch
 
 from shared.model_types.lstm import LstmHyperparameters, LstmSampling
 from tests.worker.models.conftest import build, train
+from worker.models.lstm import sampling as sampler
 from worker.models.lstm.model import Lstm
 from worker.models.lstm.sampling import CharacterSampler, gumbel, truncated
 
@@ -104,7 +105,7 @@ def test_a_text_does_not_depend_on_how_much_is_drawn_at_a_time(
 ) -> None:
     sampling = LstmSampling(n=3, length=100, temperature=1)
     expected = small().generate(sampling, seed=4).texts
-    monkeypatch.setattr(sampling, name, size)
+    monkeypatch.setattr(sampler, name, size)
 
     assert small().generate(sampling, seed=4).texts == expected
 
