@@ -105,14 +105,16 @@ def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) 
     layers, windows = hyperparameters.layers, hyperparameters.batching == "windows"
     positions = hyperparameters.batch_size * hyperparameters.window
     predicted = hyperparameters.batch_size if windows else positions
-    inputs = hyperparameters.embedding or 3 * vocabulary  # one-hot: int64 and float32
+    inputs = hyperparameters.embedding or vocabulary
     step = positions * (12 * sum(layers) + 2 * inputs) + 4 * predicted * vocabulary
     if hyperparameters.activation_regularization or hyperparameters.temporal_activation_regularization:
         step += 6 * positions * layers[-1]
     if hyperparameters.recurrent_dropout:
         step += 8 * sum(units**2 for units in layers)
     read = 512 * hyperparameters.window if windows else 64 * 256
-    evaluation = read * (4 * max(layers) + inputs) + 3 * (512 if windows else read) * vocabulary
+    logits = 3 * (512 if windows else read) * vocabulary
+    one_hot = 0 if hyperparameters.embedding else 3 * read * vocabulary  # int64 and float32, freed before the logits
+    evaluation = read * (4 * max(layers) + hyperparameters.embedding) + max(logits, one_hot)
     parameters = _parameters(hyperparameters, vocabulary)
     moments = 2 if hyperparameters.optimizer == "adamw" else 1
     most = max(checkpoint_bytes(parameters, moments), 4 * (5 * parameters + max(step, evaluation)))
