@@ -88,10 +88,10 @@ def _is_zombie(pid: int) -> bool:
 def test_the_trainer_dies_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     # Given: a supervisor process that starts the real trainer's control and is then killed
     program = (
-        "import os, sys, time\nfrom pathlib import Path\nfrom worker.attempts.trainer_process import Child\n"
+        "import os, sys, time\nfrom pathlib import Path\nfrom worker.attempts.trainer_process import TrainerProcess\n"
         "code = 'import time; from worker.trainer.stop_signal import Control; Control().obey_supervisor(); "
         "print(1, flush=True); time.sleep(600)'\n"
-        "c = Child([sys.executable, '-c', code], dict(os.environ), Path('.'))\n"
+        "c = TrainerProcess([sys.executable, '-c', code], dict(os.environ), Path('.'))\n"
         "c.lines(60); print(c.pid, flush=True); time.sleep(600)"
     )
     supervisor = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
