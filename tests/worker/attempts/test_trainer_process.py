@@ -89,7 +89,7 @@ def test_the_trainer_dies_with_a_supervisor_that_is_killed(tmp_path: Path) -> No
     # Given: a supervisor process that starts the real trainer's control and is then killed
     program = (
         "import os, sys, time\nfrom pathlib import Path\nfrom worker.attempts.trainer_process import TrainerProcess\n"
-        "code = 'import time; from worker.trainer.stop_signal import Control; Control().obey_supervisor(); "
+        "code = 'import time; from worker.trainer.stop_signal import StopSignal; StopSignal().follow_supervisor(); "
         "print(1, flush=True); time.sleep(600)'\n"
         "c = TrainerProcess([sys.executable, '-c', code], dict(os.environ), Path('.'))\n"
         "c.lines(60); print(c.pid, flush=True); time.sleep(600)"
