@@ -1,34 +1,34 @@
-# Mimeo's commands. `make help` lists them; every target that needs the environment makes it first.
+# Development commands. `make help` lists them; targets that need the environment create it first.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-# Tests start hundreds of processes, each of which would compile every library anew: three seconds instead of one.
+# Tests start hundreds of processes. Without cached bytecode each start takes three seconds instead of one.
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
-# Empty: the registry's own torch, which runs with and without a GPU (4.8 GB). `cpu`, `cu130` …: the build uv finds for it.
+# Empty: the package registry's torch, for machines with and without a GPU (4.8 GB). `cpu`, `cu130` …: uv's backends.
 TORCH ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup$(if $(TORCH),-$(TORCH))
 UV = $(BIN)/uv
-# What `make bench` compares with. KERAS=0 leaves it out.
+# KERAS=0 excludes Keras from `make bench`.
 KERAS ?= 1
 KERAS_VENV := .venv-keras
 KERAS_STAMP := $(KERAS_VENV)/.setup
 LOCKS := requirements/uv.txt $(if $(TORCH),requirements/no-torch.txt requirements/torch.in,requirements/all.txt)
 
-# Faults tried at a time; most of each is waiting.
+# Fault tests in parallel; they mostly wait.
 CHAOS_AT_ONCE ?= 3
 
 .PHONY: help setup demo up test test-all test-slow chaos engine-soak bench gpu-check bench-engine docs lint format compose-test lock clean
 
-help: ## This list
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## The environment, in .venv (TORCH=cpu for a build without CUDA)
+setup: $(STAMP) ## Create the environment in .venv (TORCH=cpu for a build without CUDA)
 
 $(STAMP): $(LOCKS) pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "mimeo: $(PYTHON) was not found; install Python 3.11 or newer, or name one: make PYTHON=python3.12" >&2; exit 1; }
@@ -45,34 +45,34 @@ endif
 	@rm -f $(VENV)/.setup*
 	@touch $@
 
-demo: setup ## One job of each model type, samples in ./demo
+demo: setup ## Run one job of each model type, with samples in ./demo
 	$(BIN)/python -m client.demo
 
-up: setup ## The stack in the foreground, until Ctrl-C
+up: setup ## Run the stack in the foreground until Ctrl-C
 	$(BIN)/mimeo up
 
 # Tests without the marker `slow`: units on SQLite and PostgreSQL, and one pass of the main job on a real stack.
-test: lint ## Lint, types, the quick tests and one pass of the main job (minutes)
+test: lint ## Run lint, types, the quick tests and one pass of the main job (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-test-all: test test-slow ## `test`, then every model type, crash points and faults on real stacks
+test-all: test test-slow ## Run `test`, then every model type, failpoints and faults on real stacks
 
-# Whole stacks, two at a time; the tests of a file share theirs. Then crash points and faults, which mostly wait.
+# First whole stacks, two in parallel; the tests of a file share one. Then failpoints and faults, which mostly wait.
 test-slow: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow tests/acceptance
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CHAOS_AT_ONCE) --dist load --maxschedchunk 1 -m slow --ignore=tests/acceptance
 
-# Hours. One run of each fault, with short outages, is part of `make test-all`.
-chaos: setup ## Every fault of the fault tests, MIMEO_CHAOS_RUNS (20) times, with outages as long as in life
+# This takes hours. `make test-all` includes one run of each fault, with short outages.
+chaos: setup ## Run every fault test MIMEO_CHAOS_RUNS (20) times, with outages of realistic length
 	MIMEO_CHAOS_RUNS=$${MIMEO_CHAOS_RUNS:-20} MIMEO_CHAOS_LONG=$${MIMEO_CHAOS_LONG:-1} OMP_NUM_THREADS=1 \
 		$(BIN)/python -m pytest -v -n $(CHAOS_AT_ONCE) --dist load --maxschedchunk 1 tests/chaos
 
-engine-soak: setup ## The job core against its model, at length (SEED=N to replay)
+engine-soak: setup ## Compare the job engine with its model for longer (SEED=N to replay)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -s --timeout=0 tests/engine/test_job_machine.py --hypothesis-profile=engine-soak$(if $(SEED), --hypothesis-seed=$(SEED))
 
-bench: setup ## Steps and samples beside plain PyTorch and Keras, in turn (6 minutes; KERAS=0 without Keras)
+bench: setup ## Time steps and samples beside plain PyTorch and Keras (6 minutes; KERAS=0 without Keras)
 ifeq ($(KERAS),1)
-	@$(MAKE) --no-print-directory $(KERAS_STAMP) || { rm -rf $(KERAS_VENV); echo "mimeo: Keras could not be installed; its rows will say so" >&2; }
+	@$(MAKE) --no-print-directory $(KERAS_STAMP) || { rm -rf $(KERAS_VENV); echo "mimeo: Keras could not be installed; its rows will report that" >&2; }
 endif
 	$(BIN)/python -m benchmarks.speed $(if $(filter 1,$(KERAS)),--keras $(KERAS_VENV)/bin/python)
 
@@ -82,33 +82,33 @@ $(KERAS_STAMP): requirements/bench-keras.txt
 	$(UV) pip install --quiet --python $(KERAS_VENV)/bin/python --require-hashes -r requirements/bench-keras.txt
 	@touch $@
 
-gpu-check: setup ## Whether a GPU computes what the processor does, and how fast
+gpu-check: setup ## Compare a GPU's results with the processor's, and time it
 	$(BIN)/python -m benchmarks.gpu_check
 
-bench-engine: setup ## The engine alone, with up to a million jobs, on both databases (5 minutes)
+bench-engine: setup ## Time the job engine with up to a million jobs on both databases (5 minutes)
 	$(BIN)/python -m benchmarks.engine
 
-docs: setup ## The documentation as a site, in site/ (a broken link fails)
+docs: setup ## Build the documentation into site/ (a broken link fails)
 	$(BIN)/python -m mkdocs build --strict
 
-lint: setup ## ruff and mypy, changing nothing
+lint: setup ## Run ruff, mypy and the import rules without changes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-format: setup ## Put the code in its form
+format: setup ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
 compose-test: setup ## Build the images and run docker-compose.yml on a real engine
 	$(BIN)/python -m tests.compose.run
 
-# --no-config: what this machine's uv is set to must not decide what everybody installs.
+# --no-config: the lock files must not depend on this machine's configuration of uv.
 COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) --no-config pip compile --quiet --universal --generate-hashes --python-version 3.11 $(LOCKFLAGS)
 RUNTIME := requirements/shared.in requirements/api.in requirements/torch.in requirements/worker.in requirements/client.in requirements/stack.in
 
-lock: setup ## Pin requirements/*.in anew (LOCKFLAGS=--upgrade for the newest)
+lock: setup ## Pin requirements/*.in (LOCKFLAGS=--upgrade for the newest versions)
 	$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	$(COMPILE) $(RUNTIME) requirements/dev.in -o requirements/all.txt
 	$(COMPILE) requirements/bench-keras.in -o requirements/bench-keras.txt
@@ -119,6 +119,6 @@ lock: setup ## Pin requirements/*.in anew (LOCKFLAGS=--upgrade for the newest)
 	$(COMPILE) requirements/shared.in requirements/torch.in requirements/worker.in -c requirements/all.txt $$without -o requirements/worker-no-torch.txt
 	! grep -lE '^--|https?://' requirements/*.txt
 
-clean: ## What tests and builds left; environments and .mimeo stay
+clean: ## Remove files of tests and builds, except environments and .mimeo
 	rm -rf build dist site ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov demo
 	find . -name __pycache__ -not -path './$(VENV)/*' -not -path './$(KERAS_VENV)/*' -prune -exec rm -rf {} +

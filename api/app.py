@@ -19,17 +19,17 @@ from shared.version import VERSION
 
 DESCRIPTION = """Trains small generative models as jobs and serves their samples.
 
-POST a training job, follow it, and generate samples from its model. Errors are RFC 9457 problems whose `errors` point
-at the fields. Lists are paged by `limit` and `after`, with the next page in `Link`.
+POST a training job, follow it, and generate samples from its model. Errors are RFC 9457 problems; `errors` points to
+the invalid fields. Lists are paged by `limit` and `after`, with the next page in `Link`.
 """
-# The form parser holds what it has read (64 KiB at a time) against this bound, file parts too: well above one read.
+# The form parser compares each read (64 KiB, file parts too) with this bound, which is well above one read.
 MAX_FORM_FIELD_BYTES = 512 << 10
 
 
 def create_app(settings: Settings, *, broker: Broker | None = None) -> DocumentedApi:
     """The API as a WSGI application.
 
-    broker: in place of Redis, for a stack or a test without it. Connects to nothing before the first request.
+    broker: replaces Redis in a stack or a test without it. No connection is opened before the first request.
     """
     app = DocumentedApi(
         "api",
@@ -50,14 +50,14 @@ def create_app(settings: Settings, *, broker: Broker | None = None) -> Documente
     errors.install(app)
     for blueprint in BLUEPRINTS:
         app.register_api(blueprint)
-    # Straight to Swagger UI, in place of flask-openapi's page to choose a viewer on.
+    # Redirect to Swagger UI, in place of flask-openapi's page of viewers.
     app.view_functions["openapi.openapi"] = lambda: redirect(url("/openapi/swagger"))
     app.generate_spec_json()
     return app
 
 
 def _registry(runtime: Runtime) -> CollectorRegistry:
-    """Metrics of this application alone, so that two in one process do not share them."""
+    """A metrics registry per application, so that two in one process do not share metrics."""
     registry = CollectorRegistry()
     collectors: tuple[Any, ...] = (ProcessCollector, PlatformCollector, GCCollector)
     for collector in collectors:

@@ -1,4 +1,4 @@
-"""Datasets as the API shows them."""
+"""Datasets as API resources."""
 
 from typing import cast
 
@@ -11,7 +11,7 @@ from shared.settings import Settings
 
 
 def of_registry(info: DatasetInfo, settings: Settings) -> Dataset:
-    """A dataset that comes with Mimeo, and whether its files are on this machine."""
+    """A dataset of the registry, and whether its files are on this machine."""
     downloads = settings.downloads_path
     available = datasets.availability(info, settings.datasets_dir, downloads, offline=settings.offline)
     return Dataset.model_validate(
@@ -39,7 +39,7 @@ def of_registry(info: DatasetInfo, settings: Settings) -> Dataset:
 
 
 def of_upload(row: UploadedDataset) -> Dataset:
-    """A user's own."""
+    """A dataset that a user uploaded."""
     characters = cast("int | None", row.details.get("characters"))
     return Dataset.model_validate(
         {
@@ -65,7 +65,7 @@ def of_upload(row: UploadedDataset) -> Dataset:
 
 def _where_to_put(info: DatasetInfo) -> str:
     names = ", ".join(info.files)
-    return f"Put {names} under MIMEO_DATASETS_DIR, where the workers and this server see it."
+    return f"Put {names} under MIMEO_DATASETS_DIR, which the workers and this server must be able to read."
 
 
 def _image_shape(info: DatasetInfo) -> list[int] | None:

@@ -1,4 +1,4 @@
-"""Notifies workers of a committed job, and waits for its end where the client prefers to."""
+"""Notifies workers of a committed job, and waits for its end if the client prefers that."""
 
 import time
 
@@ -12,8 +12,8 @@ from shared.failpoints import failpoint
 from shared.job_status import JobStatus, Priority
 from shared.services import notifications
 
-FIRST_LOOK_S = 0.2  # far apart: each takes processor time from what is waited for
-SLOWEST_LOOK_S = 0.5
+FIRST_POLL_S = 0.2  # polls are rare, because each takes processor time from the job
+SLOWEST_POLL_S = 0.5
 PRIORITIES = {priority.rank: priority for priority in Priority}
 log = structlog.get_logger(__name__)
 
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 def notify(runtime: Runtime, job: Job) -> None:
     """Send the notification of a committed job that is queued.
 
-    One that does not go out loses nothing: the reconciler sends it as soon as Redis is back.
+    If it cannot be sent, the reconciler sends it when Redis is available again.
     """
     if job.status is not JobStatus.QUEUED:
         return
@@ -36,21 +36,21 @@ def notify(runtime: Runtime, job: Job) -> None:
     except SQLAlchemyError as error:
         if not is_transient(error):
             raise
-        # The job is committed, which is what the client is told; its notification goes stale instead.
+        # The response reports the committed job. Its notification becomes stale and is then repeated.
         log.warning("missing_notification_not_recorded", job_id=job.id, error=str(error.__cause__ or error))
 
 
 def notify_and_wait(runtime: Runtime, job: Job, seconds: float, *, is_notified: bool = False) -> None:
     """Send the notification and wait until the job has ended or is gone, `seconds` at most.
 
-    The subscription is there before the notification goes out, so the end cannot be missed. The row is read as well,
-    ever more rarely, for when Redis is away. No transaction is open while waiting.
+    The subscription precedes the notification, so the end cannot be missed. The row is polled as well, at growing
+    intervals, in case Redis is unavailable. No transaction is open while waiting.
     is_notified: an earlier request has sent the notification, and the job may have ended since.
     """
     if job.status.is_terminal:
         return
     deadline = time.monotonic() + seconds
-    pause = FIRST_LOOK_S
+    pause = FIRST_POLL_S
     with runtime.broker.wait_done(job.id) as done:
         if not is_notified:
             notify(runtime, job)
@@ -61,4 +61,4 @@ def notify_and_wait(runtime: Runtime, job: Job, seconds: float, *, is_notified: 
                 seen = session.get(Job, job.id)
             if seen is None or seen.status.is_terminal:
                 return
-            pause = min(2 * pause, SLOWEST_LOOK_S)
+            pause = min(2 * pause, SLOWEST_POLL_S)

@@ -1,4 +1,4 @@
-"""Every error, translated once into RFC 9457 `application/problem+json`."""
+"""Translation of every error into RFC 9457 `application/problem+json`."""
 
 from http import HTTPStatus
 from typing import NoReturn
@@ -66,16 +66,16 @@ def problem(
 
 
 def _valid(text: str) -> str:
-    """The text without lone surrogates, which come in as JSON escapes and cannot go out as UTF-8."""
+    """The text without lone surrogates, which JSON escapes can express and UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode()
 
 
 def reject_query(error: ValidationError) -> NoReturn:
-    """flask-openapi's validation callback; only query parameters are validated there.
+    """Validation callback of flask-openapi, which validates query parameters only.
 
-    Raises SpecError with a `?name` pointer for each parameter that is wrong.
+    Raises SpecError with a `?name` pointer for each invalid parameter.
     """
-    # The second branch of an optional parameter says "should be None", which a query string cannot.
+    # The second branch of an optional parameter requires None, which a query string cannot express.
     errors = [
         FieldError(pointer=f"?{item['loc'][0]}", detail=item["msg"], code=item["type"])
         for item in error.errors(include_url=False, include_context=False, include_input=False)
@@ -102,7 +102,7 @@ def _on_mimeo_error(error: MimeoError) -> Response:
 
 
 def _on_http_exception(error: HTTPException) -> WsgiResponse:
-    """Werkzeug's own refusals (routing, body size, range), with the headers that belong to them (`Allow` …)."""
+    """Werkzeug's own errors (routing, body size, range), with their headers (`Allow` …)."""
     if error.response is not None or error.code is None or error.code < 400:
         return WsgiResponse.force_type(error.get_response())
     detail = _details(error)
@@ -113,36 +113,32 @@ def _on_http_exception(error: HTTPException) -> WsgiResponse:
 
 
 def _details(error: HTTPException) -> str:
-    """What to do about it, where werkzeug speaks to people at a browser."""
+    """Detail of an error for which werkzeug's own text addresses users of a browser."""
     match error:
         case werkzeug.exceptions.NotFound():
-            return f"There is nothing at {request.path[:200]}; /openapi/ shows what there is."
+            return f"There is no resource at {request.path[:200]}; /openapi/ lists the paths."
         case MethodNotAllowed():
             allowed = ", ".join(sorted(error.valid_methods or ()))
-            return f"{request.method[:20]} is not possible at {request.path[:200]}; {allowed} is."
+            return f"{request.method[:20]} is not allowed at {request.path[:200]}; allowed: {allowed}."
         case RequestEntityTooLarge():
-            return f"The body is larger than the {request.max_content_length or 0:,} bytes that are accepted here."
+            return f"The body is larger than the limit of {request.max_content_length or 0:,} bytes."
     return error.description or HTTPStatus(error.code or 500).phrase
 
 
 def _on_database_down(error: Exception) -> Response:
     log.error("database_unavailable", error=str(error.__cause__ or error))
-    return problem(
-        503, "unavailable", "The database does not answer. Nothing was changed by this request; try again shortly."
-    )
+    return problem(503, "unavailable", "The database does not answer. This request changed nothing; try again shortly.")
 
 
 def _on_storage_down(error: OSError) -> Response:
-    """Of what a request uses, only files raise it: the store's, or an upload's on its way there."""
+    """Only file operations of a request raise it, on the store or on the temporary file of an upload."""
     reason = error.strerror or str(error)
     log.error("storage_unavailable", error=reason)
-    return problem(503, "unavailable", f"The file store does not do its work: {reason}. Try again when it does.")
+    return problem(503, "unavailable", f"The file store is unavailable: {reason}. Try again later.")
 
 
 def _on_unexpected(error: Exception) -> Response:
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return _on_database_down(error)
     log.error("unexpected_error", exc_info=error)
-    return problem(
-        500, "internal", "Something went wrong in Mimeo itself. Its log has the details under this request id."
-    )
+    return problem(500, "internal", "Internal error. The log of the API has the details under this request id.")

@@ -19,9 +19,9 @@ _CHUNK = 1 << 20
 
 
 def file_response(storage: Storage, row: Artifact, *, download_as: str | None = None) -> Response:
-    """An artifact's bytes, with its sha256 as ETag; `Range` and `If-None-Match` are understood.
+    """An artifact's bytes, with its sha256 as ETag; `Range` and `If-None-Match` are supported.
 
-    download_as: the name to save it under; without one it is to be looked at. Raises NotFound.
+    download_as: file name of a download; None: the content is shown inline. Raises NotFound.
     """
     stream = storage.open(row.storage_key)
     response = _conditional(stream, row.media_type, size=row.size, sha256=row.sha256, written_at=row.created_at)
@@ -32,17 +32,17 @@ def file_response(storage: Storage, row: Artifact, *, download_as: str | None = 
 
 
 def weights_key(model: Model) -> str:
-    """Where a model's weights are stored."""
+    """Storage key of a model's weights."""
     return f"{model.checkpoint.storage_key.rstrip('/')}/{WEIGHTS}"
 
 
 def weights_gone(model: Model) -> NotFound:
-    """Why there is nothing to export."""
-    return NotFound(f"The weights of {model.id} are gone from storage: there is nothing left to export.")
+    """The error when a model's weights are missing."""
+    return NotFound(f"The weights of {model.id} are no longer in storage, so it cannot be exported.")
 
 
 def weights_response(storage: Storage, model: Model, *, download_as: str) -> Response:
-    """The weights file of a model's checkpoint, with its sha256 as ETag; `Range` and `If-None-Match` are understood.
+    """The weights file of a model's checkpoint, with its sha256 as ETag; `Range` and `If-None-Match` are supported.
 
     Raises NotFound, and Damaged before the first byte where the sha256 differs from the checkpoint's.
     """
@@ -71,13 +71,15 @@ def _check_sha256(stream: IO[bytes], model: Model) -> None:
 
 
 def _conditional(stream: IO[bytes], media_type: str, *, size: int, sha256: str, written_at: datetime) -> Response:
-    """The answer to the current request from an open file of `size` bytes: 200, 206, 304 or 416."""
+    """The response to the current request from an open file of `size` bytes: 200, 206, 304 or 416."""
     response = Response(wrap_file(request.environ, stream), mimetype=media_type, direct_passthrough=True)
     response.call_on_close(stream.close)
     response.content_length = size
     response.set_etag(sha256)
     response.last_modified = written_at
-    response.cache_control.no_cache = True  # ask again with the ETag: a run that resumes may write a sample anew
+    response.cache_control.no_cache = (
+        True  # clients revalidate with the ETag, because a resumed run may replace a sample
+    )
     response.make_conditional(request, accept_ranges=True, complete_length=size)
     if request.method == "HEAD" or response.status_code == 304:
         stream.close()  # the WSGI server does not iterate over the body, and so does not close it

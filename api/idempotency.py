@@ -1,4 +1,4 @@
-"""Submitting a job once, however often the request arrives: the `Idempotency-Key` header."""
+"""The `Idempotency-Key` header: repetitions of a request submit one job."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ AnswerT = TypeVar("AnswerT", bound=Answer | None)
 
 @dataclass(frozen=True, kw_only=True)
 class Submission(Generic[JobT]):
-    """How a request to submit is carried out. Each function gets the session of one transaction."""
+    """The steps of a submission. Each function gets the session of one transaction."""
 
     kind: JobKind
     submit: Callable[[Session], JobT]
@@ -30,14 +30,14 @@ class Submission(Generic[JobT]):
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted(Generic[JobT, AnswerT]):
-    """A job, and what `show` made of it. is_replay: an earlier request with the same key made it."""
+    """A job, and its representation by `show`. is_replay: an earlier request with the same key created it."""
 
     job: JobT
     answer: AnswerT
     is_replay: bool
 
     def mark(self, response: Response) -> Response:
-        """The response, saying so where the job is an earlier request's."""
+        """The response, with a header that marks the job of an earlier request."""
         if self.is_replay:
             response.headers[REPLAYED] = "true"
         return response
@@ -50,7 +50,7 @@ def accept(
     body: Mapping[str, Any],
     show: Callable[[Session, JobT], AnswerT],
 ) -> Accepted[JobT, AnswerT]:
-    """Submit the job, or find the one that the key has made already. Raises what `submit` raises, and KeyReused."""
+    """Submit the job, or find the one that the key created before. Raises KeyReused and the errors of `submit`."""
     request = None if key is None else Request.of(key, submission.kind, body)
     while True:
         try:
@@ -61,4 +61,4 @@ def accept(
                     idempotency.remember(session, request, job.id)
                 return Accepted(job=job, answer=show(session, job), is_replay=known is not None)
         except KeyTaken:
-            continue  # what the faster request made is committed by now, and found in the next round
+            continue  # the other request has committed its job, which the next round finds

@@ -15,16 +15,16 @@ log = structlog.get_logger(__name__)
 
 
 def request_id() -> str:
-    """Id of the request in hand; a fresh one where it failed before it had any."""
+    """Id of the current request; a new one if the request failed before it had one."""
     if has_request_context() and "request_id" in g:
         return str(g.request_id)
     return new_id("rqs")
 
 
 def install(app: Flask, registry: CollectorRegistry) -> None:
-    """Time every request of `app` into `registry`."""
+    """Record the count and the latency of every request of `app` in `registry`."""
     app.extensions[REGISTRY] = registry
-    disable_created_metrics()  # type: ignore[no-untyped-call] # a time stamp beside every figure says nothing here
+    disable_created_metrics()  # type: ignore[no-untyped-call] # the creation time of each metric is not useful
     requests = Counter(
         "mimeo_http_requests_total", "Requests answered.", ["method", "route", "status"], registry=registry
     )
@@ -39,7 +39,7 @@ def install(app: Flask, registry: CollectorRegistry) -> None:
 
     def end(response: Response) -> Response:
         seconds = time.perf_counter() - g.started
-        # The rule, not the path: an id in a label would make one time series a job.
+        # The label is the rule, not the path: an id in a label would create a time series for each job.
         route = request.url_rule.rule if request.url_rule is not None else "unmatched"
         method = request.method if request.method in {"GET", "HEAD", "POST", "DELETE", "OPTIONS"} else "other"
         requests.labels(method, route, response.status_code).inc()

@@ -1,4 +1,4 @@
-"""Figures about jobs, read from the database and Redis when Prometheus asks."""
+"""Metrics of jobs, read from the database and Redis at each scrape by Prometheus."""
 
 from collections.abc import Iterator
 
@@ -17,19 +17,19 @@ log = structlog.get_logger(__name__)
 class JobCollector(Collector):
     """Jobs by kind and status, the wait of the oldest queued one, and notifications in Redis.
 
-    What cannot be read is left out, and `mimeo_database_up` or `mimeo_redis_up` says why.
+    Unreadable metrics are left out; `mimeo_database_up` or `mimeo_redis_up` is then 0.
     """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Prometheus' hook."""
+        """Collect the metrics for one scrape."""
         yield from self._jobs()
         yield from self._notifications()
 
     def _jobs(self) -> Iterator[GaugeMetricFamily]:
-        is_up = GaugeMetricFamily("mimeo_database_up", "1 where the database answers.")
+        is_up = GaugeMetricFamily("mimeo_database_up", "1 when the database answers.")
         jobs = GaugeMetricFamily("mimeo_jobs", "Jobs.", labels=["kind", "status"])
         oldest = GaugeMetricFamily("mimeo_oldest_queued_seconds", "Wait of the longest waiting job.", labels=["kind"])
         try:
@@ -49,7 +49,7 @@ class JobCollector(Collector):
         yield from (is_up, jobs, oldest)
 
     def _notifications(self) -> Iterator[GaugeMetricFamily]:
-        is_up = GaugeMetricFamily("mimeo_redis_up", "1 where Redis answers.")
+        is_up = GaugeMetricFamily("mimeo_redis_up", "1 when Redis answers.")
         waiting = GaugeMetricFamily("mimeo_queue_notifications", "Notifications waiting in Redis.", labels=["kind"])
         depths = {kind: self._runtime.broker.depth(kind) for kind in JobKind}
         is_up.add_metric([], float(all(depth is not None for depth in depths.values())))

@@ -1,4 +1,4 @@
-"""What the routes of training and generation jobs have in common."""
+"""Request handling shared by the routes of training and generation jobs."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -22,14 +22,14 @@ AnswerT = TypeVar("AnswerT", GenerationJob, TrainingJob)
 
 
 def accepted_response(accepted: Accepted[Any, Any], answer: AnswerT) -> Response:
-    """The answer to a submission: 202 with the job's `Location`, 200 where the job has ended."""
+    """The response to a submission: 202 with the job's `Location`, 200 when the job has ended."""
     response = state_response(answer, is_reached=answer.is_terminal)
     response.headers["Location"] = answer.urls.self
     return accepted.mark(response)
 
 
 def state_response(answer: AnswerT, *, is_reached: bool) -> Response:
-    """The job with 200 where the wanted state is reached, with 202 where its worker still works towards it."""
+    """The job, with 200 when it has reached the requested state, else with 202."""
     return json_response(answer, 200 if is_reached else 202)
 
 
@@ -39,7 +39,7 @@ def change(
     transition: Callable[[Session, str], JobStatus],
     show: Callable[[Session, JobT], AnswerT],
 ) -> AnswerT:
-    """Apply a transition that a user asks for, and notify a worker where the job is queued then."""
+    """Apply a transition that a user requests, and notify a worker if the job is queued then."""
     current = runtime()
     with current.writing() as session:
         job = jobs.change(session, of, job_id, transition)

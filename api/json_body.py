@@ -1,4 +1,4 @@
-"""Request bodies: what is accepted before anybody looks at the fields."""
+"""JSON request bodies: checks before the validation of fields."""
 
 import json
 from typing import Any, NoReturn
@@ -14,8 +14,8 @@ MAX_DEPTH = 64
 def read_json() -> dict[str, Any]:
     """The JSON object of the request.
 
-    Raises UnsupportedMediaType (415), RequestEntityTooLarge (413), BadRequest (400) for what is not JSON, and SpecError
-    (422) for JSON that is no object.
+    Raises UnsupportedMediaType (415), RequestEntityTooLarge (413), BadRequest (400) for invalid JSON, and SpecError
+    (422) for JSON other than an object.
     """
     if not request.is_json:
         raise UnsupportedMediaType("Send the body as JSON, with the header 'Content-Type: application/json'.")
@@ -25,7 +25,7 @@ def read_json() -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"The body is not valid JSON: {_reason(error)}.") from None
     if not isinstance(body, dict):
-        raise SpecError.at("", "The body has to be a JSON object.", "object_expected")
+        raise SpecError.at("", "The body must be a JSON object.", "object_expected")
     _check_depth(body)
     return body
 
@@ -43,7 +43,7 @@ def _reason(error: Exception) -> str:
 
 
 def _check_depth(body: dict[str, Any]) -> None:
-    """Refuse nesting that code which recurses over the body could not follow."""
+    """Refuse a nesting depth at which recursive code could exceed its stack."""
     level: list[Any] = [body]
     for _ in range(MAX_DEPTH):
         inner: list[Any] = []

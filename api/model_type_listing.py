@@ -1,4 +1,4 @@
-"""Contracts of model types as the API shows them."""
+"""Contracts of model types as API resources."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -10,7 +10,7 @@ from shared.model_types import ModelType as Contract
 
 @cache
 def listed(contract: Contract) -> ModelType:
-    """The answer for one model type, computed once."""
+    """The resource of one model type, computed once."""
     return ModelType(
         name=contract.name,
         title=contract.title,

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: exact JSON Schemas of what is answered, and of what each model type takes."""
+"""The OpenAPI 3.1 document: exact JSON Schemas of the responses, and of the options of each model type."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -54,7 +54,7 @@ PROBLEM_CONTENT: JsonDict = {"content": {PROBLEM: {"schema": reference(Problem)}
 def answers(
     success: Mapping[int, type[BaseModel] | None], *problems: int, headers: tuple[str, ...] = ()
 ) -> ResponseDict:
-    """The responses of a route: what it gives by status, then the problems it may answer. Each may answer 503 too."""
+    """The responses of a route: its results by status, then its problems. Every route may also respond with 503."""
     documented: ResponseDict = {}
     for status, model in success.items():
         response: JsonDict = {"headers": {name: HEADERS[name] for name in headers}} if headers else {}

@@ -14,14 +14,14 @@ from shared.job_status import JobStatus
 from shared.spec_errors import nearest
 
 LONGEST_WAIT_S = 60
-AFTER = "Id of the last item you have; the page starts after it."
+AFTER = "Id of the last item of the page before; this page starts after it."
 _ULID = "[0-9a-hjkmnp-tv-z]{26}"
 _KEY = re.compile("[!-~]{1,200}")
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
 
 
 def _exists(pattern: str, what: str) -> AfterValidator:
-    """Refuse, as unknown, an id that cannot be one: it never reaches the database."""
+    """Report a malformed id as unknown, without a query of the database."""
     shape = re.compile(pattern)
 
     def check(value: str) -> str:
@@ -37,7 +37,7 @@ def _documented(pattern: str) -> WithJsonSchema:
 
 
 class _OneOf:
-    """Documents a string as one of some names, which are read when the schema is made."""
+    """Documents a string as one of several names, which are read when the schema is created."""
 
     def __init__(self, names: Callable[[], Iterable[str]]) -> None:
         self._names = names
@@ -55,13 +55,13 @@ NAME = "^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
 class _Documented(BaseModel):
-    """flask-openapi asks a model of query parameters or headers for its schema at every request: keep it."""
+    """Caches the schema of query parameters or headers, which flask-openapi reads at every request."""
 
     model_config = ConfigDict(frozen=True)
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Pydantic's, computed once."""
+        """The schema of pydantic, computed once."""
         return _kept_schema(cls, args, tuple(sorted(kwargs.items())))
 
 
@@ -113,7 +113,7 @@ class ModelTypePath(_Path):
 
 
 class Query(_Documented):
-    """Base of the query parameters of a route. A parameter that does not exist is refused, not ignored."""
+    """Base of the query parameters of a route. An unknown parameter is an error."""
 
     @model_validator(mode="before")
     @classmethod
@@ -137,14 +137,14 @@ def _known_model_type(name: str) -> str:
     return name
 
 
-# What `after` has to look like is checked where pages are made.
-# A query string has no null, so the schema of an optional parameter does not offer one.
+# `shared.services.paging` checks the form of `after`.
+# A query string has no null, so the schema of an optional parameter has none.
 Absent = SkipJsonSchema[None]
 ModelTypeName = Annotated[str, AfterValidator(_known_model_type), _OneOf(lambda: model_types.REGISTRY)]
 
 
 class PageQuery(Query):
-    """How much of a list."""
+    """Parameters of a list."""
 
     limit: int = Field(20, ge=1, le=100, description="Items in the page.")
 
@@ -155,19 +155,19 @@ class _JobsQuery(PageQuery):
 
 
 class TrainingJobsQuery(_JobsQuery):
-    """Which training jobs."""
+    """Parameters of the list of training jobs."""
 
     after: Annotated[str, _documented(TRAINING_JOB)] | Absent = Field(None, description=AFTER)
 
 
 class GenerationJobsQuery(_JobsQuery):
-    """Which generation jobs."""
+    """Parameters of the list of generation jobs."""
 
     after: Annotated[str, _documented(GENERATION_JOB)] | Absent = Field(None, description=AFTER)
 
 
 class ModelsQuery(PageQuery):
-    """Which models."""
+    """Parameters of the list of models."""
 
     model_type: ModelTypeName | Absent = Field(None, description="Only models of this type.")
     after: Annotated[str, _documented(MODEL)] | Absent = Field(None, description=AFTER)
@@ -185,38 +185,38 @@ def _parts() -> list[str]:
 
 
 class ExportQuery(Query):
-    """What a model is exported as."""
+    """Parameters of an export."""
 
     format: Annotated[str, AfterValidator(_known_format), _OneOf(lambda: exports.FORMATS)] = Field(
         exports.SAFETENSORS, description="`safetensors`: the weights. `onnx`: a graph that computes without Mimeo."
     )
     part: Annotated[str, _OneOf(_parts)] | Absent = Field(
-        None, description="Which graph, where a model has several (`onnx` only); its first when absent."
+        None, description="One of the model type's graphs (`onnx` only); the first when absent."
     )
 
 
 class ArtifactsQuery(Query):
-    """Which artifacts of a job."""
+    """Parameters of a list of artifacts."""
 
     limit: int = Field(100, ge=1, le=1000, description="Items in the page.")
     after: Annotated[str, _documented(ARTIFACT)] | Absent = Field(None, description=AFTER)
 
 
 class FilesQuery(ArtifactsQuery):
-    """Which files of a job."""
+    """Parameters of the list of files."""
 
     kind: Literal["sample", "output", "tensorboard"] | Absent = Field(None, description="Only files of this kind.")
 
 
 class EventsQuery(Query):
-    """Which events of a job."""
+    """Parameters of a list of events."""
 
     limit: int = Field(100, ge=1, le=1000, description="Items in the page.")
-    after: int = Field(0, ge=0, le=2**53, description="Id of the last event you have.")
+    after: int = Field(0, ge=0, le=2**53, description="Id of the last event of the page before.")
 
 
 class MetricsQuery(Query):
-    """Which curves of a job, how finely."""
+    """Parameters of the curves."""
 
     name: Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,63}$")] | Absent = Field(
         None, description="Only this metric."
@@ -232,24 +232,24 @@ class ConditionalHeaders(_Headers):
     """Headers of a conditional GET."""
 
     if_none_match: str | Absent = Field(
-        None, alias="If-None-Match", description="The `ETag` you have; 304 where it still holds."
+        None, alias="If-None-Match", description="The `ETag` of an earlier response; 304 while it is unchanged."
     )
 
 
 def _check_key(value: str) -> str:
     if not _KEY.fullmatch(value):
-        detail = "Give 1 to 200 visible ASCII characters, without spaces: a fresh UUID for each new request."
+        detail = "Give 1 to 200 visible ASCII characters, without spaces: a new UUID for each new request."
         raise SpecError(detail, [FieldError(pointer="Idempotency-Key", detail=detail, code="invalid")])
     return value
 
 
 class SubmitHeaders(_Headers):
-    """Headers of a POST that makes a job."""
+    """Headers of a POST that creates a job."""
 
     idempotency_key: Annotated[str, AfterValidator(_check_key), _documented(IDEMPOTENCY_KEY)] | Absent = Field(
         None,
         alias="Idempotency-Key",
-        description="Makes the request safe to send again for 24 hours: the same key and body give the same job.",
+        description="For 24 hours, a repetition with the same key and body returns the same job.",
     )
 
 
@@ -259,12 +259,12 @@ class PreferHeaders(SubmitHeaders):
     prefer: str | Absent = Field(
         None,
         alias="Prefer",
-        description="`wait=N` holds the answer until the job has ended, N seconds at most (60 at most). RFC 7240.",
+        description="`wait=N` delays the response until the end of the job, by at most N seconds (up to 60). RFC 7240.",
         examples=["wait=10"],
     )
 
     @property
     def wait_s(self) -> int:
-        """N of `wait=N`, at most 60; 0 where there is none. RFC 7240: what is malformed is ignored."""
+        """N of `wait=N`, at most 60; 0 when absent or malformed, as in RFC 7240."""
         match = _WAIT.search(self.prefer or "")
         return min(int(match[1]), LONGEST_WAIT_S) if match else 0

@@ -1,4 +1,4 @@
-"""JSON Schemas of what the POST routes take: one training request per model type, with its own hyperparameters."""
+"""JSON Schemas of the request bodies: one training request per model type, with its own hyperparameters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ DATASET_UPLOAD: JsonSchemaValue = {
         "name": {
             "type": "string",
             "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$",
-            "description": "Name to train on it by; must not be taken.",
+            "description": "Name for use as `dataset`; must be unused.",
         },
         "kind": {"type": "string", "enum": ["text"]},
         "file": {"type": "string", "format": "binary", "description": "UTF-8 text."},
@@ -47,7 +47,7 @@ class _Components(dict[str, JsonSchemaValue]):
         return {"$ref": self._ref_template.format(model=name)}
 
     def place(self, name: str, schema: JsonSchemaValue, prefix: str) -> str:
-        """Add a schema under its name, or with `prefix` before it where another schema has the name.
+        """Add a schema under its name, or with `prefix` before it when another schema has the name.
 
         Returns the name.
         """
@@ -133,7 +133,7 @@ def _training_request(
 def _parts(model_type: ModelType, ref_template: str, components: _Components, prefix: str) -> tuple[str, str]:
     """Names of the components with a type's hyperparameters and sampling parameters, which it adds."""
     hyperparameters = components.hoist(model_type.hyperparameters.model_json_schema(ref_template=ref_template), prefix)
-    hyperparameters.pop("required", None)  # the preset fills in what is left out
+    hyperparameters.pop("required", None)  # the preset supplies missing values
     sampling = components.hoist(model_type.sampling.json_schema(ref_template=ref_template), prefix)
     return (
         components.place(f"{prefix}Hyperparameters", hyperparameters, prefix),

@@ -1,4 +1,4 @@
-"""Answers as responses: plain, conditional (ETag), and keyset pages with their `Link`."""
+"""Responses: plain, conditional (ETag), and keyset pages with their `Link`."""
 
 from urllib.parse import urlencode
 
@@ -11,14 +11,14 @@ from api.urls import url
 
 
 def json_response(answer: Answer, status: int = 200) -> Response:
-    """The answer as a JSON response."""
+    """A JSON response."""
     return Response(answer.model_dump_json(), status=status, mimetype="application/json")
 
 
 def conditional_response(job: Job, version: int, if_none_match: str | None) -> Response:
-    """The job with a weak ETag of what it shows, or an empty 304 where the client has that already.
+    """The job with a weak ETag of its representation, or an empty 304 if the request has that ETag.
 
-    version: of the row. The queue position is part of the tag: it changes when other jobs do.
+    version: of the row. The queue position is part of the tag: it changes with other jobs.
     """
     tag = f"{version}-{job.queue_position or 0}{'' if job.queue_position_is_exact else '+'}"
     if if_none_match is not None and parse_etags(if_none_match).contains_weak(tag):
@@ -33,7 +33,7 @@ def conditional_response(job: Job, version: int, if_none_match: str | None) -> R
 def page_response(page: Answer, *, next_after: str | int | None) -> Response:
     """The page as JSON, with an RFC 8288 `Link` to the next one.
 
-    next_after: what `after` has to be to go on; None on the last page.
+    next_after: value of `after` for the next page; None on the last page.
     """
     response = json_response(page)
     if next_after is not None:

@@ -1,4 +1,4 @@
-"""What the views need beside the request: settings, database, broker and file store, made once per process."""
+"""The services of the views: settings, database, broker and file store, created once per process."""
 
 import os
 import threading
@@ -22,8 +22,8 @@ SPARE_THREADS = 4
 class Runtime:
     """Connections of this process.
 
-    A server that forks after loading the application must not share sockets with its parent, so everything that holds
-    one is made on first use and made anew where the process id has changed.
+    A server that forks after loading the application must not share sockets with its parent. Objects with a socket are
+    therefore created on first use, and again when the process id has changed.
     """
 
     def __init__(self, settings: Settings, make_broker: Callable[[], Broker]) -> None:
@@ -36,7 +36,7 @@ class Runtime:
         self._broker: Broker
         self._storage: Storage
         self._inherited: list[object] = []
-        # Requests that wait hold a thread: leave some for those that do not.
+        # A waiting request occupies a thread; some threads are reserved for other requests.
         self._waiters = threading.BoundedSemaphore(max(1, settings.api_threads - SPARE_THREADS))
 
     def writing(self) -> AbstractContextManager[Session]:
@@ -63,7 +63,7 @@ class Runtime:
 
     @contextmanager
     def may_wait(self, seconds: float) -> Iterator[bool]:
-        """Whether a request that wants to may hold its thread so long; at most `api_threads` - 4 do at a time."""
+        """Permit a request to wait in its thread; at most `api_threads` - 4 wait at a time. Yields whether it may."""
         granted = seconds > 0 and self._waiters.acquire(blocking=False)
         try:
             yield granted
@@ -72,7 +72,7 @@ class Runtime:
                 self._waiters.release()
 
     def close(self) -> None:
-        """Give back the connections to the database; the next use makes new ones."""
+        """Close the connections to the database; the next use opens new ones."""
         if self._pid == os.getpid():
             self._engine.dispose()
             self._pid = None
@@ -84,7 +84,7 @@ class Runtime:
             if self._pid == os.getpid():
                 return
             if self._pid is not None:
-                # Kept and never closed: to close a socket here would say goodbye on behalf of the parent.
+                # Kept open, because closing these sockets would end the parent's connections.
                 self._inherited.append((self._engine, self._broker, self._storage))
             self._engine = make_engine(self.settings)
             self._sessions = session_factory(self._engine)
@@ -99,5 +99,5 @@ def install(app: Flask, runtime: Runtime) -> None:
 
 
 def runtime() -> Runtime:
-    """The runtime of the application in hand."""
+    """The runtime of the current application."""
     return cast(Runtime, current_app.extensions[EXTENSION])

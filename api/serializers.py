@@ -1,4 +1,4 @@
-"""Rows of the database as the API shows them."""
+"""Rows of the database as API resources."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -88,7 +88,7 @@ def _common(job: rows.Job, queue_position: int | None) -> dict[str, Any]:
 
 
 def _progress(job: rows.TrainingJob) -> shown.Progress:
-    """What the worker last reported, filled in with what the request already says."""
+    """The last report of the worker, with values of the request before the first one."""
     known = job.progress
     done = job.status is JobStatus.SUCCEEDED
     return shown.Progress(
@@ -103,7 +103,7 @@ def _progress(job: rows.TrainingJob) -> shown.Progress:
 
 
 def _estimated_finish(job: rows.TrainingJob) -> datetime | None:
-    """When the worker's last estimate runs out; it was made when the row was last changed."""
+    """The end that the worker last estimated, from the time of the row's last change."""
     eta_s = job.progress.get("eta_s")
     if job.status is not JobStatus.RUNNING or eta_s is None:
         return None
@@ -153,7 +153,7 @@ def checkpoint(row: rows.Checkpoint) -> shown.Checkpoint:
 
 
 def event(row: rows.JobEvent) -> shown.Event:
-    """A line of a job's history."""
+    """An event of a job's history."""
     return shown.Event(
         id=row.id, type=row.type, attempt=row.attempt, message=row.message, data=row.data, at=row.created_at
     )

@@ -1,4 +1,4 @@
-"""Links in answers: paths on this server, or under `public_url` where a proxy changes them."""
+"""Links in responses: paths on this server, or under `public_url` behind a proxy."""
 
 from api.runtime import runtime
 

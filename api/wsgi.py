@@ -1,4 +1,4 @@
-"""What a WSGI server loads: `gunicorn -c python:api.gunicorn_conf api.wsgi:app`."""
+"""Entry point of a WSGI server: `gunicorn -c python:api.gunicorn_conf api.wsgi:app`."""
 
 from api.app import create_app
 from shared import logs

@@ -1,1 +1,1 @@
-"""Mimeo's client: a Python client and the `mimeo` command. It speaks HTTP and imports nothing of the server."""
+"""Mimeo's client: a Python client and the `mimeo` command. It uses HTTP and imports no module of the server."""

@@ -1,7 +1,7 @@
 """TensorBoard as a child of `mimeo tensorboard`: `python -m client.board_server LOGDIR [PORT]`.
 
-Prints its address as its first line, and ends when its standard input does, so that it never outlives its parent.
-A program of its own, since TensorBoard takes a second to import, which no other command should pay for.
+Prints its address as the first line. It ends at the end of its standard input, and so never outlives its parent.
+It is a separate program, because the import of TensorBoard takes a second.
 """
 
 import signal
@@ -13,7 +13,7 @@ from tensorboard import program
 def main() -> int:
     """Serve until standard input ends."""
     logdir, *port = sys.argv[1:]
-    # Ctrl-C reaches every process of the terminal; the parent says when it is time.
+    # Ctrl-C reaches every process of the terminal; this one ends with its parent.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     board = program.TensorBoard()
     board.configure(logdir=logdir, reload_interval=5.0, **({"port": int(port[0])} if port else {}))

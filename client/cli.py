@@ -1,6 +1,6 @@
 """The `mimeo` command line.
 
-Exit status: 0 done, 1 the job or the server failed, 2 the request or its options are wrong or nobody answers.
+Exit status: 0 success, 1 the job or the server failed, 2 an invalid request or option, or no response from the server.
 """
 
 import os
@@ -35,9 +35,9 @@ def options(
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def up(context: typer.Context) -> None:
-    """Run the whole of Mimeo here until Ctrl-C (`mimeo up --help`)."""
-    # In place of this process, so that signals reach the stack itself.
-    os.execv(sys.executable, [sys.executable, "-m", "stack", *context.args])  # noqa: S606  no shell is wanted
+    """Run the whole of Mimeo on this machine until Ctrl-C (`mimeo up --help`)."""
+    # exec replaces this process, so that signals reach the stack.
+    os.execv(sys.executable, [sys.executable, "-m", "stack", *context.args])  # noqa: S606  without a shell
 
 
 app.command(cls=TrainCommand)(training.train)
@@ -59,7 +59,7 @@ app.command()(catalogue.workers)
 
 
 def main() -> None:
-    """Run the command line: errors become lines, never a stack trace."""
+    """Run the command line: an error becomes a line, not a stack trace."""
     try:
         app()
     except ApiError as error:
@@ -69,7 +69,7 @@ def main() -> None:
     except ClientError as error:
         remark(f"mimeo: {error}")
         sys.exit(2)
-    except BrokenPipeError:  # `mimeo jobs | head`: the reader has seen enough
+    except BrokenPipeError:  # for example `mimeo jobs | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
 

@@ -1,4 +1,4 @@
-"""What the commands share: the server's address and the options that mean the same everywhere."""
+"""The server's address and the options that several commands share."""
 
 from typing import Annotated
 
@@ -6,8 +6,8 @@ import typer
 
 from client.http import Client, default_url
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=100, help="How many, newest first.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one value per line.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=100, help="Number of items, newest first.")]
 
 
 def connect(context: typer.Context) -> Client:

@@ -1,9 +1,9 @@
-"""What can go wrong between a client and its server.
+"""The errors of a client.
 
 ClientError
-├── ServerUnreachable   nobody answers there
-├── ApiError            the server said no, and why
-└── BadInput            what the user typed makes no request
+├── ServerUnreachable   the server does not answer
+├── ApiError            the server responded with an error
+└── BadInput            the command line is invalid
 """
 
 from client.schema import ProblemError
@@ -14,7 +14,7 @@ class ClientError(Exception):
 
 
 class ServerUnreachable(ClientError):
-    """Nobody answers at the server's address."""
+    """The server does not answer."""
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"no Mimeo server answers at {url} ({reason}): start one with `mimeo up`, or set MIMEO_URL")
@@ -24,7 +24,7 @@ class ServerUnreachable(ClientError):
 class ApiError(ClientError):
     """The server's problem document (RFC 9457).
 
-    status: HTTP status. code: the problem's name. errors: the fields that are wrong, each with its pointer.
+    status: HTTP status. code: the problem's name. errors: the invalid fields, each with its pointer.
     """
 
     def __init__(self, status: int, code: str, detail: str, errors: list[ProblemError]) -> None:
@@ -36,20 +36,20 @@ class ApiError(ClientError):
 
     @property
     def is_the_users(self) -> bool:
-        """True when another request would do better; False when the server is at fault."""
+        """True when the request is at fault; False when the server is."""
         return self.status < 500
 
     def lines(self) -> list[str]:
-        """The problem for people: one line for each wrong field, or the detail."""
+        """The problem as text: one line for each invalid field, or the detail."""
         fields = [f"{field_name(error['pointer'])}: {error['detail']}" for error in self.errors]
         return fields or [self.detail]
 
 
 class BadInput(ClientError):
-    """What was typed is not understood."""
+    """The command line is invalid."""
 
 
 def field_name(pointer: str) -> str:
-    """A JSON pointer as people write it: `/hyperparameters/epochs` is `hyperparameters.epochs`."""
+    """A JSON pointer as a dotted name: `/hyperparameters/epochs` is `hyperparameters.epochs`."""
     parts = (part.replace("~1", "/").replace("~0", "~") for part in pointer.removeprefix("/").split("/"))
     return ".".join(parts).removeprefix("?") or "request"

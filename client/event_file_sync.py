@@ -1,4 +1,4 @@
-"""Event files of training jobs brought here for TensorBoard, and TensorBoard on them."""
+"""Copies event files of training jobs into a folder, and runs TensorBoard on it."""
 
 import re
 import subprocess
@@ -21,9 +21,9 @@ class BoardFailed(ClientError):
 
 
 class EventFolder:
-    """A folder with a run for each job, kept up to date.
+    """A folder with a run for each job, updated by `bring`.
 
-    job_ids: the jobs to show; the newest ones, and whatever starts meanwhile, when empty.
+    job_ids: the jobs; empty: the newest ones, and jobs that start later.
     """
 
     def __init__(self, client: Client, folder: Path, job_ids: list[str]) -> None:
@@ -31,7 +31,7 @@ class EventFolder:
         self._over: set[str] = set()
 
     def refresh(self) -> int:
-        """Bring what is new; returns how many files. Raises what the client raises."""
+        """Download new files; returns their number. Raises the errors of the client."""
         if self._job_ids:
             jobs = [self._client.job(job_id) for job_id in self._job_ids]
         else:
@@ -41,7 +41,7 @@ class EventFolder:
             if job["is_terminal"] and job["id"] in self._over:
                 continue
             brought += self._bring(job["id"], self._folder / _run_name(job))
-            # Its state is older than the list of its files: what was over then has no file that is not here.
+            # The status was read before the list of files, so the files of an ended job are complete here.
             if job["is_terminal"]:
                 self._over.add(job["id"])
             else:
@@ -49,7 +49,7 @@ class EventFolder:
         return brought
 
     def _bring(self, job_id: str, run: Path) -> int:
-        """Fetch the event files of a job that are not here, in order: TensorBoard goes back to no earlier one."""
+        """Download the missing event files of a job, in order, because TensorBoard never returns to an earlier file."""
         files = sorted(self._client.artifacts(job_id, kind=KIND), key=lambda file: file["name"])
         missing = [file for file in files if not (run / Path(file["name"]).name).exists()]
         for file in missing:
@@ -67,13 +67,13 @@ class EventFolder:
 
 
 def _run_name(job: Job) -> str:
-    """What TensorBoard calls a job: its id, and its name as far as a folder can have it."""
+    """Name of a job's run in TensorBoard: its id, and its name without characters that folders cannot have."""
     return f"{job['id']} {_UNFIT.sub('_', job['name'])}"[:200].strip() if job["name"] else job["id"]
 
 
 @contextmanager
 def serving(folder: Path, port: int | None) -> Iterator[str]:
-    """TensorBoard on a folder, until the block ends; gives its address. Raises BoardFailed.
+    """TensorBoard on a folder, until the block ends; yields its address. Raises BoardFailed.
 
     port: None for the first free one from 6006 on, 0 for any.
     """
@@ -85,8 +85,8 @@ def serving(folder: Path, port: int | None) -> Iterator[str]:
         assert process.stderr is not None
         address = process.stdout.readline().strip()
         if not address:
-            said = process.stderr.read().strip().splitlines()
-            raise BoardFailed(f"TensorBoard did not start: {said[-1] if said else 'it says nothing'}")
+            output = process.stderr.read().strip().splitlines()
+            raise BoardFailed(f"TensorBoard did not start: {output[-1] if output else 'it printed no error'}")
         try:
             yield address
         finally:

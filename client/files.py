@@ -1,4 +1,4 @@
-"""Files as the server hands them out."""
+"""Files from the server."""
 
 from dataclasses import dataclass
 from email.message import Message
@@ -9,7 +9,7 @@ import httpx
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """A model as a file. name: what the server calls it, without a folder."""
+    """A model as a file. name: from the server, without a folder."""
 
     name: str
     content: bytes

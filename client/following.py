@@ -1,4 +1,4 @@
-"""Following a training job until it ends: its progress, and its samples as they come."""
+"""Follows a training job until it ends: its progress and its samples."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ PLAIN_EVERY_S = 10.0
 
 
 class Presenter(Protocol):
-    """Shows a job that is followed. Used as: job, sample, job, …, close."""
+    """Presents the changes of a followed job. Calls: job, sample, job, …, close."""
 
     def job(self, job: Job) -> None:
         """The job has changed."""
@@ -26,14 +26,14 @@ class Presenter(Protocol):
         """A sample was fetched and saved at `path`."""
 
     def alarm(self, alarm: Event) -> None:
-        """The training looks wrong; the message says what to change."""
+        """A health check failed; the message contains advice."""
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """The job has ended."""
 
 
 class PlainPresenter:
-    """Lines for pipes and logs: one for each status and each epoch, and every ten seconds between while it moves.
+    """Lines for pipes and logs: one for each status and each epoch, and every ten seconds during progress.
 
     names: metrics to show, by model type.
     """
@@ -46,7 +46,7 @@ class PlainPresenter:
         self._shown_at = 0.0
 
     def job(self, job: Job) -> None:
-        """Print a line if there is news."""
+        """Print a line if the job has changed."""
         progress = job.get("progress")
         news = (job["status"], job["attempt"], queue_position(job), progress["epoch"] if progress else None)
         line = f"{job['id']}  {progress_line(job, shown_metrics(job, self._names))}"
@@ -57,28 +57,28 @@ class PlainPresenter:
         self._print(line)
 
     def sample(self, sample: Artifact, content: bytes, path: Path) -> None:  # noqa: ARG002  a path is enough on a pipe
-        """Print where the sample is."""
+        """Print the path of the sample."""
         self._print(f"sample  {sample_title(sample)}  {path}")
 
     def alarm(self, alarm: Event) -> None:
-        """Print what is wrong."""
+        """Print the warning."""
         self._print(f"warning  {alarm['type']}  {alarm['message']}")
 
     def close(self) -> None:
-        """Every line is out already."""
+        """Do nothing: every line is printed at once."""
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class JsonPresenter:
-    """JSON lines: `{"type": "job", "job": …}` at each change; `sample` with its path, and `alarm`, likewise."""
+    """JSON lines: `{"type": "job", "job": …}` at each change; likewise `sample` with its path, and `alarm`."""
 
     def job(self, job: Job) -> None:
         """Print the whole job."""
         print_json({"type": "job", "job": job})
 
-    def sample(self, sample: Artifact, content: bytes, path: Path) -> None:  # noqa: ARG002  the path leads to it
+    def sample(self, sample: Artifact, content: bytes, path: Path) -> None:  # noqa: ARG002  the path is enough
         """Print the artifact and its path."""
         print_json({"type": "sample", "sample": sample, "path": str(path)})
 
@@ -87,7 +87,7 @@ class JsonPresenter:
         print_json({"type": "alarm", "alarm": alarm})
 
     def close(self) -> None:
-        """Every line is out already."""
+        """Do nothing: every line is printed at once."""
 
 
 class Follower:
@@ -103,7 +103,7 @@ class Follower:
         self._last_event: int | None = None
 
     def run(self) -> Job:
-        """Follow until the job is terminal and return it. Raises what the client raises."""
+        """Follow until the job is terminal and return it. Raises the errors of the client."""
         last: Job | None = None
         try:
             for job in self._client.watch(self._job_id):
@@ -113,11 +113,11 @@ class Follower:
                 self._fetch_alarms()
         finally:
             self._presenter.close()
-        assert last is not None, "a watched job is shown at least once"
+        assert last is not None, "a followed job is shown at least once"
         return last
 
     def _fetch_alarms(self) -> None:
-        """Show what health checks have found since the last look: events with a hint."""
+        """Show new warnings of health checks: events with a hint."""
         for event in self._client.events(self._job_id, after=self._last_event):
             self._last_event = event["id"]
             if event["data"].get("hint"):
@@ -126,8 +126,8 @@ class Follower:
     def _fetch_samples(self, *, all_of_them: bool) -> None:
         """Save and show the samples that are new.
 
-        all_of_them: look at the whole list, at the end: ids made within one millisecond are in no order, so one of them
-        may have been passed over.
+        all_of_them: read the whole list, at the end. Ids of one millisecond are unordered, so `after` may have skipped
+        one.
         """
         found = self._client.samples(self._job_id, after=None if all_of_them else self._newest)
         for sample in sorted(found, key=_reading_order):
@@ -138,7 +138,7 @@ class Follower:
             try:
                 content = self._client.content(sample["id"])
             except ApiError as error:
-                if error.status != 404:  # a restarted job may have replaced it since it was listed
+                if error.status != 404:  # a restarted job may have replaced it since the listing
                     raise
                 continue
             path = self._folder / Path(sample["name"]).name
@@ -148,5 +148,5 @@ class Follower:
 
 
 def _reading_order(sample: Artifact) -> tuple[int, float, str]:
-    """Epoch by epoch, and within an epoch from the coolest text to the hottest."""
+    """By epoch, and within an epoch by rising temperature."""
     return sample["epoch"] or 0, sample["details"].get("temperature", 0.0), sample["name"]

@@ -1,4 +1,4 @@
-"""Numbers, times and jobs in words."""
+"""Numbers, times and jobs as text."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(moment: str | None, now: datetime | None = None) -> str:
-    """How long ago an RFC 3339 moment was."""
+    """Time since an RFC 3339 time."""
     if moment is None:
         return "–"
     seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(moment)).total_seconds()
@@ -27,12 +27,12 @@ def ago(moment: str | None, now: datetime | None = None) -> str:
 
 
 def figure(value: float | None) -> str:
-    """A figure to four significant digits."""
+    """A number with four significant digits."""
     return "–" if value is None else f"{value:.4g}"
 
 
 def size(count: int | None) -> str:
-    """Bytes in words."""
+    """A size in bytes, kB or MB."""
     if count is None:
         return "–"
     if count < 1000:
@@ -53,7 +53,7 @@ def metrics_line(metrics: Measurements | None, names: Sequence[str] | None = Non
 
 
 def queue_position(job: Job) -> str:
-    """`2`; `over 1,000` where the service counts no further; empty where the job has no position."""
+    """`2`; `over 1,000` beyond the limit of the count; empty for a job without position."""
     position = job["queue_position"]
     if not position:
         return ""
@@ -61,7 +61,7 @@ def queue_position(job: Job) -> str:
 
 
 def quality_line(quality: Measurements, names: Sequence[str] | None = None) -> str:
-    """The figures of `names`, or all of a model that has none of them."""
+    """The figures of `names`, or all of them if the model has none of `names`."""
     shown = [name for name in names or () if name in quality] or list(quality)
     return "  ".join(f"{name} {figure(quality[name])}" for name in shown)
 
@@ -87,7 +87,7 @@ def progress_line(job: Job, names: Sequence[str] | None = None) -> str:
 
 
 def outcome(job: Job) -> str:
-    """How a job ended, in one sentence or three."""
+    """The result of a job, in one to three sentences."""
     if job["status"] == "succeeded":
         took = f" in {duration(job['duration_s'])}" if job["duration_s"] is not None else ""
         published = f": {job['model']}" if job["object"] == "training_job" else ""
@@ -100,7 +100,7 @@ def outcome(job: Job) -> str:
 
 
 def sample_title(sample: Artifact) -> str:
-    """What a sample shows: `epoch 3 · grid`, `epoch 3 · T = 0.25`."""
+    """Title of a sample: `epoch 3 · grid`, `epoch 3 · T = 0.25`."""
     details = sample["details"]
     if "temperature" in details:
         what = f"T = {details['temperature']:g}"

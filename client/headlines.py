@@ -6,7 +6,7 @@ from client.http import Client
 from client.schema import Job, MeasureDocs, ModelType
 
 Names = Callable[[str], Sequence[str] | None]
-"""Figures to show by model type, in order; None for all that there are."""
+"""Figures to show by model type, in order; None for all of them."""
 
 
 def everything(model_type: str) -> None:  # noqa: ARG001  has the form of `Names`
@@ -15,7 +15,7 @@ def everything(model_type: str) -> None:  # noqa: ARG001  has the form of `Names
 
 
 def shown_metrics(job: Job, names: Names) -> Sequence[str] | None:
-    """The metrics of a job to show. A job without any costs no look at the contracts."""
+    """The metrics of a job to show. A job without metrics needs no request for the contracts."""
     return names(job["model_type"]) if job.get("metrics") else None
 
 

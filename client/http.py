@@ -33,7 +33,7 @@ from client.schema import (
 )
 from client.transport import Transport
 
-MAX_WAIT_S = 60  # what `Prefer: wait` is allowed to ask for
+MAX_WAIT_S = 60  # upper limit of `Prefer: wait`
 PAGE = 100
 EXPORT_POLL_S = 1.0
 
@@ -44,7 +44,7 @@ def default_url() -> str:
 
 
 def job_path(job_id: str) -> str:
-    """Where a job lives, by its id's prefix."""
+    """Path of a job, by its id's prefix."""
     return f"/v1/{'generation' if job_id.startswith('gen_') else 'training'}-jobs/{job_id}"
 
 
@@ -72,7 +72,7 @@ class Client(Transport):
         return cast("Job", self.get(job_path(job_id)))
 
     def job_if_changed(self, job_id: str, etag: str | None) -> Change | None:
-        """The job and its new ETag, or None when it is as it was at `etag`."""
+        """The job and its new ETag, or None when it is unchanged since `etag`."""
         headers = {"If-None-Match": etag} if etag else {}
         response = self.request("GET", job_path(job_id), headers=headers)
         if response.status_code == 304:
@@ -80,7 +80,7 @@ class Client(Transport):
         return Change(job=cast("Job", response.json()), etag=response.headers.get("ETag"))
 
     def watch(self, job_id: str, *, poll_s: float = 0.5, patience_s: float = 60.0) -> Iterator[Job]:
-        """The job now and at each change, until it is terminal. Outages shorter than `patience_s` are sat out."""
+        """The job now and at each change, until it is terminal. Outages shorter than `patience_s` are tolerated."""
         return changes(lambda etag: self.job_if_changed(job_id, etag), poll_s=poll_s, patience_s=patience_s)
 
     def wait(self, job_id: str, *, poll_s: float = 0.5, timeout_s: float | None = None) -> Job:
@@ -90,11 +90,11 @@ class Client(Transport):
         return last
 
     def cancel(self, job_id: str) -> Job:
-        """Ask for a job's end. Raises ApiError 409 when it has ended already."""
+        """Cancel a job. Raises ApiError 409 when it has ended already."""
         return cast("Job", self.post(f"{job_path(job_id)}/cancel"))
 
     def delete(self, job_id: str) -> None:
-        """Remove a job that has ended, with all it left. Raises ApiError 409 when it has not ended, or is needed."""
+        """Delete an ended job with its files. Raises ApiError 409 when it has not ended, or another job needs it."""
         self.request("DELETE", job_path(job_id))
 
     # Training --------------------------------------------------------------------------------------------------------
@@ -102,8 +102,8 @@ class Client(Transport):
     def train(self, request: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
         """Submit a training job.
 
-        idempotency_key: the same key and request give the same job, within a day; a new one when None. With it, a lost
-        connection does not lose or double the job.
+        idempotency_key: within a day, the same key and request give the same job; a new key when None. It makes the
+        request safe to repeat after a lost connection.
         """
         response = self.request(
             "POST", "/v1/training-jobs", json=request, headers=_key(idempotency_key), is_repeatable=True
@@ -111,11 +111,11 @@ class Client(Transport):
         return cast("Job", response.json())
 
     def pause(self, job_id: str) -> Job:
-        """Put a training job aside, with a checkpoint. Raises ApiError 409 when it is not queued or running."""
+        """Pause a training job, with a checkpoint. Raises ApiError 409 when it is not queued or running."""
         return cast("Job", self.post(f"{job_path(job_id)}/pause"))
 
     def resume(self, job_id: str) -> Job:
-        """Let a paused training job go on. Raises ApiError 409 when it is not paused."""
+        """Resume a paused training job. Raises ApiError 409 when it is not paused."""
         return cast("Job", self.post(f"{job_path(job_id)}/resume"))
 
     def retry(self, job_id: str) -> Job:
@@ -140,11 +140,11 @@ class Client(Transport):
         return cast("list[MetricSeries]", body["data"])
 
     def events(self, job_id: str, *, after: int | None = None) -> list[Event]:
-        """The history of a job, oldest first; only what came after the event `after`."""
+        """The history of a job, oldest first; only the events after the id `after`."""
         return cast("list[Event]", self._all(f"{job_path(job_id)}/events", after=after))
 
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
-        """The checkpoints that are kept, newest first."""
+        """The kept checkpoints, newest first."""
         return cast("list[Checkpoint]", self.get(f"{job_path(job_id)}/checkpoints")["data"])
 
     def samples(self, job_id: str, *, after: str | None = None) -> list[Artifact]:
@@ -160,7 +160,7 @@ class Client(Transport):
     def submit_generation(
         self, request: Mapping[str, Any], *, wait_s: int = 0, idempotency_key: str | None = None
     ) -> Job:
-        """Submit a generation job; the server holds its answer up to `wait_s` (at most 60) for the job to end.
+        """Submit a generation job; the server delays its response up to `wait_s` (at most 60) until the job ends.
 
         idempotency_key: as in `train`.
         """
@@ -192,7 +192,7 @@ class Client(Transport):
         filters = {"status": status, "model_type": model_type, "limit": limit, "after": after}
         return cast("PageOf[Job]", self.get("/v1/generation-jobs", **filters))
 
-    # What there is ---------------------------------------------------------------------------------------------------
+    # Resources -----------------------------------------------------------------------------------------------------
 
     def models(
         self, *, model_type: str | None = None, limit: int | None = None, after: str | None = None
@@ -207,16 +207,16 @@ class Client(Transport):
     def export(self, model_id: str, format_: str = "safetensors", *, part: str | None = None) -> ExportedFile:
         """A model as a file: `safetensors` (its weights) or `onnx` (a graph; `part` where it has several).
 
-        Waits, for as long as it takes, for a worker to make what has never been asked for.
+        The first request for an ONNX file waits, without a limit, until a worker has created it.
         """
         query = {"format": format_} | ({"part": part} if part else {})
-        # A server with threads to spare holds the request for a while; another answers at once.
+        # A server with free request threads delays its response; a busy one responds at once.
         pending = Retrying(retry=retry_if_exception(_is_pending), wait=wait_fixed(EXPORT_POLL_S), reraise=True)
         response = pending(self.request, "GET", f"/v1/models/{model_id}/export", params=query)
         return ExportedFile(name=file_name(response, f"{model_id}.{format_}"), content=response.content)
 
     def artifact(self, artifact_id: str) -> Artifact:
-        """What a file is."""
+        """Description of a file."""
         return cast("Artifact", self.get(f"/v1/artifacts/{artifact_id}"))
 
     def content(self, artifact_id: str) -> bytes:
@@ -224,11 +224,11 @@ class Client(Transport):
         return self.request("GET", f"/v1/artifacts/{artifact_id}/content").content
 
     def model_types(self) -> list[ModelType]:
-        """The kinds of model that can be trained, with their schemas and presets."""
+        """The model types, with their schemas and presets."""
         return cast("list[ModelType]", self.get("/v1/model-types")["data"])
 
     def datasets(self) -> list[Dataset]:
-        """What there is to train on."""
+        """The datasets."""
         return cast("list[Dataset]", self.get("/v1/datasets")["data"])
 
     def dataset(self, name: str) -> Dataset:
@@ -248,24 +248,24 @@ class Client(Transport):
         return cast("Dataset", response.json())
 
     def workers(self) -> list[Worker]:
-        """The workers that are, or were lately, there."""
+        """Live workers, and some with a heartbeat within the last day."""
         return cast("list[Worker]", self.get("/v1/workers")["data"])
 
     # The server ------------------------------------------------------------------------------------------------------
 
     def is_healthy(self) -> bool:
-        """True when the API process answers."""
+        """Whether the API process answers."""
         return self.request("GET", "/healthz").status_code == 200
 
     def is_ready(self) -> bool:
-        """True when everything that a request needs answers too."""
+        """Whether all servers that requests need answer."""
         try:
             return self.request("GET", "/readyz").status_code == 200
         except ApiError:
             return False
 
     def server_metrics(self) -> str:
-        """The server's figures in Prometheus' text format."""
+        """The server's metrics in Prometheus' text format."""
         return self.request("GET", "/metrics").text
 
     def openapi(self) -> JsonObject:
@@ -273,7 +273,7 @@ class Client(Transport):
         return cast("JsonObject", self.get("/openapi/openapi.json"))
 
     def _all(self, path: str, *, after: str | int | None = None, **filters: str | None) -> list[JsonObject]:
-        """Every item of a list from `after` on, page after page."""
+        """Every item of a list after the id `after`, over all pages."""
         items: list[JsonObject] = []
         while True:
             page = self.get(path, limit=PAGE, after=after, **filters)

@@ -1,4 +1,4 @@
-"""Pictures for people: half-block characters in a terminal, enlarged contact sheets as files."""
+"""Display of images: half-block characters in a terminal, enlarged contact sheets as files."""
 
 import io
 from collections.abc import Sequence

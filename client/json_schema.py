@@ -1,4 +1,4 @@
-"""Values of a JSON Schema from text that is typed on a command line."""
+"""Values of a JSON Schema from text of a command line."""
 
 import json
 import math
@@ -7,7 +7,7 @@ from typing import Any
 
 JsonSchema = Mapping[str, Any]
 _SCALARS = {"boolean", "integer", "number", "string", "null"}
-_ORDER = ("const", "boolean", "integer", "number", "object", "array", "string", "null")  # a string takes any text
+_ORDER = ("const", "boolean", "integer", "number", "object", "array", "string", "null")  # a string accepts any text
 
 
 def properties_of(schema: JsonSchema) -> dict[str, JsonSchema]:
@@ -26,7 +26,7 @@ def properties_of(schema: JsonSchema) -> dict[str, JsonSchema]:
 
 
 def alternatives(schema: JsonSchema) -> Iterator[JsonSchema]:
-    """The schema itself, or the members of its unions, however deep they are nested."""
+    """The schema itself, or the members of its unions at any depth."""
     members = [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())]
     if not members:
         yield schema
@@ -40,9 +40,9 @@ def takes_several(schema: JsonSchema) -> bool:
 
 
 def decode(texts: Sequence[str], schema: JsonSchema) -> Any:
-    """The value that the texts stand for: one text is the value, several are the items of an array.
+    """The value of the texts: one text is the value, several are the items of an array.
 
-    Bounds are not checked. Raises ValueError for a text that has none of the schema's types.
+    Bounds are not checked. Raises ValueError for a text of none of the schema's types.
     """
     choices = sorted(alternatives(schema), key=_rank)
     for choice in choices:
@@ -54,7 +54,7 @@ def decode(texts: Sequence[str], schema: JsonSchema) -> Any:
 
 
 def expected(schema: JsonSchema) -> str:
-    """What a value is, in words: `all, or whole numbers separated by commas`."""
+    """Description of the values: `all, or whole numbers separated by commas`."""
     words = [_words(alternative) for alternative in alternatives(schema)]
     return ", or ".join(dict.fromkeys(word for word in words if word))
 
@@ -117,7 +117,7 @@ def _finite(text: str) -> float:
 
 
 def _array(text: str, schema: JsonSchema) -> Any:
-    """JSON in brackets; else values separated by commas, where the items are no texts and no arrays."""
+    """JSON in brackets; else values separated by commas, unless the items are texts or arrays."""
     if text.lstrip().startswith("["):
         return json.loads(text)
     item = _item_schema(schema)
@@ -136,7 +136,7 @@ def _items(texts: Sequence[str], schema: JsonSchema) -> list[Any]:
 
 
 def _item_schema(schema: JsonSchema) -> JsonSchema:
-    """What an item is; of a tuple, what any of its items is."""
+    """Schema of an item; for a tuple, the union of its items."""
     return {"anyOf": schema["prefixItems"]} if "prefixItems" in schema else dict(schema.get("items", {}))
 
 

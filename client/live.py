@@ -1,4 +1,4 @@
-"""The live view of a job on a terminal: a progress bar below, samples scrolling by above it."""
+"""The live view of a job on a terminal: a progress bar below, samples above it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def job_progress(console: Console) -> Progress:
 
 
 def state_text(job: Job, names: Sequence[str] | None = None) -> str:
-    """The text behind the bar. names: the metrics to show; None for all."""
+    """The text after the bar. names: the metrics to show; None for all."""
     progress = job.get("progress")
     if job["status"] == "queued":
         position = queue_position(job)
@@ -51,7 +51,7 @@ def state_text(job: Job, names: Sequence[str] | None = None) -> str:
 
 
 def show_job(progress: Progress, task: TaskID, job: Job, names: Sequence[str] | None = None) -> None:
-    """Bring a job's bar up to date."""
+    """Update a job's bar."""
     done = job.get("progress")
     fraction = done["fraction"] if done else 0.0
     started = job["started_at"] is not None
@@ -59,12 +59,12 @@ def show_job(progress: Progress, task: TaskID, job: Job, names: Sequence[str] | 
 
 
 def shows_pictures(console: Console) -> bool:
-    """True where a picture can be drawn in characters."""
+    """Whether the terminal can show an image as characters."""
     return console.is_terminal and console.color_system is not None
 
 
 def show_content(console: Console, content: bytes, media_type: str) -> None:
-    """Draw a picture or print a text, as far as the terminal goes."""
+    """Print an image as characters, or a text, reduced to the terminal's size."""
     if media_type == "image/png" and shows_pictures(console):
         columns = min(IMAGE_COLUMNS, console.width - 2)
         console.print(half_blocks(content, columns=columns, rows=min(IMAGE_ROWS, max(8, console.height - 6))))
@@ -84,7 +84,7 @@ class LivePresenter:
         self._task: TaskID | None = None
 
     def job(self, job: Job) -> None:
-        """Move the bar."""
+        """Update the bar."""
         if self._task is None:
             self._progress.start()
             self._task = self._progress.add_task(job["name"] or job["model_type"], total=None, state="")
@@ -97,9 +97,9 @@ class LivePresenter:
         show_content(console, content, sample["media_type"])
 
     def alarm(self, alarm: Event) -> None:
-        """Print what is wrong above the bar."""
+        """Print the warning above the bar."""
         self._progress.console.print(Text(f"{alarm['type']}: {alarm['message']}", style="yellow"))
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop the display; the bar remains."""
         self._progress.stop()

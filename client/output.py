@@ -1,4 +1,4 @@
-"""Where the commands write: results on standard output, remarks on standard error."""
+"""Output of the commands: results on standard output, remarks on standard error."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ def print_json(value: Any) -> None:
 
 
 def remark(text: str) -> None:
-    """A line for the person at the terminal, on standard error: never part of the result."""
+    """A remark on standard error, which is never part of the result."""
     err.print(text, markup=False, soft_wrap=True)
 
 
@@ -39,7 +39,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
-    """Names and values, one pair a line; empty values are left out."""
+    """Names and values, one pair per line; empty values are left out."""
     shown = [(name, str(value)) for name, value in pairs if value not in (None, "", "–")]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:

@@ -1,4 +1,4 @@
-"""Watching a job by polling: cheap while nothing changes (ETag), patient while the server is away."""
+"""Polls a job with its ETag, and tolerates outages of the server."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from client.schema import Job
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A job as it is now, and the tag of this state."""
+    """A job and the ETag of its state."""
 
     job: Job
     etag: str | None
@@ -25,9 +25,9 @@ def changes(
 ) -> Iterator[Job]:
     """The job now and at each change, until it is terminal.
 
-    fetch: gives the job, or None when it is as it was at the tag.
-    Raises TimeoutError after `timeout_s`, and ServerUnreachable once the server has been away for `patience_s`; before
-    its first answer the server gets no patience.
+    fetch: returns the job, or None when it is unchanged since the ETag.
+    Raises TimeoutError after `timeout_s`, and ServerUnreachable after an outage of `patience_s`, or at once before the
+    first response.
     """
     started = last_answer = time.monotonic()
     etag: str | None = None

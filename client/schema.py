@@ -1,4 +1,4 @@
-"""What the API answers, as the client reads it. Fields that the client has no use for are left out."""
+"""Types of the API's responses. Fields that the client does not use are left out."""
 
 from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar
 
@@ -9,7 +9,7 @@ JobKind = Literal["training", "generation"]
 
 
 class ProblemError(TypedDict):
-    """One thing wrong with one field."""
+    """One invalid field."""
 
     pointer: str
     detail: str
@@ -17,7 +17,7 @@ class ProblemError(TypedDict):
 
 
 class Progress(TypedDict):
-    """Where a training run is. `fraction` is in [0, 1]; numbers are None until the run knows them."""
+    """Progress of a training run. `fraction` is in [0, 1]; numbers are None until the run has reported them."""
 
     epoch: int
     epochs: int | None
@@ -29,7 +29,7 @@ class Progress(TypedDict):
 
 
 class JobError(TypedDict):
-    """Why a job failed."""
+    """The error of a failed job."""
 
     code: str
     message: str
@@ -37,7 +37,7 @@ class JobError(TypedDict):
 
 
 class Job(TypedDict):
-    """What every kind of job has. Times are RFC 3339 strings in UTC."""
+    """Fields of every kind of job. Times are RFC 3339 strings in UTC."""
 
     id: str
     object: str
@@ -51,7 +51,7 @@ class Job(TypedDict):
     attempt: int
     max_attempts: int
     queue_position: int | None
-    queue_position_is_exact: NotRequired[bool]  # False: further back than the position; a server of before has none
+    queue_position_is_exact: NotRequired[bool]  # False: further back than the position; absent from older servers
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -74,7 +74,7 @@ class Job(TypedDict):
 
 
 class Artifact(TypedDict):
-    """A file that can be fetched. kind: `sample`, `tensorboard` or `output`."""
+    """A file for download. kind: `sample`, `tensorboard` or `output`."""
 
     id: str
     job: str
@@ -121,7 +121,7 @@ class MetricSeries(TypedDict):
 
 
 class Event(TypedDict):
-    """One line of a job's history."""
+    """One event of a job's history."""
 
     id: int
     type: str
@@ -132,7 +132,7 @@ class Event(TypedDict):
 
 
 class Model(TypedDict):
-    """What a successful training job published."""
+    """The published result of a successful training job."""
 
     id: str
     name: str | None
@@ -148,7 +148,7 @@ class Model(TypedDict):
 
 
 class Demo(TypedDict):
-    """How a model type introduces itself in a few minutes: what to train, on what, and what to draw."""
+    """A training of a few minutes that shows the model type: hyperparameters, dataset and sampling."""
 
     fallback_dataset: str
     hyperparameters: JsonObject
@@ -156,7 +156,7 @@ class Demo(TypedDict):
 
 
 class MeasureDocs(TypedDict):
-    """What a training metric or a quality figure means. better: `lower`, `higher` or None."""
+    """Description of a training metric or a quality figure. better: `lower`, `higher` or None."""
 
     name: str
     meaning: str
@@ -165,7 +165,7 @@ class MeasureDocs(TypedDict):
 
 
 class ModelType(TypedDict):
-    """A kind of model that can be trained."""
+    """A kind of model with its contract."""
 
     name: str
     title: str
@@ -174,7 +174,7 @@ class ModelType(TypedDict):
     default_dataset: str
     formats: list[str]
     metrics: list[str]
-    metric_docs: NotRequired[list[MeasureDocs]]  # a server of before has none, likewise below
+    metric_docs: NotRequired[list[MeasureDocs]]  # absent from older servers, like the NotRequired fields below
     quality: list[str]
     quality_docs: NotRequired[list[MeasureDocs]]
     presets: list[JsonObject]
@@ -184,7 +184,7 @@ class ModelType(TypedDict):
 
 
 class Dataset(TypedDict):
-    """Something to train on. availability: `builtin`, `present`, `downloadable` or `missing`.
+    """A source of training data. availability: `builtin`, `present`, `downloadable` or `missing`.
 
     sources: addresses of its files, the largest first; empty when it is never downloaded.
     checksums: of its downloads, by path; of a download without a published one, the first download's.
@@ -210,7 +210,7 @@ class Dataset(TypedDict):
 
 
 class Worker(TypedDict):
-    """A worker process that is, or was lately, there."""
+    """A worker process with its latest heartbeat."""
 
     id: str
     kind: str

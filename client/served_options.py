@@ -20,7 +20,7 @@ _PREFIX = "served_"
 
 @dataclass(frozen=True, kw_only=True)
 class ServedOption:
-    """One property of the schemas, under the name it has in them. schemas: its definition by model type."""
+    """One property of the schemas, under its own name. schemas: its definition by model type."""
 
     name: str
     schemas: Mapping[str, JsonSchema]
@@ -33,19 +33,19 @@ class ServedOption:
 
     @property
     def help(self) -> str:
-        """What the option means, and for which model types."""
+        """Help text of the option, with its model types."""
         meanings: dict[str, list[str]] = {}
         for model_type in self.schemas:
             meanings.setdefault(self.meaning(model_type), []).append(model_type)
         return " ".join(f"{meaning} ({', '.join(types)})" for meaning, types in meanings.items())
 
     def meaning(self, model_type: str) -> str:
-        """What the option means for one model type: its description, or else the values that it takes."""
+        """Help text for one model type: the description of the property, or else its possible values."""
         schema = self.schemas[model_type]
         return str(schema.get("description") or f"{expected(schema).capitalize()}.")
 
     def value(self, texts: Sequence[str], model_type: str | None) -> Any:
-        """The value that was typed. model_type: None where it is unknown. Raises BadInput."""
+        """The value of the texts. model_type: None where it is unknown. Raises BadInput."""
         schema = self.schemas.get(model_type or "") or {"anyOf": list(self.schemas.values())}
         if len(texts) > 1 and not takes_several(schema):
             raise BadInput(f"{self.flags[0]} is given twice")
@@ -57,7 +57,7 @@ class ServedOption:
 
 @dataclass(frozen=True)
 class Given:
-    """The served options of a command line that were typed, as texts."""
+    """The served options that a command line gives, as texts."""
 
     options: Mapping[str, ServedOption] = field(default_factory=dict)
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Given:
 
 
 def given(context: typer.Context) -> Given:
-    """The served options that the command line has."""
+    """The served options of the command line."""
     found = context.meta.get(_META)
     return found if isinstance(found, Given) else Given()
 
@@ -88,7 +88,7 @@ def merged(values: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any
 
 
 class _CommandWithServedOptions(TyperCommand):
-    """A command that asks the server for its model types when a command line needs more than its own options."""
+    """A command that fetches the model types when a command line needs more than the command's own options."""
 
     schema: ClassVar[SchemaName]
     panel: ClassVar[str]
@@ -98,7 +98,7 @@ class _CommandWithServedOptions(TyperCommand):
         return model_types
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Add the served options, parse, and put their texts aside for `given`."""
+        """Add the served options, parse, and store their texts for `given`."""
         own = {flag for parameter in self.params for flag in parameter.opts}
         options = self._served(ctx, args, own)
         self.params = [*self.params, *_parameters(options.values(), own, self.panel)]
@@ -108,7 +108,7 @@ class _CommandWithServedOptions(TyperCommand):
         return rest
 
     def _served(self, ctx: Any, args: list[str], own: set[str]) -> dict[str, ServedOption]:
-        """The options of the server's model types, without those whose long name the command uses itself."""
+        """The options of the server's model types, except long names that the command defines itself."""
         unknown = [arg for arg in args if arg.startswith("-") and arg.partition("=")[0] not in own]
         if not unknown:
             return {}
@@ -130,7 +130,7 @@ class TrainCommand(_CommandWithServedOptions):
     panel = "Hyperparameters"
 
     def relevant(self, model_types: list[ModelType], args: Sequence[str]) -> list[ModelType]:
-        """The one that is named, once it is."""
+        """The model type that the command line names, if any."""
         return [each for each in model_types if each["name"] in args] or model_types
 
 
@@ -151,7 +151,7 @@ def served_options(model_types: Iterable[ModelType], schema: SchemaName) -> dict
 
 
 def _parameters(options: Iterable[ServedOption], taken: Collection[str], panel: str) -> list[Any]:
-    """The options as Typer makes them from the signature of a function. taken: flags that mean something else."""
+    """The options, created by Typer from a function signature. taken: flags with another meaning."""
 
     def command() -> None: ...
 

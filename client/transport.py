@@ -1,4 +1,4 @@
-"""Requests with retries, and answers turned into values or errors."""
+"""Requests with retries, and responses as values or errors."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -10,7 +10,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 from client.errors import ApiError, ServerUnreachable
 from client.schema import ProblemError
 
-_TRIES, _FIRST_PAUSE_S = 4, 0.1  # pauses of 0.1, 0.2 and 0.4 s: a server that restarts is back within a second
+_TRIES, _FIRST_PAUSE_S = 4, 0.1  # pauses of 0.1, 0.2 and 0.4 s: a restart takes less than a second
 
 
 class Transport:
@@ -19,7 +19,7 @@ class Transport:
     def __init__(self, base_url: str, timeout: float) -> None:
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
-        # Environment proxies are for the world outside; a Mimeo server is a neighbour, and often on a loopback address.
+        # Proxies of the environment are not used: a Mimeo server is local, often on a loopback address.
         self._http = httpx.Client(base_url=self.base_url, timeout=timeout, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -31,16 +31,16 @@ class Transport:
         self.close()
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._http.close()
 
     def request(
         self, method: str, path: str, *, timeout: float | None = None, is_repeatable: bool = False, **options: Any
     ) -> httpx.Response:
-        """Send a request. One that meets a connection error is sent again, up to three times, where that is safe.
+        """Send a request. After a connection error it is repeated, up to three times, if it is repeatable.
 
-        timeout: seconds the server may take over this one, where the usual are not enough. is_repeatable: whether
-        sending it twice is the same as once, as it is of every GET.
+        timeout: seconds for this request; None: the usual limit. is_repeatable: whether a repetition has no further
+        effect, as for every GET.
         Raises ServerUnreachable, and ApiError for every status of 400 and above.
         """
         retrying = Retrying(
@@ -69,7 +69,7 @@ class Transport:
 
 
 def problem(response: httpx.Response) -> ApiError:
-    """The error that a response of 400 and above stands for, whoever wrote its body."""
+    """The error of a response of 400 and above, with any body."""
     try:
         body = response.json()
     except ValueError:

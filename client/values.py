@@ -1,4 +1,4 @@
-"""Values typed on the command line."""
+"""Values of the command line."""
 
 import json
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from client.errors import BadInput
 
 
 def settings_of(pairs: Iterable[str], option: str = "--set") -> dict[str, Any]:
-    """`key=value` pairs as a dictionary. A value is JSON where it parses as such, else the text itself.
+    """`key=value` pairs as a dictionary. A value is parsed as JSON if possible, else it is the text itself.
 
     Raises BadInput for a pair without `=` or a key given twice.
     """

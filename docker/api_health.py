@@ -1,6 +1,6 @@
-"""Exit 0 while the API of this container answers. Asked every few seconds, so it loads next to nothing.
+"""Exit 0 while the API of this container answers. It runs every few seconds, so its imports are minimal.
 
-Whether the API reaches its database is for /readyz to say: no restart of the API would help there.
+It does not check the database, which /readyz reports: a restart of the API would not repair that.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Exit 0 while a worker on this host, which is this container, renews its row in the database.
 
-A process that lives but hangs or lost the database is not healthy.
+A process that hangs or has lost the database is not healthy.
 """
 
 import socket

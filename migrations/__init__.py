@@ -1,1 +1,1 @@
-"""The database's schema, step by step (Alembic)."""
+"""The revisions of the database schema (Alembic)."""

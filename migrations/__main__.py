@@ -1,4 +1,4 @@
-"""`python -m migrations upgrade|downgrade|current [REVISION]`: exit code 2 and one line where it cannot be done."""
+"""`python -m migrations upgrade|downgrade|current [REVISION]`: exit code 2 and one line on failure."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ from shared.settings import Settings
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; returns the process's exit status."""
+    """Run one command. Returns the exit status of the process."""
     parser = argparse.ArgumentParser(
         prog="python -m migrations", description="Move Mimeo's database between revisions."
     )

@@ -10,7 +10,7 @@ connection: Connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=Base.metadata,
-    transactional_ddl=True,  # SQLite rolls back DDL too, though Alembic does not expect it to
+    transactional_ddl=True,  # SQLite rolls back DDL, although Alembic assumes that it does not
     render_as_batch=True,  # SQLite alters columns by copying the table
     on_version_apply=lambda **_: failpoint("migrate.revision"),
 )

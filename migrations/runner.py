@@ -1,4 +1,4 @@
-"""Moving a database between revisions. Each move is one transaction: it happens as a whole or not at all."""
+"""Migrates a database between revisions. Each migration is one transaction."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,12 +19,12 @@ _LOCK = 0x6D696D656F  # "mimeo", as PostgreSQL's advisory lock number
 
 
 def upgrade(settings: Settings, revision: str = "head") -> None:
-    """Bring the database to a revision. Raises SetupError where it is at one that this version does not know."""
+    """Upgrade the database to a revision. Raises SetupError when its revision is unknown to this version."""
     _move(settings, lambda config: command.upgrade(config, revision))
 
 
 def downgrade(settings: Settings, revision: str) -> None:
-    """Take the database back to a revision (`base`: to nothing). Raises SetupError as `upgrade` does."""
+    """Downgrade the database to a revision (`base`: an empty one). Raises SetupError as `upgrade` does."""
     _move(settings, lambda config: command.downgrade(config, revision))
 
 
@@ -37,7 +37,7 @@ def current(settings: Settings) -> tuple[str | None, str]:
 def _move(settings: Settings, run: Callable[[Config], None]) -> None:
     with _engine(settings) as engine, engine.begin() as connection:
         if connection.dialect.name == "postgresql":
-            # Held to the end of the transaction: two upgrades take turns. SQLite's BEGIN IMMEDIATE does the same.
+            # The lock lasts until the end of the transaction, so upgrades run in turn. SQLite has BEGIN IMMEDIATE.
             connection.execute(text("SET LOCAL lock_timeout = '60s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         _known_revision(connection)
@@ -52,8 +52,8 @@ def _known_revision(connection: Connection) -> str | None:
     known = {script.revision for script in _scripts().walk_revisions()}
     if revision is not None and revision not in known:
         raise SetupError(
-            f"The database is at revision {revision}, which this version of Mimeo does not know. "
-            "Start the version that made it, or point MIMEO_DATABASE_URL or MIMEO_HOME at another database."
+            f"The database is at revision {revision}, which is unknown to this version of Mimeo. "
+            "Start the version that wrote it, or point MIMEO_DATABASE_URL or MIMEO_HOME at another database."
         )
     return revision
 

@@ -1,1 +1,1 @@
-"""What the API and the workers both need: settings, specs, the database, services, broker and storage. No torch."""
+"""Code shared by the API and the workers: settings, specs, database, services, broker and storage. No torch."""

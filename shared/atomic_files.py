@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from shared.failpoints import failpoint
 
-TEMPORARY_PREFIX = ".tmp-"  # of the name of a file or folder that is being written
+TEMPORARY_PREFIX = ".tmp-"  # part of the name of an unfinished file or folder
 
 
 def replace_with(target: Path, write: Callable[[Path], object]) -> None:
@@ -24,7 +24,7 @@ def replace_with(target: Path, write: Callable[[Path], object]) -> None:
         temporary.replace(target)
         failpoint("file.renamed")
     finally:
-        temporary.unlink(missing_ok=True)  # a rename between two links of one file leaves both
+        temporary.unlink(missing_ok=True)  # a rename between two links of one file keeps both
     sync(target.parent)
 
 
@@ -51,7 +51,7 @@ def sync(path: Path) -> None:
 
 
 def make_folder_synced(folder: Path) -> None:
-    """Make a folder and its parents; each entry is durable before anything is put into it."""
+    """Make a folder and its parents; each entry is durable before files are written into it."""
     if folder.is_dir():
         return
     make_folder_synced(folder.parent)

@@ -1,18 +1,18 @@
-"""The errors that users meet, as one tree. The edge (HTTP, CLI) translates them once.
+"""The errors that users see, as one tree. HTTP and the command line each translate them in one place.
 
 MimeoError
-├── SpecError        the request is understood and wrong: 422
-├── NotFound         no such thing: 404
-├── Conflict         the state forbids it: 409
-├── TooLarge         over a size limit: 413
-├── Unavailable      a server that is needed does not answer: 503
-│   └── ExportPending    the file is still being made: 503, ask again
-├── ExportFailed     the file could not be made: 500
-├── Damaged          a stored file is not what was written: 500
-├── SetupError       the stack cannot start as configured: one line, exit code 2
-├── LeaseLost        another worker owns the job now: stop at once
-└── JobFailure       a training or generation run cannot go on
-    └── DependencyUnavailable  a server is away: the job waits, and the attempt does not count
+├── SpecError        the request is invalid: 422
+├── NotFound         the resource does not exist: 404
+├── Conflict         the current state does not permit the operation: 409
+├── TooLarge         the request exceeds a size limit: 413
+├── Unavailable      a required server does not answer: 503
+│   └── ExportPending    the file is being created: 503, repeat the request
+├── ExportFailed     the file could not be created: 500
+├── Damaged          a stored file differs from its checksum: 500
+├── SetupError       the configuration does not permit a start: one line, exit code 2
+├── LeaseLost        another worker has the job: the attempt stops at once
+└── JobFailure       a training or generation run failed
+    └── DependencyUnavailable  a server is unavailable: the job waits, and the attempt does not count
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from shared.job_status import ErrorCode
 
 @dataclass(frozen=True, kw_only=True)
 class FieldError:
-    """One thing wrong with one field.
+    """One invalid field.
 
     pointer: RFC 6901 pointer into the request body (`/hyperparameters/epochs`), `?name` for a query parameter, or the
     name of a header.
@@ -35,7 +35,7 @@ class FieldError:
 
 
 class MimeoError(Exception):
-    """Something went wrong."""
+    """Base of every error of Mimeo."""
 
     code = "error"
 
@@ -55,18 +55,18 @@ class SpecError(MimeoError):
 
     @classmethod
     def at(cls, pointer: str, detail: str, code: str = "invalid") -> "SpecError":
-        """One field is wrong: say which, and what to change."""
+        """A SpecError for one field. detail: the error and its remedy."""
         return cls(detail, [FieldError(pointer=pointer, detail=detail, code=code)])
 
 
 class NotFound(MimeoError):
-    """There is no such thing."""
+    """The resource does not exist."""
 
     code = "not_found"
 
 
 class Conflict(MimeoError):
-    """The current state does not allow this."""
+    """The current state does not permit the operation."""
 
     code = "conflict"
 
@@ -78,45 +78,45 @@ class TooLarge(MimeoError):
 
 
 class Unavailable(MimeoError):
-    """A server that Mimeo needs does not answer."""
+    """A required server does not answer."""
 
     code = "unavailable"
 
 
 class ExportPending(Unavailable):
-    """The file is still being made."""
+    """The file is still being created."""
 
     code = "export_pending"
 
 
 class ExportFailed(MimeoError):
-    """The file could not be made."""
+    """The file could not be created."""
 
     code = "export_failed"
 
 
 class Damaged(MimeoError):
-    """A stored file is not what was written."""
+    """A stored file differs from its checksum."""
 
     code = "damaged"
 
 
 class SetupError(MimeoError):
-    """Mimeo cannot start as it is configured."""
+    """The configuration does not permit a start."""
 
     code = "setup"
 
 
 class LeaseLost(MimeoError):
-    """Another worker owns this job now."""
+    """Another worker has this job now."""
 
     code = "lease_lost"
 
 
 class JobFailure(MimeoError):
-    """The run cannot go on.
+    """The run failed.
 
-    hint: what the user can do about it.
+    hint: advice for the user.
     """
 
     def __init__(self, code: ErrorCode, message: str, hint: str | None = None) -> None:
@@ -130,7 +130,7 @@ class JobFailure(MimeoError):
 
 
 class DependencyUnavailable(JobFailure):
-    """The run cannot go on while a server that it needs is away."""
+    """A server that the run needs is unavailable."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(ErrorCode.INTERNAL, message, "See that it answers; /readyz says which servers do.")
+        super().__init__(ErrorCode.INTERNAL, message, "Check the server; /readyz reports which servers respond.")

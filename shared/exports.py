@@ -1,4 +1,4 @@
-"""What both sides know of exports: the formats, and what is told of a model in each."""
+"""Definitions of exports for the API and the workers: formats, and the metadata of a model in each."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from shared.version import VERSION
 SAFETENSORS = "safetensors"
 ONNX = "onnx"
 FORMATS = (SAFETENSORS, ONNX)
-OCTETS = "application/octet-stream"  # neither format has a registered type
+OCTETS = "application/octet-stream"  # neither format has a registered media type
 
 
 def part_file(part: str) -> str:
@@ -17,7 +17,7 @@ def part_file(part: str) -> str:
 
 
 def origin(*, model_type: str, dataset: str, checkpoint_sha256: str, versions: Mapping[str, Any]) -> dict[str, str]:
-    """Where a model comes from, as the strings that both formats carry. versions: of the libraries that trained it."""
+    """The origin of a model, as the metadata strings of both formats. versions: of the libraries that trained it."""
     return {
         "model_type": model_type,
         "dataset": dataset,

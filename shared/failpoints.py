@@ -1,27 +1,27 @@
-"""Named points between durable writes, at which a test lets a process die as a power cut would.
+"""Named points between durable writes, at which tests end the process as a power cut would.
 
 `MIMEO_FAILPOINT=NAME` ends the process with status 137 at the first visit of that point, `NAME:3` at the third. Without
-it a point costs one comparison. tests/engine/test_failpoints.py visits every point that is named in the source.
+the variable a point costs one comparison. tests/engine/test_failpoints.py visits every point of the source.
 """
 
 import os
 
-VARIABLE = "MIMEO_FAILPOINT"  # no setting: it is for tests alone, and a trainer reads it too
-EXIT_STATUS = 137  # what a shell reports of a process that SIGKILL ended
+VARIABLE = "MIMEO_FAILPOINT"  # not in Settings: only tests use it, and trainers read it too
+EXIT_STATUS = 137  # a shell's exit status for a process that SIGKILL ended
 
 _armed: str | None = None
 _visits_left = 0
 
 
 def arm(plan: str | None) -> None:
-    """Die at `NAME` or `NAME:VISIT` from now on; None or an empty plan disarms."""
+    """End the process at `NAME` or `NAME:VISIT` from now on; None or an empty plan disarms."""
     global _armed, _visits_left
     name, _, visit = (plan or "").partition(":")
     _armed, _visits_left = name or None, int(visit or 1)
 
 
 def failpoint(name: str) -> None:
-    """Say that the process has come to a point. Returns at once unless it is to die here."""
+    """Mark a point. Returns at once unless the point is armed."""
     if name == _armed:
         _visit()
 

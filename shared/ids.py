@@ -19,5 +19,5 @@ def new_id(prefix: Prefix) -> str:
 
 
 def is_id(text: str, *prefixes: Prefix) -> bool:
-    """Whether the text has the form of an id with one of the prefixes: what does not is never looked up."""
+    """Whether the text has the form of an id with one of the prefixes. Other texts never reach the database."""
     return _ID.fullmatch(text) is not None and text[:3] in prefixes

@@ -1,38 +1,38 @@
-"""The kinds of job and the life of a job, as a user sees them."""
+"""The kinds of job, the statuses of a job and the codes of its failures."""
 
 from enum import StrEnum
 
 
 class JobKind(StrEnum):
-    """The work that a job is. Each kind has its own queue and its own workers."""
+    """The kind of a job. Each kind has its own queue and its own workers."""
 
     TRAINING = "training"
     GENERATION = "generation"
 
 
 class JobStatus(StrEnum):
-    """Where a job stands. `cancelled`, `succeeded` and `failed` are terminal, and terminal is final.
+    """State of a job. `cancelled`, `succeeded` and `failed` are terminal.
 
-    Final for the engine: no worker, reaper or late message changes it. A user may retry what failed or was cancelled.
+    No worker, reaper or late message changes a terminal status. A user may retry a failed or cancelled job.
     """
 
-    QUEUED = "queued"  # accepted; waits for a worker, or for its back-off to pass
-    RUNNING = "running"  # a worker holds its lease
-    PAUSING = "pausing"  # a pause was asked for; the worker still writes its checkpoint
-    PAUSED = "paused"  # no worker holds it; resumes from its checkpoint
-    CANCELLING = "cancelling"  # a cancel was asked for; the worker has not let go yet
+    QUEUED = "queued"  # accepted; waits for a worker or for the end of its back-off
+    RUNNING = "running"  # a worker has its lease
+    PAUSING = "pausing"  # a pause was requested; the worker writes a checkpoint
+    PAUSED = "paused"  # no worker has it; it resumes from its checkpoint
+    CANCELLING = "cancelling"  # a cancel was requested; the worker has not ended the attempt yet
     CANCELLED = "cancelled"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
     @property
     def is_terminal(self) -> bool:
-        """True where nothing more happens by itself."""
+        """True when the status changes only by a retry."""
         return self in TERMINAL
 
     @property
     def is_held(self) -> bool:
-        """True where a worker holds a lease on the job."""
+        """True when a worker has a lease on the job."""
         return self in HELD
 
 
@@ -41,7 +41,7 @@ HELD = frozenset({JobStatus.RUNNING, JobStatus.PAUSING, JobStatus.CANCELLING})
 
 
 class Priority(StrEnum):
-    """Who goes first among queued jobs; first come, first served within a priority."""
+    """Order of queued jobs; first come, first served within a priority."""
 
     LOW = "low"
     NORMAL = "normal"
@@ -49,12 +49,12 @@ class Priority(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Sort key: 0 runs first. Times three it is the Redis priority step (0, 3, 6)."""
+        """Sort key: 0 runs first. Three times this rank is the Redis priority step (0, 3, 6)."""
         return {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}[self]
 
 
 class ErrorCode(StrEnum):
-    """Why a job failed, as its `error.code` says."""
+    """Reason of a job's failure, its `error.code`."""
 
     INVALID_DATA = "invalid_data"
     DATASET_UNAVAILABLE = "dataset_unavailable"
@@ -66,5 +66,5 @@ class ErrorCode(StrEnum):
 
     @property
     def is_retried(self) -> bool:
-        """True where another attempt may end differently."""
+        """True when another attempt may succeed."""
         return self in {ErrorCode.WORKER_LOST, ErrorCode.INTERNAL}

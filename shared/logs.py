@@ -1,4 +1,4 @@
-"""How every process writes its log: lines for people on a console, JSON for machines. To standard error."""
+"""Log format of every process, on standard error: text lines for a console, JSON for machines."""
 
 import logging
 import sys
@@ -12,9 +12,9 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 
 
 def configure(settings: Settings) -> None:
-    """Set up structlog and the standard library's logging as the settings say. Call once, when a process starts.
+    """Configure structlog and the standard library's logging from the settings. Call once, when a process starts.
 
-    Tracebacks are plain: one with local variables would write passwords into the log.
+    Tracebacks omit local variables, which may hold passwords.
     """
     common: list[Processor] = [
         structlog.contextvars.merge_contextvars,

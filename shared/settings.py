@@ -1,4 +1,4 @@
-"""Every setting of Mimeo. Read once from `MIMEO_*` variables, then frozen and passed in; nothing else reads them."""
+"""Every setting of Mimeo. The `MIMEO_*` variables are read once, into a frozen object that is passed on."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ _RENAMED = {"MIMEO_HINT_STALE_S": "MIMEO_NOTIFICATION_STALE_S", "MIMEO_DEAF_S": 
 
 
 class Settings(BaseSettings):
-    """The configuration of one process. Field `lease_s` is the variable `MIMEO_LEASE_S`, and so on.
+    """The configuration of one process. The field `lease_s` is the variable `MIMEO_LEASE_S`, for example.
 
     Raises SetupError where a variable that was renamed is set under its old name.
     """
@@ -82,8 +82,8 @@ class Settings(BaseSettings):
     def redis_socket(self) -> Path:
         """Unix socket of the embedded Redis, in the home's `run`.
 
-        Where that path is too long for a socket (108 bytes on Linux, 104 on macOS), it is in a short folder of /tmp,
-        named after the home and the user.
+        When that path is too long for a socket (108 bytes on Linux, 104 on macOS), the socket is in a short folder of
+        /tmp, named after the home and the user.
         """
         socket = self.home_path / "run" / "redis.sock"
         if len(os.fsencode(socket)) <= MAX_SOCKET_PATH:

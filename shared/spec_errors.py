@@ -1,4 +1,4 @@
-"""pydantic's errors, as a user should read them: a pointer to the field, what is wrong, and the nearest valid name."""
+"""Errors of pydantic as field errors: a pointer to the field, the error, and the nearest valid name."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -15,10 +15,10 @@ Schema = dict[str, Any]
 def field_errors(
     error: ValidationError, prefix: str = "", *, model: type[BaseModel] | TypeAdapter[Any] | None = None
 ) -> list[FieldError]:
-    """One FieldError for each thing pydantic found.
+    """One FieldError for each error of pydantic.
 
-    prefix: RFC 6901 pointer of what was validated (`/hyperparameters`). model: what it was validated against; with it,
-    an unknown field gets the nearest valid name.
+    prefix: RFC 6901 pointer of the validated value (`/hyperparameters`). model: the class that validated it; with it,
+    the error of an unknown field names the nearest valid one.
     """
     schema = _schema(model)
     return [
@@ -54,7 +54,7 @@ def _detail(details: Any, schema: Schema) -> str:
     if details["type"] == "missing":
         return "This field is required."
     if details["type"] == "string_pattern_mismatch" and "_[0-9a-z]" in str(details["ctx"]["pattern"]):
-        return "This is not an id of the kind that is expected here."
+        return "This is not an id of the expected kind."
     if details["type"] == "model_type" and not details["loc"]:
         return "The body must be a JSON object."
     message = str(details["msg"]).removeprefix("Value error, ")
@@ -66,7 +66,7 @@ def _short(text: str) -> str:
 
 
 def _pointer(loc: Loc, kind: str, schema: Schema) -> str:
-    """RFC 6901 pointer of a pydantic location, without the tags of discriminated unions that pydantic puts in it."""
+    """RFC 6901 pointer of a pydantic location, without pydantic's tags of discriminated unions."""
     parts, node = [], schema
     for position, part in enumerate(loc):
         following = _step(node, part, schema)
@@ -90,7 +90,7 @@ def _node(loc: Loc, schema: Schema) -> Schema:
 
 
 def _step(node: Schema, part: int | str, root: Schema) -> tuple[Schema, bool] | None:
-    """The schema one location part further in, and whether that part is a union's tag rather than a field."""
+    """The schema of one part of a location, and whether the part is a union's tag instead of a field."""
     node = _dereference(node, root)
     for branch in [node, *(_dereference(option, root) for option in node.get("anyOf", ()))]:
         mapping = branch.get("discriminator", {}).get("mapping", {})

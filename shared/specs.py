@@ -1,6 +1,6 @@
-"""The requests that make jobs, as pydantic models: shape and numeric bounds.
+"""The requests that create jobs, as pydantic models: shape and numeric bounds.
 
-What needs the database or the registries is checked by `shared.services.admission`.
+`shared.services.admission` makes the checks that need the database or the registries.
 """
 
 from typing import Annotated, Any, TypeVar
@@ -39,10 +39,12 @@ class JobRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
-    seed: Seed | None = Field(None, description="Same seed, same result on the same machine; drawn when absent.")
-    name: Name | None = Field(None, description="A name for people.")
-    metadata: Metadata = Field({}, description="Up to 16 strings of your own, by key.")
-    max_attempts: int = Field(3, ge=1, le=100, description="Times the job may start before a lost worker fails it.")
+    seed: Seed | None = Field(
+        None, description="The same seed gives the same result on the same machine; generated when absent."
+    )
+    name: Name | None = Field(None, description="A display name.")
+    metadata: Metadata = Field({}, description="Up to 16 strings, by key; Mimeo does not interpret them.")
+    max_attempts: int = Field(3, ge=1, le=100, description="Attempts before the loss of a worker fails the job.")
 
     @model_validator(mode="before")
     @classmethod
@@ -57,7 +59,7 @@ class JobRequest(BaseModel):
 
 
 class TrainingRequest(JobRequest):
-    """A training job, as asked for."""
+    """Request for a training job."""
 
     model_type: Identifier = Field(description="One of `GET /v1/model-types`.")
     dataset: Identifier | None = Field(
@@ -65,7 +67,7 @@ class TrainingRequest(JobRequest):
     )
     preset: Identifier = Field("fast", description="A named set of hyperparameters.")
     hyperparameters: Options = Field({}, description="Overrides of the preset's values.")
-    priority: Priority = Field(Priority.NORMAL, strict=False, description="Who goes first among queued jobs.")
+    priority: Priority = Field(Priority.NORMAL, strict=False, description="Order among queued jobs.")
     timeout_s: int = Field(86_400, ge=1, le=MAX_TIMEOUT_S, description="Longest time one attempt may run, in seconds.")
     init_from: Annotated[str, StringConstraints(pattern=r"^(mdl|ckp)_[0-9a-z]{26}$")] | None = Field(
         None, description="A model or checkpoint to continue from, as a new job."
@@ -73,14 +75,14 @@ class TrainingRequest(JobRequest):
 
 
 class GenerationRequest(JobRequest):
-    """A generation job, as asked for."""
+    """Request for a generation job."""
 
     model: Annotated[str, StringConstraints(pattern=r"^(mdl|ckp|trn)_[0-9a-z]{26}$")] = Field(
         description="A model, a checkpoint, or a training job (its model, or its newest checkpoint while it runs)."
     )
     sampling: Options = Field({}, description="Sampling parameters of the model's type.")
     format: Identifier | None = Field(None, description="One of the model type's `formats`; its first when absent.")
-    priority: Priority = Field(Priority.NORMAL, strict=False, description="Who goes first among queued generations.")
+    priority: Priority = Field(Priority.NORMAL, strict=False, description="Order among queued generations.")
     timeout_s: int = Field(600, ge=1, le=86_400, description="Longest time one attempt may run, in seconds.")
 
 
@@ -105,7 +107,7 @@ def _parse(model: type[RequestT], body: Any) -> RequestT:
 
 
 def spec_error(error: ValidationError, prefix: str = "", *, model: Any = None) -> SpecError:
-    """A SpecError of everything pydantic found; its detail is the first thing."""
+    """A SpecError with every error of pydantic; its detail is the first one."""
     errors = field_errors(error, prefix, model=model)
     more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
     return SpecError(f"{errors[0].pointer or '/'}: {errors[0].detail}{more}", errors)

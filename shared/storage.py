@@ -1,10 +1,10 @@
-"""Files that outlive a run: checkpoints, samples, outputs, uploads. A local folder by default, any fsspec URL else.
+"""Storage of checkpoints, samples, outputs and uploads, in a local folder by default or at any fsspec URL.
 
-A key is a relative path with forward slashes. A file is complete when it is there: locally it is written beside its
-place, synced, and renamed; object stores show an object only when its upload is complete. Trees are complete when
-their `last` file is there.
+A key is a relative path with forward slashes. An existing file is complete: a local file is written under
+another name, synced and renamed, and an object store shows an object only after its upload. A tree is complete when
+its `last` file exists.
 
-A store that does not answer is an OSError, whatever its library raises; it never looks like a store without the file.
+An unavailable store always raises OSError, whatever its library raises. It is never reported as a missing file.
 """
 
 import errno
@@ -26,21 +26,21 @@ from shared.atomic_files import TEMPORARY_PREFIX, make_folder_synced, replace_wi
 from shared.errors import MimeoError, NotFound, SetupError
 from shared.failpoints import failpoint
 
-# s3fs tries each request five times: its library need not do so within each, nor wait a minute for a connection.
+# s3fs tries each request five times, so botocore needs no retries of its own and no connection time-out of a minute.
 _PATIENCE = {"s3": {"config_kwargs": {"connect_timeout": 5, "retries": {"total_max_attempts": 1}}}}
 
 
 class StorageUnavailable(OSError):
-    """The file store is elsewhere, and does not answer or cannot do now what it should."""
+    """A remote store does not answer or cannot carry out the operation now."""
 
 
-_TRANSIENT = {None, errno.EIO, errno.EBUSY, errno.EAGAIN}  # not a full disk here, for one
+_TRANSIENT = {None, errno.EIO, errno.EBUSY, errno.EAGAIN}  # for example not for a full local disk
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 def _is_outage(error: Exception) -> bool:
-    """Libraries of object stores raise errors of their own where the store does not answer."""
+    """Whether the error is one that a library of object stores raises when the store is unavailable."""
     if isinstance(error, ConnectionError | TimeoutError):
         return True
     if isinstance(error, FileNotFoundError | PermissionError | ValueError | MimeoError):
@@ -48,21 +48,21 @@ def _is_outage(error: Exception) -> bool:
     return not isinstance(error, OSError) or error.errno in _TRANSIENT
 
 
-def _asks(method: Callable[Concatenate["Storage", _P], _R]) -> Callable[Concatenate["Storage", _P], _R]:
-    """A method of Storage that asks the store."""
+def _raises_unavailable(method: Callable[Concatenate["Storage", _P], _R]) -> Callable[Concatenate["Storage", _P], _R]:
+    """Decorates the methods of Storage that access the store: errors of an outage become StorageUnavailable."""
 
     @wraps(method)
-    def asking(self: "Storage", /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with self.asking():
+    def wrapped(self: "Storage", /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with self.outages_raised():
             return method(self, *args, **kwargs)
 
-    return asking
+    return wrapped
 
 
 class Storage:
     """The store under one fsspec URL. Safe to share between threads.
 
-    Every method may raise OSError: StorageUnavailable where a remote store may answer a later try.
+    Every method may raise OSError: StorageUnavailable when a later try may succeed.
     """
 
     def __init__(self, filesystem: fsspec.AbstractFileSystem, root: str) -> None:
@@ -83,7 +83,7 @@ class Storage:
         return storage
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
+    def outages_raised(self) -> Iterator[None]:
         """Errors of an outage within the block are raised as StorageUnavailable."""
         try:
             yield
@@ -94,9 +94,9 @@ class Storage:
 
     # --- writing ------------------------------------------------------------------------------------------------
 
-    @_asks
+    @_raises_unavailable
     def put_file(self, local: Path, key: str) -> None:
-        """Store a finished file, durably. Locally it is a hard link where possible: never change it afterwards."""
+        """Store a finished file, durably. Do not change it afterwards: a local store hard-links it where possible."""
         target = self._path(key)
         if not self._is_local:
             self._filesystem.put_file(str(local), target)
@@ -104,7 +104,7 @@ class Storage:
         sync(local)
         self._replace(Path(target), lambda temporary: _link_or_copy(local, temporary))
 
-    @_asks
+    @_raises_unavailable
     def put_bytes(self, data: bytes, key: str) -> None:
         """Store bytes, durably."""
         target = self._path(key)
@@ -116,9 +116,9 @@ class Storage:
     def put_tree(
         self, local_dir: Path, prefix: str, *, names: Collection[str] | None = None, last: str = "manifest.json"
     ) -> None:
-        """Store every file under a folder; `last` goes last, so that its presence means that the tree is complete.
+        """Store every file under a folder; `last` is stored last, so that its presence means that the tree is complete.
 
-        names: the files that are to be there; without it, whatever is found. Raises FileNotFoundError.
+        names: the expected files; None: all files of the folder. Raises FileNotFoundError.
         """
         if names is None:
             names = sorted(str(path.relative_to(local_dir)) for path in local_dir.rglob("*") if path.is_file())
@@ -128,15 +128,15 @@ class Storage:
 
     # --- reading ------------------------------------------------------------------------------------------------
 
-    @_asks
+    @_raises_unavailable
     def exists(self, key: str) -> bool:
         """Whether a file is stored under the key."""
-        try:  # not `isfile`, for which a store that does not answer has no files
+        try:  # not `isfile`, which returns False for an unavailable store
             return bool(self._filesystem.info(self._path(key))["type"] == "file")
         except (FileNotFoundError, NotADirectoryError):
             return False
 
-    @_asks
+    @_raises_unavailable
     def open(self, key: str) -> IO[bytes]:
         """A stored file, for reading. Raises NotFound."""
         try:
@@ -145,19 +145,19 @@ class Storage:
             raise NotFound(f"The stored file {key} is gone.") from None
         return stream
 
-    @_asks
+    @_raises_unavailable
     def read_bytes(self, key: str) -> bytes:
         """All of a stored file. Raises NotFound."""
         with self.open(key) as stream:
             return stream.read()
 
     def local_path(self, key: str) -> Path | None:
-        """Path of a stored file on this machine, or None where the store is elsewhere."""
+        """Path of a stored file on this machine, or None for a remote store."""
         return Path(self._path(key)) if self._is_local else None
 
-    @_asks
+    @_raises_unavailable
     def get_file(self, key: str, local: Path) -> None:
-        """Bring a stored file here, as a hard link where possible: never change it. Raises NotFound."""
+        """Copy a stored file to `target`, as a hard link where possible: do not change it. Raises NotFound."""
         local.parent.mkdir(parents=True, exist_ok=True)
         try:
             if self._is_local:
@@ -168,7 +168,7 @@ class Storage:
             raise NotFound(f"The stored file {key} is gone.") from None
 
     def get_tree(self, prefix: str, local_dir: Path) -> None:
-        """Bring every file under a prefix here. Raises NotFound where there is none."""
+        """Copy every file under a prefix to `target`. Raises NotFound when there is none."""
         names = list(self.list_names(prefix))
         if not names:
             raise NotFound(f"The stored folder {prefix} is gone.")
@@ -178,7 +178,7 @@ class Storage:
     def list_names(self, prefix: str, *, unfinished: bool = False) -> Iterator[str]:
         """Names of the files under a prefix, relative to it, sorted. unfinished: also those still being written."""
         base = self._path(prefix)
-        with self.asking():
+        with self.outages_raised():
             self._filesystem.invalidate_cache(base)
             found = sorted(self._filesystem.find(base))
         for path in found:
@@ -187,24 +187,24 @@ class Storage:
                 yield name
 
     def list_folders(self, prefix: str) -> Iterator[str]:
-        """Names of the folders directly under a prefix; nothing where there is nothing."""
+        """Names of the folders directly under a prefix; empty when the prefix does not exist."""
         base = self._path(prefix)
-        if self._is_local:  # one entry at a time, however many there are
+        if self._is_local:  # one entry at a time, to bound the memory
             with os.scandir(base) if Path(base).is_dir() else nullcontext(()) as entries:
                 yield from (entry.name for entry in entries if entry.is_dir())
             return
         listed: list[dict[str, str]] = []
-        with self.asking(), suppress(FileNotFoundError):
+        with self.outages_raised(), suppress(FileNotFoundError):
             self._filesystem.invalidate_cache(base)
             listed = self._filesystem.ls(base, detail=True)
         yield from (PurePosixPath(entry["name"]).name for entry in listed if entry["type"] == "directory")
 
-    @_asks
+    @_raises_unavailable
     def age_s(self, key: str) -> float:
-        """Seconds since a file was put under a key. Raises NotFound."""
+        """Seconds since a file was stored. Raises NotFound."""
         path = self._path(key)
         try:
-            # Locally not the time of its content, which a hard link keeps, but that of its link.
+            # The time of a local file is that of its link (ctime); a hard link keeps the mtime of the content.
             stored = Path(path).stat().st_ctime if self._is_local else self._filesystem.modified(path).timestamp()
         except FileNotFoundError:
             raise NotFound(f"The stored file {key} is gone.") from None
@@ -212,18 +212,18 @@ class Storage:
 
     # --- removing -----------------------------------------------------------------------------------------------
 
-    @_asks
+    @_raises_unavailable
     def delete_file(self, key: str) -> None:
-        """Remove a file; nothing happens where there is none."""
+        """Remove a file, if it exists."""
         if self._is_local:
             Path(self._path(key)).unlink(missing_ok=True)
             return
         with suppress(FileNotFoundError):
             self._filesystem.rm_file(self._path(key))
 
-    @_asks
+    @_raises_unavailable
     def delete_tree(self, prefix: str) -> None:
-        """Remove everything under a prefix, or the file of that key; nothing happens where there is nothing."""
+        """Remove everything under a prefix, or the file of that key, if it exists."""
         target = self._path(prefix)
         if self._is_local:
             if Path(target).is_file():
@@ -252,7 +252,7 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SetupError(f"The storage folder {path} cannot be made: {error.strerror}.") from error
+        raise SetupError(f"The storage folder {path} cannot be created: {error.strerror}.") from error
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -1,7 +1,7 @@
-"""What a trainer reports: one JSON object a line on standard output, and the same lines in RUN_DIR/events.jsonl.
+"""Reports of a trainer: one JSON object a line on standard output, and the same lines in RUN_DIR/events.jsonl.
 
-Supervisor → trainer, on standard input (only with --supervised): the line `stop` asks for a checkpoint and an end;
-end of file means that the supervisor is gone, and the trainer exits at once.
+Worker → trainer, on standard input (only with --supervised): the line `stop` requests a checkpoint and an end;
+end of file means that the worker has ended, and the trainer exits at once.
 Trainer exit status: 0 finished, 3 stopped on request with its checkpoint written, 4 failed with a `failed` event,
 anything else is a crash.
 """
@@ -25,17 +25,17 @@ class Started(_Event):
     type: Literal["started"] = "started"
     device: str
     precision: str
-    backend: str = "eager"  # or `cuda_graph`: a step is recorded once and launched as a whole
+    backend: str = "eager"  # or `cuda_graph`: a step is recorded once and launched with one call
     epochs: int
     steps: int  # in the whole run
-    step: int  # done already: more than 0 after a resume
+    step: int  # steps done before: more than 0 after a resume
     epoch: int
     parameters: int
     versions: dict[str, str]
 
 
 class Progress(_Event):
-    """Where the run is; at most about twice a second. `metrics` holds the latest training figures."""
+    """Progress of the run; at most about twice a second. `metrics` holds the latest training figures."""
 
     type: Literal["progress"] = "progress"
     epoch: int  # 1-based epoch in progress
@@ -45,7 +45,7 @@ class Progress(_Event):
 
 
 class Metrics(_Event):
-    """Points of the metric curves, final for this step. Names are DESIGN's metric names."""
+    """Points of the metric curves, final for this step. Names are the model type's metric names."""
 
     type: Literal["metrics"] = "metrics"
     epoch: int
@@ -56,7 +56,7 @@ class Metrics(_Event):
 class CheckpointWritten(_Event):
     """A checkpoint folder is complete and durable. `path` is relative to RUN_DIR.
 
-    sha256: of model.safetensors, so equal weights give an equal value. is_best: best so far by the model type's
+    sha256: of model.safetensors, so equal weights give an equal value. is_best: the best so far by the model type's
     selection metric.
     """
 
@@ -71,7 +71,7 @@ class CheckpointWritten(_Event):
 
 
 class SampleWritten(_Event):
-    """A sample file is complete. `path` is relative to RUN_DIR; `meta` says what it shows (temperature, rows …)."""
+    """A sample file is complete. `path` is relative to RUN_DIR; `meta` describes it (temperature, rows …)."""
 
     type: Literal["sample"] = "sample"
     epoch: int
@@ -82,9 +82,9 @@ class SampleWritten(_Event):
 
 
 class EventFileWritten(_Event):
-    """A file for TensorBoard is complete and never touched again. `path` is relative to RUN_DIR.
+    """A file for TensorBoard is complete and will not change. `path` is relative to RUN_DIR.
 
-    With the files reported before, it holds every point, sample and alarm up to `step`.
+    With the files reported before, it holds every point, sample and warning up to `step`.
     """
 
     type: Literal["event_file"] = "event_file"
@@ -93,9 +93,9 @@ class EventFileWritten(_Event):
 
 
 class Notice(_Event):
-    """Something a user should know: a resume, a fallback to an older checkpoint, collapse, a suggestion.
+    """A notice for the user: a resume, a fallback to an older checkpoint, a failed health check, a suggestion.
 
-    step: of an alarm about the training. A step that is done again repeats it; the job's history records it once.
+    step: of a health warning. A repeated step repeats the warning; the job's history records it once.
     """
 
     type: Literal["notice"] = "notice"
@@ -117,7 +117,7 @@ class Finished(_Event):
 
 
 class Stopped(_Event):
-    """The run stopped because it was asked to; its newest checkpoint is at `step`."""
+    """The run stopped on request; its newest checkpoint is at `step`."""
 
     type: Literal["stopped"] = "stopped"
     epoch: int
@@ -125,7 +125,7 @@ class Stopped(_Event):
 
 
 class Failed(_Event):
-    """The run cannot go on. `code` is an ErrorCode."""
+    """The run failed. `code` is an ErrorCode."""
 
     type: Literal["failed"] = "failed"
     code: str

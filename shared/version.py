@@ -1,8 +1,8 @@
-"""The version of what is installed."""
+"""The installed version."""
 
 from importlib.metadata import PackageNotFoundError, version
 
 try:
     VERSION = version("mimeo")
-except PackageNotFoundError:  # run from a checkout that was never installed
+except PackageNotFoundError:  # a checkout without installation
     VERSION = "0+unknown"

@@ -1,1 +1,1 @@
-"""The embedded stack: every process of Mimeo on one machine, kept by supervisord, under one folder."""
+"""The embedded stack: every process of Mimeo on one machine, supervised by supervisord, under one folder."""

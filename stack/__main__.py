@@ -1,6 +1,6 @@
-"""`python -m stack`, which is what `mimeo up` runs: the whole of Mimeo in the foreground until Ctrl-C or SIGTERM.
+"""`python -m stack`, the program of `mimeo up`: the whole stack in the foreground until Ctrl-C or SIGTERM.
 
-Exit status: 0 after an orderly stop, 1 when the stack failed, 2 when it cannot start as configured.
+Exit status: 0 after an orderly stop, 1 when the stack failed, 2 when the configuration does not permit a start.
 """
 
 import argparse
@@ -40,16 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SetupError as error:
         print(f"mimeo: {error.detail}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:  # before the stack took over the signals: nothing runs yet
+    except KeyboardInterrupt:  # before the stack has its signal handlers: no process runs yet
         return 130
 
 
 def _parse(arguments: Sequence[str] | None) -> dict[str, Any]:
-    parser = argparse.ArgumentParser(prog="mimeo up", description="Run the whole of Mimeo here until Ctrl-C.")
-    parser.add_argument("--home", help="folder of everything this stack keeps (MIMEO_HOME, default ./.mimeo)")
+    parser = argparse.ArgumentParser(prog="mimeo up", description="Run the whole stack in the foreground until Ctrl-C.")
+    parser.add_argument("--home", help="folder of the stack's data and logs (MIMEO_HOME, default ./.mimeo)")
     parser.add_argument("--host", help="address the API listens on (MIMEO_HOST, default 127.0.0.1)")
     parser.add_argument("--port", help="port the API listens on (MIMEO_PORT, default 8000)")
-    parser.add_argument("--end-with-parent", action="store_true", help="stop when the process that started this ends")
+    parser.add_argument("--end-with-parent", action="store_true", help="stop when the parent process ends")
     return {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
 
 
@@ -64,7 +64,7 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """Environment of every process of the stack: what `mimeo up` was given, with its folders made absolute."""
+    """Environment of every process of the stack: that of `mimeo up`, with absolute folders."""
     search_path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
         **os.environ,

@@ -1,4 +1,4 @@
-"""What must hold before the stack starts. Each failure is one line that says what to change."""
+"""Checks before the start of the stack. Each failure is one line with a remedy."""
 
 import errno
 import fcntl
@@ -15,11 +15,11 @@ from shared.errors import SetupError
 from shared.settings import Settings
 
 FOLDERS = ("run", "logs", "runs", "storage", "datasets")
-HANDOVER_S = 45.0  # a stack whose `mimeo up` was killed is still stopping on its own
+HANDOVER_S = 45.0  # time for the stop of a stack after its `mimeo up` was killed
 
 
 def prepare_home(settings: Settings) -> None:
-    """Make the folders of the home and prove that a file can be written there. Raises SetupError."""
+    """Create the folders of the home and verify that a file can be written there. Raises SetupError."""
     home = settings.home_path
     try:
         for folder in FOLDERS:
@@ -36,22 +36,22 @@ def prepare_home(settings: Settings) -> None:
 
 
 def _prepare_sockets(folder: Path) -> None:
-    """Make the folder of the sockets, which lies outside the home when the home's path is too long for a socket."""
+    """Create the folder of the sockets, which is outside the home when the home's path is too long for a socket."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.stat(follow_symlinks=False)
     except OSError as error:
-        raise SetupError(f"cannot make the folder {folder} for sockets ({_reason(error)})") from error
+        raise SetupError(f"cannot create the folder {folder} for sockets ({_reason(error)})") from error
     if found.st_uid != os.getuid():
         raise SetupError(f"the folder {folder} for sockets belongs to another user: remove it or shorten MIMEO_HOME")
     folder.chmod(0o700)
 
 
 def hold_lock(settings: Settings) -> int:
-    """Take the home for this stack. Returns the descriptor that holds it: the lock lasts until its last copy closes.
+    """Lock the home for this stack. Returns the descriptor of the lock, which lasts until its last copy closes.
 
-    Raises SetupError when another stack has the home. A stack whose `mimeo up` is gone is on its way down: that is
-    waited for.
+    Raises SetupError when another stack has the home. A stack whose `mimeo up` has ended is stopping; the call waits
+    for it.
     """
     path = settings.home_path / "run" / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -77,7 +77,7 @@ def hold_lock(settings: Settings) -> int:
 
 
 def _holder(lock: int) -> str:
-    """Pid that the holder of a lock file wrote into it."""
+    """Pid in a lock file, written by the process that has the lock."""
     return os.pread(lock, 32, 0).decode(errors="replace").strip()
 
 
@@ -110,14 +110,16 @@ def check_port(host: str, port: int) -> None:
 
 def _port_problem(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use: stop what listens there, or set MIMEO_PORT to another port"
+        return (
+            f"port {port} on {host} is in use: stop the program that listens there, or set MIMEO_PORT to another port"
+        )
     if error.errno == errno.EACCES:
         return f"port {port} may not be opened by this user: set MIMEO_PORT to a port above 1023"
     return f"cannot listen on {host} port {port} ({_reason(error)}): set MIMEO_HOST and MIMEO_PORT"
 
 
 def migrate(environment: Mapping[str, str]) -> None:
-    """Bring the database to the newest revision. Raises SetupError with the migration's own line."""
+    """Upgrade the database to the newest revision. Raises SetupError with the last line of the migration's output."""
     done = subprocess.run(
         [sys.executable, "-m", "migrations", "upgrade"],
         env=dict(environment),
@@ -129,8 +131,8 @@ def migrate(environment: Mapping[str, str]) -> None:
     )
     if done.returncode != 0:
         lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-        said = lines[-1].removeprefix("mimeo: ") if lines else f"it ended with status {done.returncode}"
-        raise SetupError(said if done.returncode == 2 else f"the database could not be migrated: {said}")
+        reason = lines[-1].removeprefix("mimeo: ") if lines else f"it ended with status {done.returncode}"
+        raise SetupError(reason if done.returncode == 2 else f"the database could not be migrated: {reason}")
 
 
 def _reason(error: OSError) -> str:

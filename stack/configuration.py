@@ -1,4 +1,4 @@
-"""The configuration file of supervisord, written anew at each start."""
+"""The configuration file of supervisord, written at each start."""
 
 import os
 import pwd
@@ -17,12 +17,12 @@ LOG_BACKUPS = 3
 
 
 def log_path(settings: Settings, program: str) -> Path:
-    """Where the output of a program goes."""
+    """Log file of a program."""
     return settings.home_path / "logs" / f"{program}.log"
 
 
 def control_socket(settings: Settings) -> Path:
-    """Socket that answers what the processes are doing; mode 0700, in a folder that only this user can enter."""
+    """Socket of supervisord's control interface; mode 0700, in a folder that only this user can enter."""
     return settings.redis_socket.with_name("supervisord.sock")
 
 
@@ -39,7 +39,7 @@ def render(settings: Settings, programs: Sequence[Program]) -> str:
         f"pidfile={_value(run / 'supervisord.pid')}",
         f"childlogdir={_value(settings.home_path / 'logs')}",
         "nocleanup=true",
-        # Saying which user is meant keeps supervisord from warning where that is root, as in a container.
+        # An explicit user prevents supervisord's warning about root, for example in a container.
         *([f"user={pwd.getpwuid(0).pw_name}"] if os.getuid() == 0 else []),
         "",
         "[unix_http_server]",
@@ -74,7 +74,7 @@ def _program(settings: Settings, program: Program) -> list[str]:
         "startretries=1000000",
         f"stopwaitsecs={program.stop_s}",
         "stopsignal=TERM",
-        # Only the process itself is asked to stop, since it takes its own children down in order; a kill takes all.
+        # SIGTERM goes to the process alone, which ends its own children in order; SIGKILL goes to the whole group.
         "stopasgroup=false",
         "killasgroup=true",
         "redirect_stderr=true",
@@ -86,8 +86,8 @@ def _program(settings: Settings, program: Program) -> list[str]:
 
 
 def _value(value: object) -> str:
-    """A value as supervisord's parser reads it back: `%` starts an expansion; a comment cannot be escaped."""
+    """A value in the syntax of supervisord's parser, with `%` escaped. Comment markers cannot be escaped."""
     text = str(value)
     if "\n" in text or any(sign in text for sign in (" ;", " #", "\t;", "\t#")):
-        raise SetupError(f"the path {text!r} holds ' ;', ' #' or a line break: choose a MIMEO_HOME without them")
+        raise SetupError(f"the path {text!r} contains ' ;', ' #' or a line break: choose a MIMEO_HOME without them")
     return text.replace("%", "%%")

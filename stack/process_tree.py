@@ -1,4 +1,4 @@
-"""Finds and ends the processes that are left below this one."""
+"""Finds and ends the remaining descendants of this process."""
 
 import contextlib
 import ctypes
@@ -13,7 +13,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def become_subreaper() -> None:
-    """Orphans among our descendants become our children instead of init's, so that none escapes. Linux only."""
+    """Adopt orphaned descendants, in place of init, so that all can be ended. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -32,22 +32,22 @@ def reap() -> dict[int, int]:
 
 
 def descendants() -> list[psutil.Process]:
-    """All descendants of this process that have not ended."""
+    """All live descendants of this process."""
     reap()
     return [process for process in psutil.Process().children(recursive=True) if _is_alive(process)]
 
 
-def end_descendants(grace_s: float, *, ask: bool) -> list[int]:
-    """Wait until every descendant of this process has ended, and kill what remains after `grace_s`.
+def end_descendants(grace_s: float, *, terminate: bool) -> list[int]:
+    """Wait until every descendant of this process has ended, and kill the rest after `grace_s`.
 
-    ask: send SIGTERM first; not to be done twice, since a second one makes some programs drop what they are doing.
+    terminate: send SIGTERM first. Some programs abort at a second one, so send it once.
     Returns the killed pids.
     """
     deadline = time.monotonic() + grace_s
-    if ask:
+    if terminate:
         _for_each(descendants(), psutil.Process.terminate)
-    while (left := descendants()) and (rest_s := deadline - time.monotonic()) > 0:
-        psutil.wait_procs(left, timeout=min(rest_s, 0.1))
+    while (left := descendants()) and (left_s := deadline - time.monotonic()) > 0:
+        psutil.wait_procs(left, timeout=min(left_s, 0.1))
     killed: list[int] = []
     while left := descendants():  # a killed process may have forked meanwhile
         killed += [process.pid for process in left]

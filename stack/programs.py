@@ -1,4 +1,4 @@
-"""Which processes the stack runs, and in which order they stop."""
+"""The processes of the stack, and the order of their stop."""
 
 import sys
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ VALKEY_STOP_S = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """One process that supervisord keeps.
+    """One process under supervisord.
 
     group: programs of one group stop together. rank: groups stop from the highest rank down.
-    stop_s: how long it may take over a SIGTERM before it is killed. waits: starts only when the API answers, so that
-    its imports (torch takes seconds) do not hold the API up.
+    stop_s: seconds from SIGTERM to SIGKILL. waits: starts only when the API answers, so that its imports (seconds for
+    torch) do not delay the API.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Program:
 def programs(settings: Settings) -> list[Program]:
     """Every process of the stack: Valkey unless another Redis is configured, the API, two workers, the reconciler."""
     python = sys.executable
-    # A worker that is told to stop lets its trainer write a checkpoint first.
+    # A worker that receives SIGTERM first waits for the checkpoint of its trainer.
     worker_stop_s = round(settings.stop_grace_s) + 10
     kept = [
         Program(
@@ -68,7 +68,7 @@ def programs(settings: Settings) -> list[Program]:
 
 
 def _valkey(settings: Settings) -> Program:
-    """Valkey on a Unix socket. Nothing is persisted: it holds notifications; the database is the truth."""
+    """Valkey on a Unix socket. It persists nothing: it holds notifications; the database is the truth."""
     options = {
         "port": "0",
         "unixsocket": str(settings.redis_socket),
@@ -77,7 +77,7 @@ def _valkey(settings: Settings) -> Program:
         "save": "",
         "appendonly": "no",
         "maxmemory-policy": "noeviction",
-        "hz": "1",  # how often it looks after itself; nothing here expires, and training needs the processor
+        "hz": "1",  # background tasks per second; few, because no key expires and training needs the processor
         "dir": str(settings.home_path / "run"),
     }
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]

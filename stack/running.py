@@ -1,4 +1,4 @@
-"""One run of the stack: start supervisord, wait until the API answers, keep watch, stop everything in order."""
+"""One run of the stack: start supervisord, wait until the API answers, watch supervisord, stop everything in order."""
 
 import http.client
 import os
@@ -24,12 +24,12 @@ from stack.programs import Program
 
 READY_TIMEOUT_S = 60.0
 TAIL_LINES = 20
-API_STARTS = 3  # as many failed starts of the API mean that waiting longer is no use
+API_STARTS = 3  # after this number of failed starts the stack gives up
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stack:
-    """The running processes below `mimeo up`. started: when that began (time.monotonic)."""
+    """The child processes of `mimeo up`. started: time.monotonic() at its start."""
 
     def __init__(
         self, settings: Settings, programs: list[Program], environment: Mapping[str, str], *, started: float
@@ -46,7 +46,7 @@ class Stack:
     def run(self, lock: int) -> int:
         """Start, serve until a stop signal, stop. Returns the exit status of `mimeo up`.
 
-        lock: descriptor of the home's lock; supervisord keeps a copy, so that the home stays taken while anything runs.
+        lock: descriptor of the home's lock; supervisord inherits it, so the home stays locked while a process runs.
         """
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_stop_signal)
@@ -67,7 +67,7 @@ class Stack:
     def _start(self, lock: int) -> None:
         path = self._settings.home_path / "run" / "supervisord.conf"
         path.write_text(configuration.render(self._settings, self._programs))
-        # Its own session: Ctrl-C in the terminal reaches `mimeo up` alone, which then stops everything in order.
+        # A session of its own: Ctrl-C in the terminal reaches only `mimeo up`, which then stops everything in order.
         self._supervisor = subprocess.Popen(
             parent_death_signal.command(sys.executable, "-m", "supervisor.supervisord", "--configuration", str(path)),
             env={**self._environment, parent_death_signal.PARENT_VARIABLE: str(os.getpid())},
@@ -93,7 +93,7 @@ class Stack:
         self._wake.clear()
 
     def _wait_until_ready(self) -> str | None:
-        """Wait for /readyz. Returns what is wrong, or None when it is ready or a stop was asked for."""
+        """Wait for /readyz. Returns the problem, or None when it is ready or a stop was requested."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         api_pids: set[int] = set()
         while not self._stop_requests:
@@ -101,7 +101,7 @@ class Stack:
                 return f"the process supervisor ended at once (status {self._supervisor_status})"
             if is_ready(self.url):
                 return None
-            # Asking also wakes supervisord, which otherwise sleeps a second before it starts anything.
+            # The query also wakes supervisord, which otherwise waits a second before it starts a program.
             api_pids |= {process["pid"] for process in self._processes() if process["name"] == "api" and process["pid"]}
             if len(api_pids) > API_STARTS:
                 return f"the API ended {API_STARTS} times while starting"
@@ -112,12 +112,12 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """Where the API of this stack answers on this machine."""
+        """URL of this stack's API on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)  # noqa: S104  compared, not bound
         return f"http://[{host}]:{self._settings.port}" if ":" in host else f"http://{host}:{self._settings.port}"
 
     def _processes(self) -> list[dict[str, Any]]:
-        """What supervisord says of its processes; nothing while it is not listening yet."""
+        """Status of the processes, from supervisord; empty before it listens."""
         try:
             with self._control() as proxy:
                 found: Any = proxy.supervisor.getAllProcessInfo()
@@ -141,7 +141,7 @@ class Stack:
         print(f"Mimeo is ready at {self.url} after {seconds:.1f} s ({where}); Ctrl-C stops it.", flush=True)
 
     def _watch(self) -> str | None:
-        """Serve until a stop is asked for. Returns what went wrong, if anything did."""
+        """Serve until a stop is requested. Returns the problem, or None."""
         while not self._stop_requests:
             if self._supervisor_is_gone():
                 problem = (
@@ -154,7 +154,7 @@ class Stack:
         return None
 
     def _stop(self) -> None:
-        """Stop in order; a second stop signal, or a supervisor that does not come to an end, cuts it short."""
+        """Stop in order. After a second stop signal or a time-out, kill the rest."""
         patience = sum({program.group: program.stop_s + 2 for program in self._programs}.values()) + 10
         deadline = time.monotonic() + patience
         requests = self._stop_requests
@@ -164,8 +164,8 @@ class Stack:
         while not self._supervisor_is_gone() and time.monotonic() < deadline and not hurried:
             self._pause(0.1)
             hurried = self._stop_requests > max(requests, 1)
-        # An orderly stop leaves nothing. When supervisord died, the tethers have asked everybody to stop.
-        end_descendants(0.0 if hurried else self._settings.stop_grace_s, ask=self._supervisor_status == 0)
+        # An orderly stop leaves no process. If supervisord died, its children have received the parent-death signal.
+        end_descendants(0.0 if hurried else self._settings.stop_grace_s, terminate=self._supervisor_status == 0)
 
     def _log_tails(self) -> str:
         """The last lines of the API's log and of supervisord's own output."""
@@ -179,7 +179,7 @@ class Stack:
 
 
 def is_ready(url: str) -> bool:
-    """True when the API at `url` answers 200 to /readyz."""
+    """Whether the API at `url` answers 200 to /readyz."""
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310  our own http address
             return bool(answer.status == http.HTTPStatus.OK)

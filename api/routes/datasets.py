@@ -59,7 +59,7 @@ def create_dataset() -> Response:
         raise UnsupportedMediaType(f"Send a form, with the header 'Content-Type: {FORM}' and its boundary.")
     name, data = _read_form()
     text = datasets.check_text(name=name, data=data, settings=current.settings)
-    with current.writing() as session:  # should this process die before the row is there, the file does not stay
+    with current.writing() as session:  # removes the file if this process dies before it writes the row
         pending_deletions.expect(session, text.folder, current.settings)
     failpoint("upload.noted")
     datasets.put_text(current.storage, text)
@@ -73,13 +73,13 @@ def create_dataset() -> Response:
 
 
 def _read_form() -> tuple[str, bytes]:
-    """Name and file of the form. Raises SpecError with every field that is missing, unknown or wrong."""
+    """Name and file of the form. Raises SpecError with every missing, unknown or invalid field."""
     form, files = request.form, request.files
     errors = [_error(field, "This field is required.", "missing") for field in FIELDS if field not in form]
     if "file" not in files:
         errors.append(_error("file", "This field is required, as a file.", "missing"))
     errors += [
-        _error(field, f"There is no such field.{nearest(field, (*FIELDS, 'file'))}", "unknown_field")
+        _error(field, f"This field does not exist.{nearest(field, (*FIELDS, 'file'))}", "unknown_field")
         for field in sorted({*form, *files} - {*FIELDS, "file"})
     ]
     if form.get("kind", "text") != "text":

@@ -42,8 +42,8 @@ routes = APIBlueprint("generation_jobs", __name__, url_prefix="/v1/generation-jo
 def create_generation_job(header: PreferHeaders) -> Response:
     """Submit a generation job.
 
-    With `Prefer: wait=N` the answer follows the end of the job (200) or N seconds (202). A repeated request with the
-    same `Idempotency-Key` is answered with the same job.
+    With `Prefer: wait=N` the response follows the end of the job (200) or N seconds (202). A repeated request with the
+    same `Idempotency-Key` returns the same job.
     """
     current = runtime()
     given = read_json()
@@ -105,7 +105,7 @@ def list_generation_job_events(path: GenerationJobPath, query: EventsQuery) -> R
 
 
 def _not_yet(_session: Session, _job: rows.GenerationJob) -> None:
-    """A job that is waited for is shown as it is afterwards."""
+    """The job, read again after the wait of `Prefer: wait`."""
 
 
 def _look_at(current: Runtime, job_id: str) -> GenerationJob:
@@ -114,7 +114,7 @@ def _look_at(current: Runtime, job_id: str) -> GenerationJob:
 
 
 def _shown(session: Session, jobs: Sequence[rows.GenerationJob]) -> list[GenerationJob]:
-    """The jobs with their artifacts, which are read at once."""
+    """The jobs with their artifacts, in one query."""
     files = artifacts.by_job(session, [job.id for job in jobs])
     positions = queue_stats.queue_positions(session, jobs)
     return [

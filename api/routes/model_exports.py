@@ -1,4 +1,4 @@
-"""Models as files."""
+"""Downloads of models."""
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
@@ -28,7 +28,7 @@ _PENDING = {"Retry-After": HEADERS["Retry-After"]}
 def _responses() -> ResponseDict:
     documented: ResponseDict = {"200": {**FILE, **_FILE_HEADERS}, **answers({206: None, 304: None}, 404, 416, 422, 500)}
     description = (
-        "The file is still being made (`export_pending`): ask again after `Retry-After`. Or: a server is away."
+        "The file is being created (`export_pending`): repeat after `Retry-After`. Or a server is unavailable."
     )
     documented["206"] = dict(FILE)
     documented["503"] = {**PROBLEM_CONTENT, "description": description, "headers": _PENDING}
@@ -41,10 +41,10 @@ def export_model(path: ModelPath, query: ExportQuery, header: ConditionalHeaders
 
     `safetensors`: the weights file of the published checkpoint, byte for byte, with the checkpoint's sha256 as ETag.
     Its `__metadata__` has one key, `mimeo`: JSON with the `model_type` and the `config` that rebuilds the model.
-    `onnx`: a generation worker creates the file at the first request and compares its numbers with the model's.
-    The answer is held for up to 20 s. After that it is 503 `export_pending`; `curl --fail --retry 20` repeats it.
-    Later requests are served from storage. The export is a generation job; if it failed, its error is the answer
-    until that job is deleted.
+    `onnx`: a generation worker creates the file at the first request and compares its outputs with the model's.
+    The response is delayed by up to 20 s. After that it is 503 `export_pending`; `curl --fail --retry 20` repeats it.
+    Later requests are served from storage. The export is a generation job. If it failed, the response is its
+    error until that job is deleted.
     """
     current = runtime()
     with current.reading() as session:
@@ -59,12 +59,12 @@ def export_model(path: ModelPath, query: ExportQuery, header: ConditionalHeaders
     with current.reading() as session:
         found = {row.name: row for row in artifacts.by_job(session, [job.id]).get(job.id, ())}
     if part_file(part) not in found:
-        raise ExportFailed(f"{job.id} did not make the part `{part}`. {_again(job)}")
+        raise ExportFailed(f"{job.id} did not create the part `{part}`. {_again(job)}")
     return file_response(current.storage, found[part_file(part)], download_as=f"{name}-{part}-{model.id}.onnx")
 
 
 def _part(model: Model, asked: str | None) -> str:
-    """The graph that is meant. Raises SpecError."""
+    """The requested part, or the model type's first. Raises SpecError."""
     parts = model_types.get(model.model_type).onnx_parts
     if not parts:
         raise SpecError.at("?format", f"A {model.model_type} has no ONNX form; use format=safetensors.", "unknown")
@@ -75,7 +75,7 @@ def _part(model: Model, asked: str | None) -> str:
 
 
 def _made(current: Runtime, model: Model) -> GenerationJob:
-    """The job that has made the model's ONNX files. Raises ExportPending, ExportFailed, NotFound."""
+    """The job that created the model's ONNX files. Raises ExportPending, ExportFailed, NotFound."""
     with current.reading() as session:
         job = exports.job_of(session, model.id, ONNX)
     is_new = False
@@ -90,20 +90,22 @@ def _made(current: Runtime, model: Model) -> GenerationJob:
             job = exports.job_of(session, model.id, ONNX)
     if job is None or not job.status.is_terminal:
         which = f" by {job.id}" if job else ""
-        raise ExportPending(f"The ONNX files of {model.id} are being made{which}; ask again in a few seconds.")
+        raise ExportPending(
+            f"The ONNX files of {model.id} are being created{which}; repeat the request in a few seconds."
+        )
     if job.status is not JobStatus.SUCCEEDED:
         error = job.error or {"message": "It was cancelled.", "hint": None}
         reason = " ".join(filter(None, (error["message"], error["hint"])))
-        raise ExportFailed(f"The ONNX files of {model.id} could not be made. {reason} {_again(job)}")
+        raise ExportFailed(f"The ONNX files of {model.id} could not be created. {reason} {_again(job)}")
     return job
 
 
 def _again(job: GenerationJob) -> str:
-    return f"To have them made anew, delete {job.id} and ask again."
+    return f"To create them again, delete {job.id} and repeat the request."
 
 
 def _wait(current: Runtime, job: GenerationJob, *, is_new: bool) -> None:
-    """Send the notification of a new job, and wait for its end where a thread can be spared."""
+    """Send the notification of a new job, and wait for its end if enough request threads are free."""
     with current.may_wait(HOLD_S) as granted:
         if granted:
             notify_and_wait(current, job, HOLD_S, is_notified=not is_new)

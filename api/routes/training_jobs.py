@@ -35,7 +35,7 @@ def create_training_job(header: SubmitHeaders) -> Response:
     """Submit a training job.
 
     The job is stored and will run even when all workers and Redis are down. A repeated request with the same
-    `Idempotency-Key` is answered with the same job, and with 200 when that job has ended.
+    `Idempotency-Key` returns the same job, with 200 when that job has ended.
     """
     current = runtime()
     given = read_json()

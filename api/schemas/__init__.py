@@ -1,11 +1,11 @@
-"""What the API answers, as pydantic models: they serialise the answers and document them."""
+"""Pydantic models of the responses, for serialisation and documentation."""
 
 from api.schemas import pages
 from api.schemas.jobs import Artifact, GenerationJob, MetricsOfJob, TrainingJob
 from api.schemas.problem import Problem
 from api.schemas.resources import Dataset, Model, ModelType, Notice, Readiness, Root
 
-# Every model that a response names; what they contain follows from them.
+# The models of whole responses; the document adds their parts.
 ANSWERS = (
     Problem,
     TrainingJob,

@@ -1,4 +1,4 @@
-"""Pieces that several answers share."""
+"""Parts that several responses share."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -18,13 +18,13 @@ Time = Annotated[
 ]
 Url = Annotated[str, WithJsonSchema({"type": "string", "format": "uri-reference"})]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-# A figure that was not finite is null: JSON has no NaN.
+# A number that is not finite becomes null, because JSON has no NaN.
 Measurements = dict[str, float | None]
 JsonObject = dict[str, Any]
 
 
 class Answer(BaseModel):
-    """Base of every answer. Every field is always there, so every field is documented as required."""
+    """Base of every response. Every field is always present, so it is documented as required."""
 
     model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
@@ -33,7 +33,7 @@ ItemT = TypeVar("ItemT", bound=Answer)
 
 
 class PageOf(Answer, Generic[ItemT]):
-    """One page of a list. `has_more`: follow `Link: rel="next"`, or ask again with `after` = the last id."""
+    """One page of a list. `has_more`: follow `Link: rel="next"`, or set `after` to the last id."""
 
     data: list[ItemT]
     has_more: bool

@@ -1,4 +1,4 @@
-"""Training and generation jobs, as answered."""
+"""Training and generation jobs in responses."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from shared.services.queue_stats import COUNTED_POSITIONS
 
 
 class Progress(Answer):
-    """Where a training run is. Numbers are null until the run has started and knows them."""
+    """Progress of a training run. Numbers are null until the run has reported them."""
 
     epoch: int = Field(description="Epoch in progress, from 1; 0 before the first.")
     epochs: int | None
@@ -22,7 +22,7 @@ class Progress(Answer):
 
 
 class JobError(Answer):
-    """Why a job failed."""
+    """The error of a failed job."""
 
     code: ErrorCode
     message: str
@@ -30,7 +30,7 @@ class JobError(Answer):
 
 
 class TrainingJobUrls(Answer):
-    """Where to go from a training job."""
+    """Links of a training job."""
 
     self: Url
     cancel: Url
@@ -45,11 +45,11 @@ class TrainingJobUrls(Answer):
 
 
 class Job(Answer):
-    """What every kind of job has."""
+    """Fields of every kind of job."""
 
     id: str
     status: JobStatus
-    is_terminal: bool = Field(description="True after the end; only a retry changes that.")
+    is_terminal: bool = Field(description="True for an ended job; only a retry changes its status.")
     model_type: str
     name: str | None
     priority: Priority
@@ -60,7 +60,7 @@ class Job(Answer):
     max_attempts: int
     queue_position: int | None = Field(description=f"1 is next; counted to {COUNTED_POSITIONS:,}. Null unless queued.")
     queue_position_is_exact: bool = Field(
-        description="False: the job is further back than `queue_position`, which is as far as positions are counted."
+        description="False: the job is further back than `queue_position`, the limit of the count."
     )
     created_at: Time
     started_at: Time | None
@@ -89,7 +89,7 @@ ArtifactKind = Literal["sample", "output", "tensorboard"]
 
 
 class ArtifactUrls(Answer):
-    """Where to go from an artifact."""
+    """Links of an artifact."""
 
     self: Url
     content: Url
@@ -97,14 +97,12 @@ class ArtifactUrls(Answer):
 
 
 class Artifact(Answer):
-    """A file you can fetch: a sample or an event file written while training, or the output of a generation."""
+    """A file for download: a sample or an event file of a training, or the output of a generation."""
 
     id: str
     object: Literal["artifact"] = "artifact"
     job: str
-    kind: ArtifactKind = Field(
-        description="`tensorboard`: an event file; a run's are read in the order of their names."
-    )
+    kind: ArtifactKind = Field(description="`tensorboard`: event files, to be read in the order of their names.")
     name: str
     media_type: str
     size: int = Field(description="Bytes.")
@@ -117,7 +115,7 @@ class Artifact(Answer):
 
 
 class GenerationJobUrls(Answer):
-    """Where to go from a generation job."""
+    """Links of a generation job."""
 
     self: Url
     cancel: Url
@@ -162,7 +160,7 @@ class MetricsOfJob(Answer):
 
 
 class Event(Answer):
-    """One line of a job's history."""
+    """One event of a job's history."""
 
     id: int
     type: str
@@ -173,7 +171,7 @@ class Event(Answer):
 
 
 class Checkpoint(Answer):
-    """A durable state of a run; its id can be sampled from and trained further."""
+    """A durable state of a run, for sampling or further training by its id."""
 
     id: str
     object: Literal["checkpoint"] = "checkpoint"

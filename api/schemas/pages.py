@@ -38,4 +38,4 @@ class ModelTypePage(PageOf[ModelType]):
 
 
 class WorkerPage(PageOf[Worker]):
-    """Every worker that is, or was lately, there."""
+    """Live workers, and some with a heartbeat within the last day."""

@@ -6,7 +6,7 @@ from api.schemas.base import Answer
 
 
 class ProblemError(Answer):
-    """One thing wrong with one field."""
+    """One invalid field."""
 
     pointer: str = Field(
         description="RFC 6901 pointer into the body (`/hyperparameters/epochs`), `?name` of a query parameter, or the "
@@ -17,7 +17,7 @@ class ProblemError(Answer):
 
 
 class Problem(Answer):
-    """Why a request was not carried out (RFC 9457)."""
+    """The error of a request (RFC 9457)."""
 
     type: str = Field("about:blank", description="Always `about:blank`: `code` names the problem.")
     title: str = Field(description="The meaning of the status.")

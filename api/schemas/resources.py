@@ -1,4 +1,4 @@
-"""Models, datasets, model types and workers, as answered."""
+"""Models, datasets, model types and workers in responses."""
 
 from typing import Literal
 
@@ -28,14 +28,14 @@ class CheckpointOfModel(Answer):
 
 
 class ModelUrls(Answer):
-    """Where to go from a model."""
+    """Links of a model."""
 
     self: Url
     training_job: Url
 
 
 class Model(Answer):
-    """What a successful training job published."""
+    """The published result of a successful training job."""
 
     id: str
     object: Literal["model"] = "model"
@@ -60,7 +60,7 @@ class Preset(Answer):
 
 
 class Demo(Answer):
-    """How a model type introduces itself in a few minutes: what to train, on what, and what to draw."""
+    """A training of a few minutes that shows the model type: hyperparameters, dataset and sampling."""
 
     fallback_dataset: str = Field(description="A built-in dataset of its kind.")
     hyperparameters: JsonObject
@@ -68,16 +68,16 @@ class Demo(Answer):
 
 
 class MeasureDocs(Answer):
-    """What a training metric or a quality figure means."""
+    """Description of a training metric or a quality figure."""
 
     name: str
     meaning: str
     better: Literal["lower", "higher"] | None = Field(description="Direction of an improvement, where there is one.")
-    is_headline: bool = Field(description="Shown where there is room for a few figures only.")
+    is_headline: bool = Field(description="True for the few figures that lists show.")
 
 
 class ModelType(Answer):
-    """A kind of model that can be trained: what it takes and what it gives."""
+    """A kind of model with its contract: options, presets, metrics and outputs."""
 
     name: str
     object: Literal["model_type"] = "model_type"
@@ -89,9 +89,9 @@ class ModelType(Answer):
     formats: list[str] = Field(description="Output formats of generation, the default first.")
     onnx_parts: list[str] = Field(description="ONNX graphs of an export, the default first.")
     metrics: list[str] = Field(description="Names of its training curves.")
-    metric_docs: list[MeasureDocs] = Field(description="What each of `metrics` means.")
+    metric_docs: list[MeasureDocs] = Field(description="Description of each of `metrics`.")
     quality: list[str] = Field(description="Names of the figures that a finished model has in `quality`.")
-    quality_docs: list[MeasureDocs] = Field(description="What each of `quality` means.")
+    quality_docs: list[MeasureDocs] = Field(description="Description of each of `quality`.")
     presets: list[Preset]
     hyperparameters_schema: JsonObject = Field(description="JSON Schema of `hyperparameters`.")
     sampling_schema: JsonObject = Field(description="JSON Schema of `sampling`.")
@@ -99,7 +99,7 @@ class ModelType(Answer):
 
 
 class Dataset(Answer):
-    """Something to train on."""
+    """A source of training data."""
 
     name: str
     object: Literal["dataset"] = "dataset"
@@ -107,7 +107,7 @@ class Dataset(Answer):
     title: str
     source: Literal["registry", "upload"]
     availability: Literal["builtin", "present", "downloadable", "missing"] = Field(
-        description="`missing`: offline and not on disk; put it where `detail` says."
+        description="`missing`: offline and not on disk; `detail` names the folder for it."
     )
     detail: str | None
     license: str | None
@@ -120,13 +120,13 @@ class Dataset(Answer):
     sources: list[Url] = Field(description="Addresses of its files; empty for built-in datasets and uploads.")
     image_shape: list[int] | None = Field(description="Channels, height and width of an image.")
     checksums: dict[str, str] = Field(
-        description="Of its downloads, by path: `sha256:…` or `md5:…`. Where the publisher states none, the first "
-        "download's is recorded, and a later download has to equal it."
+        description="Of its downloads, by path: `sha256:…` or `md5:…`. Without a published one, the first "
+        "download's is recorded, and later downloads must equal it."
     )
 
 
 class Worker(Answer):
-    """A worker process that is, or was lately, there."""
+    """A worker process with its latest heartbeat."""
 
     id: str
     object: Literal["worker"] = "worker"
@@ -143,13 +143,13 @@ class Worker(Answer):
 
 
 class Notice(Answer):
-    """The process is there."""
+    """Response of a live process."""
 
     status: Literal["ok"] = "ok"
 
 
 class Check(Answer):
-    """One server that Mimeo needs."""
+    """The check of one required server."""
 
     name: Literal["database", "redis", "storage"]
     ok: bool
@@ -157,14 +157,14 @@ class Check(Answer):
 
 
 class Readiness(Answer):
-    """Whether everything that a request needs answers."""
+    """The checks of all servers that requests need."""
 
     status: Literal["ready", "unavailable"]
     checks: list[Check]
 
 
 class Root(Answer):
-    """Where to start."""
+    """The version and the addresses of the documentation."""
 
     name: Literal["mimeo"] = "mimeo"
     version: str

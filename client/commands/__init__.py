@@ -1,1 +1,1 @@
-"""The commands of `mimeo`, a file for each thing they are about."""
+"""The commands of `mimeo`, by subject."""

@@ -19,14 +19,14 @@ REFRESH_S = 5.0
 def board(
     context: typer.Context,
     jobs: Annotated[
-        list[str] | None, typer.Argument(metavar="[JOB]...", help="Training jobs (trn_…); the newest ones if none.")
+        list[str] | None, typer.Argument(metavar="[JOB]...", help="Training jobs (trn_…); the newest ones by default.")
     ] = None,
     logdir: Annotated[
-        Path | None, typer.Option(help="Keep the event files here; default a temporary folder.", file_okay=False)
+        Path | None, typer.Option(help="Folder of the event files; default a temporary one.", file_okay=False)
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port on this machine; 0 for any. Default 6006, or the next free."),
+        typer.Option(min=0, max=65535, help="Port on this machine; 0 for any. Default 6006, or the next free one."),
     ] = None,
 ) -> None:
     """Open TensorBoard on training jobs, and keep it up to date while they run, until Ctrl-C."""
@@ -47,9 +47,9 @@ def board(
                 time.sleep(REFRESH_S)
                 try:
                     events.refresh()
-                except ClientError as error:  # the server is away, or a job was deleted
+                except ClientError as error:  # the server is unavailable, or a job was deleted
                     if not is_transient:
-                        remark(f"mimeo: {error}; what is here stays")
+                        remark(f"mimeo: {error}; the files here remain")
                     is_transient = True
                 else:
                     is_transient = False

@@ -12,7 +12,7 @@ from client.headlines import Headlines
 from client.output import out, print_json, table
 from client.schema import Dataset, Model
 
-datasets_app = typer.Typer(help="List what there is to train on, or add your own.", invoke_without_command=True)
+datasets_app = typer.Typer(help="List datasets, or upload one.", invoke_without_command=True)
 
 
 def models(
@@ -21,7 +21,7 @@ def models(
     limit: LimitOption = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """List the models that were trained, newest first."""
+    """List trained models, newest first."""
     with connect(context) as client:
         page = client.models(model_type=model_type, limit=limit)
         if as_json:
@@ -48,14 +48,14 @@ def _list_models(models: list[Model], headlines: Headlines) -> None:
 
 @datasets_app.callback()
 def datasets(context: typer.Context) -> None:
-    """List what there is to train on, or add your own."""
+    """List datasets, or upload one."""
     if context.invoked_subcommand is None:
         list_datasets(context)
 
 
 @datasets_app.command("list")
 def list_datasets(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List what there is to train on, and whether it is on the server already."""
+    """List datasets, and whether each is on the server."""
     with connect(context) as client:
         found = client.datasets()
     if as_json:
@@ -78,7 +78,7 @@ def list_datasets(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def _checksum(dataset: Dataset) -> str:
-    """The first of its checksums, shortened; `--json` shows all of them whole."""
+    """The first checksum, shortened; `--json` shows all of them in full."""
     checksums = list((dataset.get("checksums") or {}).values())
     if not checksums:
         return ""
@@ -94,13 +94,13 @@ def _amount(dataset: Dataset) -> str:
 @datasets_app.command("add")
 def add_dataset(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="What to call it.")],
-    file: Annotated[Path, typer.Argument(help="A UTF-8 text.")],
+    name: Annotated[str, typer.Argument(help="Name of the dataset.")],
+    file: Annotated[Path, typer.Argument(help="A text file in UTF-8.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Upload a text to train on."""
+    """Upload a text as a dataset."""
     if not file.is_file():
-        raise BadInput(f"{file}: there is no such file")
+        raise BadInput(f"{file}: the file does not exist")
     with connect(context) as client:
         dataset = client.add_text(name, file)
     if as_json:
@@ -110,7 +110,7 @@ def add_dataset(
 
 
 def workers(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List the workers and what they are doing."""
+    """List the workers and their current jobs."""
     with connect(context) as client:
         found = client.workers()
     if as_json:
@@ -130,4 +130,4 @@ def workers(context: typer.Context, as_json: JsonOption = False) -> None:
         )
         for worker in found
     ]
-    table(("kind", "host", "pid", "device", "job", "speed", "done", "last heard"), rows)
+    table(("kind", "host", "pid", "device", "job", "speed", "done", "last heartbeat"), rows)

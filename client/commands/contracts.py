@@ -13,11 +13,11 @@ from client.served_options import SchemaName, served_options
 
 def model_types(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Show one model type in full.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Model type to show in full.")] = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """List what can be trained, or the presets, options, metrics and quality figures of one model type."""
+    """List the model types, or show one with its presets, options, metrics and quality figures."""
     with connect(context) as client:
         found = client.model_types()
     chosen = [each for each in found if name in {None, each["name"]}]

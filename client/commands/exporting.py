@@ -17,14 +17,14 @@ def export(
     model: Annotated[str, typer.Argument(help="mdl_…, as `mimeo models` lists them.")],
     *,
     format_: Annotated[
-        str, typer.Option("--format", help="safetensors (the weights) or onnx (a graph that computes without Mimeo).")
+        str, typer.Option("--format", help="safetensors (the weights) or onnx (a graph that runs without Mimeo).")
     ] = "safetensors",
-    part: Annotated[str | None, typer.Option(help="Which graph, where a model has several (onnx).")] = None,
+    part: Annotated[str | None, typer.Option(help="One of the model's graphs, if it has several (onnx).")] = None,
     out_: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write; - is standard output.")
+        str | None, typer.Option("--out", "-o", metavar="FILE", help="File to write; - for standard output.")
     ] = None,
 ) -> None:
-    """Save a model as a file for use elsewhere. An ONNX file is made, and checked, when it is first asked for."""
+    """Save a model as a file for use without Mimeo. The first request for an ONNX file creates and verifies it."""
     with connect(context) as client, err.status(f"Exporting {model} …"):
         exported = client.export(model, format_, part=part)
     if out_ == "-":
@@ -38,7 +38,7 @@ def export(
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Write beside the place and rename, so that what is there is whole. Raises BadInput."""
+    """Write under another name and rename, so that the file is complete or absent. Raises BadInput."""
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         temporary.write_bytes(content)

@@ -19,18 +19,18 @@ from client.values import settings_of
 
 def generate(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="mdl_…, ckp_…, or a trn_… (its newest checkpoint).")],
+    model: Annotated[str, typer.Argument(help="mdl_…, ckp_…, or trn_… (its model or newest checkpoint).")],
     *,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any sampling parameter; JSON values. Repeatable."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A sampling parameter; JSON values. Repeatable."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal samples on one machine.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same samples on one machine.")] = None,
     format_: Annotated[
         str | None, typer.Option("--format", help="File format, as `mimeo model-types` lists them.")
     ] = None,
     out_: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write; - is standard output.")
+        str | None, typer.Option("--out", "-o", metavar="FILE", help="File to write; - for standard output.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,17 +53,17 @@ def generate(
 
 
 def _model_type(client: Client, source: str) -> str | None:
-    """The type of a model, or of what a training job trains; None of a checkpoint, which the API does not describe."""
+    """The model type of a model or a training job; None for a checkpoint, which the API does not describe."""
     if source.startswith("mdl_"):
         return client.model(source)["model_type"]
     return client.job(source)["model_type"] if source.startswith("trn_") else None
 
 
 def deliver(client: Client, job: Job, target: str | None, *, quiet: bool) -> None:
-    """Hand over what was generated.
+    """Write the output of a generation.
 
-    target: a file, `-` for the bytes on standard output, or None: text is printed, images go to a file in this folder.
-    quiet: standard output is taken; write files only where one was asked for.
+    target: a file; `-` for the bytes on standard output; None prints text and writes images to a file in this folder.
+    quiet: standard output is in use for JSON; write a file only if `target` names one.
     """
     output = job.get("output") or {}
     if target is None and quiet:

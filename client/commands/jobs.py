@@ -1,4 +1,4 @@
-"""`mimeo jobs`, `mimeo show`, and what can be asked of jobs: cancel, pause, resume, retry, delete."""
+"""`mimeo jobs`, `mimeo show`, and operations on jobs: cancel, pause, resume, retry, delete."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -51,7 +51,7 @@ def show(
     context: typer.Context,
     job_id: Annotated[str, typer.Argument(help="A training or generation job, or a model (mdl_…).")],
     history: Annotated[
-        bool, typer.Option("--history", help=f"All of its history, not the last {SHOWN_EVENTS} lines.")
+        bool, typer.Option("--history", help=f"The whole history, not only the last {SHOWN_EVENTS} events.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -152,32 +152,32 @@ TrainingJobsArgument = Annotated[list[str], typer.Argument(metavar="JOB...", hel
 
 
 def cancel(context: typer.Context, jobs: JobsArgument, as_json: JsonOption = False) -> None:
-    """End jobs. What they have written so far stays, and a training job can be retried."""
+    """Cancel jobs. Their results so far remain, and a training job can be retried."""
     _ask(context, jobs, Client.cancel, as_json=as_json)
 
 
 def pause(context: typer.Context, jobs: TrainingJobsArgument, as_json: JsonOption = False) -> None:
-    """Put training jobs aside until they are resumed: running ones write a checkpoint and free their worker."""
+    """Pause training jobs until they are resumed. A running job writes a checkpoint and releases its worker."""
     _ask(context, _training_jobs(jobs, "paused"), Client.pause, as_json=as_json)
 
 
 def resume(context: typer.Context, jobs: TrainingJobsArgument, as_json: JsonOption = False) -> None:
-    """Let paused training jobs go on exactly where they were."""
+    """Resume paused training jobs exactly where they stopped."""
     _ask(context, _training_jobs(jobs, "resumed"), Client.resume, as_json=as_json)
 
 
 def retry(context: typer.Context, jobs: TrainingJobsArgument, as_json: JsonOption = False) -> None:
-    """Run failed or cancelled training jobs again, from their last good checkpoints."""
+    """Run failed or cancelled training jobs again, from their last valid checkpoints."""
     _ask(context, _training_jobs(jobs, "retried"), Client.retry, as_json=as_json)
 
 
 def delete(context: typer.Context, jobs: JobsArgument, as_json: JsonOption = False) -> None:
-    """Remove jobs that have ended, with their history, files and models. There is no way back."""
+    """Delete ended jobs with their history, files and models. This cannot be undone."""
     with connect(context) as client:
         for job_id in jobs:
             if job_id.startswith("mdl_"):
                 owner = client.model(job_id)["training_job"]
-                raise BadInput(f"{job_id} goes with the job that trained it: mimeo delete {owner}")
+                raise BadInput(f"{job_id} is deleted with its training job: mimeo delete {owner}")
             client.delete(job_id)
             if as_json:
                 print_json({"id": job_id, "deleted": True})
@@ -186,7 +186,7 @@ def delete(context: typer.Context, jobs: JobsArgument, as_json: JsonOption = Fal
 
 
 def _training_jobs(job_ids: list[str], what: str) -> list[str]:
-    """The ids. Raises BadInput for one that is clearly something else."""
+    """The ids. Raises BadInput for an id of another kind."""
     for job_id in job_ids:
         if not job_id.startswith("trn_"):
             raise BadInput(f"{job_id}: only training jobs (trn_…) can be {what}")

@@ -16,7 +16,7 @@ from client.schema import Job
 from client.served_options import given, merged
 from client.values import settings_of
 
-INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+INTERRUPTED = 130  # a shell's exit status for a program that Ctrl-C ended
 
 OutOption = Annotated[
     Path | None, typer.Option("--out", help="Folder for the samples; default samples/JOB-ID.", file_okay=False)
@@ -25,23 +25,23 @@ OutOption = Annotated[
 
 def train(
     context: typer.Context,
-    model_type: Annotated[str, typer.Argument(help="What to train (`mimeo model-types`).")],
+    model_type: Annotated[str, typer.Argument(help="Model type (`mimeo model-types`).")],
     *,
-    dataset: Annotated[str | None, typer.Option(help="What to train on (`mimeo datasets`).")] = None,
-    preset: Annotated[str | None, typer.Option(help="A preset of the model type; fast when left out.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Dataset (`mimeo datasets`).")] = None,
+    preset: Annotated[str | None, typer.Option(help="A preset of the model type; default fast.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A hyperparameter; JSON values. Repeatable.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Equal seeds give equal models on one machine.")] = None,
-    name: Annotated[str | None, typer.Option(help="What to call the job and its model.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same model on one machine.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the job and its model.")] = None,
     priority: Annotated[str | None, typer.Option(help="low, normal or high.")] = None,
     metadata: Annotated[
-        list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Your own note on the job. Repeatable.")
+        list[str] | None, typer.Option("--metadata", metavar="KEY=VALUE", help="Metadata of the job. Repeatable.")
     ] = None,
-    max_attempts: Annotated[int | None, typer.Option(help="Tries before the job fails.")] = None,
-    timeout_s: Annotated[int | None, typer.Option(help="Seconds the job may run.")] = None,
+    max_attempts: Annotated[int | None, typer.Option(help="Attempts before the job fails.")] = None,
+    timeout_s: Annotated[int | None, typer.Option(help="Longest run of one attempt, in seconds.")] = None,
     init_from: Annotated[str | None, typer.Option(help="Model or checkpoint to train further.")] = None,
-    follow_: Annotated[bool, typer.Option("--follow", "-f", help="Watch the job until it ends.")] = False,
+    follow_: Annotated[bool, typer.Option("--follow", "-f", help="Follow the job until it ends.")] = False,
     out_: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,7 +72,7 @@ def train(
             print_json(job)
         else:
             out.print(job["id"])
-            remark(f"{job['status'].capitalize()}. Watch it with: mimeo follow {job['id']}")
+            remark(f"{job['status'].capitalize()}. Follow it with: mimeo follow {job['id']}")
 
 
 def follow(
@@ -91,7 +91,7 @@ def _update_ema(client: Client, job_id: str, folder: Path | None, *, as_json: bo
     try:
         job = follower.run()
     except KeyboardInterrupt:
-        remark(f"{job_id} runs on. Watch it again: mimeo follow {job_id}   Stop it: mimeo cancel {job_id}")
+        remark(f"{job_id} continues. Follow it again: mimeo follow {job_id}   Stop it: mimeo cancel {job_id}")
         raise typer.Exit(INTERRUPTED) from None
     finish(job)
 
@@ -104,7 +104,7 @@ def _presenter(client: Client, *, as_json: bool) -> Presenter:
 
 
 def finish(job: Job) -> None:
-    """Say how a training job ended; exit 1 unless it succeeded."""
+    """Print the result of a training job; exit 1 unless it succeeded."""
     remark(outcome(job))
     if job["status"] != "succeeded":
         raise typer.Exit(1)

@@ -1,1 +1,1 @@
-"""`python -m client.demo`: the whole of Mimeo in a few minutes, from a stack of its own to samples in a folder."""
+"""`python -m client.demo`: a demonstration of a few minutes, from a stack of its own to samples in a folder."""

@@ -1,4 +1,4 @@
-"""The demonstration, step by step. Exit status: 0 when every job succeeded, 1 when one did not, 2 without a server."""
+"""The demonstration, step by step. Exit status: 0 when every job succeeded, 1 when one failed, 2 without a server."""
 
 import argparse
 import os
@@ -23,7 +23,7 @@ from client.live import show_content
 def main() -> int:
     """Run the demonstration. Returns the exit status."""
     arguments = _parse()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stop from outside cleans up like Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM cleans up like Ctrl-C
     console = Console(highlight=False)
     started = time.monotonic()
     home = Path(os.environ.get("MIMEO_HOME") or ".mimeo") / "demo"
@@ -51,7 +51,7 @@ def _parse() -> argparse.Namespace:
 
 
 def run(client: Client, console: Console, folder: Path) -> int:
-    """Choose data, train, sample, show. Returns the exit status."""
+    """Choose datasets, train, sample and print the results. Returns the exit status."""
     model_types = {item["name"]: item for item in client.model_types()}
     datasets = {item["name"]: item for item in client.datasets()}
     choices = {name: choose(model_type, datasets) for name, model_type in model_types.items()}

@@ -1,4 +1,4 @@
-"""Which dataset the demonstration trains a model type on, and why."""
+"""Choice of the demonstration's dataset for each model type."""
 
 import time
 from dataclasses import dataclass
@@ -7,37 +7,37 @@ import httpx
 
 from client.schema import Dataset, ModelType
 
-PROBE_S = 4.0  # how long a download is tried out
+PROBE_S = 4.0  # duration of the trial download
 PROBE_BYTES = 1 << 20
-PATIENCE_S = 45.0  # a download that would take longer is not worth waiting for
+PATIENCE_S = 45.0  # a longer download is not used
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A dataset, and the reason for it in words."""
+    """A dataset, and the reason for its choice."""
 
     dataset: str
     reason: str
 
 
 def choose(model_type: ModelType, datasets: dict[str, Dataset]) -> Choice:
-    """The model type's usual dataset where it is at hand or quickly downloaded, else the one that is always there."""
+    """The model type's default dataset if it is present or quickly downloaded, else the built-in one."""
     usual, fallback = model_type["default_dataset"], model_type["demo"]["fallback_dataset"]
     availability = datasets[usual]["availability"]
     if availability in {"present", "builtin"}:
-        return Choice(dataset=usual, reason="it is here")
+        return Choice(dataset=usual, reason="it is present")
     if availability == "missing":
-        return Choice(dataset=fallback, reason=f"built in; {usual} is not here and the server is offline")
+        return Choice(dataset=fallback, reason=f"built in; {usual} is not present and the server is offline")
     problem = download_problem(datasets[usual].get("sources") or [])
     if problem is None:
         return Choice(dataset=usual, reason="it can be downloaded")
-    return Choice(dataset=fallback, reason=f"built in; {usual} is not here and {problem}")
+    return Choice(dataset=fallback, reason=f"built in; {usual} is not present and {problem}")
 
 
 def download_problem(sources: list[str]) -> str | None:
-    """Try a download for a few seconds. Returns why it is not worth waiting for, or None.
+    """Try a download for a few seconds. Returns the reason against it, or None.
 
-    sources: addresses of the dataset's files; the first is taken for the largest.
+    sources: addresses of the dataset's files, the largest first.
     """
     started = time.monotonic()
     received = 0

@@ -1,4 +1,4 @@
-"""The samples of the demonstration, as files that a person can look at."""
+"""The samples of the demonstration, as files for display."""
 
 import io
 from pathlib import Path
@@ -14,7 +14,7 @@ SEED = 1
 
 
 def draw(client: Client, model_type: ModelType, model: str, folder: Path) -> tuple[Path, bytes, str]:
-    """Sample a model as its type's demonstration says and write the result to `folder`, pictures enlarged.
+    """Sample a model with the parameters of its type's demonstration and write the result to `folder`, images enlarged.
 
     Returns the path, its content and its media type. Raises ClientError when the generation fails.
     """

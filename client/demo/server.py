@@ -1,4 +1,4 @@
-"""The server of the demonstration: one that runs already, or an embedded stack of its own."""
+"""The server of the demonstration: a running one, or an embedded stack."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def demo_server(url: str | None, home: Path) -> Iterator[Client]:
     port = _free_port()
     environment = {**os.environ, "MIMEO_HOME": str(home), "MIMEO_PORT": str(port), "MIMEO_HOST": "127.0.0.1"}
     with log_path.open("wb") as log:
-        # Its own session, so that Ctrl-C stops the demonstration first, and that then stops the stack.
+        # A session of its own: Ctrl-C stops the demonstration, which then stops the stack.
         stack = subprocess.Popen(
             [sys.executable, "-m", "stack", "--end-with-parent"],
             env=environment,

@@ -1,4 +1,4 @@
-"""The jobs of the demonstration: one of each model type, side by side."""
+"""The jobs of the demonstration: one of each model type, at the same time."""
 
 import time
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def train_all(
 ) -> dict[str, Job]:
     """Train every model type with its demonstration budget, and return the ended jobs by model type.
 
-    A job whose dataset cannot be had after all is sent again with the dataset that is always there.
+    If a job fails for lack of its dataset, it is sent again with the built-in dataset.
     """
     running = {name: _submit(client, model_types[name], choice.dataset) for name, choice in choices.items()}
     display = _Display(console, Headlines(client).metrics)

@@ -1,6 +1,6 @@
 """Notifications between processes.
 
-Nothing here is needed for correctness: the database is the truth, and the reconciler sends again what was lost.
+Notifications are not needed for correctness: the database is the truth, and the reconciler repeats lost ones.
 """
 
 from shared.broker.celery_broker import CeleryBroker

@@ -9,7 +9,7 @@ from kombu.transport.redis import Channel
 
 from shared.broker.celery_settings import KEY_PREFIX, PRIORITY_STEPS, make_celery, message_priority, task_name
 from shared.broker.completion_listener import CompletionListener
-from shared.broker.failures import FAILURES, REST_S
+from shared.broker.failures import FAILURES, RETRY_AFTER_S
 from shared.broker.protocol import Waiter
 from shared.job_status import JobKind, Priority
 from shared.settings import Settings
@@ -34,7 +34,7 @@ class CeleryBroker:
         self._resting_until = 0.0
 
     def send(self, kind: JobKind, job_id: str, priority: Priority) -> bool:
-        """Notify the workers of a kind. False, within about a second, where Redis does not take it."""
+        """Notify the workers of a kind. False, within about a second, when Redis is unavailable."""
         if time.monotonic() < self._resting_until:
             return False
         try:
@@ -42,13 +42,13 @@ class CeleryBroker:
                 task_name(kind), args=[job_id], queue=kind, priority=message_priority(priority), retry=False
             )
         except FAILURES as error:
-            self._resting_until = time.monotonic() + REST_S
+            self._resting_until = time.monotonic() + RETRY_AFTER_S
             log.warning("notification not sent; the reconciler retries", job_id=job_id, reason=str(error))
             return False
         return True
 
     def depth(self, kind: JobKind) -> int | None:
-        """Notifications waiting for a worker of a kind; None where Redis does not answer."""
+        """Notifications waiting for a worker of a kind; None when Redis does not answer."""
         suffixes = ["" if step == 0 else f"{Channel.sep}{step}" for step in PRIORITY_STEPS]
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
@@ -59,7 +59,7 @@ class CeleryBroker:
             return None
 
     def publish_done(self, job_id: str) -> bool:
-        """Publish that a job has ended. False where Redis does not take it."""
+        """Publish that a job has ended. False when Redis is unavailable."""
         try:
             self._redis.publish(_ENDS, job_id)
         except FAILURES as error:
@@ -68,7 +68,7 @@ class CeleryBroker:
         return True
 
     def wait_done(self, job_id: str) -> AbstractContextManager[Waiter]:
-        """Listen for a job's end from here on."""
+        """Subscribe to the end of a job, until the block ends."""
         return self._ends.subscribe(job_id)
 
     def ping(self) -> bool:

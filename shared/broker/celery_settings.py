@@ -1,4 +1,4 @@
-"""The Celery application as both ends of the queue need it. Messages are acknowledged early, without results."""
+"""The Celery application of senders and workers. Messages are acknowledged early and have no results."""
 
 from typing import Any
 
@@ -24,8 +24,8 @@ def message_priority(priority: Priority) -> int:
 def make_celery(settings: Settings, *, worker_kind: JobKind | None = None) -> Celery:
     """The application.
 
-    worker_kind: for a worker of that kind, which waits for ever for Redis; without it, for a sender, which gives up
-    within a second.
+    worker_kind: the kind of a worker, which retries its connection to Redis without limit. None: a sender, which
+    gives up within a second.
     """
     app = Celery("mimeo", broker=settings.celery_broker_url, set_as_current=worker_kind is not None)
     app.conf.update(
@@ -59,7 +59,7 @@ def _transport(*, is_worker: bool) -> dict[str, Any]:
         "global_keyprefix": KEY_PREFIX,
         "socket_keepalive": True,
         "socket_connect_timeout": 1.0,
-        # A worker's blocking pop lasts a second: a connection silent for longer than these is half open.
+        # A worker's blocking pop lasts a second. A connection silent for longer than these time-outs is half open.
         "socket_timeout": 5.0 if is_worker else 1.0,
         "health_check_interval": 5,
     }

@@ -1,4 +1,4 @@
-"""News of jobs that have ended, heard over one subscription by all who wait in a process."""
+"""Receives the ends of jobs over one Redis subscription for all waiting threads of a process."""
 
 import threading
 import time
@@ -9,19 +9,19 @@ from contextlib import contextmanager
 import redis
 import structlog
 
-from shared.broker.failures import FAILURES, REST_S
+from shared.broker.failures import FAILURES, RETRY_AFTER_S
 
 log = structlog.get_logger(__name__)
 
-LINGER_S = 10.0  # how long nothing is heard, and nobody waits, until the subscription ends
+LINGER_S = 10.0  # the subscription ends after this time without a message and without waiting threads
 _STARTING_S = 1.0
 
 
 class CompletionListener:
-    """Who waits for the end of which job, and a thread that hears of ends while somebody does.
+    """The waiting threads by job, and a receiver thread that runs while the table has entries.
 
-    One subscription for all: to make one takes a new connection and four round trips, which each request would wait
-    for. While Redis is away nothing is heard, and who waits sleeps.
+    All requests share one subscription, because a new one takes a connection and four round trips. While Redis is
+    unavailable, no end is received and the waits run until their time-outs.
     """
 
     def __init__(self, connection: "redis.Redis", channel: str) -> None:
@@ -29,15 +29,15 @@ class CompletionListener:
         self._waiting: dict[str, list[threading.Event]] = defaultdict(list)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._has_tried = threading.Event()  # ends are heard from here on, or Redis is away
+        self._has_tried = threading.Event()  # the subscription is active, or Redis is unavailable
 
     @contextmanager
     def subscribe(self, job_id: str) -> Iterator[threading.Event]:
-        """An event that is set when the job's end is published, from here on."""
+        """An event that is set when the end of the job is published within the block."""
         ended = threading.Event()
         with self._lock:
             self._waiting[job_id].append(ended)
-            if self._thread is None or not self._thread.is_alive():  # as in a process that was forked from this one
+            if self._thread is None or not self._thread.is_alive():  # a fork keeps the object but not its thread
                 self._has_tried.clear()
                 self._thread = threading.Thread(target=self._listen, name="ends", daemon=True)
                 self._thread.start()
@@ -57,13 +57,13 @@ class CompletionListener:
                 self._receive()
                 is_over = True
             except FAILURES as error:
-                log.warning("ends of jobs not heard; waiters poll", reason=str(error))
+                log.warning("ends of jobs not received; waiting requests poll", reason=str(error))
                 self._has_tried.set()
-                time.sleep(REST_S)
+                time.sleep(RETRY_AFTER_S)
                 is_over = self._is_over()
 
     def _receive(self) -> None:
-        """Subscribe, and pass on what is heard until nothing is and nobody waits."""
+        """Subscribe and deliver messages until `LINGER_S` pass without a message and no thread waits."""
         with self._redis.pubsub() as pubsub:  # type: ignore[no-untyped-call]
             pubsub.subscribe(self._channel)
             while (message := pubsub.get_message(timeout=LINGER_S)) is not None or not self._is_over():
@@ -80,7 +80,7 @@ class CompletionListener:
                 ended.set()
 
     def _is_over(self) -> bool:
-        """Whether nobody waits any more; whoever waits next starts a thread of his own."""
+        """Whether no thread waits any more; the next subscriber then starts a new receiver thread."""
         with self._lock:
             if self._waiting:
                 return False

@@ -1,7 +1,7 @@
-"""What tells that Redis is away."""
+"""The exceptions that mean that Redis is unavailable."""
 
 import redis
 from kombu.exceptions import OperationalError
 
 FAILURES = (OperationalError, redis.RedisError, OSError)
-REST_S = 1.0  # after one, nothing waits for the time-out again at once
+RETRY_AFTER_S = 1.0  # pause after a failure, so that not every call waits for the connection time-out

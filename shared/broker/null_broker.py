@@ -1,4 +1,4 @@
-"""A broker inside one process: it remembers. For tests, and for a stack that runs without Redis."""
+"""A broker in memory, for tests and for a stack without Redis."""
 
 import threading
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class Notification:
 
 
 class NullBroker:
-    """Keeps notifications in a list, and ends of jobs in a set. is_up: set to False to behave as with Redis away."""
+    """Keeps notifications in a list, and ends of jobs in a set. is_up: False behaves as if Redis were unavailable."""
 
     def __init__(self) -> None:
         self.is_up = True
@@ -38,7 +38,7 @@ class NullBroker:
         return True
 
     def take(self, kind: JobKind) -> Notification | None:
-        """What a worker would get next: by priority, then first come, first served."""
+        """The notification that a worker would receive next: by priority, then first come, first served."""
         with self._changed:
             of_kind = [notification for notification in self._waiting if notification.kind == kind]
             if not of_kind:
@@ -48,7 +48,7 @@ class NullBroker:
             return first
 
     def flush(self) -> None:
-        """Lose every waiting notification, as an emptied Redis does."""
+        """Drop every waiting notification, as a restart of Redis does."""
         with self._changed:
             self._waiting.clear()
 
@@ -67,11 +67,11 @@ class NullBroker:
 
     @contextmanager
     def wait_done(self, job_id: str) -> Iterator["NullWaiter"]:
-        """Listen for a job's end."""
+        """Subscribe to the end of a job."""
         yield NullWaiter(self.done, self._changed, job_id)
 
     def ping(self) -> bool:
-        """Whether it is up."""
+        """The value of `is_up`."""
         return self.is_up
 
 
@@ -82,6 +82,6 @@ class NullWaiter:
         self._done, self._changed, self._job_id = done, changed, job_id
 
     def wait(self, timeout: float) -> bool:
-        """True as soon as the job's end is known; False after `timeout` seconds."""
+        """True when the job has ended; False after `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: self._job_id in self._done, timeout)

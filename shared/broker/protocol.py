@@ -1,4 +1,4 @@
-"""What a broker can do."""
+"""The interface of a broker."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -10,7 +10,7 @@ class Waiter(Protocol):
     """Waits for the end of one job."""
 
     def wait(self, timeout: float) -> bool:
-        """True as soon as the job's end was published; False after `timeout` seconds, also when Redis is away."""
+        """True when the end of the job is published; False after `timeout` seconds, also when Redis is unavailable."""
         ...
 
 
@@ -18,19 +18,19 @@ class Broker(Protocol):
     """Notifications for workers and of finished jobs. No method raises when Redis is unavailable."""
 
     def send(self, kind: JobKind, job_id: str, priority: Priority) -> bool:
-        """Notify the workers of a kind. False, within about a second, where Redis does not take it."""
+        """Notify the workers of a kind. False, within about a second, when Redis is unavailable."""
         ...
 
     def depth(self, kind: JobKind) -> int | None:
-        """Notifications waiting for a worker of a kind; None where Redis does not answer."""
+        """Notifications waiting for a worker of a kind; None when Redis does not answer."""
         ...
 
     def publish_done(self, job_id: str) -> bool:
-        """Publish that a job has ended. False where Redis does not take it."""
+        """Publish that a job has ended. False when Redis is unavailable."""
         ...
 
     def wait_done(self, job_id: str) -> AbstractContextManager[Waiter]:
-        """Listen for a job's end from here on. Look at the job after entering, so that no end is missed."""
+        """Subscribe to the end of a job. Read the job after entering the block, so that no end is missed."""
         ...
 
     def ping(self) -> bool:

@@ -1,4 +1,4 @@
-"""The datasets Mimeo knows by name: where their files belong and come from. Without torch, as the API lists them."""
+"""The registry of named datasets: the places and sources of their files. Without torch, because the API imports it."""
 
 from shared.datasets.base import HELD_OUT_FRACTION, DatasetInfo, DatasetShape, Source
 from shared.datasets.images import IMAGES

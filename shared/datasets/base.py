@@ -1,17 +1,17 @@
-"""What the registry says of a dataset. Without torch, as the API lists datasets too."""
+"""The types of the dataset registry. Without torch, because the API imports them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-HELD_OUT_FRACTION = 0.1  # of a text: its contiguous end, never trained on
+HELD_OUT_FRACTION = 0.1  # of a text: its contiguous end, which is never trained on
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetShape:
     """Numbers of a dataset that memory estimates and bounds need; unknown ones are None.
 
-    kind: `images`, `text`, or what a further model type reads. examples: images, or characters of text. height, width,
-    channels, classes: of images. vocabulary: distinct characters.
+    kind: `images`, `text`, or another kind that a model type declares. examples: images, or characters of text.
+    height, width, channels, classes: of images. vocabulary: distinct characters.
     """
 
     kind: str
@@ -27,9 +27,9 @@ class DatasetShape:
 class Source:
     """One download.
 
-    path: where it is put, relative to the datasets folder. urls: tried in order. checksum: `sha256:…` or `md5:…` of the
-    download; None: the first download's is recorded and later ones are compared with it. files: what it is unpacked
-    to, relative to the datasets folder; empty where it is used as it is.
+    path: destination, relative to the datasets folder. urls: tried in order. checksum: `sha256:…` or `md5:…` of the
+    download; None: that of the first download is recorded and later ones are compared with it. files: the unpacked
+    files, relative to the datasets folder; empty when the download is used as it is.
     """
 
     path: str
@@ -45,9 +45,9 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """One line of the registry.
+    """One entry of the registry.
 
-    builtin: made on the spot from installed software, so always there and never a file.
+    builtin: generated from installed software, so always available and without files.
     reader: class of `torchvision.datasets` with the images as one array. train, test: its arguments for each part.
     transposed: images are stored with rows and columns exchanged. first_label: the smallest stored label.
     """
@@ -68,7 +68,7 @@ class DatasetInfo:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """What readers open, relative to the datasets folder: torchvision's layout, or `text/NAME.txt`."""
+        """The files that readers open, relative to the datasets folder: torchvision's layout, or `text/NAME.txt`."""
         return tuple(path for source in self.sources for path in source.results)
 
     @property

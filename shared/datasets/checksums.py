@@ -1,4 +1,4 @@
-"""Checksums of downloads whose publisher states none: the first download's is recorded, later ones must equal it."""
+"""Checksums of downloads without a published one: that of the first download is recorded, later ones must equal it."""
 
 import fcntl
 import json
@@ -20,7 +20,7 @@ def recorded(downloads: Path) -> dict[str, str]:
 
 
 def record(downloads: Path, path: str, checksum: str) -> None:
-    """Record the checksum of a first download. The file is replaced whole; of two writers one waits."""
+    """Record the checksum of a first download. The file is replaced atomically under a lock."""
     downloads.mkdir(parents=True, exist_ok=True)
     with (downloads / f"{FILE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -33,7 +33,7 @@ def record(downloads: Path, path: str, checksum: str) -> None:
 
 
 def checksums_of(info: DatasetInfo, downloads: Path) -> dict[str, str]:
-    """Known checksums of a dataset's downloads by path: the registry's, else the recorded ones."""
+    """Checksums of a dataset's downloads by path: those of the registry, else the recorded ones."""
     known = recorded(downloads)
     found = {source.path: source.checksum or known.get(source.path) for source in info.sources}
     return {path: checksum for path, checksum in found.items() if checksum}

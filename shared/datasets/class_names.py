@@ -6,7 +6,9 @@ DIGITS = tuple("0123456789")
 CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 HIRAGANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 LETTERS = tuple(string.ascii_lowercase)
-BALANCED = tuple(string.digits + string.ascii_uppercase + "abdefghnqrt")  # the cases of other letters look alike
+BALANCED = tuple(
+    string.digits + string.ascii_uppercase + "abdefghnqrt"
+)  # for the other letters, both cases are one class
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR100 = (
     "apple", "aquarium fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",

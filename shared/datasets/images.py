@@ -1,4 +1,4 @@
-"""Registry lines of the image datasets. Addresses and MD5 checksums are those of `torchvision.datasets`."""
+"""Registry entries of the image datasets. Addresses and MD5 checksums are those of `torchvision.datasets`."""
 
 from shared.datasets.base import DatasetInfo, DatasetShape, Source
 from shared.datasets.class_names import BALANCED, CIFAR10, CIFAR100, CLOTHES, DIGITS, HIRAGANA, LETTERS
@@ -21,7 +21,7 @@ def _idx(folder: str, bases: tuple[str, ...], *checksums: str) -> tuple[Source, 
 
 
 def _emnist(split: str) -> tuple[Source, ...]:
-    """One archive holds every split; the four files of this one are unpacked."""
+    """One archive with every split, of which the four files of this split are unpacked."""
     parts = ("train-images-idx3", "train-labels-idx1", "test-images-idx3", "test-labels-idx1")
     return (
         Source(
@@ -47,7 +47,7 @@ def _qmnist(*files: tuple[str, str]) -> tuple[Source, ...]:
 
 
 def _plain(base: str, *files: tuple[str, str]) -> tuple[Source, ...]:
-    """Files that are read as they are downloaded."""
+    """Files that are read without unpacking."""
     return tuple(Source(path=name, urls=(base + name,), checksum=checksum) for name, checksum in files)
 
 
@@ -143,7 +143,7 @@ IMAGES = (
     DatasetInfo(
         name="qmnist",
         kind="images",
-        title="QMNIST: MNIST made anew from NIST's forms, with all 60,000 test digits (Yadav and Bottou 2019)",
+        title="QMNIST: MNIST reconstructed from NIST's forms, with all 60,000 test digits (Yadav and Bottou 2019)",
         license="BSD-3-Clause",
         shape=_shape(120_000, 10),
         class_names=DIGITS,
@@ -160,7 +160,7 @@ IMAGES = (
     DatasetInfo(
         name="usps",
         kind="images",
-        title="USPS: 9,298 digits of envelopes, 16×16 (Hull 1994)",
+        title="USPS: 9,298 digits from envelopes, 16×16 (Hull 1994)",
         license="not stated",
         shape=_shape(9_298, 10, size=16),
         class_names=DIGITS,

@@ -1,17 +1,17 @@
-"""Where the files of datasets are, and whether they are there."""
+"""Paths and availability of dataset files."""
 
 from pathlib import Path
 
 from shared.datasets.base import DatasetInfo, Source
 
-PREPARATION_VERSION = 1  # a file prepared by another version is not used
+PREPARATION_VERSION = 1  # files of another version are not used
 
 
 def locate(info: DatasetInfo, folders: tuple[Path | None, ...]) -> list[Path] | None:
     """The files of a dataset in the first of the folders that has them all, or None.
 
     folders: in order of preference (`Settings.datasets_dir`, `Settings.downloads_path`); None entries are skipped.
-    A builtin dataset has no files and is always there: [].
+    A builtin dataset has no files and is always available: [].
     """
     if info.builtin:
         return []
@@ -43,7 +43,7 @@ def _modified(path: Path) -> int:
 
 
 def availability(info: DatasetInfo, datasets_dir: Path | None, downloads: Path, *, offline: bool) -> str:
-    """`builtin`, `present`, `downloadable` (fetched when first used) or `missing` (has to be put there by hand)."""
+    """`builtin`, `present`, `downloadable` (fetched when first used) or `missing` (has to be copied by hand)."""
     if info.builtin:
         return "builtin"
     if locate(info, (datasets_dir, downloads)) is not None or prepared_files(info, downloads):
@@ -52,5 +52,5 @@ def availability(info: DatasetInfo, datasets_dir: Path | None, downloads: Path, 
 
 
 def missing(info: DatasetInfo, folder: Path) -> list[Source]:
-    """Sources of which `folder` lacks a file."""
+    """Sources with at least one file missing in `folder`."""
     return [source for source in info.sources if not all((folder / path).is_file() for path in source.results)]

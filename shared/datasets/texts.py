@@ -1,4 +1,4 @@
-"""Registry lines of the texts."""
+"""Registry entries of the texts."""
 
 from shared.datasets.base import DatasetInfo, DatasetShape, Source
 

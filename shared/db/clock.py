@@ -1,4 +1,4 @@
-"""Time by the database's clock, stored as whole milliseconds since 1970 UTC, so that leases compare on one clock."""
+"""Time of the database's clock, as whole milliseconds since 1970 UTC, so that all leases use one clock."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -28,8 +28,8 @@ class Timestamp(TypeDecorator[datetime]):
         return None if value is None else datetime.fromtimestamp(value / 1000, tz=UTC)
 
 
-class db_now(GenericFunction[datetime]):  # noqa: N801 - it reads as the SQL function it is
-    """The database's clock now, in milliseconds since 1970 UTC; it advances within a transaction."""
+class db_now(GenericFunction[datetime]):  # noqa: N801 - named like an SQL function
+    """The current time of the database's clock, in milliseconds since 1970 UTC; it advances within a transaction."""
 
     type = Timestamp()
     inherit_cache = True

@@ -15,7 +15,7 @@ from shared.errors import SetupError
 from shared.settings import Settings
 
 try:
-    # An SQLite of its own: most systems have one whose write-ahead log is not to be trusted.
+    # Mimeo installs its own SQLite, because most systems have a version with the write-ahead log defect below.
     from pysqlite3 import dbapi2 as sqlite
 except ImportError:
     import sqlite3 as sqlite
@@ -27,7 +27,7 @@ _WAL_IS_SOUND = sqlite.sqlite_version_info >= (3, 51, 3)
 _BUSY_TIMEOUT_MS = 10_000
 _READ = {"mimeo_read": True}
 
-# A half-open connection is noticed within seconds, and a stopped process does not keep row locks for ever.
+# These detect a half-open connection within seconds and end the row locks of a stopped process.
 _POSTGRESQL_CONNECT = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -39,12 +39,12 @@ _POSTGRESQL_CONNECT = {
 
 
 def make_engine(settings: Settings) -> Engine:
-    """The engine of `settings.resolved_database_url`. Connects to nothing yet; SQLite's folder is created.
+    """The engine of `settings.resolved_database_url`. It opens no connection; SQLite's folder is created.
 
-    Raises SetupError for a URL that is neither SQLite nor PostgreSQL, or a folder that cannot be made.
+    Raises SetupError for a URL that is neither SQLite nor PostgreSQL, or a folder that cannot be created.
     """
     url = database_url(settings)
-    # Threads of the API at most, the heartbeat and the beat of a worker: none waits for a connection.
+    # Enough for the threads of the API, and for both heartbeats of a worker, without waiting for a connection.
     pool = {"pool_size": settings.api_threads + 2, "max_overflow": 8, "pool_timeout": 10}
     if url.get_backend_name() == "postgresql":
         return create_engine(url, pool_pre_ping=True, connect_args=dict(_POSTGRESQL_CONNECT), **pool)
@@ -78,8 +78,8 @@ def session_factory(engine: Engine) -> SessionFactory:
 def transaction(factory: SessionFactory) -> Iterator[Session]:
     """One write transaction: commits at the end of the block, rolls back on an exception.
 
-    On SQLite the write lock is taken at once (`BEGIN IMMEDIATE`): a read that turns into a write later would fail
-    without waiting when another writer came between.
+    On SQLite the write lock is taken at once (`BEGIN IMMEDIATE`). A read lock that is upgraded later fails without
+    waiting when another transaction has written meanwhile.
     """
     with factory() as session, session.begin():
         yield session
@@ -95,14 +95,14 @@ def reading(factory: SessionFactory) -> Iterator[Session]:
 
 @contextmanager
 def read_connection(factory: SessionFactory) -> Iterator[Connection]:
-    """One read-only transaction without a session: for what is asked all the time, in half of the time."""
+    """One read-only transaction without a session, for frequent queries; it takes half the time of a session."""
     engine: Engine = factory.kw["bind"]
     with engine.connect() as connection:
         yield connection.execution_options(**_READ)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether a database error may go away by itself (no connection, a lock, a restart) rather than be a mistake."""
+    """Whether a database error is temporary (no connection, a lock, a restart) and a later try may succeed."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
     return isinstance(error, PoolTimeout)
@@ -113,11 +113,11 @@ def _make_folder(url: URL) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SetupError(f"The database's folder {folder} cannot be made: {error.strerror}.") from error
+        raise SetupError(f"The database's folder {folder} cannot be created: {error.strerror}.") from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions on its own
+    connection.isolation_level = None  # the driver must not begin transactions implicitly
     connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute(f"PRAGMA journal_mode={'WAL' if _WAL_IS_SOUND else 'TRUNCATE'}")

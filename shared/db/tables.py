@@ -1,4 +1,4 @@
-"""The tables. One `jobs` table carries every kind of job, so that claim, lease and reap are written once."""
+"""The tables. One `jobs` table holds every kind of job, so that claims, leases and reaping have one implementation."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -25,7 +25,7 @@ from shared.job_status import JobKind, JobStatus
 
 JsonObject = dict[str, Any]
 JSON_TYPE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-ROW_ID = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements INTEGER PRIMARY KEY alone
+ROW_ID = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements only INTEGER PRIMARY KEY
 
 
 def _string_column(values: type[StrEnum]) -> Enum:
@@ -37,7 +37,7 @@ STATUS, KIND = _string_column(JobStatus), _string_column(JobKind)
 
 
 class Base(DeclarativeBase):
-    """Base of every table. Constraints have names, so that a later migration can say which it changes."""
+    """Base of every table. Constraints have names, so that later migrations can refer to them."""
 
     metadata = MetaData(
         naming_convention={
@@ -50,16 +50,16 @@ class Base(DeclarativeBase):
 
 
 def table_of(row: type[Base]) -> Table:
-    """A class's table: statements on it run faster than on the class, and leave the objects of a session alone."""
+    """A class's table: statements on it run faster than on the class and do not change the objects of a session."""
     return cast(Table, row.__table__)
 
 
 class Job(Base):
-    """A job of any kind. `spec` is what was accepted, fully resolved, and never changes.
+    """A job of any kind. `spec` is the accepted request, fully resolved; it never changes.
 
-    kind: the id's prefix says the same. priority: Priority.rank, 0 first.
-    fencing_token rises with every claim; each write by a worker names the token it holds.
-    not_before: a queued job waits until then (back-off). notified_at: when a notification was last sent.
+    kind: also given by the id's prefix. priority: Priority.rank, 0 first.
+    fencing_token rises with every claim; each write by a worker must carry the current token.
+    not_before: earliest start of a queued job (back-off). notified_at: when a notification was last sent.
     version rises with every visible change (ETag).
     """
 
@@ -98,7 +98,7 @@ class Job(Base):
     version: Mapped[int] = mapped_column(BigInteger, default=1)
 
     __table_args__ = (
-        # not_before is there so that whether a job is due, and how many are before it, is answered by the index alone.
+        # With not_before in it, the index alone answers whether a job is due and how many are ahead of it.
         Index("ix_jobs_queue", "kind", "status", "priority", "created_at", "id", "not_before"),
         Index("ix_jobs_status_heartbeat", "status", "heartbeat_at"),
         Index("ix_jobs_kind_id", "kind", "id"),
@@ -116,9 +116,9 @@ class TrainingJob(Job):
 
 
 class GenerationJob(Job):
-    """A generation job. spec: model (as asked), sampling (resolved), format, checkpoint_id and model_id as resolved.
+    """A generation job. spec: model (as requested), sampling, format, checkpoint_id and model_id (as resolved).
 
-    One that makes an export has its format (`onnx`) and no sampling parameters.
+    A job that creates an export has the export's format (`onnx`) and no sampling parameters.
     """
 
     __mapper_args__ = {"polymorphic_identity": JobKind.GENERATION}  # noqa: RUF012 - SQLAlchemy reads it once
@@ -144,7 +144,7 @@ class Checkpoint(Base):
 
 
 class Model(Base):
-    """What a successful training job published: at most one a job. Its checkpoint is never pruned."""
+    """The result of a successful training job, at most one per job. Its checkpoint is never pruned."""
 
     __tablename__ = "models"
 
@@ -170,7 +170,7 @@ class Model(Base):
 
 
 class Artifact(Base):
-    """A file a user can fetch.
+    """A file for download.
 
     kind: `sample` (written while training), `tensorboard` (its event files) or `output` (of a generation).
     """
@@ -194,7 +194,7 @@ class Artifact(Base):
 
 
 class Export(Base):
-    """A model in another format, and the generation job that makes its files: one for each model and format."""
+    """A model in another format, and the generation job that creates its files: one for each model and format."""
 
     __tablename__ = "exports"
 
@@ -238,7 +238,7 @@ class JobEvent(Base):
 
 
 class UploadedDataset(Base):
-    """A user's own data, complete in storage."""
+    """A dataset that a user uploaded; its file is complete in storage."""
 
     __tablename__ = "datasets"
 
@@ -252,7 +252,7 @@ class UploadedDataset(Base):
 
 
 class Worker(Base):
-    """A worker process that is, or was lately, there."""
+    """A worker process with its latest heartbeat."""
 
     __tablename__ = "workers"
 
@@ -269,7 +269,7 @@ class Worker(Base):
 
 
 class IdempotencyKey(Base):
-    """A key a client sent with a POST, the hash of what it sent, and the job that came of it."""
+    """The idempotency key of a POST, the hash of its body, and the job that it created."""
 
     __tablename__ = "idempotency_keys"
 
@@ -285,9 +285,9 @@ class IdempotencyKey(Base):
 
 
 class PendingDeletion(Base):
-    """A folder of storage that the sweeper removes once `due_at` has come.
+    """A folder of storage that the sweeper removes after `due_at`.
 
-    Written with the deletion of the rows that named it, or before files are put there whose rows may never come.
+    Written with the deletion of the rows that refer to it, or before files are stored whose rows may never be written.
     """
 
     __tablename__ = "pending_deletions"

@@ -1,4 +1,4 @@
-"""INSERT … ON CONFLICT DO UPDATE, which SQLite and PostgreSQL both have and SQLAlchemy spells once for each."""
+"""INSERT … ON CONFLICT DO UPDATE for SQLite and PostgreSQL, for which SQLAlchemy has two constructs."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -15,10 +15,10 @@ from shared.db.tables import Base
 def upsert(
     session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]], *, key: tuple[str, ...], written_at: str
 ) -> None:
-    """Insert rows, all with the same columns; a row whose key is taken takes the new values (and keeps its id).
+    """Insert rows, all with the same columns; an existing row with the same key gets the new values and keeps its id.
 
-    written_at: the column that says when, by the database's clock. Rows hold plain values only, so that one statement,
-    made and compiled once, serves any number of them.
+    written_at: the column that gets the time of the database's clock. Rows hold plain values only, so that one
+    compiled statement serves any number of them.
     """
     if rows:
         statement = _statement(session.get_bind().dialect.name, table, tuple(rows[0]), key, written_at)

@@ -1,5 +1,5 @@
-"""What can be done with jobs and what they make.
+"""Operations on jobs and their results.
 
-Functions take a session, return domain objects and never commit: the edge (a route, a task, the reconciler) owns the
+Functions take a session, return domain objects and never commit. The caller (a route, a task, the reconciler) has the
 transaction.
 """

@@ -1,4 +1,4 @@
-"""What a request's shape alone cannot tell: names that must exist, kinds that must match, memory that must suffice."""
+"""Checks of a request beyond its shape: names must exist, kinds must match, memory must suffice."""
 
 import os
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ from shared.settings import Settings
 from shared.spec_errors import nearest
 from shared.specs import GenerationRequest, TrainingRequest, spec_error
 
-_TORCH_BYTES = 1 << 30  # what the interpreter and torch take before a job starts
+_TORCH_BYTES = 1 << 30  # memory of the interpreter and torch before a job starts
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdmittedGeneration:
-    """A generation request with everything looked up. spec: what the job row keeps."""
+    """A generation request with all names resolved. spec: that of the job row."""
 
     model_type: str
     spec: dict[str, Any]
@@ -52,7 +52,7 @@ def admit_generation(session: Session, request: GenerationRequest, settings: Set
     form = request.format or model_type.formats[0]
     if form not in model_type.formats:
         known = ", ".join(model_type.formats)
-        raise SpecError.at("/format", f"A {model_type.name} model gives {known}, not {form}.", "unknown")
+        raise SpecError.at("/format", f"A {model_type.name} model generates {known}, not {form}.", "unknown")
     try:
         sampling = model_type.sampling.validate_python(dict(request.sampling))
     except ValidationError as error:
@@ -73,7 +73,7 @@ def admit_generation(session: Session, request: GenerationRequest, settings: Set
 
 
 def memory_limit(settings: Settings) -> int:
-    """Bytes a job may plan with: the setting, or what this machine (or its container) has beyond torch itself."""
+    """Memory limit of a job in bytes: the setting, or the memory of this machine or container, less that of torch."""
     if settings.worker_memory_bytes is not None:
         return settings.worker_memory_bytes
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -123,7 +123,7 @@ def _check_memory(needed: int, settings: Settings, pointer: str, what: str) -> N
     if needed > limit:
         detail = (
             f"To {what} with these values takes about {_gib(needed)} of memory and a worker has {_gib(limit)}. "
-            "Ask for less at once, or raise MIMEO_WORKER_MEMORY_BYTES where workers have more."
+            "Reduce the request, or raise MIMEO_WORKER_MEMORY_BYTES if the workers have more."
         )
         raise SpecError.at(pointer, detail, "too_much_memory")
 

@@ -1,4 +1,4 @@
-"""Files that users can fetch: samples of a training, outputs of a generation."""
+"""Files for download: samples of a training, outputs of a generation."""
 
 from collections.abc import Sequence
 

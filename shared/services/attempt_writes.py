@@ -1,4 +1,4 @@
-"""Writes of a worker about its job. Each takes a FencedSession, so nothing is written without a lease."""
+"""Writes of a worker to its job. Each takes a FencedSession, so no write happens without a lease."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class MetricPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFile:
-    """A file that lies in storage and is about to become an artifact. kind: `sample`, `output` or `tensorboard`."""
+    """A file in storage that becomes an artifact. kind: `sample`, `output` or `tensorboard`."""
 
     kind: str
     name: str
@@ -52,7 +52,7 @@ class StoredFile:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredCheckpoint:
-    """A checkpoint that lies in storage, verified, and is about to get its row."""
+    """A verified checkpoint in storage that gets a row."""
 
     epoch: int
     step: int
@@ -64,7 +64,7 @@ class StoredCheckpoint:
 
 
 def add_metrics(fenced: FencedSession, points: Sequence[MetricPoint]) -> None:
-    """Record points; one that a resumed run writes again replaces the first. What is not finite is left out."""
+    """Record points, without values that are not finite. A point that a resumed run repeats is replaced."""
     latest = {(point.name, point.step): point for point in points if math.isfinite(point.value)}
     rows = [
         {
@@ -80,7 +80,7 @@ def add_metrics(fenced: FencedSession, points: Sequence[MetricPoint]) -> None:
 
 
 def add_artifacts(fenced: FencedSession, files: Sequence[StoredFile]) -> list[str]:
-    """Record files; one of the same name, from before a resume, is replaced.
+    """Record files; each replaces a file of the same name from before a resume.
 
     Returns the storage keys that were replaced, to delete after the commit.
     """
@@ -110,7 +110,7 @@ def add_artifacts(fenced: FencedSession, files: Sequence[StoredFile]) -> list[st
 
 
 def add_checkpoint(fenced: FencedSession, stored: StoredCheckpoint) -> list[str]:
-    """Record a checkpoint; one of the same step, from before a resume, is replaced.
+    """Record a checkpoint; it replaces one of the same step from before a resume.
 
     Returns the storage folders that were replaced, to delete after the commit.
     """
@@ -135,7 +135,7 @@ def add_checkpoint(fenced: FencedSession, stored: StoredCheckpoint) -> list[str]
 
 
 def drop_checkpoint(fenced: FencedSession, checkpoint_id: str) -> None:
-    """Forget a checkpoint that cannot be used; delete its files after the commit."""
+    """Delete the row of an unusable checkpoint. Delete its files after the commit."""
     fenced.session.execute(
         delete(Checkpoint)
         .where(Checkpoint.id == checkpoint_id, Checkpoint.job_id == fenced.lease.job_id)
@@ -157,13 +157,13 @@ def add_event(fenced: FencedSession, *, event: str, message: str, data: Mapping[
 
 
 def add_model(fenced: FencedSession, model: Model) -> None:
-    """Publish a model: the database allows one a job."""
+    """Publish a model. The database permits one per job."""
     fenced.session.add(model)
     fenced.session.flush()
 
 
 def storable(value: Any) -> Any:
-    """The value as both databases can hold it: no NUL, no unpaired surrogate, null for figures that are not finite."""
+    """The value as both databases can store it: no NUL or unpaired surrogate, null for numbers that are not finite."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, float):

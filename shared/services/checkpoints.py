@@ -1,4 +1,4 @@
-"""Checkpoint rows: found, locked against pruning, pruned."""
+"""Checkpoint rows: queries, locks against pruning, pruning."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from shared.job_status import TERMINAL
 
 KEEP_NEWEST = 2
 
-# Statements are made once: each checkpoint of a run goes through most of them.
+# Statements are built once, because each checkpoint of a run uses most of them.
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _OF_JOB = select(Checkpoint).where(Checkpoint.job_id == bindparam("job_id")).order_by(Checkpoint.step.desc())
 _LOCKED = select(Checkpoint).where(Checkpoint.id == bindparam("id")).with_for_update(read=True, key_share=True)
@@ -40,7 +40,7 @@ def get(session: Session, checkpoint_id: str) -> Checkpoint | None:
 
 
 def place(connection: Connection, checkpoint_id: str) -> tuple[str, str] | None:
-    """Where a checkpoint's files are in storage and the sha256 of its weights, or None."""
+    """The storage key of a checkpoint and the sha256 of its weights, or None."""
     row = connection.execute(_PLACE, {"id": checkpoint_id}).one_or_none()
     return None if row is None else (row.storage_key, row.sha256)
 
@@ -56,14 +56,14 @@ def newest_locked(session: Session, job_id: str) -> Checkpoint | None:
 
 
 def prune(session: Session, job_id: str) -> list[str]:
-    """Delete the rows of checkpoints that nobody needs; returns their storage keys, to delete after the commit.
+    """Delete the rows of unused checkpoints; returns their storage keys, to delete after the commit.
 
-    Kept: the newest two, the best, a published model's, and those that an unfinished job is to read.
+    Kept: the newest two, the best, a published model's, and those that an unfinished job will read.
     """
     candidates = [row for row in list_for_job(session, job_id)[KEEP_NEWEST:] if not row.is_best]
     if not candidates:
         return []
-    # The lock waits for requests that are just now referring to these rows; only then can it be seen that they do.
+    # The lock waits for transactions that are adding references to these rows. The query below then finds them.
     ids = [row.id for row in candidates]
     session.execute(_LOCK, {"ids": ids})
     needed = _needed(session, ids)
@@ -73,12 +73,12 @@ def prune(session: Session, job_id: str) -> list[str]:
 
 
 def unfinished_users(session: Session, ids: Sequence[str]) -> list[tuple[str, str]]:
-    """Unfinished jobs that are to read one of the checkpoints: (job, checkpoint) pairs."""
+    """Unfinished jobs that will read one of the checkpoints: (job, checkpoint) pairs."""
     rows = [row for query in _USERS for row in session.execute(query, {"ids": ids})] if ids else []
     return [(user, checkpoint) for user, checkpoint in rows]
 
 
 def _needed(session: Session, ids: Sequence[str]) -> set[str]:
-    """Which of the checkpoints a published model or an unfinished job refers to."""
+    """The checkpoints to which a published model or an unfinished job refers."""
     published = session.scalars(_PUBLISHED, {"ids": ids})
     return {*published, *(checkpoint for _, checkpoint in unfinished_users(session, ids))}

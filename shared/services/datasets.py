@@ -23,7 +23,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedText:
-    """A text that can be learned from. folder: its place in storage, which no other upload has."""
+    """A text for training. folder: its folder in storage, unique to this upload."""
 
     name: str
     data: bytes
@@ -33,7 +33,7 @@ class CheckedText:
 
     @property
     def storage_key(self) -> str:
-        """Where the file is."""
+        """Storage key of the file."""
         return f"{self.folder}/text.txt"
 
 
@@ -47,7 +47,7 @@ def get_upload(session: Session, name: str) -> UploadedDataset:
     row = session.get(UploadedDataset, name) if _NAME.fullmatch(name) else None
     if row is None:
         raise NotFound(
-            f"There is no such dataset.{nearest(name, [*names(session, 'text'), *names(session, 'images')])}"
+            f"This dataset does not exist.{nearest(name, [*names(session, 'text'), *names(session, 'images')])}"
         )
     return row
 
@@ -59,7 +59,7 @@ def names(session: Session, kind: str) -> list[str]:
 
 
 def shape(session: Session, name: str) -> DatasetShape | None:
-    """What is known of a dataset's shape; None where there is no such dataset."""
+    """The known part of a dataset's shape; None when the dataset does not exist."""
     if name in REGISTRY:
         return REGISTRY[name].shape
     row = session.get(UploadedDataset, name) if _NAME.fullmatch(name) else None
@@ -69,7 +69,7 @@ def shape(session: Session, name: str) -> DatasetShape | None:
 
 
 def check_text(*, name: str, data: bytes, settings: Settings) -> CheckedText:
-    """Check an uploaded text before it is stored: `put_text` does that, before `add_upload` writes its row.
+    """Check an uploaded text. Next, `put_text` stores it and `add_upload` writes its row.
 
     Raises SpecError (name or content), TooLarge, Conflict (a registry's name).
     """
@@ -112,7 +112,7 @@ def add_upload(session: Session, text: CheckedText) -> UploadedDataset:
 
 
 def _describe(data: bytes) -> dict[str, Any]:
-    """Figures of a text. Raises SpecError for what no model could learn from."""
+    """Shape of a text. Raises SpecError for a text that is unusable for training."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -125,5 +125,7 @@ def _describe(data: bytes) -> dict[str, Any]:
         raise SpecError.at("/file", detail, "too_short")
     vocabulary = len(set(text))
     if vocabulary < 2:
-        raise SpecError.at("/file", "The text repeats one character; there is nothing to learn.", "one_character")
+        raise SpecError.at(
+            "/file", "The text repeats one character; give a text with at least two different ones.", "one_character"
+        )
     return {"characters": len(text), "vocabulary": vocabulary}

@@ -1,4 +1,4 @@
-"""Models in formats that a worker has to make: one generation job for each model and format, found or made."""
+"""Models in formats that a worker creates, with one generation job for each model and format."""
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
@@ -13,16 +13,16 @@ MAX_ATTEMPTS = 3
 
 
 def job_of(session: Session, model_id: str, format_: str) -> GenerationJob | None:
-    """The job that makes, or has made, the model's files in a format; None where nobody has asked for them yet."""
+    """The job that creates, or has created, the model's files in a format; None before the first request."""
     query = select(GenerationJob).join(Export, Export.job_id == GenerationJob.id)
     return session.scalars(query.where(Export.model_id == model_id, Export.format == format_)).one_or_none()
 
 
 def submit(session: Session, model_id: str, format_: str) -> tuple[GenerationJob, bool]:
-    """The job that makes the model's files in a format, and whether it is new.
+    """The job that creates the model's files in a format, and whether it is new.
 
-    Send the notification of a new job after the commit. Of requests that come at once, one makes the job and the
-    others find it. Raises NotFound, and SpecError for a model whose checkpoint is gone.
+    Send the notification of a new job after the commit. One of several simultaneous requests creates
+    the job and the others find it. Raises NotFound, and SpecError for a model whose checkpoint is gone.
     """
     found = job_of(session, model_id, format_)
     if found is not None:
@@ -33,7 +33,7 @@ def submit(session: Session, model_id: str, format_: str) -> tuple[GenerationJob
             job = _add_job(session, model_id, format_)
             session.add(Export(model_id=model_id, format=format_, job_id=job.id))
             session.flush()
-    except IntegrityError:  # another request was faster
+    except IntegrityError:  # another request has created it
         found = job_of(session, model_id, format_)
         if found is None:
             raise
@@ -42,7 +42,7 @@ def submit(session: Session, model_id: str, format_: str) -> tuple[GenerationJob
 
 
 def delete_of_job(session: Session, training_job_id: str) -> None:
-    """Delete the jobs that made exports of a training job's model, and note their files, before the model goes."""
+    """Delete the export jobs of a training job's model before the model. Their files become pending deletions."""
     made = select(Export.job_id).join(Model, Model.id == Export.model_id).where(Model.job_id == training_job_id)
     ids = list(session.scalars(made))
     for job_id in ids:
@@ -66,7 +66,7 @@ def _add_job(session: Session, model_id: str, format_: str) -> GenerationJob:
         id=new_id("gen"),
         model_type=source.model_type,
         spec=spec,
-        seed=0,  # nothing is drawn that the file could depend on
+        seed=0,  # an export uses no random numbers
         max_attempts=MAX_ATTEMPTS,
         timeout_s=TIMEOUT_S,
     )

@@ -1,4 +1,4 @@
-"""Generation jobs: submit and find. What every kind of job has is in `shared.services.jobs`."""
+"""Generation jobs: submit and find. `shared.services.jobs` has the operations common to all kinds."""
 
 from sqlalchemy.orm import Session
 
@@ -10,7 +10,7 @@ from shared.specs import GenerationRequest
 
 
 def submit(session: Session, request: GenerationRequest, *, settings: Settings) -> GenerationJob:
-    """Accept a job: the row alone. Send its notification after the commit. Raises SpecError."""
+    """Insert the row of a job. Send its notification after the commit. Raises SpecError."""
     admitted = admit_generation(session, request, settings)
     return jobs.submit(session, GenerationJob, request, model_type=admitted.model_type, spec=admitted.spec)
 

@@ -1,4 +1,4 @@
-"""Keys that make a POST safe to send twice: the first request with a key makes the job, the others are shown it."""
+"""Idempotency keys: the first request with a key creates the job, and repetitions get the same job."""
 
 import hashlib
 import json
@@ -24,38 +24,38 @@ class KeyReused(SpecError):
 
 
 class KeyTaken(MimeoError):
-    """Another request with this key was faster; look again."""
+    """Another request with this key was committed first; read its job."""
 
     code = "idempotency_key_taken"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request that carries a key. body_sha256: of what it asks for."""
+    """A request with a key. body_sha256: of its body in canonical JSON."""
 
     key: str
     body_sha256: str
 
     @classmethod
     def of(cls, key: str, kind: str, body: Mapping[str, Any]) -> "Request":
-        """kind: of job. Bodies that are equal as JSON are equal, however they are written."""
+        """kind: of the job. Bodies that are equal as JSON have the same hash, whatever their formatting."""
         canonical = json.dumps([kind, body], sort_keys=True, separators=(",", ":"))
         return cls(key=key, body_sha256=hashlib.sha256(canonical.encode()).hexdigest())
 
 
 def find(session: Session, request: Request) -> str | None:
-    """Id of the job that the request made before, or None. Raises KeyReused where it asked for something else."""
+    """Id of the job that an earlier request with the key created, or None. Raises KeyReused when the bodies differ."""
     row = session.get(IdempotencyKey, request.key)
     if row is None:
         return None
     if row.body_sha256 != request.body_sha256:
-        detail = "This Idempotency-Key was sent with another body before. Use a new key for a new request."
+        detail = "This Idempotency-Key was sent before with another body. Use a new key for a new request."
         raise KeyReused(detail, [FieldError(pointer="Idempotency-Key", detail=detail, code=KeyReused.code)])
     return row.job_id
 
 
 def remember(session: Session, request: Request, job_id: str) -> None:
-    """Tie the request to the job it makes, in the same transaction. Raises KeyTaken: roll back and look again."""
+    """Record the job that the request creates, in the same transaction. Raises KeyTaken: roll back and read again."""
     try:
         with session.begin_nested():
             session.add(IdempotencyKey(key=request.key, body_sha256=request.body_sha256, job_id=job_id))
@@ -64,5 +64,5 @@ def remember(session: Session, request: Request, job_id: str) -> None:
 
 
 def expire(session: Session) -> None:
-    """Forget the keys of more than a day ago."""
+    """Delete the keys older than a day."""
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < db_now() - KEPT_S * 1000))

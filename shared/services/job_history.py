@@ -1,4 +1,4 @@
-"""A job's history: what happened, in which attempt, and why."""
+"""A job's history: its events with attempt and reason."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from shared.db.tables import JobEvent, table_of
 
-_ADD = insert(table_of(JobEvent))  # made once: to make it takes longer than to run it
+_ADD = insert(table_of(JobEvent))  # built once: its construction takes longer than its execution
 
 
 def add(

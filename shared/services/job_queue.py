@@ -1,7 +1,7 @@
-"""Who holds which job: claim, hold, let go, finish. All of it is compare-and-set on one row.
+"""The queue's operations: claim, renew the lease, release, finish. Each is a compare-and-set on one row.
 
-A worker that claims a job gets a Lease. Before each write it calls `renew_lease` in the same transaction: that
-renews the lease and proves it, or raises LeaseLost. What follows in the transaction is thereby fenced.
+A worker that claims a job gets a Lease. Before each write it calls `renew_lease` in the same transaction. The call
+renews and verifies the lease, or raises LeaseLost. The rest of the transaction is thereby fenced.
 """
 
 import random
@@ -20,14 +20,14 @@ from shared.job_status import HELD, JobKind, JobStatus
 from shared.services import job_history
 from shared.settings import Settings
 
-PLACE = (Job.priority, Job.created_at, Job.id)  # the order in which workers take jobs, and that of ix_jobs_queue
-_MOST_OUTAGES = 200  # of one attempt: half a day and more, with the usual back-off
+PLACE = (Job.priority, Job.created_at, Job.id)  # the order in which workers claim jobs, and that of ix_jobs_queue
+_MOST_OUTAGES = 200  # of one attempt: more than half a day with the default back-off
 _JOBS = table_of(Job)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """A worker's right to write about a job, good while the job still carries this token."""
+    """A worker's right to write to a job, valid while the job's fencing token is this one."""
 
     job_id: str
     fencing_token: int
@@ -36,7 +36,7 @@ class Lease:
 
 @dataclass(frozen=True, kw_only=True)
 class FencedSession:
-    """Proof that, within this session's transaction, the lease is ours. status: running, pausing or cancelling."""
+    """Proof that the lease is valid within this session's transaction. status: running, pausing or cancelling."""
 
     session: Session
     lease: Lease
@@ -57,7 +57,7 @@ def touched() -> dict[str, Any]:
 
 
 def claim_next(session: Session, kind: JobKind, worker: str) -> Job | None:
-    """Take the first due job of a kind: by priority, then first come, first served. None: nothing is waiting."""
+    """Claim the first due job of a kind: by priority, then first come, first served. None: no job is due."""
     job: Job | None = session.scalars(_CLAIMED, {"claimed_kind": kind, "worker": worker}).one_or_none()
     if job is None:
         return None
@@ -67,7 +67,7 @@ def claim_next(session: Session, kind: JobKind, worker: str) -> Job | None:
     return job
 
 
-# SKIP LOCKED: claimers that arrive together take different rows instead of waiting for the first one's commit.
+# SKIP LOCKED: simultaneous claims take different rows instead of waiting for the first one's commit.
 _FIRST_DUE = (
     select(Job.id)
     .where(Job.kind == bindparam("claimed_kind"), is_due())
@@ -95,15 +95,15 @@ _CLAIMED = select(Job).from_statement(_CLAIM).execution_options(populate_existin
 
 
 def lease_of(job: Job) -> Lease:
-    """The lease that a claim just took."""
+    """The lease of a job that was claimed in this transaction."""
     return Lease(job_id=job.id, fencing_token=job.fencing_token, attempt=job.attempt)
 
 
-# --- holding ----------------------------------------------------------------------------------------------------
+# --- leases -----------------------------------------------------------------------------------------------------
 
 
-# Statements are made once: every job goes through them, and to make one takes longer than to run it. Whatever else an
-# execution gives by a column's name is written, too.
+# Statements are built once, because their construction takes longer than their execution. An execution may pass further
+# columns by name, which are written too.
 _IS_HELD = or_(*(Job.status == status for status in sorted(HELD)))
 _IS_OURS = and_(Job.id == bindparam("held_id"), Job.fencing_token == bindparam("held_token"), _IS_HELD)
 _RENEW = update(_JOBS).where(_IS_OURS).values(heartbeat_at=db_now()).returning(Job.status)
@@ -119,7 +119,7 @@ def _ours(lease: Lease) -> dict[str, Any]:
 
 
 def renew_lease(session: Session, lease: Lease, *, visible: bool = False, **values: Any) -> FencedSession:
-    """Renew the lease and write `values` to the job. visible: readers should see a new version. Raises LeaseLost."""
+    """Renew the lease and write `values` to the job. visible: also increment the version (ETag). Raises LeaseLost."""
     statement = _RENEW_VISIBLY if visible else _RENEW
     status = session.execute(statement, _ours(lease) | values).scalar_one_or_none()
     if status is None:
@@ -128,18 +128,18 @@ def renew_lease(session: Session, lease: Lease, *, visible: bool = False, **valu
 
 
 def control(connection: Connection, lease: Lease) -> JobStatus:
-    """What the user wants of a held job: running, pausing or cancelling. Reads only. Raises LeaseLost."""
+    """The requested state of a held job: running, pausing or cancelling. Reads only. Raises LeaseLost."""
     status: JobStatus | None = connection.execute(_CONTROL, _ours(lease)).scalar_one_or_none()
     if status is None:
         raise LeaseLost
     return status
 
 
-# --- letting go -------------------------------------------------------------------------------------------------
+# --- release ---------------------------------------------------------------------------------------------------
 
 
 def finish_succeeded(fenced: FencedSession, *, output: dict[str, Any] | None = None) -> JobStatus:
-    """End the job well. A cancel that came first wins: the job is then cancelled. Returns the final status."""
+    """End the job as succeeded, or as cancelled if a cancel was requested before. Returns the final status."""
     if fenced.status is JobStatus.CANCELLING:
         return finish_cancelled(fenced)
     _end(fenced, JobStatus.SUCCEEDED, "Succeeded.", output=output)
@@ -147,16 +147,16 @@ def finish_succeeded(fenced: FencedSession, *, output: dict[str, Any] | None = N
 
 
 def finish_cancelled(fenced: FencedSession) -> JobStatus:
-    """End the job as the user asked. Returns the final status."""
+    """End the job as cancelled. Returns the final status."""
     _end(fenced, JobStatus.CANCELLED, "Cancelled on request.")
     return JobStatus.CANCELLED
 
 
 def finish_failed(fenced: FencedSession, failure: JobFailure, settings: Settings) -> JobStatus:
-    """End the attempt: another one after a back-off where that may help, else the job has failed.
+    """End the attempt: queue the job with a back-off if another attempt may succeed, else fail it.
 
     An attempt that ended with DependencyUnavailable does not count, up to _MOST_OUTAGES times. A requested pause or
-    cancel is honoured instead of another attempt. Returns the new status.
+    cancel takes effect instead of another attempt. Returns the new status.
     """
     if fenced.status is JobStatus.CANCELLING:
         return finish_cancelled(fenced)
@@ -171,18 +171,18 @@ def finish_failed(fenced: FencedSession, failure: JobFailure, settings: Settings
 
 
 def _outages(fenced: FencedSession) -> int:
-    """How often outages have ended this attempt before."""
+    """Number of earlier outages that ended this attempt."""
     lease = fenced.lease
-    told = select(JobEvent.data).where(
+    released = select(JobEvent.data).where(
         JobEvent.job_id == lease.job_id, JobEvent.type == "released", JobEvent.attempt == lease.attempt
     )
-    return sum("error" in data for data in fenced.session.scalars(told))
+    return sum("error" in data for data in fenced.session.scalars(released))
 
 
 def _try_again(
     fenced: FencedSession, failure: JobFailure, event: str, wait_ms: int, statement: ReturningUpdate[str] = _LET_GO
 ) -> JobStatus:
-    """Queue the job again, unless a pause was asked for."""
+    """Queue the job again, unless a pause was requested."""
     if fenced.status is JobStatus.PAUSING:
         return finish_paused(fenced, failure)
     message = f"{failure.detail} Trying again in {wait_ms / 1000:.1f} s."
@@ -193,26 +193,26 @@ def _try_again(
 
 
 def finish_paused(fenced: FencedSession, failure: JobFailure | None = None) -> JobStatus:
-    """Put the job aside until the user resumes it; the attempt does not count. Returns the new status.
+    """Pause the job until the user resumes it; the attempt does not count. Returns the new status.
 
-    failure: what ended the attempt, where that was not the pause.
+    failure: the reason of the attempt's end, if it is not the pause.
     """
-    message = f"{failure.detail} Paused, as was asked for." if failure else "Paused on request."
+    message = f"{failure.detail} Paused, as requested." if failure else "Paused on request."
     data = {"error": failure.as_dict()} if failure else None
     _let_go(fenced, JobStatus.PAUSED, "paused", message, data, statement=_LET_GO_UNCOUNTED)
     return JobStatus.PAUSED
 
 
 def release(fenced: FencedSession) -> JobStatus:
-    """Give the job back because this worker stops: queued again at once, the attempt does not count.
+    """Release the job because this worker stops: it is queued again at once, and the attempt does not count.
 
-    A pause or a cancel that was asked for is honoured. Returns the new status.
+    A requested pause or cancel takes effect. Returns the new status.
     """
     if fenced.status is JobStatus.CANCELLING:
         return finish_cancelled(fenced)
     if fenced.status is JobStatus.PAUSING:
         return finish_paused(fenced)
-    message = "Its worker let go of it; the job waits for another."
+    message = "The worker released the job; it is queued again."
     _let_go(fenced, JobStatus.QUEUED, "released", message, statement=_LET_GO_UNCOUNTED, notified_at=None)
     return JobStatus.QUEUED
 
@@ -239,6 +239,6 @@ def _let_go(
 
 
 def backoff_ms(attempt: int, settings: Settings) -> int:
-    """Wait before the next attempt: doubling, capped, and drawn from its upper half so that herds spread."""
+    """Back-off in milliseconds: doubled per attempt, capped, and random in its upper half to spread retries."""
     longest = min(settings.backoff_max_s, settings.backoff_s * 2.0 ** min(attempt - 1, 30))
     return round(1000 * longest * random.uniform(0.5, 1.0))

@@ -1,4 +1,4 @@
-"""What training and generation jobs have in common for the API: submit, find, list, change, delete."""
+"""Operations of the API on all kinds of job: submit, find, list, change, delete."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ def submit(
     model_type: str,
     spec: Mapping[str, Any],
 ) -> JobT:
-    """Accept a job: the row alone. Send its notification after the commit."""
+    """Insert the row of a job. Send its notification after the commit."""
     return new_jobs.add(
         session,
         of,
@@ -74,9 +74,9 @@ def list_page(
 
 
 def change(session: Session, of: type[JobT], job_id: str, transition: Callable[[Session, str], JobStatus]) -> JobT:
-    """Apply a transition of `shared.services.transitions` that a user asks for, and return the job as it is then.
+    """Apply a transition of `shared.services.transitions` that a user requests, and return the changed job.
 
-    Send the notification of a job that is queued then after the commit. Raises NotFound, Conflict.
+    If it is queued then, send its notification after the commit. Raises NotFound, Conflict.
     """
     get(session, of, job_id)
     transition(session, job_id)
@@ -85,6 +85,6 @@ def change(session: Session, of: type[JobT], job_id: str, transition: Callable[[
 
 
 def delete(session: Session, of: type[JobT], job_id: str) -> None:
-    """Remove an ended job with its files, a training job with its model too. Raises NotFound, Conflict."""
+    """Delete an ended job with its files, a training job with its model too. Raises NotFound, Conflict."""
     get(session, of, job_id)
     deletion.delete_job(session, job_id)

@@ -1,4 +1,4 @@
-"""Metric curves, thinned for drawing."""
+"""Metric curves, thinned for plots."""
 
 from dataclasses import dataclass
 from datetime import datetime

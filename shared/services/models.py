@@ -1,4 +1,4 @@
-"""Published models, and what `model` or `init_from` in a request may name."""
+"""Published models, and the weights to which `model` or `init_from` of a request refers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from shared.services.paging import DEFAULT_LIMIT, newest_first
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Weights that can be sampled or continued from. model_id: None where they are not a published model's."""
+    """Weights for sampling or further training. model_id: None when they are not those of a published model."""
 
     checkpoint: Checkpoint
     model_type: str
@@ -44,7 +44,7 @@ def list_page(
 
 
 def resolve(session: Session, reference: str, *, pointer: str = "/model") -> Source:
-    """The weights that a `mdl_…`, `ckp_…` or `trn_…` id names; a training job's are its model's, or its newest.
+    """The weights of a `mdl_…`, `ckp_…` or `trn_…` id: for a training job those of its model or newest checkpoint.
 
     The checkpoint's row stays locked until the transaction ends, so that pruning sees the job that refers to it.
     Raises SpecError at `pointer`.
@@ -82,7 +82,7 @@ def _of_job(session: Session, job_id: str, pointer: str) -> Source:
         return _of_model(session, published, job_id, pointer)
     checkpoint = checkpoints.newest_locked(session, job_id)
     if checkpoint is None:
-        detail = f"{job_id} has no checkpoint yet; try again when it has trained a little."
+        detail = f"{job_id} has no checkpoint yet; try again after its first epoch."
         raise SpecError.at(pointer, detail, "no_checkpoint")
     return _of_checkpoint(session, checkpoint, None)
 

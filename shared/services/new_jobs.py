@@ -1,4 +1,4 @@
-"""The row of a new job, and the first line of its history."""
+"""The row of a new job, and the first event of its history."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ def add(
     name: str | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> JobT:
-    """Queue a job of what `spec` says, fully resolved. Send its notification after the commit."""
+    """Queue a job with a fully resolved `spec`. Send its notification after the commit."""
     row = {
         "id": id,
         "kind": inspect(kind).polymorphic_identity,

@@ -1,4 +1,4 @@
-"""Selects the waiting jobs whose notification has to be sent (again)."""
+"""Selects the waiting jobs that need a notification, the first one or a repetition."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ from shared.job_status import JobKind, Priority
 from shared.services.job_queue import is_due
 
 _RANKS = {priority.rank: priority for priority in Priority}
-# Named, so that the index of the queue, which begins with the kind, has all there is to read.
+# With the kind in the condition, the index of the queue, which begins with the kind, answers the query alone.
 _DUE = select(Job.kind, func.count()).where(Job.kind.in_(list(JobKind)), is_due()).group_by(Job.kind)
 
 
 def count_due(session: Session) -> dict[JobKind, int]:
-    """How many jobs of each kind a worker could take now."""
+    """Number of due jobs of each kind."""
     return dict.fromkeys(JobKind, 0) | dict(session.execute(_DUE).all())
 
 
 def due_for_notification(session: Session, kind: JobKind, *, stale_s: float, limit: int) -> list[tuple[str, Priority]]:
-    """Due jobs without a notification, or whose last one is older than `stale_s`; first in line first."""
+    """Due jobs without a notification, or whose last one is older than `stale_s`; in the order of the queue."""
     is_stale = or_(Job.notified_at.is_(None), Job.notified_at < db_now() - round(stale_s * 1000))
     query = select(Job.id, Job.priority).where(Job.kind == kind, is_due(), is_stale)
     rows = session.execute(query.order_by(Job.priority, Job.created_at, Job.id).limit(limit))

@@ -1,4 +1,4 @@
-"""Keyset pages: newest first, continued after the last id seen, so that a page costs the same however deep it is."""
+"""Keyset pages: newest first, continued after the last id of the page before, so that each page costs the same."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -27,14 +27,14 @@ def newest_first(
 ) -> tuple[list[RowT], bool]:
     """One page of a query by descending id, and whether there is more. Raises SpecError for a bad page.
 
-    query: whole rows, unfiltered. filters: what columns have to be; None leaves one open.
+    query: whole rows, unfiltered. filters: required values of columns; None: any value.
     """
     if not 1 <= limit <= MAX_LIMIT:
         raise SpecError.at("?limit", f"Give a limit from 1 to {MAX_LIMIT}.", "out_of_range")
     if after is not None and not is_id(after, prefix):
         raise SpecError.at("?after", f"Give the last id of the previous page ({prefix}_…).", "invalid")
-    # Ids come first, off the one index that answers the filters by itself. Asked for whole rows, PostgreSQL thinks the
-    # primary key's order as good, and walks past every newer row that the filters leave out.
+    # The ids are selected first, from the index that answers the filters. In a query for whole rows PostgreSQL may scan
+    # the primary key instead, and read every newer row that the filters leave out.
     ids = select(key.label("id")).where(*(column == value for column, value in filters.items() if value is not None))
     if after is not None:
         ids = ids.where(key < after)

@@ -1,6 +1,6 @@
-"""Folders of storage that nobody needs, noted in the database so that no crash forgets them.
+"""Unused folders of storage, recorded in the database so that their removal survives a crash.
 
-What the database has no note of and never knew is left alone: it may be another stack's, in the same store.
+Folders unknown to this database are not removed: they may belong to another stack with the same store.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ _POSTPONE_MS = 60_000
 
 
 def add(session: Session, folder: str) -> None:
-    """Note, in the transaction that deletes its rows, a folder that is to go."""
+    """Record a folder for removal, in the transaction that deletes its rows."""
     session.add(PendingDeletion(storage_key=folder, due_at=db_now()))
 
 
 def expect(session: Session, folder: str, settings: Settings) -> None:
-    """Note, before files are put there, a folder that is to go unless `keep` comes in time."""
+    """Record a folder for removal before files are stored in it. `keep` cancels the removal."""
     session.add(PendingDeletion(storage_key=folder, due_at=db_now() + _grace_ms(settings)))
 
 
 def keep(session: Session, folder: str, settings: Settings) -> None:
-    """Take the note back, in the transaction that writes the folder's rows.
+    """Cancel the removal of a folder, in the transaction that writes its rows.
 
-    Raises Unavailable where that comes so late that the files may be on their way out.
+    Raises Unavailable when the removal is so near that it may have begun.
     """
     in_time = PendingDeletion.due_at > db_now() + _grace_ms(settings) // 2
     kept = session.execute(
@@ -44,7 +44,7 @@ def keep(session: Session, folder: str, settings: Settings) -> None:
 
 
 def due(session: Session, limit: int) -> list[str]:
-    """Folders to remove now, the longest due first."""
+    """Folders that are due for removal, the longest due first."""
     query = (
         select(PendingDeletion.storage_key).where(PendingDeletion.due_at <= db_now()).order_by(PendingDeletion.due_at)
     )
@@ -52,14 +52,14 @@ def due(session: Session, limit: int) -> list[str]:
 
 
 def removed(session: Session, folders: Sequence[str], settings: Settings) -> None:
-    """The folders were removed. They come up once more after the grace: a worker that lost its job may write late."""
+    """Record a removal. A second one is due after the grace time, because a worker that lost its job may write late."""
     noted = PendingDeletion.storage_key.in_(folders)
     session.execute(delete(PendingDeletion).where(noted, PendingDeletion.created_at <= db_now() - _grace_ms(settings)))
     _set_due(session, noted, PendingDeletion.created_at + _grace_ms(settings))
 
 
 def postpone(session: Session, folders: Sequence[str]) -> None:
-    """The folders cannot be removed just now."""
+    """Postpone the removal of folders after a failure."""
     _set_due(session, PendingDeletion.storage_key.in_(folders), db_now() + _POSTPONE_MS)
 
 
@@ -78,21 +78,21 @@ def _grace_ms(settings: Settings) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferencedKeys:
-    """What a job has in storage. keys: of files, and of folders that belong to it whole.
+    """The storage keys of a job. keys: of files, and of folders that belong to it entirely.
 
-    is_held: a worker may be writing more, whose rows follow.
+    is_held: a worker may be storing further files, with rows that follow.
     """
 
     is_held: bool
     keys: frozenset[str]
 
     def include(self, key: str) -> bool:
-        """Whether a row names the file, or the folder it lies in."""
+        """Whether a row refers to the file or to its folder."""
         return key in self.keys or key.rpartition("/")[0] in self.keys
 
 
 def referenced_keys(session: Session, job_ids: Sequence[str]) -> dict[str, ReferencedKeys]:
-    """What jobs have in storage, by job; ids without a job are left out."""
+    """The storage keys of jobs, by job; ids without a job are left out."""
     statuses = session.execute(select(Job.id, Job.status).where(Job.id.in_(job_ids)))
     held = {job_id: status.is_held for job_id, status in statuses}
     keys: dict[str, set[str]] = {job_id: set() for job_id in held}

@@ -1,4 +1,4 @@
-"""What the reconciler has to know every second."""
+"""The state of the queue that the reconciler reads every second."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,10 +15,9 @@ from shared.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class QueueSnapshot:
-    """What one look has shown.
+    """The result of one read.
 
-    now: by the database's clock. has_expired: some job's lease ran out. due: how many jobs of each kind a worker could
-    take.
+    now: by the database's clock. has_expired: whether any lease has expired. due: number of due jobs of each kind.
     """
 
     now: datetime
@@ -26,7 +25,7 @@ class QueueSnapshot:
     due: dict[JobKind, int]
 
 
-# One statement, made once.
+# One statement, built once.
 _SNAPSHOT = select(
     db_now(),
     exists(select(Job.id).where(HAS_EXPIRED)),
@@ -35,6 +34,6 @@ _SNAPSHOT = select(
 
 
 def take_snapshot(connection: Connection, settings: Settings) -> QueueSnapshot:
-    """Look at the queue. Reads only."""
+    """Read the state of the queue."""
     now, has_expired, *counts = connection.execute(_SNAPSHOT, lease(settings)).one()
     return QueueSnapshot(now=now, has_expired=bool(has_expired), due=dict(zip(JobKind, counts, strict=True)))

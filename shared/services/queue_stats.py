@@ -1,4 +1,4 @@
-"""Figures about all jobs, for whoever watches the service."""
+"""Counts, waits and queue positions of jobs, for metrics and for the API."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -11,32 +11,32 @@ from shared.db.tables import Job
 from shared.job_status import JobKind, JobStatus
 from shared.services.job_queue import PLACE, is_due
 
-COUNTED_POSITIONS = 1_000  # in the queue; beyond, what a user wants to know is that it will be long
+COUNTED_POSITIONS = 1_000  # queue positions beyond this are not counted
 
 
 def count_by_status(session: Session) -> dict[tuple[JobKind, JobStatus], int]:
-    """How many jobs of each kind are in each status; combinations without any are left out."""
+    """Number of jobs by kind and status; combinations without jobs are left out."""
     query = select(Job.kind, Job.status, func.count()).group_by(Job.kind, Job.status)
     return {(kind, status): count for kind, status, count in session.execute(query)}
 
 
 def oldest_queued_s(session: Session) -> dict[JobKind, float]:
-    """Seconds that the longest waiting job of each kind has been queued, by kind: not counting what came before."""
+    """Seconds since the longest waiting job of each kind was last queued, by kind."""
     query = select(Job.kind, func.min(Job.updated_at), db_now()).where(Job.status == JobStatus.QUEUED)
     rows = session.execute(query.group_by(Job.kind))
     return {kind: max(0.0, (now - since).total_seconds()) for kind, since, now in rows}
 
 
 def queue_position(session: Session, job: Job, *, counted: int = COUNTED_POSITIONS) -> int | None:
-    """1 for the job that the next free worker takes; None where the job does not wait for a worker."""
+    """1 for the job that the next free worker claims; None when the job is not queued."""
     return queue_positions(session, [job], counted=counted).get(job.id)
 
 
 def queue_positions(session: Session, jobs: Sequence[Job], *, counted: int = COUNTED_POSITIONS) -> dict[str, int]:
     """Position of each waiting job among `jobs`, all of one kind, by id.
 
-    One read of the first `counted` places of the queue serves all of them, so the time is bounded however many jobs
-    wait. A job further back has the position `counted + 1`; one in its back-off has the place where it will come in.
+    One read of the first `counted` places of the queue serves all of them, so the time is bounded. A job further back
+    has the position `counted + 1`. A job in its back-off has the position that it will have when it is due.
     """
     waiting = [job for job in jobs if job.status is JobStatus.QUEUED]
     if not waiting:

@@ -1,4 +1,4 @@
-"""Taking jobs back from workers that fell silent."""
+"""Ends the attempts whose leases have expired."""
 
 from sqlalchemy import and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
@@ -24,10 +24,10 @@ def lease(settings: Settings) -> dict[str, int]:
 
 
 def reap_expired(session: Session, settings: Settings) -> list[str]:
-    """Let go of every job whose lease ran out, up to a hundred at a time; returns their ids.
+    """End the attempt of every job whose lease has expired, up to a hundred at a time; returns their ids.
 
-    A cancel or a pause that was asked for takes effect. A running job is queued again after a back-off, or has failed
-    (`worker_lost`) where its attempts are used up. A heartbeat from the future is from before the clock was set back.
+    A requested cancel or pause takes effect. A running job is queued again with a back-off, or fails (`worker_lost`)
+    when its attempts are used up. A heartbeat in the future counts as expired: the clock has been set back since.
     """
     expired = select(Job).where(HAS_EXPIRED).limit(_BATCH).with_for_update(skip_locked=True)
     return [job.id for job in list(session.scalars(expired, lease(settings))) if _reap(session, job, settings)]
@@ -54,19 +54,19 @@ def _reap(session: Session, job: Job, settings: Settings) -> bool:
 
 
 def _outcome(job: Job, settings: Settings) -> tuple[JobStatus, dict[str, object], str]:
-    lost = f"Worker {job.worker} has not been heard of for {settings.lease_s:g} s."
+    lost = f"Worker {job.worker} has sent no heartbeat for {settings.lease_s:g} s."
     if job.status is JobStatus.CANCELLING:
-        return JobStatus.CANCELLED, {}, f"{lost} Cancelled, as was asked for."
+        return JobStatus.CANCELLED, {}, f"{lost} Cancelled, as requested."
     if job.attempt >= job.max_attempts:
         failure = JobFailure(
             ErrorCode.WORKER_LOST,
             f"The worker was lost in each of {job.attempt} attempts." if job.attempt > 1 else "The worker was lost.",
-            "See the worker's log; retry the job when the cause is gone.",
+            "Read the worker's log, remove the cause and retry the job.",
         )
         return JobStatus.FAILED, {"error": failure.as_dict()}, f"{lost} No attempts are left."
     if job.status is JobStatus.PAUSING:
-        return JobStatus.PAUSED, {}, f"{lost} Paused, as was asked for."
-    # The silence has been a wait already.
+        return JobStatus.PAUSED, {}, f"{lost} Paused, as requested."
+    # The time since the last heartbeat counts as part of the back-off.
     wait_ms = max(0, backoff_ms(job.attempt, settings) - round(settings.lease_s * 1000))
     again = f"Trying again in {wait_ms / 1000:.1f} s." if wait_ms else "Trying again."
     return JobStatus.QUEUED, {"not_before": db_now() + wait_ms}, f"{lost} {again}"

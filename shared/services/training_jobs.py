@@ -1,4 +1,4 @@
-"""Training jobs: submit and find. What every kind of job has is in `shared.services.jobs`."""
+"""Training jobs: submit and find. `shared.services.jobs` has the operations common to all kinds."""
 
 from sqlalchemy.orm import Session
 
@@ -10,7 +10,7 @@ from shared.specs import TrainingRequest
 
 
 def submit(session: Session, request: TrainingRequest, *, settings: Settings) -> TrainingJob:
-    """Accept a job: the row alone. Send its notification after the commit. Raises SpecError."""
+    """Insert the row of a job. Send its notification after the commit. Raises SpecError."""
     spec = admit_training(session, request, settings)
     return jobs.submit(session, TrainingJob, request, model_type=request.model_type, spec=spec)
 

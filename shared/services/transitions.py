@@ -1,4 +1,4 @@
-"""What a user asks of a job. The row stays locked from the look at its status to the change of it."""
+"""Transitions that a user requests. The row stays locked from the read of its status to the change."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -16,7 +16,7 @@ from shared.services.job_queue import touched
 
 
 class Action(StrEnum):
-    """What can be asked."""
+    """The transitions that a user may request."""
 
     CANCEL = "cancel"
     PAUSE = "pause"
@@ -25,7 +25,7 @@ class Action(StrEnum):
 
 
 S = JobStatus
-# From where to where. A move to where the job is already changes nothing: asking twice is no mistake.
+# New status by action and old status. A transition to the same status changes nothing, so requests are idempotent.
 _TRANSITIONS: Mapping[Action, Mapping[JobStatus, JobStatus]] = {
     Action.CANCEL: {
         S.QUEUED: S.CANCELLED,
@@ -36,7 +36,7 @@ _TRANSITIONS: Mapping[Action, Mapping[JobStatus, JobStatus]] = {
         S.CANCELLED: S.CANCELLED,
     },
     Action.PAUSE: {S.QUEUED: S.PAUSED, S.RUNNING: S.PAUSING, S.PAUSING: S.PAUSING, S.PAUSED: S.PAUSED},
-    # A worker that has not noticed the pause yet goes on; one that has lets go, and the job is queued again.
+    # A worker that has not read the pause yet continues. One that has read it releases the job, which is queued again.
     Action.RESUME: {S.PAUSED: S.QUEUED, S.PAUSING: S.RUNNING},
     Action.RETRY: {S.FAILED: S.QUEUED, S.CANCELLED: S.QUEUED},
 }
@@ -46,52 +46,52 @@ _RULES = {
     Action.RESUME: "only a paused job can be resumed",
     Action.RETRY: "only a failed or cancelled job can be retried",
 }
-# What is told of a move, as event and message; by default the new status is the event.
+# Event type and message of each transition.
 _EVENTS = {
     (Action.CANCEL, S.CANCELLED): ("cancelled", "Cancelled on request."),
-    (Action.CANCEL, S.CANCELLING): ("cancelling", "A cancel was asked for."),
+    (Action.CANCEL, S.CANCELLING): ("cancelling", "Cancel requested."),
     (Action.PAUSE, S.PAUSED): ("paused", "Paused on request."),
-    (Action.PAUSE, S.PAUSING): ("pausing", "A pause was asked for."),
-    (Action.RESUME, S.QUEUED): ("resumed", "Resumed on request; waits for a worker."),
-    (Action.RESUME, S.RUNNING): ("resumed", "The pause was taken back."),
-    (Action.RETRY, S.QUEUED): ("retried", "Retried on request; its attempts count anew."),
+    (Action.PAUSE, S.PAUSING): ("pausing", "Pause requested."),
+    (Action.RESUME, S.QUEUED): ("resumed", "Resumed on request; queued again."),
+    (Action.RESUME, S.RUNNING): ("resumed", "The pause was revoked."),
+    (Action.RETRY, S.QUEUED): ("retried", "Retried on request; its attempts are counted from 0 again."),
 }
 
 
 def cancel(session: Session, job_id: str) -> JobStatus:
-    """End a job: at once where no worker holds it, else as soon as its worker lets go.
+    """Cancel a job: at once when no worker has it, else when its worker releases it.
 
-    Asking again changes nothing. Raises NotFound, and Conflict for a job that ended otherwise. Returns the new status.
+    A repetition changes nothing. Raises NotFound, and Conflict for a job that ended otherwise. Returns the new status.
     """
-    return _ask(session, job_id, Action.CANCEL)
+    return _apply(session, job_id, Action.CANCEL)
 
 
 def pause(session: Session, job_id: str) -> JobStatus:
-    """Put a job aside: at once where no worker holds it, else as soon as its worker has written a checkpoint.
+    """Pause a job: at once when no worker has it, else when its worker has written a checkpoint.
 
-    Asking again changes nothing. Raises NotFound, and Conflict for a job that ends or has ended. Returns the new
+    A repetition changes nothing. Raises NotFound, and Conflict for a job that ends or has ended. Returns the new
     status.
     """
-    return _ask(session, job_id, Action.PAUSE)
+    return _apply(session, job_id, Action.PAUSE)
 
 
 def resume(session: Session, job_id: str) -> JobStatus:
-    """Put a paused job back to its place in the queue, by its age. Send its notification after the commit.
+    """Queue a paused job again, at its place by age. Send its notification after the commit.
 
     Raises NotFound, and Conflict for a job that is not paused. Returns the new status.
     """
-    return _ask(session, job_id, Action.RESUME)
+    return _apply(session, job_id, Action.RESUME)
 
 
 def retry(session: Session, job_id: str) -> JobStatus:
     """Queue a failed or cancelled job again, with all its attempts. Send its notification after the commit.
 
-    Its next worker goes on from the last good checkpoint. Raises NotFound, Conflict. Returns the new status.
+    Its next worker continues from the last valid checkpoint. Raises NotFound, Conflict. Returns the new status.
     """
-    return _ask(session, job_id, Action.RETRY)
+    return _apply(session, job_id, Action.RETRY)
 
 
-def _ask(session: Session, job_id: str, action: Action) -> JobStatus:
+def _apply(session: Session, job_id: str, action: Action) -> JobStatus:
     before = locked_status(session, job_id)
     after = _TRANSITIONS[action].get(before)
     if after is None:
@@ -112,7 +112,7 @@ def _ask(session: Session, job_id: str, action: Action) -> JobStatus:
 
 
 def locked_status(session: Session, job_id: str) -> JobStatus:
-    """A job's status, which nobody else changes before this transaction ends. Raises NotFound."""
+    """A job's status; the row is locked until this transaction ends. Raises NotFound."""
     status = session.execute(select(Job.status).where(Job.id == job_id).with_for_update()).scalar_one_or_none()
     if status is None:
         raise NotFound(f"There is no job {job_id}.")
@@ -126,7 +126,7 @@ def standing(status: JobStatus) -> str:
 
 
 def _values(action: Action, after: JobStatus) -> dict[str, Any]:
-    """What else changes with the status."""
+    """Further columns that change with the status."""
     if after.is_terminal:
         return {"finished_at": db_now()}
     if after is not JobStatus.QUEUED:

@@ -1,4 +1,4 @@
-"""Which workers are there, and what each is doing."""
+"""Workers, their heartbeats and their current jobs."""
 
 from datetime import datetime
 
@@ -16,13 +16,13 @@ _SILENT_SHOWN = 20
 
 
 def list_alive(session: Session, settings: Settings) -> list[Worker]:
-    """Workers heard of within three leases, by id."""
+    """Workers with a heartbeat within three leases, by id."""
     query = select(Worker).where(Worker.heartbeat_at > _recent(settings))
     return list(session.scalars(query.order_by(Worker.id)))
 
 
 def list_known(session: Session, settings: Settings) -> list[Worker]:
-    """Workers that are there, by id, then up to twenty that fell silent within the last day, the latest first."""
+    """Live workers by id, then up to twenty others with a heartbeat within the last day, the latest first."""
     alive = list_alive(session, settings)
     query = select(Worker).where(Worker.id.not_in([worker.id for worker in alive]))
     silent = query.where(Worker.heartbeat_at > db_now() - _FORGET_MS).order_by(Worker.heartbeat_at.desc(), Worker.id)
@@ -30,7 +30,7 @@ def list_known(session: Session, settings: Settings) -> list[Worker]:
 
 
 def has_neighbour(session: Session, settings: Settings, *, worker_id: str, kind: str, host: str) -> bool:
-    """Whether another worker of this kind on this host was heard of within three leases."""
+    """Whether another worker of this kind on this host has a heartbeat within three leases."""
     is_neighbour = (Worker.heartbeat_at > _recent(settings), Worker.host == host, Worker.kind == kind)
     return session.scalar(select(Worker.id).where(*is_neighbour, Worker.id != worker_id).limit(1)) is not None
 
@@ -47,7 +47,7 @@ def record_heartbeat(
     jobs_done: int,
     examples_per_s: float | None,
 ) -> None:
-    """Say that a worker is there and what it is doing."""
+    """Record a heartbeat of a worker, with its current job."""
     row = {
         "id": worker_id,
         "kind": kind,
@@ -62,12 +62,12 @@ def record_heartbeat(
 
 
 def leave(session: Session, worker_id: str) -> None:
-    """Forget a worker that stops in good order."""
+    """Delete the row of a worker that stops in order."""
     session.execute(delete(Worker).where(Worker.id == worker_id))
 
 
 def forget_silent(session: Session) -> None:
-    """Forget workers that have been silent for a day."""
+    """Delete workers without a heartbeat for a day."""
     session.execute(delete(Worker).where(Worker.heartbeat_at < db_now() - _FORGET_MS))
 
 

@@ -62,7 +62,7 @@ def test_preferring_to_wait_answers_as_soon_as_the_job_has_ended(
     has_redis: bool,
 ) -> None:
     """The notification ends the wait: the looks at the database are too far apart to."""
-    monkeypatch.setattr(dispatch, "FIRST_LOOK_S", 3600.0)
+    monkeypatch.setattr(dispatch, "FIRST_POLL_S", 3600.0)
     if has_redis:
         valkey: Valkey = request.getfixturevalue("valkey")
         settings = settings.model_copy(update={"redis_url": SecretStr(valkey.url)})

@@ -171,7 +171,7 @@ def test_failed_graph_says_why_until_its_job_is_deleted(client: FlaskClient, mod
 
     assert (failed.status_code, failed.get_json()["code"]) == (500, "export_failed")
     assert "The graph differs. Take the weights." in failed.get_json()["detail"]
-    assert f"delete {lease.job_id} and ask again" in failed.get_json()["detail"]
+    assert f"delete {lease.job_id} and repeat the request" in failed.get_json()["detail"]
     assert client.get(url).get_json()["code"] == "export_pending"
 
 

@@ -107,7 +107,9 @@ def test_interrupted_follow_leaves_the_job_running_and_says_how_to_go_on() -> No
             process.send_signal(signal.SIGINT)
             _, remarks = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert remarks.splitlines() == ["trn_1 runs on. Watch it again: mimeo follow trn_1   Stop it: mimeo cancel trn_1"]
+    assert remarks.splitlines() == [
+        "trn_1 continues. Follow it again: mimeo follow trn_1   Stop it: mimeo cancel trn_1"
+    ]
     assert {request.method for request in server.requests} == {"GET"}
 
 

@@ -122,7 +122,7 @@ def test_an_unknown_revision_is_refused_and_left_alone(settings: Settings, engin
         connection.execute(text("UPDATE alembic_version SET version_num = 'ffff'"))
 
     for move in (runner.upgrade, runner.current, lambda of: runner.downgrade(of, "base")):
-        with pytest.raises(SetupError, match="revision ffff, which this version of Mimeo does not know"):
+        with pytest.raises(SetupError, match="revision ffff, which is unknown to this version of Mimeo"):
             move(settings)
 
 

@@ -185,7 +185,7 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_the_new(local: Sto
 
 def test_an_unusable_store_is_a_set_up_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SetupError, match="cannot be made"):
+    with pytest.raises(SetupError, match="cannot be created"):
         Storage.open_url(f"file://{tmp_path / 'file' / 'store'}")
     with pytest.raises(SetupError, match="MIMEO_STORAGE_URL"):
         Storage.open_url("nonsense://store")

@@ -16,7 +16,7 @@ def parsed(settings: Settings) -> ConfigParser:
     return parser
 
 
-def test_every_program_is_kept_logged_and_tethered(tmp_path: Path) -> None:
+def test_every_program_is_restarted_logged_and_ends_with_its_parent(tmp_path: Path) -> None:
     configuration = parsed(Settings(home=tmp_path))
     names = {section.partition(":")[2] for section in configuration if section.startswith("program:")}
     assert names == {"valkey", "api", "training-worker", "generation-worker", "reconciler"}

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tell
 
 
 def test_command_ends_when_its_parent_is_killed() -> None:
-    tethered = parent_death_signal.command("sleep", "60")
-    program = f"import subprocess, time\np = subprocess.Popen({tethered!r})\nprint(p.pid, flush=True)\ntime.sleep(60)"
+    command = parent_death_signal.command("sleep", "60")
+    program = f"import subprocess, time\np = subprocess.Popen({command!r})\nprint(p.pid, flush=True)\ntime.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
@@ -24,7 +24,7 @@ def test_command_ends_when_its_parent_is_killed() -> None:
     wait_until(lambda: not is_alive(pid))
 
 
-def test_chain_of_tethers_ends_from_the_top() -> None:
+def test_chain_of_commands_ends_from_the_top() -> None:
     inner = parent_death_signal.command("sleep", "60")
     middle = f"import subprocess, time\np = subprocess.Popen({inner!r})\nprint(p.pid, flush=True)\ntime.sleep(60)"
     environment = {**os.environ, parent_death_signal.PARENT_VARIABLE: str(os.getpid())}

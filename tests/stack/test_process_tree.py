@@ -17,7 +17,7 @@ become_subreaper()
 subprocess.run(["sh", "-c", "sleep 60 & (trap '' TERM; sleep 60) & exit 0"], stdout=subprocess.DEVNULL)
 time.sleep(0.2)
 left = descendants()
-killed = end_descendants(0.5, ask=True)
+killed = end_descendants(0.5, terminate=True)
 print(len(left), len(killed), descendants(), *(process.pid for process in left))
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -25,7 +25,7 @@ def test_dataset_that_is_there_is_used() -> None:
 def test_offline_server_without_the_dataset_gets_the_built_in_one_and_says_so() -> None:
     chosen = choose(VAE, datasets("missing"))
     assert chosen.dataset == "digits"
-    assert "fashion-mnist is not here" in chosen.reason
+    assert "fashion-mnist is not present" in chosen.reason
 
 
 def test_dataset_that_downloads_quickly_is_used() -> None:

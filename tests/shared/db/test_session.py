@@ -113,7 +113,7 @@ def test_a_database_that_mimeo_cannot_use_is_a_set_up_error(tmp_path: Path, url:
 
 def test_a_folder_that_cannot_be_made_is_a_set_up_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SetupError, match="cannot be made"):
+    with pytest.raises(SetupError, match="cannot be created"):
         make_engine(Settings(home=tmp_path / "file"))
 
 

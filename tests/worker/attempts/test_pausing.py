@@ -151,7 +151,7 @@ def test_a_trainer_that_crashes_during_a_pause_leaves_the_job_paused_and_the_rea
     assert jobs.status_of(database, job_id) is JobStatus.PAUSED
     last = history(database, job_id)[-1]
     assert (last.type, last.attempt) == ("paused", 1)
-    assert last.message == "The trainer ended with status 1 and without a result. Paused, as was asked for."
+    assert last.message == "The trainer ended with status 1 and without a result. Paused, as requested."
     assert last.data["error"]["code"] == "internal"
 
 
