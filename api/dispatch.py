@@ -41,7 +41,7 @@ def notify(runtime: Runtime, job: Job) -> None:
 
 
 def notify_and_wait(runtime: Runtime, job: Job, seconds: float, *, is_notified: bool = False) -> None:
-    """Send the notification and wait until the job has ended or is gone, `seconds` at most.
+    """Send the notification and wait until the job has ended or is deleted, `seconds` at most.
 
     The subscription precedes the notification, so the end cannot be missed. The row is polled as well, at growing
     intervals, in case Redis is unavailable. No transaction is open while waiting.

@@ -79,7 +79,8 @@ def operation_id(*, name: str, path: str, method: str) -> str:  # noqa: ARG001 -
 class DocumentedApi(OpenAPI):
     """flask-openapi's application, with component schemas as pydantic writes them.
 
-    Its own models keep the keywords of OpenAPI 3.0 only; 3.1 is JSON Schema 2020-12, which pydantic writes as it is.
+    The models of flask-openapi have only the keywords of OpenAPI 3.0. Version 3.1 is JSON Schema 2020-12, the format of
+    pydantic.
     """
 
     def __init__(self, import_name: str, **kwargs: Any) -> None:

@@ -205,7 +205,7 @@ class Client(Transport):
         return cast("Model", self.get(f"/v1/models/{model_id}"))
 
     def export(self, model_id: str, format_: str = "safetensors", *, part: str | None = None) -> ExportedFile:
-        """A model as a file: `safetensors` (its weights) or `onnx` (a graph; `part` where it has several).
+        """A model as a file: `safetensors` (its weights) or `onnx` (a graph; `part` selects one of several).
 
         The first request for an ONNX file waits, without a limit, until a worker has created it.
         """

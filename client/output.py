@@ -30,12 +30,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         for row in (columns, *rows):
             sys.stdout.write("\t".join(str(cell) for cell in row) + "\n")
         return
-    drawn = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    grid = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        grid.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*(escape(str(cell)) for cell in row))
-    out.print(drawn)
+        grid.add_row(*(escape(str(cell)) for cell in row))
+    out.print(grid)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:

@@ -63,7 +63,7 @@ class Job(TypedDict):
     hyperparameters: NotRequired[JsonObject]
     progress: NotRequired[Progress]
     metrics: NotRequired[Measurements]
-    # The published model of a training job (None until then); what a generation job samples.
+    # Of a training job: the published model, or None. Of a generation job: the sampled model or checkpoint.
     model: str | None
     # Of generation jobs:
     checkpoint: NotRequired[str]

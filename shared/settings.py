@@ -12,7 +12,7 @@ from shared.errors import SetupError
 
 Bytes = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
-# Bytes of the longest path of `redis.sock` that leaves its neighbour `supervisord.sock.PID` within macOS's 103.
+# Bytes of the longest path of `redis.sock` with which `supervisord.sock.PID` in its folder fits macOS's 103.
 MAX_SOCKET_PATH = 88
 _RENAMED = {"MIMEO_HINT_STALE_S": "MIMEO_NOTIFICATION_STALE_S", "MIMEO_DEAF_S": "MIMEO_CONSUMER_STALL_S"}
 

@@ -142,7 +142,7 @@ class Storage:
         try:
             stream: IO[bytes] = self._filesystem.open(self._path(key), "rb")
         except FileNotFoundError:
-            raise NotFound(f"The stored file {key} is gone.") from None
+            raise NotFound(f"The stored file {key} does not exist.") from None
         return stream
 
     @_raises_unavailable
@@ -165,13 +165,13 @@ class Storage:
             else:
                 self._filesystem.get_file(self._path(key), str(local))
         except FileNotFoundError:
-            raise NotFound(f"The stored file {key} is gone.") from None
+            raise NotFound(f"The stored file {key} does not exist.") from None
 
     def get_tree(self, prefix: str, local_dir: Path) -> None:
         """Copy every file under a prefix to `target`. Raises NotFound when there is none."""
         names = list(self.list_names(prefix))
         if not names:
-            raise NotFound(f"The stored folder {prefix} is gone.")
+            raise NotFound(f"The stored folder {prefix} does not exist.")
         for name in names:
             self.get_file(f"{prefix}/{name}", local_dir / name)
 
@@ -207,7 +207,7 @@ class Storage:
             # The time of a local file is that of its link (ctime); a hard link keeps the mtime of the content.
             stored = Path(path).stat().st_ctime if self._is_local else self._filesystem.modified(path).timestamp()
         except FileNotFoundError:
-            raise NotFound(f"The stored file {key} is gone.") from None
+            raise NotFound(f"The stored file {key} does not exist.") from None
         return float(time.time() - stored)
 
     # --- removing -----------------------------------------------------------------------------------------------

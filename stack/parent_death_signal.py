@@ -1,6 +1,6 @@
 """Run a command that ends with its parent: `python -IS stack/parent_death_signal.py COMMAND ARG…`.
 
-The kernel sends the command SIGTERM when its parent dies, however the parent dies (prctl(2), PR_SET_PDEATHSIG). The
+The kernel sends the command SIGTERM at any end of its parent, even a SIGKILL (prctl(2), PR_SET_PDEATHSIG). The
 setting survives exec, so this program replaces itself with the command: it costs one short interpreter start and
 adds no process. The command's children do not inherit the setting; the command ends them.
 

@@ -59,7 +59,7 @@ def create_dataset() -> Response:
         raise UnsupportedMediaType(f"Send a form, with the header 'Content-Type: {FORM}' and its boundary.")
     name, data = _read_form()
     text = datasets.check_text(name=name, data=data, settings=current.settings)
-    with current.writing() as session:  # removes the file if this process dies before it writes the row
+    with current.writing() as session:  # removes the file if this process ends before it writes the row
         pending_deletions.expect(session, text.folder, current.settings)
     failpoint("upload.noted")
     datasets.put_text(current.storage, text)

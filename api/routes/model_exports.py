@@ -18,7 +18,7 @@ from shared.job_status import JobStatus
 from shared.services import artifacts, exports, models
 from shared.spec_errors import nearest
 
-HOLD_S = 20.0  # clients give up after 30 by default
+WAIT_S = 20.0  # clients give up after 30 by default
 routes = APIBlueprint("model_exports", __name__, url_prefix="/v1/models", abp_tags=[MODELS])
 
 _FILE_HEADERS = {"headers": {"ETag": HEADERS["ETag"], "Content-Disposition": HEADERS["Content-Disposition"]}}
@@ -63,15 +63,15 @@ def export_model(path: ModelPath, query: ExportQuery, header: ConditionalHeaders
     return file_response(current.storage, found[part_file(part)], download_as=f"{name}-{part}-{model.id}.onnx")
 
 
-def _part(model: Model, asked: str | None) -> str:
+def _part(model: Model, requested: str | None) -> str:
     """The requested part, or the model type's first. Raises SpecError."""
     parts = model_types.get(model.model_type).onnx_parts
     if not parts:
         raise SpecError.at("?format", f"A {model.model_type} has no ONNX form; use format=safetensors.", "unknown")
-    if asked is not None and asked not in parts:
-        detail = f"A {model.model_type} has no part `{asked[:64]}`.{nearest(asked, parts)}"
+    if requested is not None and requested not in parts:
+        detail = f"A {model.model_type} has no part `{requested[:64]}`.{nearest(requested, parts)}"
         raise SpecError.at("?part", detail, "unknown")
-    return asked or parts[0]
+    return requested or parts[0]
 
 
 def _made(current: Runtime, model: Model) -> GenerationJob:
@@ -106,9 +106,9 @@ def _again(job: GenerationJob) -> str:
 
 def _wait(current: Runtime, job: GenerationJob, *, is_new: bool) -> None:
     """Send the notification of a new job, and wait for its end if enough request threads are free."""
-    with current.may_wait(HOLD_S) as granted:
+    with current.may_wait(WAIT_S) as granted:
         if granted:
-            notify_and_wait(current, job, HOLD_S, is_notified=not is_new)
+            notify_and_wait(current, job, WAIT_S, is_notified=not is_new)
             return
     if is_new:
         notify(current, job)

@@ -18,7 +18,7 @@ routes = APIBlueprint("workers", __name__, url_prefix="/v1/workers", abp_tags=[O
 
 @routes.get("", responses=answers({200: WorkerPage}))
 def list_workers() -> Response:
-    """List the live workers, then up to twenty without a heartbeat since less than a day."""
+    """List the live workers, then up to twenty others with a heartbeat within the last day."""
     current = runtime()
     with current.reading() as session:
         now = session.execute(select(db_now())).scalar_one()

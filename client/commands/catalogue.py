@@ -123,7 +123,7 @@ def workers(context: typer.Context, as_json: JsonOption = False) -> None:
             worker["host"],
             worker["pid"],
             worker["device"],
-            (worker["job"] or "idle") if worker["is_alive"] else "gone",
+            (worker["job"] or "idle") if worker["is_alive"] else "not alive",
             rate(worker["examples_per_s"]) if worker["is_alive"] else "",
             worker["jobs_done"],
             ago(worker["heartbeat_at"]),

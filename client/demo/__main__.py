@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from client.demo.datasets import choose
-from client.demo.samples import draw, write_sheet
+from client.demo.samples import generate_sample, write_sheet
 from client.demo.server import demo_server
 from client.demo.training import train_all
 from client.errors import ClientError
@@ -67,7 +67,7 @@ def run(client: Client, console: Console, folder: Path) -> int:
     for name, job in jobs.items():
         if job["model"] is None:
             continue
-        path, content, media_type = draw(client, model_types[name], job["model"], folder)
+        path, content, media_type = generate_sample(client, model_types[name], job["model"], folder)
         title = f"{model_types[name]['title']} on {job.get('dataset')}"
         console.print(f"\n[bold]{title}[/bold]")
         quality = client.model(job["model"])["quality"]

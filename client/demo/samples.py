@@ -13,7 +13,7 @@ from client.schema import Job, ModelType
 SEED = 1
 
 
-def draw(client: Client, model_type: ModelType, model: str, folder: Path) -> tuple[Path, bytes, str]:
+def generate_sample(client: Client, model_type: ModelType, model: str, folder: Path) -> tuple[Path, bytes, str]:
     """Sample a model with the parameters of its type's demonstration and write the result to `folder`, images enlarged.
 
     Returns the path, its content and its media type. Raises ClientError when the generation fails.

@@ -1,4 +1,4 @@
-"""Jobs and what they make."""
+"""The first tables: jobs, their records and results, datasets, workers."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Folders of storage that are to be removed, and idempotency keys found by job and by age."""
+"""Pending deletions of storage folders, and indexes of idempotency keys by job and by age."""
 
 import sqlalchemy as sa
 from alembic import op

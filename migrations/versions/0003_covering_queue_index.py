@@ -1,4 +1,4 @@
-"""The queue's index holds all that decides who is next: finding and counting waiting jobs reads nothing else."""
+"""The index of the queue covers the order of jobs: a claim and a count of waiting jobs read no other page."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Files that a worker made of a model on request, and the job that makes each."""
+"""Exports of models, each with the job that creates its files."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Columns and tables take standard names: notified_at, fencing_token, pending_deletions."""
+"""Columns and tables get standard names: notified_at, fencing_token, pending_deletions."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -15,7 +15,7 @@ from shared.settings import Settings
 _BATCH = 100
 _LEASE_MS = bindparam("lease_ms", type_=Timestamp())
 _IS_SILENT = or_(Job.heartbeat_at < db_now() - _LEASE_MS, Job.heartbeat_at > db_now() + _LEASE_MS)
-HAS_EXPIRED = and_(Job.status.in_(HELD), _IS_SILENT)  # a condition; `lease` gives its parameter
+HAS_EXPIRED = and_(Job.status.in_(HELD), _IS_SILENT)  # a condition; `lease` returns its parameter
 
 
 def lease(settings: Settings) -> dict[str, int]:

@@ -31,7 +31,7 @@ def model(client: FlaskClient, worker: WorkerHands) -> str:
 
 @pytest.fixture(autouse=True)
 def _brief_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_exports, "HOLD_S", 0.3)
+    monkeypatch.setattr(model_exports, "WAIT_S", 0.3)
 
 
 @contextmanager
@@ -93,9 +93,7 @@ def test_weights_are_the_same_bytes_each_time_and_not_sent_to_who_has_them(clien
     assert client.head(url).headers["Content-Length"] == str(len(first.data))
 
 
-def test_weights_that_are_gone_or_changed_are_never_handed_out(
-    client: FlaskClient, model: str, storage: Storage
-) -> None:
+def test_missing_or_changed_weights_are_never_served(client: FlaskClient, model: str, storage: Storage) -> None:
     key = f"jobs/{client.get(f'/v1/models/{model}').get_json()['training_job']}/checkpoints/00000235/model.safetensors"
     data = storage.read_bytes(key)
     storage.put_bytes(data[:-1] + b"!", key)
@@ -107,14 +105,14 @@ def test_weights_that_are_gone_or_changed_are_never_handed_out(
     assert "have changed since they were written" in damaged.get_json()["detail"]
     for response in gone:
         assert (response.status_code, response.get_json()["code"]) == (404, "not_found")
-        assert f"The weights of {model} are gone" in response.get_json()["detail"]
+        assert f"The weights of {model} are no longer in storage" in response.get_json()["detail"]
     assert client.get("/v1/generation-jobs").get_json()["data"] == []
 
 
 def test_graph_is_made_once_and_then_served_from_storage(
     client: FlaskClient, model: str, worker: WorkerHands, broker: NullBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_exports, "HOLD_S", 30.0)
+    monkeypatch.setattr(model_exports, "WAIT_S", 30.0)
     with exporting(worker, broker):
         made = client.get(f"/v1/models/{model}/export?format=onnx")
     kept = client.get(f"/v1/models/{model}/export?format=onnx&part=decoder")

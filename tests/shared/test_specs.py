@@ -53,7 +53,7 @@ def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
         ({"priority": "urgent"}, "/priority", "'low', 'normal' or 'high'"),
         ({"max_attempts": 0}, "/max_attempts", "greater than or equal to 1"),
         ({"timeout_s": 10**9}, "/timeout_s", "less than or equal to"),
-        ({"init_from": "trn_" + "0" * 26}, "/init_from", "not an id of the kind"),
+        ({"init_from": "trn_" + "0" * 26}, "/init_from", "not an id of the expected kind"),
         ({"hyperparameters": {str(n): n for n in range(65)}}, "/hyperparameters", "at most 64 items"),
     ],
 )
