@@ -157,7 +157,7 @@ class Storage:
 
     @_raises_unavailable
     def get_file(self, key: str, local: Path) -> None:
-        """Copy a stored file to `target`, as a hard link where possible: do not change it. Raises NotFound."""
+        """Copy a stored file to `local`, as a hard link where possible: do not change it. Raises NotFound."""
         local.parent.mkdir(parents=True, exist_ok=True)
         try:
             if self._is_local:
@@ -168,7 +168,7 @@ class Storage:
             raise NotFound(f"The stored file {key} does not exist.") from None
 
     def get_tree(self, prefix: str, local_dir: Path) -> None:
-        """Copy every file under a prefix to `target`. Raises NotFound when there is none."""
+        """Copy every file under a prefix to `local_dir`. Raises NotFound when there is none."""
         names = list(self.list_names(prefix))
         if not names:
             raise NotFound(f"The stored folder {prefix} does not exist.")
