@@ -94,15 +94,17 @@ def _amount(dataset: Dataset) -> str:
 @datasets_app.command("add")
 def add_dataset(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name of the dataset.")],
     file: Annotated[Path, typer.Argument(help="A text file in UTF-8.")],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the dataset; the file's name without its ending if unset.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Upload a text as a dataset."""
     if not file.is_file():
         raise BadInput(f"{file}: the file does not exist")
     with connect(context) as client:
-        dataset = client.add_text(name, file)
+        dataset = client.add_text(name or file.stem, file)
     if as_json:
         print_json(dataset)
     else:

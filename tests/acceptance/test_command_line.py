@@ -129,12 +129,12 @@ def test_cancelled_job_ends_its_follower_with_status_1(stack: Stack, tmp_path: P
 
 def test_own_text_is_uploaded_once_and_listed(stack: Stack, tmp_path: Path) -> None:
     (tmp_path / "rhymes.txt").write_text("one two, buckle my shoe\n" * 500)
-    assert mimeo(stack, tmp_path, "datasets", "add", "rhymes", "rhymes.txt").returncode == 0
+    assert mimeo(stack, tmp_path, "datasets", "add", "rhymes.txt", "--name", "rhymes").returncode == 0
     assert "rhymes" in mimeo(stack, tmp_path, "datasets").stdout
-    again = mimeo(stack, tmp_path, "datasets", "add", "rhymes", "rhymes.txt")
+    again = mimeo(stack, tmp_path, "datasets", "add", "rhymes.txt", "--name", "rhymes")
     assert again.returncode == 2
     assert "rhymes" in again.stderr
     (tmp_path / "latin1.txt").write_bytes("café ".encode("latin-1") * 500)
-    wrong = mimeo(stack, tmp_path, "datasets", "add", "latin1", "latin1.txt")
+    wrong = mimeo(stack, tmp_path, "datasets", "add", "latin1.txt")
     assert wrong.returncode == 2
     assert "byte" in wrong.stderr
