@@ -1,4 +1,4 @@
-"""The last write about a job. It is tried again until the database takes it."""
+"""The last write of an attempt, repeated until the database accepts it."""
 
 import time
 from collections.abc import Callable
@@ -21,12 +21,12 @@ def finish(context: WorkerContext, job_id: str, end: Callable[[Session], JobStat
     """Run `end` in a transaction until one commits, then publish the job's end. Returns the new status.
 
     Raises LeaseLost: another worker owns the job, or an earlier try was committed and its answer was lost. A stopping
-    worker gives up after one lease, when the reaper may decide, and raises the database's error.
+    worker ends the retries after one lease, when the reaper may end the attempt, and raises the database's error.
     """
 
     def log_retry(state: RetryCallState) -> None:
         reason = str(state.outcome.exception()) if state.outcome else ""
-        log.warning("end of job not written; trying again", job_id=job_id, reason=reason)
+        log.warning("end of attempt not written; trying again", job_id=job_id, reason=reason)
 
     retrying = Retrying(
         retry=retry_if_exception(is_transient),
@@ -37,7 +37,7 @@ def finish(context: WorkerContext, job_id: str, end: Callable[[Session], JobStat
     )
     status = retrying(_write, context, end)
     failpoint("finish.committed")
-    log.info("job ended" if status.is_terminal else "job let go", job_id=job_id, status=status.value)
+    log.info("job ended" if status.is_terminal else "job released", job_id=job_id, status=status.value)
     if status.is_terminal:
         context.broker.publish_done(job_id)
         failpoint("finish.published")
@@ -52,7 +52,7 @@ def _write(context: WorkerContext, end: Callable[[Session], JobStatus]) -> JobSt
 
 
 def _one_lease_after_stop(context: WorkerContext) -> Callable[[RetryCallState], bool]:
-    """A condition that holds one lease after a failed try first found the worker stopping."""
+    """A condition that is true one lease after the first failed try during which the worker was stopping."""
     give_up_at: float | None = None
 
     def is_given_up(_state: RetryCallState) -> bool:

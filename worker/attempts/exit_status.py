@@ -19,28 +19,28 @@ OOM_COUNTERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerExit:
-    """What is known when the trainer is gone. status: as the operating system says, negative for a signal.
+    """The facts about a trainer that has ended. status: the process's exit status, negative for a signal.
 
-    killed_for: the failure that the supervisor killed it for, if it did. overran_stop: it did not stop in time when
-    asked to and was killed; its last checkpoint is what it leaves.
+    killed_for: the failure for which the worker killed it, or None. overran_stop: it did not stop within the grace
+    period and was killed; its last checkpoint remains.
     """
 
     status: int
     finished: Finished | None
     failed: Failed | None
     killed_for: JobFailure | None
-    was_asked_to_stop: bool
+    was_stop_requested: bool
     overran_stop: bool
     ran_out_of_memory: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped:
-    """The trainer ended because it was asked to; the job can go on from its last checkpoint."""
+    """The trainer ended on a stop request; the job can continue from its last checkpoint."""
 
 
 def classify(trainer_exit: TrainerExit) -> Finished | Stopped | JobFailure:
-    """What became of the attempt."""
+    """The result of the attempt."""
     if trainer_exit.killed_for is not None:
         return trainer_exit.killed_for
     if trainer_exit.status == EXIT_FINISHED and trainer_exit.finished is not None:
@@ -53,20 +53,20 @@ def classify(trainer_exit: TrainerExit) -> Finished | Stopped | JobFailure:
 
 
 def file_failure(error: OSError, message: str) -> JobFailure:
-    """Files could not be read or written, here or in the store. message: what to call it, unless it is an outage."""
+    """The failure for a file that could not be read or written. message: used unless storage is unavailable."""
     if isinstance(error, StorageUnavailable):
         return storage_unavailable(error)
     return JobFailure(ErrorCode.INTERNAL, f"{message}: {error.strerror or error}.")
 
 
 def storage_unavailable(error: StorageUnavailable) -> DependencyUnavailable:
-    """The store is away."""
+    """The failure for unavailable storage."""
     return DependencyUnavailable(f"The file store does not answer: {error}.")
 
 
 def _has_stopped(trainer_exit: TrainerExit) -> bool:
-    obeyed = trainer_exit.status == EXIT_STOPPED and trainer_exit.was_asked_to_stop
-    return obeyed or (trainer_exit.status == -signal.SIGKILL and trainer_exit.overran_stop)
+    stopped = trainer_exit.status == EXIT_STOPPED and trainer_exit.was_stop_requested
+    return stopped or (trainer_exit.status == -signal.SIGKILL and trainer_exit.overran_stop)
 
 
 def _as_failure(failed: Failed) -> JobFailure:
@@ -90,13 +90,15 @@ def _crashed(trainer_exit: TrainerExit) -> JobFailure:
         cause = f"ended by signal {-trainer_exit.status} ({signal.strsignal(-trainer_exit.status)})"
     else:
         cause = f"ended with status {trainer_exit.status} and without a result"
-    return JobFailure(ErrorCode.INTERNAL, f"The trainer {cause}.", "The worker's log has its last words.")
+    return JobFailure(
+        ErrorCode.INTERNAL, f"The trainer {cause}.", "The worker's log has the end of its standard error."
+    )
 
 
 def oom_kills(counters: Sequence[Path] = OOM_COUNTERS) -> int:
-    """Kills for want of memory so far, of the container or the machine; compare two readings.
+    """Number of out-of-memory kills so far, of the container or the machine; compare two readings.
 
-    counters: files with a line `oom_kill N`; missing ones count nothing.
+    counters: files with a line `oom_kill N`; missing files count 0.
     """
     return sum(_count(path) for path in counters)
 

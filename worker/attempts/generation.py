@@ -1,4 +1,4 @@
-"""One attempt at a generation job, inside this process, where the models are warm."""
+"""One attempt at a generation job, inside this process, which keeps models in memory."""
 
 import math
 import os
@@ -33,13 +33,13 @@ from worker.generation.output import Engine, GenerationOutput, OutputFile
 log = structlog.get_logger(__name__)
 
 _CANCEL_GRACE_S = 2.0
-_LOOK_S = 0.25
+_POLL_S = 0.25
 _EXIT_STOPPED = 0
 _EXIT_OVERRUN = 75
 
 
 def sample(context: WorkerContext, job: GenerationJob, engine: Engine) -> None:
-    """See a claimed job through to the end of this attempt. Never raises for anything that happens to the job."""
+    """Run a claimed job to the end of this attempt. Failures of the job are recorded, not raised."""
     lease = job_queue.lease_of(job)
     limit = GenerationTimeout(context, job, lease)
     try:
@@ -49,7 +49,7 @@ def sample(context: WorkerContext, job: GenerationJob, engine: Engine) -> None:
                 files = [_store(context, lease, file) for file in output.files]
             finish(context, job.id, lambda session: _succeed(session, lease, output, files))
     except LeaseLost:
-        log.warning("lease lost; the job is another worker's, or ended", job_id=job.id, attempt=lease.attempt)
+        log.warning("lease lost: another worker holds the job, or it has ended", job_id=job.id, attempt=lease.attempt)
     except Exception as error:
         failure = _failure_of(error)
         if failure.error_code is ErrorCode.INTERNAL:
@@ -58,10 +58,10 @@ def sample(context: WorkerContext, job: GenerationJob, engine: Engine) -> None:
 
 
 class GenerationTimeout:
-    """Ends a generation that takes too long, or that nobody waits for any more: by ending this process.
+    """Ends this process when its generation takes too long or has been cancelled.
 
-    Nothing else stops a computation inside a process. The job's row is settled first; the worker is started again by
-    whatever keeps it running. Most generations have ended before there is anything to look at, or a lease to renew.
+    Only the end of the process stops a computation inside it. The job's row is written first; the supervisor of the
+    worker restarts it. The lease is first renewed after `_POLL_S`, by when most generations have ended.
     """
 
     def __init__(self, context: WorkerContext, job: GenerationJob, lease: Lease) -> None:
@@ -75,16 +75,16 @@ class GenerationTimeout:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._lock:  # the generation has ended in time
+        with self._lock:  # a timeout that is being handled completes first
             self._over.set()
 
     def _on_change(self, heartbeat: LeaseHeartbeat) -> None:
-        """The heart has news: what nobody wants any more gets a moment to end by itself."""
-        if heartbeat.is_unwanted:
+        """An obsolete generation may end by itself within `_CANCEL_GRACE_S`."""
+        if heartbeat.is_obsolete:
             self._fail_at = min(self._fail_at, time.monotonic() + _CANCEL_GRACE_S)
 
     def _watch(self) -> None:
-        if not self._over.wait(_LOOK_S):
+        if not self._over.wait(_POLL_S):
             with LeaseHeartbeat(self._context.sessions, self._lease, self._context.settings, self._on_change):
                 self._enforce()
 
@@ -98,7 +98,7 @@ class GenerationTimeout:
                 self._end(self._fail, _EXIT_OVERRUN)
             elif now > leave_at:
                 self._end(self._give_back, _EXIT_STOPPED)
-            self._over.wait(_LOOK_S)
+            self._over.wait(_POLL_S)
 
     def _end(self, settle: Callable[[], None], status: int) -> None:
         with self._lock:
@@ -106,16 +106,16 @@ class GenerationTimeout:
                 try:
                     settle()
                     log.warning("ending this worker to end its generation", job_id=self._job.id)
-                finally:  # the reaper settles what could not be settled here
+                finally:  # the reaper ends an attempt that could not be ended here
                     os._exit(status)
 
     def _fail(self) -> None:
         message = f"The generation took longer than timeout_s = {self._job.timeout_s} s."
-        failure = JobFailure(ErrorCode.TIMEOUT, message, "Raise timeout_s, or ask for less at once.")
+        failure = JobFailure(ErrorCode.TIMEOUT, message, "Raise timeout_s, or request fewer samples at once.")
         _fail(self._context, self._lease, failure)
 
     def _give_back(self) -> None:
-        """The worker is to stop, and a generation has no checkpoint: another worker begins it anew."""
+        """Release the job of a stopping worker. A generation has no checkpoint: another worker starts it again."""
         _settle(self._context, self._lease, job_queue.release)
 
 
@@ -129,7 +129,7 @@ def _generate(context: WorkerContext, job: GenerationJob, engine: Engine, folder
     try:
         return generate(reference)
     except NotFound:
-        # A resumed run that wrote the same checkpoint again may just have moved it.
+        # A resumed training that wrote the same checkpoint again may have moved it in the meantime.
         moved = _reference(context, job)
         if moved == reference:
             raise
@@ -141,7 +141,7 @@ def _reference(context: WorkerContext, job: GenerationJob) -> CheckpointRef:
     with read_connection(context.sessions) as connection:
         place = checkpoints.place(connection, checkpoint_id)
     if place is None:
-        raise NotFound("The checkpoint is gone.")
+        raise NotFound("The checkpoint no longer exists.")
     storage_key, sha256 = place
     return CheckpointRef(id=checkpoint_id, storage_key=storage_key, sha256=sha256, model_type=job.model_type)
 
@@ -175,11 +175,13 @@ def _fail(context: WorkerContext, lease: Lease, failure: JobFailure) -> None:
 
 
 def _settle(context: WorkerContext, lease: Lease, end: Callable[[FencedSession], JobStatus]) -> None:
-    """End the attempt, unless somebody else decides about the job by now."""
+    """End the attempt, unless the lease is lost or the job has ended."""
     try:
         finish(context, lease.job_id, lambda session: end(job_queue.renew_lease(session, lease)))
     except MimeoError as error:
-        log.warning("the job is not ours to end", job_id=lease.job_id, reason=error.detail)
+        log.warning(
+            "attempt not ended: the lease is lost or the job has ended", job_id=lease.job_id, reason=error.detail
+        )
 
 
 def _failure_of(error: Exception) -> JobFailure:

@@ -1,4 +1,4 @@
-"""Keeps a lease alive and reads the user's requests, in a thread of its own, so that slow storage cannot stop it."""
+"""Renews a lease and reads the job's status, in a separate thread that slow storage cannot block."""
 
 import time
 from collections.abc import Callable
@@ -19,10 +19,10 @@ log = structlog.get_logger(__name__)
 
 
 class LeaseHeartbeat:
-    """Renews one lease. status: as the job's row says. is_lost: the lease is gone.
+    """Renews one lease. status: the job's status in the database. is_lost: the lease is lost.
 
-    on_change: called from the heartbeat's thread after either changed. A database that does not answer does not end
-    the lease: other workers cannot take it either, and every write is fenced. The row decides when it is back.
+    on_change: called from the heartbeat's thread after either changed. An unavailable database does not end the lease:
+    no other worker can claim the job meanwhile, and every write is fenced. The row is read again afterwards.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class LeaseHeartbeat:
         self.status = JobStatus.RUNNING
         self.is_lost = False
         self._renewed_at = self._read_at = time.monotonic()
-        self._is_away = False
+        self._is_unavailable = False
         self._thread = PeriodicThread("lease-heartbeat", self._beat, join_s=30.0)
 
     def __enter__(self) -> "LeaseHeartbeat":
@@ -49,20 +49,20 @@ class LeaseHeartbeat:
         self._thread.__exit__(kind, error, trace)
 
     @property
-    def is_unwanted(self) -> bool:
-        """Whether the work of this attempt has no use any more: the lease is lost, or a cancel was requested."""
+    def is_obsolete(self) -> bool:
+        """Whether the work of this attempt has no use: the lease is lost, or a cancel was requested."""
         return self.is_lost or self.status is JobStatus.CANCELLING
 
     def renewed(self, status: JobStatus) -> None:
-        """Note a write that has just renewed the lease and read this status: the next renewal is due later."""
+        """Record that another write has renewed the lease and read this status, which delays the next renewal."""
         self._renewed_at = self._read_at = time.monotonic()
         self._set_status(status)
 
     def _beat(self) -> float | None:
         """Renew or read when due. Returns the seconds until the next time; None ends the thread."""
-        rest_s = self._rest_s()
-        if rest_s > 0:
-            return rest_s
+        wait_s = self._until_due_s()
+        if wait_s > 0:
+            return wait_s
         self._read_at = time.monotonic()
         try:
             self._set_status(self._renew_or_read())
@@ -71,14 +71,14 @@ class LeaseHeartbeat:
             self._on_change(self)
             return None
         except SQLAlchemyError as failure:
-            if not self._is_away:
-                log.warning("heartbeat not written", job_id=self._lease.job_id, reason=str(failure))
-            self._is_away = True
+            if not self._is_unavailable:
+                log.warning("lease not renewed", job_id=self._lease.job_id, reason=str(failure))
+            self._is_unavailable = True
         else:
-            self._is_away = False
-        return self._rest_s()
+            self._is_unavailable = False
+        return self._until_due_s()
 
-    def _rest_s(self) -> float:
+    def _until_due_s(self) -> float:
         """Seconds until the row is to be read again."""
         return max(0.0, self._read_at + self._settings.control_poll_s - time.monotonic())
 

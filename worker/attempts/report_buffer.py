@@ -1,4 +1,4 @@
-"""What the trainer reported and the database does not know yet: gathered, then written in one fenced transaction."""
+"""A buffer of trainer reports, written to the database in one fenced transaction."""
 
 import math
 import time
@@ -16,7 +16,7 @@ from shared.services.job_queue import FencedSession, Lease
 
 @dataclass(kw_only=True)
 class Pending:
-    """What waits to be written."""
+    """Reports that are not written yet."""
 
     points: list[MetricPoint] = field(default_factory=list)
     files: list[StoredFile] = field(default_factory=list)
@@ -26,7 +26,7 @@ class Pending:
 
 
 class ReportBuffer:
-    """Gathers one attempt's reports. Nothing is lost when a write fails: it is written with the next."""
+    """Buffers one attempt's reports. After a failed write they are written again with the next one."""
 
     def __init__(self, lease: Lease, metrics: dict[str, float]) -> None:
         self._lease = lease
@@ -40,24 +40,24 @@ class ReportBuffer:
         self._obsolete: list[str] = []
 
     @property
-    def has_news(self) -> bool:
+    def has_pending(self) -> bool:
         """Whether there is anything to write."""
         return self._pending.is_changed
 
     @property
     def device(self) -> str | None:
-        """What the trainer computes on, once it has said so."""
+        """The trainer's device; None before it has reported its start."""
         return self._device
 
     @property
     def versions(self) -> dict[str, str]:
-        """Versions of the code that trains, once the trainer has said so."""
+        """Versions of the trainer's libraries; empty before it has reported its start."""
         return self._started.versions if self._started else {}
 
     # --- gathering ----------------------------------------------------------------------------------------------
 
     def started(self, event: trainer_protocol.Started) -> None:
-        """The run begins, or goes on."""
+        """Add the start of the run, or its continuation from a checkpoint."""
         self._started, self._started_at, self._device = event, time.monotonic(), event.device
         self._move(event.epoch, event.step)
         verb = f"Resumes at step {event.step:,} of {event.steps:,}" if event.step else "Starts"
@@ -65,32 +65,32 @@ class ReportBuffer:
         self._add_event("started", f"{verb} on {event.device} in {event.precision}.", data)
 
     def progress(self, event: trainer_protocol.Progress) -> None:
-        """The run has moved on."""
+        """Update the position of the run."""
         self.examples_per_s = event.examples_per_s
         self._metrics |= _finite(event.metrics)
         self._move(event.epoch, event.step)
 
     def metrics(self, event: trainer_protocol.Metrics) -> None:
-        """Points of the curves."""
+        """Add points of the training curves."""
         self._metrics |= _finite(event.values)
         for name, value in event.values.items():
             self._pending.points.append(MetricPoint(name=name, epoch=event.epoch, step=event.step, value=value))
         self._pending.is_changed = True
 
     def notice(self, event: trainer_protocol.Notice) -> None:
-        """Something a user should know."""
+        """Add an event for the user."""
         message = f"{event.message} {event.hint}" if event.hint else event.message
-        told = {"hint": event.hint, "step": event.step}
-        data = event.data | {name: value for name, value in told.items() if value is not None}
+        optional = {"hint": event.hint, "step": event.step}
+        data = event.data | {name: value for name, value in optional.items() if value is not None}
         self._add_event(event.code, message, data, once=event.step is not None)
 
     def file(self, stored: StoredFile) -> None:
-        """A sample or an event file lies in storage."""
+        """Add a sample or an event file that is in storage."""
         self._pending.files.append(stored)
         self._pending.is_changed = True
 
     def checkpoint(self, stored: StoredCheckpoint) -> None:
-        """A checkpoint lies in storage."""
+        """Add a checkpoint that is in storage."""
         self._pending.checkpoints.append(stored)
         self._pending.is_changed = True
 
@@ -118,7 +118,7 @@ class ReportBuffer:
     # --- writing ------------------------------------------------------------------------------------------------
 
     def write(self, session: Session) -> FencedSession:
-        """Renew the lease and write everything gathered. After the commit, call `written`. Raises LeaseLost."""
+        """Renew the lease and write all buffered reports. Call `written` after the commit. Raises LeaseLost."""
         values: dict[str, Any] = {"metrics": self._metrics}
         if self._started is not None:
             values |= {"progress": self._progress, "device": self._device}
@@ -135,7 +135,7 @@ class ReportBuffer:
         return fenced
 
     def written(self) -> list[str]:
-        """The transaction is committed: forget what it wrote; returns storage keys that no row needs any more."""
+        """Clear the buffer after the commit; returns storage keys that no row refers to any more."""
         obsolete, self._obsolete = self._obsolete, []
         self._pending = Pending()
         return obsolete

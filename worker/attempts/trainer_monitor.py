@@ -1,4 +1,4 @@
-"""Watching one trainer from its start to its end: relays reports, obeys the user, enforces the clocks."""
+"""Monitors one trainer from start to end: stores its reports, applies stop requests, enforces time limits."""
 
 import time
 from pathlib import Path
@@ -29,17 +29,17 @@ log = structlog.get_logger(__name__)
 
 _POLL_S = 0.2
 _WRITE_S, _WRITE_AT_MOST_S = 1.0, 5.0
-_AWAY_S = 2.0
-_STORE_PATIENCE_S = 60.0
+_RETRY_S = 2.0
+_STORAGE_RETRY_LIMIT_S = 60.0
 
 
-def rest_s(lasted_s: float) -> float:
-    """Seconds between two writes of what was reported: a hundredth of the attempt so far, never long to a reader."""
+def write_interval_s(lasted_s: float) -> float:
+    """Seconds between two writes of reports: a hundredth of the attempt's duration, from 1 to 5."""
     return min(max(_WRITE_S, lasted_s / 100), _WRITE_AT_MOST_S)
 
 
 class TrainerMonitor:
-    """One trainer, watched. stored_steps: steps whose checkpoints are safe in storage."""
+    """Monitors one trainer. stored_steps: steps whose checkpoints are in storage."""
 
     def __init__(
         self, context: WorkerContext, job: TrainingJob, lease: Lease, run_dir: Path, worker_heartbeat: WorkerHeartbeat
@@ -51,19 +51,22 @@ class TrainerMonitor:
         self._finished: trainer_protocol.Finished | None = None
         self._failed: trainer_protocol.Failed | None = None
         self._killed_for: JobFailure | None = None
-        self._asked_at: float | None = None
+        self._stop_requested_at: float | None = None
         self._overran_stop = False
         self._started_at = self._reported_at = time.monotonic()
         self._write_at = 0.0
 
     def run(self, trainer: TrainerProcess, heartbeat: LeaseHeartbeat) -> TrainerExit:
-        """Watch until the trainer is gone. Raises LeaseLost, JobFailure (its files cannot be kept); kills it then."""
+        """Monitor the trainer until it ends.
+
+        Kills it and raises LeaseLost, or JobFailure where its files cannot be stored.
+        """
         kills = oom_kills()
         try:
             while not trainer.has_ended():
                 self._relay(trainer.lines(_POLL_S), heartbeat)
-                self._obey(trainer, heartbeat)
-                self._enforce_clocks(trainer)
+                self._request_stop_when_due(trainer, heartbeat)
+                self._enforce_time_limits(trainer)
                 self._write_when_due(heartbeat)
             self._relay(trainer.drain(), heartbeat)
         finally:
@@ -75,47 +78,47 @@ class TrainerMonitor:
             finished=self._finished,
             failed=self._failed,
             killed_for=self._killed_for,
-            was_asked_to_stop=self._asked_at is not None,
+            was_stop_requested=self._stop_requested_at is not None,
             overran_stop=self._overran_stop,
             ran_out_of_memory=oom_kills() > kills,
         )
 
-    # --- relaying -----------------------------------------------------------------------------------------------
+    # --- reports ------------------------------------------------------------------------------------------------
 
     def _relay(self, lines: list[bytes], heartbeat: LeaseHeartbeat) -> None:
         for line in lines:
-            if heartbeat.is_unwanted:
+            if heartbeat.is_obsolete:
                 return
             try:
                 event = trainer_protocol.EVENT.validate_json(line)
             except ValidationError:
-                log.debug("trainer said something else", job_id=self._lease.job_id, line=line[:200])
+                log.debug("trainer wrote a line outside the protocol", job_id=self._lease.job_id, line=line[:200])
                 continue
             self._reported_at = time.monotonic()
-            self._take_patiently(event, heartbeat)
+            self._take_with_retries(event, heartbeat)
 
-    def _take_patiently(self, event: trainer_protocol.Event, heartbeat: LeaseHeartbeat) -> None:
-        """Take an event in. A short outage of the file store costs no attempt: the trainer trains on meanwhile."""
+    def _take_with_retries(self, event: trainer_protocol.Event, heartbeat: LeaseHeartbeat) -> None:
+        """Process an event, with retries for 60 s while storage is unavailable. The trainer continues meanwhile."""
 
         def log_retry(state: RetryCallState) -> None:
             reason = str(state.outcome.exception()) if state.outcome else ""
             log.warning("file store unavailable; trying again", job_id=self._lease.job_id, reason=reason)
 
-        is_over = stop_after_delay(_STORE_PATIENCE_S)
+        is_over = stop_after_delay(_STORAGE_RETRY_LIMIT_S)
         retrying = Retrying(
             retry=retry_if_exception_type(StorageUnavailable),
             stop=lambda state: is_over(state) or self._is_ending(heartbeat),
-            wait=wait_fixed(_AWAY_S),
+            wait=wait_fixed(_RETRY_S),
             before_sleep=log_retry,
             reraise=True,
         )
         try:
             retrying(self._take, event, heartbeat)
         except OSError as error:
-            raise file_failure(error, "The trainer's files cannot be kept") from error
+            raise file_failure(error, "The trainer's files cannot be stored") from error
 
     def _is_ending(self, heartbeat: LeaseHeartbeat) -> bool:
-        return heartbeat.is_unwanted or self._is_to_stop(heartbeat)
+        return heartbeat.is_obsolete or self._is_to_stop(heartbeat)
 
     def _take(self, event: trainer_protocol.Event, heartbeat: LeaseHeartbeat) -> None:
         match event:
@@ -139,37 +142,37 @@ class TrainerMonitor:
             case trainer_protocol.Failed():
                 self._failed = event
             case trainer_protocol.Stopped():
-                pass  # its exit status says the same
+                pass  # the exit status has the same information
 
     def _take_checkpoint(self, event: trainer_protocol.CheckpointWritten) -> None:
         try:
             self.report_buffer.checkpoint(self.uploader.checkpoint(event))
         except DamagedCheckpoint as error:
-            # The trainer may have pruned it while the store was slow. A newer one is on its way.
-            log.warning("checkpoint not taken in", job_id=self._lease.job_id, step=event.step, reason=error.detail)
+            # The trainer may have pruned it during a slow upload; a newer one follows.
+            log.warning("checkpoint not stored", job_id=self._lease.job_id, step=event.step, reason=error.detail)
         else:
             self.stored_steps.add(event.step)
 
-    # --- obeying ------------------------------------------------------------------------------------------------
+    # --- stop requests and time limits --------------------------------------------------------------------------
 
-    def _obey(self, trainer: TrainerProcess, heartbeat: LeaseHeartbeat) -> None:
+    def _request_stop_when_due(self, trainer: TrainerProcess, heartbeat: LeaseHeartbeat) -> None:
         if heartbeat.is_lost:
             raise LeaseLost
         now = time.monotonic()
-        if self._is_to_stop(heartbeat) and self._asked_at is None:
-            self._asked_at = now
-            trainer.ask_to_stop()
+        if self._is_to_stop(heartbeat) and self._stop_requested_at is None:
+            self._stop_requested_at = now
+            trainer.request_stop()
         grace_s = self._context.settings.stop_grace_s
-        if self._asked_at is not None and now - self._asked_at > grace_s and not self._overran_stop:
+        if self._stop_requested_at is not None and now - self._stop_requested_at > grace_s and not self._overran_stop:
             self._overran_stop = True
             trainer.kill()
-            message = f"The trainer did not stop within {grace_s:g} s and was killed; its last checkpoint counts."
+            message = f"The trainer did not stop within {grace_s:g} s and was killed; its last checkpoint is used."
             self.report_buffer.notice(trainer_protocol.Notice(code="stop_overrun", message=message))
 
     def _is_to_stop(self, heartbeat: LeaseHeartbeat) -> bool:
         return heartbeat.status is JobStatus.PAUSING or self._context.stopping.is_set()
 
-    def _enforce_clocks(self, trainer: TrainerProcess) -> None:
+    def _enforce_time_limits(self, trainer: TrainerProcess) -> None:
         if self._killed_for is not None:
             return
         now = time.monotonic()
@@ -187,11 +190,11 @@ class TrainerMonitor:
     # --- writing ------------------------------------------------------------------------------------------------
 
     def _write_when_due(self, heartbeat: LeaseHeartbeat) -> None:
-        if self.report_buffer.has_news and time.monotonic() >= self._write_at:
+        if self.report_buffer.has_pending and time.monotonic() >= self._write_at:
             self._write(heartbeat)
 
     def _write(self, heartbeat: LeaseHeartbeat) -> None:
-        """Write what is gathered, unless the database is away: then it is kept for later."""
+        """Write the buffered reports. While the database is unavailable they stay in the buffer."""
         try:
             with transaction(self._context.sessions) as session:
                 fenced = self.report_buffer.write(session)
@@ -199,12 +202,12 @@ class TrainerMonitor:
         except SQLAlchemyError as error:
             if not is_transient(error):
                 raise
-            log.warning("reports not written; keeping them", job_id=self._lease.job_id, reason=str(error))
-            self._write_at = time.monotonic() + _AWAY_S
+            log.warning("reports not written; they stay in the buffer", job_id=self._lease.job_id, reason=str(error))
+            self._write_at = time.monotonic() + _RETRY_S
             return
         failpoint("upload.committed")
         now = time.monotonic()
-        self._write_at = now + rest_s(now - self._started_at)
+        self._write_at = now + write_interval_s(now - self._started_at)
         heartbeat.renewed(fenced.status)
         for key in self.report_buffer.written():
             self.uploader.discard(key)

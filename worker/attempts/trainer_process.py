@@ -1,4 +1,4 @@
-"""The trainer as a child process: started by exec, without credentials, killable as a whole, dead when we are."""
+"""The trainer as a child process: without credentials, killed with its process group, ended with this process."""
 
 import os
 import selectors
@@ -25,7 +25,7 @@ _STDERR_TAIL = 8192
 
 
 def trainer_environment(settings: Settings, *, is_alone: bool) -> dict[str, str]:
-    """The child's whole environment: what computing needs and where data is. No database, no Redis, no storage keys.
+    """The child's whole environment: variables for computation and data. No database, no Redis, no storage keys.
 
     is_alone: no other training worker runs on this machine.
     """
@@ -45,8 +45,8 @@ def trainer_environment(settings: Settings, *, is_alone: bool) -> dict[str, str]
 class TrainerProcess:
     """A running child. Its standard output is read in lines; the end of its standard error is kept for the log.
 
-    It leads a process group of its own, so that killing it takes whatever it started along. It ends by itself when its
-    standard input does, and asks the kernel to be killed with the thread that started it.
+    It leads a process group, so a kill includes its own children. It ends at the end of its standard input, and sets a
+    parent death signal, by which Linux kills it with the thread that started it.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
@@ -78,18 +78,18 @@ class TrainerProcess:
 
     @property
     def stderr_tail(self) -> str:
-        """The last of what it wrote to standard error."""
+        """The end of its standard error."""
         return self._tail.decode("utf-8", "replace")
 
     def has_ended(self) -> bool:
-        """Whether the process is gone; what it wrote may still wait to be read."""
-        # WNOWAIT leaves the zombie: its pid, which is its group's, cannot be anybody else's until `close`.
+        """Whether the process has ended. Its output may still be unread."""
+        # WNOWAIT keeps the zombie, so its pid, also its group's id, is not reused before `close`.
         return self._is_closed or bool(os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT))
 
     def lines(self, timeout: float) -> list[bytes]:
         """Complete lines that came within `timeout` seconds; returns as soon as anything came."""
         if not self._selector.get_map():
-            time.sleep(timeout)  # it has closed its pipes and still runs
+            time.sleep(timeout)  # its pipes are closed and it still runs
             return []
         found: list[bytes] = []
         for key, _ in self._selector.select(timeout):
@@ -97,34 +97,34 @@ class TrainerProcess:
         return found
 
     def drain(self) -> list[bytes]:
-        """What an ended child left in its pipes, an unfinished last line too."""
+        """The rest of an ended child's output, including an unfinished last line."""
         found: list[bytes] = []
         while (streams := self._selector.select(0)) and self._selector.get_map():
             for key, _ in streams:
                 found += self._read(key.fd)
         return [*found, self._unfinished] if self._unfinished else found
 
-    def ask_to_stop(self) -> None:
-        """Ask for a checkpoint and an end."""
+    def request_stop(self) -> None:
+        """Send the stop signal: the trainer writes a checkpoint and ends."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(b"stop\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            return  # it ends already
+            return  # it is ending already
 
     def kill(self) -> None:
-        """End it and everything it started, at once. Harmless when it is gone; any thread may ask."""
+        """Kill it and all processes of its group. Without effect after its end; callable from any thread."""
         with self._lock:
             if self._is_closed:
                 return
             try:
                 os.killpg(self.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):  # macOS says the latter of a zombie
+            except (ProcessLookupError, PermissionError):  # macOS raises the latter for a zombie
                 return
 
     def close(self) -> int:
-        """Make sure that nothing of it is left; returns its exit status (negative: the signal that ended it)."""
+        """Kill it, wait for it and close its pipes; returns its exit status (negative: the signal that ended it)."""
         self.kill()
         with self._lock:
             status = self._process.wait()

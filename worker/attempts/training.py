@@ -1,7 +1,7 @@
-"""One attempt at a training job: prepares its folder, has its trainer watched, and decides how the attempt ended.
+"""One attempt at a training job: prepares its workdir, monitors its trainer, and records how the attempt ended.
 
-Durable writes happen in this order, and a death between any two of them loses no more than the next attempt repeats:
-files into storage, then their rows; rows deleted, then their files. Every row is written under the lease.
+Durable writes have a fixed order: files into storage, then their rows; rows deleted, then their files. A crash between
+any two of them loses only work that the next attempt repeats. Every row is written under the lease.
 """
 
 from collections.abc import Callable
@@ -34,21 +34,21 @@ log = structlog.get_logger(__name__)
 
 
 def run_attempt(context: WorkerContext, job: TrainingJob, worker_heartbeat: WorkerHeartbeat) -> None:
-    """See a claimed job through to the end of this attempt. Never raises for anything that happens to the job."""
+    """Run a claimed job to the end of this attempt. Failures of the job are recorded, not raised."""
     lease = job_queue.lease_of(job)
     attempt = _Attempt(context, job, lease, worker_heartbeat)
     try:
         with workdir.scratch(context, lease) as folder:
             attempt.run(folder)
     except LeaseLost:
-        log.warning("lease lost; the job is another worker's, or ended", job_id=job.id, attempt=lease.attempt)
+        log.warning("lease lost: another worker holds the job, or it has ended", job_id=job.id, attempt=lease.attempt)
     except JobFailure as failure:
         attempt.fail(failure)
     except OSError as error:
-        attempt.fail(file_failure(error, "The worker's disk failed it"))
+        attempt.fail(file_failure(error, "A file operation on the worker's disk failed"))
     except Exception:
-        log.exception("supervisor failed", job_id=job.id, attempt=lease.attempt)
-        message = "The worker met an error that it did not expect."
+        log.exception("attempt failed with an unexpected error", job_id=job.id, attempt=lease.attempt)
+        message = "An unexpected error occurred in the worker."
         attempt.fail(JobFailure(ErrorCode.INTERNAL, message, "See the worker's log."))
 
 
@@ -61,12 +61,12 @@ class _Attempt:
         self._context, self._job, self._lease, self._worker_heartbeat = context, job, lease, worker_heartbeat
 
     def run(self, folder: Path) -> None:
-        """Prepare, watch, and end the attempt. Raises LeaseLost, JobFailure, OSError."""
+        """Prepare, monitor and end the attempt. Raises LeaseLost, JobFailure, OSError."""
         trainer: TrainerProcess | None = None
 
         def on_change(heartbeat: LeaseHeartbeat) -> None:
-            # The one place that ends an unwanted trainer. The monitor may be busy with a slow store at this moment.
-            if trainer is not None and heartbeat.is_unwanted:
+            # The only place that kills an obsolete trainer. The monitor may be blocked by slow storage at this moment.
+            if trainer is not None and heartbeat.is_obsolete:
                 trainer.kill()
 
         monitor = TrainerMonitor(self._context, self._job, self._lease, folder, self._worker_heartbeat)
@@ -95,7 +95,7 @@ class _Attempt:
         return trainer_environment(context.settings, is_alone=not is_shared)
 
     def fail(self, failure: JobFailure) -> None:
-        """End the attempt badly; what else happens to the job meanwhile is somebody else's decision."""
+        """End the attempt with a failure, unless the lease is lost or the job has ended."""
         log.warning("attempt failed", job_id=self._job.id, code=failure.error_code.value, reason=failure.detail)
         try:
             finish(
@@ -104,19 +104,20 @@ class _Attempt:
                 lambda session: self._failed(job_queue.renew_lease(session, self._lease), failure),
             )
         except MimeoError as error:
-            log.warning("the job is not ours to end", job_id=self._job.id, reason=error.detail)
+            reason = error.detail
+            log.warning("attempt not ended: the lease is lost or the job has ended", job_id=self._job.id, reason=reason)
 
     def _failed(self, fenced: FencedSession, failure: JobFailure) -> JobStatus:
         return job_queue.finish_failed(fenced, failure, self._context.settings)
 
     def _end(self, monitor: TrainerMonitor, end: Callable[[FencedSession], JobStatus]) -> None:
-        """Write what is left to write and end the attempt, in one transaction."""
+        """Write all buffered reports and end the attempt, in one transaction."""
         finish(self._context, self._job.id, lambda session: end(monitor.report_buffer.write(session)))
         for key in monitor.report_buffer.written():
             monitor.uploader.discard(key)
 
     def _publish(self, finished: Finished, monitor: TrainerMonitor) -> None:
-        """The model's row and the job's success appear together, or neither does."""
+        """Write the model's row and the job's success in one transaction."""
         step = int(Path(finished.checkpoint).name)
         if step not in monitor.stored_steps and not self._has_row(step):
             event = CheckpointWritten(

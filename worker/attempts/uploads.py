@@ -1,4 +1,4 @@
-"""From the run folder into storage: what a trainer wrote becomes durable before any row speaks of it."""
+"""Uploads a trainer's files from the run folder into storage, before the database refers to them."""
 
 from pathlib import Path
 
@@ -18,9 +18,9 @@ log = structlog.get_logger(__name__)
 
 
 class ArtifactUploader:
-    """Takes in the files of one attempt.
+    """Stores the files of one attempt.
 
-    Keys carry the lease's token: a worker that lost its lease without knowing cannot touch its successor's files.
+    Keys contain the fencing token: a worker with a lost lease cannot overwrite files of the next attempt.
     """
 
     def __init__(self, storage: Storage, lease: Lease, run_dir: Path) -> None:
@@ -36,9 +36,9 @@ class ArtifactUploader:
         except FileNotFoundError as error:
             if folder.exists():
                 raise
-            # A trainer that writes faster than we store keeps its newest only.
+            # A trainer prunes its checkpoints, also those that are not uploaded yet.
             self._storage.delete_tree(key)
-            raise DamagedCheckpoint("the trainer has removed it meanwhile") from error
+            raise DamagedCheckpoint("the trainer removed it during the upload") from error
         failpoint("upload.checkpoint_stored")
         return StoredCheckpoint(
             epoch=event.epoch,
@@ -51,11 +51,11 @@ class ArtifactUploader:
         )
 
     def discard(self, key: str) -> None:
-        """Remove a checkpoint that no row names any more. While the store is away, that is left to the sweeper."""
+        """Remove a checkpoint without a row. While storage is unavailable it is left to the sweeper."""
         try:
             self._storage.delete_tree(key)
         except StorageUnavailable:
-            log.warning("checkpoint not removed; the sweeper will", key=key)
+            log.warning("checkpoint not removed; left to the sweeper", key=key)
 
     def file(self, event: SampleWritten | EventFileWritten) -> StoredFile:
         """Store a sample or an event file. Raises OSError, JobFailure."""
@@ -80,7 +80,10 @@ class ArtifactUploader:
         return stored
 
     def _event_file(self, event: EventFileWritten) -> StoredFile:
-        """TensorBoard reads a run's files in the order of their names, and each attempt numbers its own from 1."""
+        """Store an event file under a name with the fencing token.
+
+        TensorBoard reads a run's files in the order of their names, and each attempt numbers its files from 1.
+        """
         file = self._inside(event.path)
         stem, _, number = file.name.rpartition(".")
         name = f"{stem}.{self._lease.fencing_token:06d}-{number}"

@@ -1,4 +1,4 @@
-"""The scratch folder of one attempt: made from what storage holds, and gone afterwards."""
+"""The scratch folder of one attempt: filled from storage at the start, removed at the end."""
 
 import json
 import re
@@ -27,9 +27,10 @@ _NAME = re.compile(r"(?P<job_id>[a-z]{3}_[0-9a-z]{26})-(?P<token>\d+)")
 
 @contextmanager
 def scratch(context: WorkerContext, lease: Lease) -> Iterator[Path]:
-    """A folder for one attempt, empty, on this machine; removed at the end of the block.
+    """An empty folder for one attempt on this machine; removed at the end of the block.
 
-    So are the folders of earlier attempts at the job here, whose workers were killed or have lost their lease.
+    Folders of earlier attempts at the job on this machine are removed first: their workers are killed or have lost
+    their lease.
     """
     for earlier in context.settings.runs_path.glob(f"{lease.job_id}-*"):
         shutil.rmtree(earlier, ignore_errors=True)
@@ -42,19 +43,19 @@ def scratch(context: WorkerContext, lease: Lease) -> Iterator[Path]:
 
 
 def prepare(context: WorkerContext, job: TrainingJob, lease: Lease, folder: Path) -> Path:
-    """Bring checkpoint, uploaded text and starting weights, and write the specification; returns its path.
+    """Fetch checkpoint, uploaded text and starting weights, and write the specification; returns its path.
 
-    Raises JobFailure for data or weights that are gone, LeaseLost, OSError.
+    Raises JobFailure for missing data or weights, LeaseLost, OSError.
     """
-    is_resumed = _bring_newest_checkpoint(context, lease, folder)
+    is_resumed = _fetch_newest_checkpoint(context, lease, folder)
     spec = {
         "model_type": job.model_type,
         "dataset": job.spec["dataset"],
         "preset": job.spec["preset"],
         "hyperparameters": job.spec["hyperparameters"],
         "seed": job.seed,
-        "dataset_path": _bring_dataset(context, job.spec["dataset"], folder),
-        "init_from": None if is_resumed else _bring_weights(context, job, folder),
+        "dataset_path": _fetch_dataset(context, job.spec["dataset"], folder),
+        "init_from": None if is_resumed else _fetch_weights(context, job, folder),
     }
     path = folder / "job.json"
     path.write_text(json.dumps(spec), encoding="utf-8")
@@ -62,7 +63,7 @@ def prepare(context: WorkerContext, job: TrainingJob, lease: Lease, folder: Path
 
 
 def sweep(context: WorkerContext) -> None:
-    """Remove the folders of attempts that are over: what killed workers left on this machine."""
+    """Remove the folders of ended attempts that killed workers left on this machine."""
     for folder in context.settings.runs_path.glob("*_*-*"):
         name = _NAME.fullmatch(folder.name)
         if name is None:
@@ -70,37 +71,37 @@ def sweep(context: WorkerContext) -> None:
         with reading(context.sessions) as session:
             job = session.get(Job, name["job_id"])
         if job is None or not job.status.is_held or job.fencing_token != int(name["token"]):
-            log.info("removing the folder of an attempt that is over", folder=folder.name)
+            log.info("removing the folder of an ended attempt", folder=folder.name)
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _bring_newest_checkpoint(context: WorkerContext, lease: Lease, folder: Path) -> bool:
-    """The newest stored checkpoint that verifies, where the trainer looks for one; an event for each that does not.
+def _fetch_newest_checkpoint(context: WorkerContext, lease: Lease, folder: Path) -> bool:
+    """Fetch the newest stored checkpoint that verifies to where the trainer reads it; an event for each damaged one.
 
     Returns whether there is one.
     """
     with reading(context.sessions) as session:
         rows = checkpoints.list_for_job(session, lease.job_id)
-    newest = next((row for row in rows if _bring_or_drop(context, lease, row, folder)), None)
+    newest = next((row for row in rows if _fetch_or_drop(context, lease, row, folder)), None)
     if newest is None:
         return False
     best = next((row for row in rows if row.is_best and row.step < newest.step), None)
-    if best is not None:  # the trainer publishes it at the end if none is better
-        _bring_or_drop(context, lease, best, folder)
+    if best is not None:  # the trainer publishes it at the end unless a later one is better
+        _fetch_or_drop(context, lease, best, folder)
     return True
 
 
-def _bring_or_drop(context: WorkerContext, lease: Lease, row: Checkpoint, folder: Path) -> bool:
-    """Bring a checkpoint to where the trainer looks. A damaged one is forgotten, with an event, and False returned."""
+def _fetch_or_drop(context: WorkerContext, lease: Lease, row: Checkpoint, folder: Path) -> bool:
+    """Fetch a checkpoint to where the trainer reads it. False: it is damaged, and removed with an event."""
     target = folder / "checkpoints" / f"{row.step:08d}"
-    damage = _bring_checkpoint(context, row, target)
+    damage = _fetch_checkpoint(context, row, target)
     if damage is None:
         return True
     shutil.rmtree(target, ignore_errors=True)
     log.warning("damaged checkpoint", job_id=lease.job_id, step=row.step, reason=damage)
     with transaction(context.sessions) as session:
         fenced = job_queue.renew_lease(session, lease)
-        message = f"The checkpoint at step {row.step} cannot be used ({damage}); the one before takes its place."
+        message = f"The checkpoint at step {row.step} cannot be used ({damage}); the previous one replaces it."
         attempt_writes.add_event(fenced, event="checkpoint_damaged", message=message, data={"step": row.step})
         attempt_writes.drop_checkpoint(fenced, row.id)
     failpoint("damage.recorded")
@@ -108,8 +109,8 @@ def _bring_or_drop(context: WorkerContext, lease: Lease, row: Checkpoint, folder
     return False
 
 
-def _bring_checkpoint(context: WorkerContext, row: Checkpoint, target: Path) -> str | None:
-    """Bring a checkpoint and check it; returns what is wrong with it, or None."""
+def _fetch_checkpoint(context: WorkerContext, row: Checkpoint, target: Path) -> str | None:
+    """Fetch and verify a checkpoint; returns the damage, or None."""
     try:
         context.storage.get_tree(row.storage_key, target)
         verify(target)
@@ -118,7 +119,7 @@ def _bring_checkpoint(context: WorkerContext, row: Checkpoint, target: Path) -> 
     return None
 
 
-def _bring_dataset(context: WorkerContext, name: str, folder: Path) -> str | None:
+def _fetch_dataset(context: WorkerContext, name: str, folder: Path) -> str | None:
     with reading(context.sessions) as session:
         upload = session.get(UploadedDataset, name)
     if upload is None:
@@ -127,20 +128,22 @@ def _bring_dataset(context: WorkerContext, name: str, folder: Path) -> str | Non
     try:
         context.storage.get_file(upload.storage_key, target)
     except NotFound as error:
-        raise JobFailure(ErrorCode.DATASET_UNAVAILABLE, f"The uploaded file of {name} is gone from storage.") from error
+        raise JobFailure(
+            ErrorCode.DATASET_UNAVAILABLE, f"The uploaded file of {name} is missing from storage."
+        ) from error
     if sha256_of(target) != upload.sha256:
-        raise JobFailure(ErrorCode.INVALID_DATA, f"The uploaded file of {name} has changed in storage.")
+        raise JobFailure(ErrorCode.INVALID_DATA, f"The uploaded file of {name} in storage does not match its checksum.")
     return str(target)
 
 
-def _bring_weights(context: WorkerContext, job: TrainingJob, folder: Path) -> str | None:
+def _fetch_weights(context: WorkerContext, job: TrainingJob, folder: Path) -> str | None:
     source = job.spec["init_from"]
     if source is None:
         return None
     with reading(context.sessions) as session:
         row = checkpoints.get(session, source["checkpoint_id"])
-    damage = "it is gone" if row is None else _bring_checkpoint(context, row, folder / "init_from")
+    damage = "it no longer exists" if row is None else _fetch_checkpoint(context, row, folder / "init_from")
     if damage is not None:
-        message = f"The weights to start from ({source['id']}) cannot be used: {damage}."
+        message = f"The starting weights ({source['id']}) cannot be used: {damage}."
         raise JobFailure(ErrorCode.INVALID_DATA, message, "Start from another model or checkpoint.")
     return str(folder / "init_from")

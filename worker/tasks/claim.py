@@ -1,4 +1,4 @@
-"""The first lines of every task."""
+"""The claim, with which every task begins."""
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 def claim(context: WorkerContext) -> Job | None:
     """Take the first due job of this worker's kind, regardless of the job that the notification names.
 
-    None: there is nothing to do, this worker is stopping, or the database is away; the reconciler then sends
+    None: no job is due, this worker is stopping, or the database is unavailable. In the last case the reconciler sends
     the notification again.
     """
     if context.stopping.is_set():
@@ -26,7 +26,7 @@ def claim(context: WorkerContext) -> Job | None:
     except SQLAlchemyError as error:
         if not is_transient(error):
             raise
-        log.warning("nothing claimed; the database is away", reason=str(error))
+        log.warning("nothing claimed; the database is unavailable", reason=str(error))
         return None
     failpoint("claim.committed")
     return job

@@ -1,4 +1,4 @@
-"""The generation task. Models stay warm in this process; torch is loaded before the first notification is received."""
+"""The generation task. This process keeps models in memory and imports torch before the first notification."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,12 @@ from worker.worker_heartbeat import WorkerHeartbeat
 
 
 def prepare(context: WorkerContext, worker_heartbeat: WorkerHeartbeat) -> Callable[[], None]:
-    """Tidy up after killed workers, warm up, and make the task."""
+    """Remove the folders of killed workers, make the generation engine, and return the task."""
     workdir.sweep(context)
     generator = GenerationEngine(context.settings, context.storage)
 
     def run_next() -> None:
-        """Claim the first due generation job and see it through."""
+        """Claim the first due generation job and run it."""
         job = claim(context)
         if isinstance(job, GenerationJob):
             with worker_heartbeat.working_on(job.id):

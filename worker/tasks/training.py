@@ -11,11 +11,11 @@ from worker.worker_heartbeat import WorkerHeartbeat
 
 
 def prepare(context: WorkerContext, worker_heartbeat: WorkerHeartbeat) -> Callable[[], None]:
-    """Tidy up after killed workers and make the task."""
+    """Remove the folders of killed workers and return the task."""
     workdir.sweep(context)
 
     def run_next() -> None:
-        """Claim the first due training job and see it through."""
+        """Claim the first due training job and run it."""
         job = claim(context)
         if isinstance(job, TrainingJob):
             with worker_heartbeat.working_on(job.id):

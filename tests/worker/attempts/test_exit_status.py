@@ -19,7 +19,7 @@ def trainer_exit(status: int, **changes: Any) -> TrainerExit:
         "finished": None,
         "failed": None,
         "killed_for": None,
-        "was_asked_to_stop": False,
+        "was_stop_requested": False,
         "overran_stop": False,
         "ran_out_of_memory": False,
     }
@@ -39,14 +39,14 @@ def test_a_result_and_a_clean_exit_are_both_needed_for_success() -> None:
 
 
 def test_a_stop_counts_where_one_was_asked_for() -> None:
-    assert isinstance(classify(trainer_exit(3, was_asked_to_stop=True)), Stopped)
+    assert isinstance(classify(trainer_exit(3, was_stop_requested=True)), Stopped)
     assert code_of(trainer_exit(3)) is ErrorCode.INTERNAL
-    killed = trainer_exit(-signal.SIGKILL, was_asked_to_stop=True, overran_stop=True)
+    killed = trainer_exit(-signal.SIGKILL, was_stop_requested=True, overran_stop=True)
     assert isinstance(classify(killed), Stopped)
 
 
-def test_a_trainer_that_finishes_although_it_was_asked_to_stop_has_finished() -> None:
-    assert classify(trainer_exit(0, finished=FINISHED, was_asked_to_stop=True)) is FINISHED
+def test_a_trainer_that_finishes_although_it_was_stop_requested_has_finished() -> None:
+    assert classify(trainer_exit(0, finished=FINISHED, was_stop_requested=True)) is FINISHED
 
 
 def test_the_trainer_s_own_word_is_taken_for_its_failure() -> None:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow_on_postgresql
 @pytest.fixture
 def storeless(context: WorkerContext, unreachable_store: str, monkeypatch: pytest.MonkeyPatch) -> WorkerContext:
     """The same worker while its store does not answer, for longer than it waits for that."""
-    monkeypatch.setattr(trainer_monitor, "_STORE_PATIENCE_S", 0.0)
+    monkeypatch.setattr(trainer_monitor, "_STORAGE_RETRY_LIMIT_S", 0.0)
     return replace(context, storage=Storage.open_url(unreachable_store))
 
 
@@ -49,7 +49,7 @@ def test_a_store_that_is_away_for_a_moment_costs_no_attempt(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trainer_monitor, "_AWAY_S", 0.01)
+    monkeypatch.setattr(trainer_monitor, "_RETRY_S", 0.01)
     blinking = replace(context, storage=Blinking.open_url(settings.resolved_storage_url))
     job_id = jobs.submitted(database, settings, max_attempts=1)
 

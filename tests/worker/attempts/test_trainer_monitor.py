@@ -12,9 +12,9 @@ from worker.context import WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat
 
 
-@pytest.mark.parametrize(("lasted_s", "rest_s"), [(0, 1), (60, 1), (250, 2.5), (36_000, 5)])
-def test_reports_rest_for_a_hundredth_of_the_attempt_and_never_long(lasted_s: float, rest_s: float) -> None:
-    assert trainer_monitor.rest_s(lasted_s) == rest_s
+@pytest.mark.parametrize(("lasted_s", "write_interval_s"), [(0, 1), (60, 1), (250, 2.5), (36_000, 5)])
+def test_reports_rest_for_a_hundredth_of_the_attempt_and_never_long(lasted_s: float, write_interval_s: float) -> None:
+    assert trainer_monitor.write_interval_s(lasted_s) == write_interval_s
 
 
 def test_a_checkpoint_is_written_at_once_while_reports_rest(

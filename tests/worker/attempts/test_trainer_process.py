@@ -50,10 +50,10 @@ def test_the_last_words_on_standard_error_are_kept(tmp_path: Path) -> None:
 
 def test_a_child_that_never_reads_cannot_block_a_stop(tmp_path: Path) -> None:
     with child("import time; time.sleep(600)", tmp_path) as started:
-        started.ask_to_stop()
+        started.request_stop()
         started.kill()
         wait_until(started.has_ended)
-        started.ask_to_stop()
+        started.request_stop()
         assert started.close() == -signal.SIGKILL
         started.kill()  # harmless
 
