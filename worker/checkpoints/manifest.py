@@ -1,4 +1,4 @@
-"""The manifest of a checkpoint and its verification, without torch: the supervisor stores checkpoints and loads none.
+"""The manifest of a checkpoint and its verification, without torch: the worker stores checkpoints and loads none.
 
 RUN_DIR/checkpoints/00000235/model.safetensors      weights and buffers
 training.safetensors   optimizer state and other tensors of the next step
@@ -75,7 +75,7 @@ class Manifest(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_kernel(cls, values: Any) -> Any:
+    def _read_earlier_backend(cls, values: Any) -> Any:
         return with_backend(values)
 
 
@@ -108,7 +108,7 @@ class CheckpointRef:
 
 
 def verify(path: Path) -> Checkpoint:
-    """The checkpoint in a folder, every byte compared with its manifest. Raises DamagedCheckpoint with the reason."""
+    """The checkpoint in a folder, its files compared with the manifest. Raises DamagedCheckpoint with the reason."""
     try:
         manifest = parse((path / MANIFEST).read_bytes())
     except OSError as error:

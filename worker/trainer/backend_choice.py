@@ -21,7 +21,7 @@ Device = Literal["cpu", "cuda"]
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """What the rule depends on. has_bfloat16: the device multiplies bfloat16 in hardware."""
+    """The hardware properties in the rule. has_bfloat16: the device multiplies bfloat16 in hardware."""
 
     device: Device
     has_bfloat16: bool

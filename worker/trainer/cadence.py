@@ -1,4 +1,7 @@
-"""When a run looks at its model. What decides results depends on the step alone; only what is shown depends on time."""
+"""When a run evaluates, samples and saves its model.
+
+Evaluations, which decide results, depend on the step alone. Samples and safety checkpoints also depend on time.
+"""
 
 import time
 from collections.abc import Iterator
@@ -20,31 +23,31 @@ def is_spread(epoch: int, epochs: int, most: int) -> bool:
 
 
 def evaluates(epoch: int, epochs: int) -> bool:
-    """Whether an epoch ends with an evaluation: every one, or 500 of thousands. Never a matter of time."""
+    """Whether an epoch ends with an evaluation: every one, or 500 of thousands. Independent of time."""
     return is_spread(epoch, epochs, _MOST_EVALUATIONS)
 
 
 class Stopwatch:
-    """Training time and speed, evaluation and writing left out."""
+    """Training time and speed, without evaluation and writing."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
-        self._away = 0.0
+        self._paused_s = 0.0
         self._marks: list[tuple[float, int]] = [(0.0, 0)]
 
     @property
     def trained_s(self) -> float:
         """Seconds spent on steps."""
-        return time.monotonic() - self._started - self._away
+        return time.monotonic() - self._started - self._paused_s
 
     @contextmanager
-    def away(self) -> Iterator[None]:
-        """Time inside is not training time."""
+    def paused(self) -> Iterator[None]:
+        """Exclude the time of the block from the training time."""
         began = time.monotonic()
         try:
             yield
         finally:
-            self._away += time.monotonic() - began
+            self._paused_s += time.monotonic() - began
 
     def speed(self, examples: int) -> float:
         """Examples per second over the last few seconds, given all examples so far."""
@@ -59,7 +62,7 @@ class Stopwatch:
 class SampleCadence:
     """Which epochs show samples: the first, the last, and between them at most 200.
 
-    They are two seconds of training apart, and never so close that drawing takes more than a tenth of the time.
+    They are at least two seconds of training apart, and sampling takes at most a tenth of the time.
     """
 
     def __init__(self, epochs: int, stopwatch: Stopwatch) -> None:
@@ -73,24 +76,24 @@ class SampleCadence:
             return True
         return is_spread(epoch, self._epochs, _MOST_SAMPLES) and self._stopwatch.trained_s >= self._next_s
 
-    def drawn(self, cost_s: float) -> None:
-        """Samples were drawn and took this long."""
+    def sampled(self, cost_s: float) -> None:
+        """Record that samples were generated in this time, in seconds."""
         self._next_s = self._stopwatch.trained_s + max(_SAMPLE_GAP_S, cost_s / _SAMPLE_SHARE)
 
 
 class CheckpointCadence:
-    """When a checkpoint is due for safety's sake: every so many seconds, evaluation or not."""
+    """When a safety checkpoint is due: every `every_s` seconds, independent of evaluations."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
         self._written = time.monotonic()
 
     def is_due(self, now: float) -> bool:
-        """Whether the run would lose too much work if it died now."""
+        """Whether the last checkpoint is `every_s` seconds old."""
         return now >= self._written + self._every_s
 
     def is_due_at_epoch(self, now: float) -> bool:
-        """Whether an epoch's end is worth a checkpoint although it is not the best: not every few milliseconds."""
+        """Whether an epoch's end gets a checkpoint that is not the best: at most one every two seconds."""
         return now >= self._written + min(_CHECKPOINT_GAP_S, self._every_s)
 
     def written(self) -> None:

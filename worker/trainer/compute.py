@@ -11,7 +11,7 @@ from worker.trainer.backend_choice import Backend, Precision
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """How a run computes. All fields go into its checkpoints, since results depend on them to the last bit."""
+    """How a run computes. Its checkpoints record all fields, since results depend on them to the last bit."""
 
     device: torch.device
     precision: Precision
@@ -41,13 +41,13 @@ def checked_backend(name: str) -> Backend:
 
 
 def set_up(compute: Compute) -> None:
-    """Set torch for results that repeat. On the CPU this costs nothing; on a GPU it forgoes cuDNN's autotuner."""
+    """Configure torch for repeatable results. On the CPU this costs nothing; on a GPU it disables cuDNN's autotuner."""
     torch.set_num_threads(compute.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Filling fresh memory would hide reads of memory never written; no layer here does that, and it costs time.
+    # Filling new memory guards against reads of uninitialized memory; no layer here does that, and it costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     if compute.device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32 products: `float32` on a GPU means their 10-bit mantissa
-        # Weights that dropout or a cast has made anew for this step lie anywhere; that is no mistake to warn of.
+        # Dropout and casts of weights make new tensors in each step, which are not contiguous with each other.
         warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")

@@ -1,9 +1,9 @@
 """How a run takes a training step: operation by operation, or recorded once and launched as one CUDA graph.
 
-A step of these models is a few hundred operations of microseconds each. A processor hands a GPU one in about five
-microseconds, so the GPU waits for most of them; a graph goes to it whole (Gray 2019, "Getting Started with CUDA
-Graphs"). What changes from step to step it reads where `host_step` has put it, and its random numbers follow the seed
-that is set before each launch, as those of single operations do.
+A step of these models is a few hundred operations of microseconds each. A launch takes the processor about five
+microseconds, so the GPU waits for most operations. A graph is launched as a whole (Gray 2019, "Getting Started with
+CUDA Graphs"). It reads the values that `host_step` writes before each launch. Its random numbers follow the seed set
+before each launch, as those of single operations do.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from worker.models.base import GenerativeModel, StepMetrics
 from worker.trainer.compute import Compute
 
 Step = Callable[[Any], StepMetrics]
-"""Takes the step of a batch. Everything random in it follows the default generators, as they are seeded."""
+"""Takes the step of a batch. Its random numbers come from the seeded default generators."""
 
-_WARM_UPS = 3  # libraries choose their algorithms and take their memory in the first ones, which cannot be recorded
+_WARM_UPS = 3  # the first calls choose algorithms and allocate memory, which cannot be recorded
 
 
 class CaptureFailed(RuntimeError):
-    """A step that cannot be recorded, as some operations may not be."""
+    """The step contains an operation that a CUDA graph cannot record."""
 
 
 def stepper(
@@ -31,8 +31,8 @@ def stepper(
 ) -> Step:
     """Steps of this model, computed this way.
 
-    on_failure: called when a step cannot be recorded; from then on its operations are launched one by one, which gives
-    the same bits. Without it the step raises CaptureFailed.
+    on_failure: called when a step cannot be recorded. Later operations are launched one by one, which gives the same
+    bits. Without on_failure the step raises CaptureFailed.
     """
     if compute.backend == "cuda_graph":
         return _Recorded(model, compute, on_failure)
@@ -45,7 +45,7 @@ def _launched(model: GenerativeModel, compute: Compute, batch: Any) -> StepMetri
 
 
 def step_state(model: GenerativeModel) -> dict[str, Tensor]:
-    """All that a step of the model changes, where it is: weights, and the tensors of `training_state`."""
+    """All tensors that a step of the model changes, in place: weights, and the tensors of `training_state`."""
     weights, (training, _) = model.state_dict(), model.training_state()
     return {f"weights.{name}": tensor for name, tensor in weights.items()} | {
         f"training.{name}": tensor for name, tensor in training.items()
@@ -53,10 +53,10 @@ def step_state(model: GenerativeModel) -> dict[str, Tensor]:
 
 
 class _Recorded:
-    """Steps as CUDA graphs: one for each shape of batch, recorded when it first comes.
+    """Steps as CUDA graphs: one for each shape of batch, recorded at the first batch of that shape.
 
-    Recording leaves model, optimizer and random numbers as it found them, so a run that resumes, and records again,
-    goes on as if it had not.
+    Recording restores model, optimizer and random numbers, so a resumed run, which records again, gives the same
+    results.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class _Recorded:
         return {**self._launch(tensors), **figures}
 
     def _launch(self, tensors: tuple[Tensor, ...]) -> StepMetrics:
-        """The device's part of the step, by a graph where it can be recorded."""
+        """The device's part of the step, as a graph where it can be recorded."""
         shapes = tuple(tensor.shape for tensor in tensors)
         try:
             if shapes not in self._graphs and not self._has_failed:
@@ -100,7 +100,7 @@ class _Recorded:
             for name, tensor in step_state(self._model).items():
                 if name in before:
                     tensor.copy_(before[name])
-                else:  # moments of an optimizer that had taken no step
+                else:  # moments of an optimizer before its first step
                     tensor.zero_()
             torch.cuda.set_rng_state(random, self._compute.device)
 
@@ -110,7 +110,7 @@ class _Recorded:
 
 
 def _end_capture(device: torch.device) -> None:
-    """Give the default generator a new state: a recording that failed leaves it waiting for the recording's end."""
+    """Give the default generator a new state: after a failed recording it stays in recording mode."""
     torch.cuda.default_generators[device.index or 0].graphsafe_set_state(torch.Generator(device).graphsafe_get_state())
 
 

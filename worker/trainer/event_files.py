@@ -1,11 +1,11 @@
 """The run for TensorBoard: RUN_DIR/tensorboard holds event files with curves, samples and hyperparameters.
 
-    RUN_DIR/tensorboard/events.out.tfevents.00000001   finished files, never touched again, read in the order of their
+    RUN_DIR/tensorboard/events.out.tfevents.00000001   finished files, never changed again, read in the order of their
                         events.out.tfevents.00000002   names; the last one grows until the next checkpoint ends it
 
-A file ends before its checkpoint is announced, so whoever has a checkpoint also has every point up to it. A run that
-continues says so at the head of its first file (SessionLog.START with its first step): TensorBoard then drops what a
-killed run had written beyond that checkpoint. Nothing is buffered: what was reported survives a SIGKILL.
+A file ends before its checkpoint is reported, so every reported checkpoint comes with all points up to it. The first
+file of a resumed run begins with SessionLog.START and its first step: TensorBoard then drops the points that a killed
+run wrote after that checkpoint. Writes are unbuffered, so reported events survive a SIGKILL.
 """
 
 import os
@@ -24,7 +24,7 @@ from shared import trainer_protocol
 from worker.trainer.spec import TrainerSpec
 
 FOLDER = "tensorboard"
-PREFIX = "events.out.tfevents."  # by which TensorBoard knows its files
+PREFIX = "events.out.tfevents."  # TensorBoard finds its files by "tfevents"
 
 
 class EventFiles:
@@ -43,16 +43,16 @@ class EventFiles:
             self._write(_event(0, text("hyperparameters", _table(spec))))
 
     def take(self, event: trainer_protocol.Event) -> trainer_protocol.EventFileWritten | None:
-        """Write what an event says. The file that it ends, if it ends one. Raises OSError."""
+        """Write an event. Returns the file that the event ends, if any. Raises OSError."""
         match event:
             case trainer_protocol.Metrics():
                 self._write(_event(event.step, *(scalar(name, value) for name, value in event.values.items())))
             case trainer_protocol.SampleWritten():
                 self._write(_event(event.step, self._sample(event)))
             case trainer_protocol.Notice():
-                said = f"{event.message} {event.hint}" if event.hint else event.message
+                message = f"{event.message} {event.hint}" if event.hint else event.message
                 self._write(
-                    _event(self._step if event.step is None else event.step, text(f"health/{event.code}", said))
+                    _event(self._step if event.step is None else event.step, text(f"health/{event.code}", message))
                 )
             case trainer_protocol.Finished():
                 values = (scalar(f"quality/{name}", value) for name, value in event.quality.items())
@@ -67,7 +67,7 @@ class EventFiles:
         return None
 
     def end_file(self, step: int) -> trainer_protocol.EventFileWritten | None:
-        """End the file at hand, if there is one: what comes goes into another."""
+        """End the open file, if there is one. Later events go into a new file."""
         self._step = max(self._step, step)
         if self._file is None:
             return None

@@ -23,7 +23,7 @@ RESULT = "result.json"
 def finish(run: Run, loop: Loop, control: StopSignal, reporter: Reporter) -> None:
     """Evaluate the checkpoint to publish and report the end.
 
-    A stop during the evaluation ends the process: all is written, and the next start comes back here.
+    A stop during the evaluation ends the process: the checkpoint is on disk, and the next start repeats the evaluation.
     """
 
     def leave() -> None:
@@ -48,18 +48,18 @@ def finish(run: Run, loop: Loop, control: StopSignal, reporter: Reporter) -> Non
 
 
 def result_of(folder: Path) -> trainer_protocol.Finished | None:
-    """How the run in a folder ended, if it did and its published checkpoint is sound."""
+    """The end of the run in a folder; None if it has not ended or its published checkpoint is damaged."""
     try:
         result = json.loads((folder / RESULT).read_text())
         event = trainer_protocol.Finished.model_validate(result["finished"])
-        sound = verify(folder / event.checkpoint).sha256 == result["sha256"]
+        is_valid = verify(folder / event.checkpoint).sha256 == result["sha256"]
     except (FileNotFoundError, ValueError, KeyError, DamagedCheckpoint):
         return None
-    return event if sound else None
+    return event if is_valid else None
 
 
 def _chosen(run: Run, loop: Loop, reporter: Reporter) -> Checkpoint:
-    """The best checkpoint, or the newest where the best is damaged or gone."""
+    """The best checkpoint, or the newest where the best is damaged or missing."""
     newest = loop.newest
     assert newest is not None, "a run that has finished has written its last checkpoint"
     if loop.selection.step is None or loop.selection.step == newest.manifest.step:
@@ -68,7 +68,9 @@ def _chosen(run: Run, loop: Loop, reporter: Reporter) -> Checkpoint:
     try:
         return verify(path)
     except DamagedCheckpoint as error:
-        reporter.notice("checkpoint_fallback", f"The best checkpoint cannot be used: {error.detail}. The last one is.")
+        reporter.notice(
+            "checkpoint_fallback", f"The best checkpoint cannot be used: {error.detail}. The last one is used."
+        )
         return newest
 
 

@@ -1,7 +1,7 @@
-"""The training loop: it owns time and knows nothing of the model.
+"""The training loop, independent of the model type.
 
-What an uninterrupted run and a resumed one must share (weights, metric points, the choice of the best checkpoint)
-depends on the position alone. Only progress, samples and safety checkpoints follow the clock.
+Weights, metric points and the choice of the best checkpoint depend on the position alone, so a resumed run gives the
+same ones as an uninterrupted run. Only progress, samples and safety checkpoints depend on time.
 """
 
 import math
@@ -29,7 +29,7 @@ _READ_EVERY_S = 0.5
 
 
 class Loop:
-    """Trains a run to its end or until it is asked to stop."""
+    """Trains a run to its end or until a stop request."""
 
     def __init__(self, run: Run, control: StopSignal, reporter: Reporter) -> None:
         self._run, self._control, self._reporter = run, control, reporter
@@ -53,9 +53,9 @@ class Loop:
         self._first_step = self.step
 
     def train(self) -> bool:
-        """Train. True: finished. False: stopped on request. Either way the newest checkpoint is where the run is.
+        """Train. True: finished. False: stopped on request. In both cases the newest checkpoint is at the position.
 
-        Raises JobFailure for divergence, and whatever the model raises.
+        Raises JobFailure for divergence, and all exceptions of the model.
         """
         while self.step < self.steps:
             self.epoch = self.step // self._steps_per_epoch + 1
@@ -66,7 +66,7 @@ class Loop:
         return True
 
     def _train_epoch(self) -> bool:
-        """The rest of an epoch. False: asked to stop."""
+        """The rest of an epoch. False: a stop was requested."""
         self._model.train()
         first = self.step - (self.epoch - 1) * self._steps_per_epoch
         for number, batch in enumerate(self._model.batches(self.epoch, first), start=first):
@@ -81,7 +81,7 @@ class Loop:
                 self._read()
             if self._saving.is_due(now) and number + 1 < self._steps_per_epoch:
                 self._save()
-        assert self.step == self.epoch * self._steps_per_epoch, "batches() gave another number of steps than promised"
+        assert self.step == self.epoch * self._steps_per_epoch, "batches() must give steps_per_epoch() batches"
         return True
 
     def _end_epoch(self) -> None:
@@ -99,14 +99,14 @@ class Loop:
             is_best = self.selection.offer({**evaluation, "epoch": self.epoch, "step": self.step}, self.step)
             self.check_health("evaluation", self.step, evaluation)
         self._reporter.emit(trainer_protocol.Metrics(epoch=self.epoch, step=self.step, values=values))
-        # Before the checkpoint: whoever is killed in between does this epoch, and its samples, again.
+        # Before the checkpoint: a run that is killed between the two repeats the epoch with its samples.
         if self._sampling.is_due(self.epoch):
             self._show_samples()
         if is_best or self.epoch == self._epochs or self._saving.is_due_at_epoch(time.monotonic()):
             self._save()
 
     def _read(self) -> None:
-        """Wait for the device, report what is new, and see that it is sound."""
+        """Wait for the device, report new metrics, and check that they are finite."""
         reading = self._meter.read()
         self._next_read = time.monotonic() + _READ_EVERY_S
         if reading.first_nonfinite is not None:
@@ -124,9 +124,9 @@ class Loop:
             )
 
     def check_health(self, stage: Stage, step: int, values: Mapping[str, float]) -> None:
-        """Have the model's health checks look at figures, and report what they find."""
+        """Apply the model's health checks to metrics, and report their warnings."""
         for code, found in self._health.check(Measurements(stage=stage, step=step, values=values)):
-            self._reporter.alarm(code, found.message, found.hint, step=step, data=found.data)
+            self._reporter.warning(code, found.message, found.hint, step=step, data=found.data)
 
     def _report_eager(self, error: CaptureFailed) -> None:
         self._reporter.notice("graph_unavailable", f"Steps are launched operation by operation: {error}")
@@ -137,25 +137,25 @@ class Loop:
     def _show_samples(self) -> None:
         before = time.monotonic()
         with self._evaluation_mode():
-            drawn = self._model.epoch_samples(self.epoch)
-        with self._stopwatch.away():
-            for path, media_type, meta in samples.write(self._run.folder, self.epoch, drawn):
+            generated = self._model.epoch_samples(self.epoch)
+        with self._stopwatch.paused():
+            for path, media_type, meta in samples.write(self._run.folder, self.epoch, generated):
                 self._reporter.emit(
                     trainer_protocol.SampleWritten(
                         epoch=self.epoch, step=self.step, path=path, media_type=media_type, meta=meta
                     )
                 )
-        self._sampling.drawn(time.monotonic() - before)
+        self._sampling.sampled(time.monotonic() - before)
 
     def _evaluation_mode(self) -> AbstractContextManager[None]:
         return evaluation_mode(self._run, self._stopwatch)
 
     def _save(self) -> None:
-        """Write a checkpoint of the present position, unless the newest is there already."""
+        """Write a checkpoint of the current position, unless the newest one is of it."""
         self._read()
         if self.newest is not None and self.newest.manifest.step == self.step:
             return
-        with self._stopwatch.away():
+        with self._stopwatch.paused():
             tensors, values = self._model.training_state()
             self.newest = local.write(
                 self._run.folder, self._manifest(values), weights=self._model.state_dict(), training=tensors
@@ -199,15 +199,15 @@ class Loop:
 
 
 @contextmanager
-def evaluation_mode(run: Run, watch: Stopwatch) -> Iterator[None]:
-    """Evaluation mode and one fixed seed inside; training mode and a stopped watch outside.
+def evaluation_mode(run: Run, stopwatch: Stopwatch) -> Iterator[None]:
+    """The block runs in evaluation mode, from one fixed seed, with the stopwatch paused.
 
-    The seed is the same at every look, so that epochs compare and a resumed run sees what an uninterrupted one saw.
+    The seed is the same in every epoch, so that epochs compare and a resumed run gives the same values.
     """
     run.model.eval()
     run.seeder.set(Stream.LOOK)
     try:
-        with watch.away():
+        with stopwatch.paused():
             yield
     finally:
         run.model.train()

@@ -1,4 +1,4 @@
-"""Training figures without stopping the device: steps hand over tensors, reading them is rare and done at once."""
+"""Training metrics without a wait in each step: steps add tensors, which are read rarely and all at once."""
 
 import math
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Reading:
-    """What came since the last reading: finished points, plain averages to show, and the first unsound figure."""
+    """Metrics since the last reading: finished points, plain averages to show, and the first non-finite value."""
 
     points: list[Point] = field(default_factory=list)
     recent: dict[str, float] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Reading:
 
 
 class _Average:
-    """Averages by name, added up in order, so that the result does not depend on when anybody looked."""
+    """Averages by name, summed in order, so that the result does not depend on the times of readings."""
 
     def __init__(self, state: Mapping[str, Any] | None = None) -> None:
         self._sums: dict[str, tuple[float, int]] = {name: (s, n) for name, (s, n) in (state or {}).items()}
@@ -48,11 +48,11 @@ class _Average:
 
 
 class Meter:
-    """Averages of training figures over intervals that depend on the step alone.
+    """Averages of training metrics over intervals that depend on the step alone.
 
-    Every `interval` steps a point is due, and one at the last step: at most about 500 in a run. So a resumed run gives
-    the points of an uninterrupted one, whenever its checkpoints happened to be written. Figures are tensors until
-    `read`, which waits for the device once for all of them.
+    A point is due every `interval` steps and at the last step: at most about 500 in a run. A resumed run therefore
+    gives the points of an uninterrupted one, whatever the times of its checkpoints. Metrics stay tensors until `read`,
+    which waits for the device once for all of them.
     """
 
     def __init__(self, steps: int, state: Mapping[str, Any] | None = None) -> None:
@@ -62,11 +62,11 @@ class Meter:
         self._pending: list[tuple[int, StepMetrics]] = []
 
     def add(self, step: int, metrics: StepMetrics) -> None:
-        """Take the figures of a step (1-based count of steps done). Never waits for the device."""
+        """Add the metrics of a step (1-based count of steps done). Never waits for the device."""
         self._pending.append((step, metrics))
 
     def read(self) -> Reading:
-        """Wait for the figures handed over so far and average them."""
+        """Wait for the metrics added so far and average them."""
         if not self._pending:
             return Reading()
         pending, self._pending = self._pending, []
@@ -87,7 +87,7 @@ class Meter:
 
     def state(self) -> dict[str, list[float | int]]:
         """Partial sums, for a checkpoint. Read first."""
-        assert not self._pending, "read() before state(), or figures are lost"
+        assert not self._pending, "read() before state(), or metrics are lost"
         return self._average.state()
 
 

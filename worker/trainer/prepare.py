@@ -31,7 +31,7 @@ _PROGRESS_S = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A run ready to go on from `start` (None: from the beginning)."""
+    """A run ready to continue from `start` (None: from the beginning)."""
 
     spec: TrainerSpec
     folder: Path
@@ -43,7 +43,7 @@ class Run:
 
 
 def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Reporter) -> Run:
-    """Make a run ready. Raises SpecError (not runnable as asked) or JobFailure (cannot go on)."""
+    """Prepare a run. Raises SpecError for a specification that cannot run, and JobFailure for unusable data."""
     local.sweep(folder)
     start = _resumable(spec, folder, reporter)
     compute = _compute(spec, start, reporter)
@@ -87,7 +87,7 @@ def build(spec: TrainerSpec, dataset: Dataset, compute: Compute, seeder: Seeder)
 
 
 def _load_weights(model: GenerativeModel, spec: TrainerSpec, path: Path) -> None:
-    """Start from the weights of another run. Raises JobFailure where they do not fit this one."""
+    """Load the weights of another run. Raises JobFailure where they do not fit this one."""
     try:
         source = verify(path)
     except DamagedCheckpoint as error:
@@ -95,7 +95,7 @@ def _load_weights(model: GenerativeModel, spec: TrainerSpec, path: Path) -> None
     if source.manifest.model_type != spec.model_type:
         other = source.manifest.model_type
         raise JobFailure(ErrorCode.INVALID_DATA, f"init_from is a checkpoint of {other}, not of {spec.model_type}.")
-    hint = "Use the dataset and the layer sizes of the run it comes from."
+    hint = "Use the dataset and the layer sizes of its run."
     here, there = model.config(), source.manifest.config
     for name in here.keys() - {"hyperparameters"}:
         if here[name] != there.get(name):
@@ -110,7 +110,7 @@ def _load_weights(model: GenerativeModel, spec: TrainerSpec, path: Path) -> None
 
 
 class _DatasetProgress:
-    """Reports each stage of obtaining a dataset, and every few seconds how far a download is."""
+    """Reports each stage of obtaining a dataset, and the progress of a download every five seconds."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
@@ -127,7 +127,7 @@ class _DatasetProgress:
 
 
 def _resumable(spec: TrainerSpec, folder: Path, reporter: Reporter) -> Checkpoint | None:
-    """The checkpoint to continue from; says so, and says which newer ones are damaged."""
+    """The checkpoint to continue from, or None. Reports it, and the newer ones that are damaged."""
     search = local.newest_valid(folder)
     found = search.found
     if search.damaged:
@@ -147,10 +147,10 @@ def _resumable(spec: TrainerSpec, folder: Path, reporter: Reporter) -> Checkpoin
 
 
 def _check_same_run(spec: TrainerSpec, found: Checkpoint, folder: Path) -> None:
-    asked = _identity(spec.model_type, spec.dataset_name, spec.seed, spec.hyperparameters)
+    requested = _identity(spec.model_type, spec.dataset_name, spec.seed, spec.hyperparameters)
     manifest = found.manifest
     stored = _identity(manifest.model_type, manifest.dataset, manifest.seed, manifest.hyperparameters)
-    for name, value in asked.items():
+    for name, value in requested.items():
         if stored.get(name) != value:
             pointer = f"/hyperparameters/{name}" if name in spec.hyperparameters else f"/{name}"
             raise SpecError.at(
@@ -162,12 +162,12 @@ def _check_same_run(spec: TrainerSpec, found: Checkpoint, folder: Path) -> None:
 
 
 def _identity(model_type: str, dataset: str, seed: int, hyperparameters: dict[str, Any]) -> dict[str, Any]:
-    """What makes two runs the same one."""
+    """The fields that identify a run."""
     return {"model_type": model_type, "dataset": dataset, "seed": seed, **hyperparameters}
 
 
 def _compute(spec: TrainerSpec, start: Checkpoint | None, reporter: Reporter) -> Compute:
-    """Where to compute; as the checkpoint did, so that a resumed run ends in the same weights."""
+    """How to compute: as recorded in the checkpoint, so that a resumed run gives the same weights; else by the rule."""
     if start is None:
         where = device.choose_device(spec.device)
         hardware = Hardware.detect("cuda" if where.type == "cuda" else "cpu")
@@ -183,10 +183,10 @@ def _compute(spec: TrainerSpec, start: Checkpoint | None, reporter: Reporter) ->
     before = torch.device(manifest.device).type
     here = device.choose_device(before if spec.device == "auto" and before == "cpu" else spec.device)
     if here.type != before:
-        message = f"The run began on {before} and continues on {here.type}: last digits may differ."
+        message = f"The run began on {before} and continues on {here.type}: the last digits may differ."
         reporter.notice("device_changed", message)
     elif manifest.versions != device.versions(here):
-        message = "Library versions, or the GPU, differ from the checkpoint's: last digits may differ."
+        message = "Library versions, or the GPU, differ from the checkpoint's: the last digits may differ."
         reporter.notice("versions_changed", message)
     return Compute(
         device=here,

@@ -1,4 +1,4 @@
-"""Where a run's events go: RUN_DIR/events.jsonl always, and JSON lines on a pipe or plain lines on a terminal."""
+"""Output of a run's events: to RUN_DIR/events.jsonl, and as JSON lines to a pipe or plain lines to a terminal."""
 
 import os
 import sys
@@ -18,33 +18,33 @@ class Display(Protocol):
         """Show one event."""
 
     def close(self) -> None:
-        """Show no more."""
+        """End the output."""
 
 
 class Listener(Protocol):
-    """Hears every event before it is shown, and may have something to report before it."""
+    """Receives every event before it is shown."""
 
     def take(self, event: Event) -> Event | None:
-        """Hear an event."""
+        """Process an event; may return another event, which is reported before it."""
 
 
 class JsonLines:
-    """One JSON object a line, flushed: what a supervisor reads."""
+    """One JSON object a line, flushed, for a supervisor."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def show(self, event: Event) -> None:
-        """Write the event. Raises BrokenPipeError when nobody reads any more."""
+        """Write the event. Raises BrokenPipeError when the reader has closed the pipe."""
         self._stream.write(event.model_dump_json() + "\n")
         self._stream.flush()
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: the stream is flushed after each line."""
 
 
 class TextLines:
-    """One plain line for each event that a person wants to see: what a terminal shows."""
+    """One plain line for each event of interest, for a terminal."""
 
     def __init__(self, run_dir: Path, stream: TextIO) -> None:
         self._run_dir, self._stream = run_dir, stream
@@ -82,7 +82,7 @@ class TextLines:
         return line
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: the stream is flushed after each line."""
 
 
 class Reporter:
@@ -95,11 +95,11 @@ class Reporter:
         self._listener: Listener | None = None
 
     def attach(self, listener: Listener) -> None:
-        """From now on `listener` hears every event first."""
+        """Pass every later event to `listener` before it is shown."""
         self._listener = listener
 
     def emit(self, event: Event) -> None:
-        """Report. Raises OSError when a file cannot be written; of a failure the display has been told by then."""
+        """Report an event. Raises OSError when a file cannot be written, except for `Failed`, which is shown anyway."""
         with self._lock:
             if isinstance(event, trainer_protocol.Failed):
                 self._fail(event)
@@ -109,7 +109,7 @@ class Reporter:
             self._send(event)
 
     def _fail(self, event: trainer_protocol.Failed) -> None:
-        """Report the end of a run whose disk may be the failure: that the display hears of it is what counts."""
+        """Report a failure, which may be of the disk itself: the display gets it even if no file can be written."""
         try:
             last = self._listener.take(event) if self._listener is not None else None
         except OSError as error:
@@ -129,12 +129,12 @@ class Reporter:
     def _write(self, event: Event) -> None:
         self._log.write(event.model_dump_json().encode() + b"\n")
 
-    def alarm(self, code: str, message: str, hint: str, *, step: int, data: dict[str, Any]) -> None:
-        """Report what a health check found at a step. A run that repeats steps after a kill reports it again."""
+    def warning(self, code: str, message: str, hint: str, *, step: int, data: dict[str, Any]) -> None:
+        """Report the warning of a health check at a step. A run that repeats steps after a kill reports it again."""
         self.emit(trainer_protocol.Notice(code=code, message=message, hint=hint, step=step, data=data))
 
     def notice(self, code: str, message: str, hint: str | None = None, **data: object) -> None:
-        """Report something a user should know."""
+        """Report an event for the user."""
         self.emit(trainer_protocol.Notice(code=code, message=message, hint=hint, data=data))
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class Reporter:
 
 def _open_log(path: Path) -> RawIOBase:
     """Append to the log, on a line of its own if a killed run left half a line."""
-    log = path.open("ab", buffering=0)  # nothing is held back, so a full disk cannot spoil the end as well
+    log = path.open("ab", buffering=0)  # without a buffer, closing cannot fail on a full disk
     with path.open("rb") as written:
         if written.seek(0, os.SEEK_END) > 0:
             written.seek(-1, os.SEEK_END)

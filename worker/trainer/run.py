@@ -17,7 +17,8 @@ from worker.trainer.stop_signal import StopSignal
 def train(spec: TrainerSpec, folder: Path, settings: Settings, control: StopSignal, reporter: Reporter) -> bool:
     """Train to the end, or continue towards it. False: stopped on request, with a checkpoint written.
 
-    A run that has ended already only says so again. Raises SpecError, JobFailure, and whatever the model raises.
+    A run that has ended already only reports its end again. Raises SpecError, JobFailure, and all exceptions of the
+    model.
     """
     run = prepare.prepare(spec, folder, settings, reporter)
     write_synced(folder / "spec.json", spec.model_dump_json(indent=1).encode())

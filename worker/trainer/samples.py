@@ -35,6 +35,6 @@ def write(run_dir: Path, epoch: int, samples: Iterable[Sample]) -> Iterator[tupl
 
 
 def enlarged(image: np.ndarray) -> np.ndarray:
-    """The image uint8 [H, W] or [H, W, 3], each pixel repeated 1 to 4 times so that people can see it."""
+    """The image uint8 [H, W] or [H, W, 3], each pixel repeated 1 to 4 times for legibility."""
     factor = max(1, min(_LARGEST_FACTOR, _LEGIBLE_PX // max(image.shape[:2])))
     return image.repeat(factor, axis=0).repeat(factor, axis=1)

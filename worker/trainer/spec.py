@@ -14,11 +14,11 @@ from worker.checkpoints.manifest import with_backend
 
 
 class TrainerSpec(BaseModel):
-    """What to train, on what, and how. By hand only `model_type` is needed.
+    """Model type, dataset and settings of one run. Only `model_type` is required.
 
     dataset: a registry name; the model type's default when null. dataset_path: file of an uploaded text. init_from: a
-    checkpoint folder whose weights the run starts from. threads: torch's; the cores at hand when null.
-    precision, backend: `auto` leaves them to the rule of `backend_choice`.
+    checkpoint folder with the starting weights. threads: of torch; the available cores when null.
+    precision, backend: `auto` applies the rule of `backend_choice`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -39,7 +39,7 @@ class TrainerSpec(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_kernel(cls, values: Any) -> Any:
+    def _read_earlier_backend(cls, values: Any) -> Any:
         return with_backend(values)
 
     @property
@@ -70,7 +70,7 @@ class TrainerSpec(BaseModel):
 
 
 def read(path: Path) -> TrainerSpec:
-    """The specification in a file, completed. Raises SpecError: one line that names the field."""
+    """The specification in a file, completed. Raises SpecError with one line that names the field."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""How a run is told to stop: signals, or lines on standard input when a supervisor started it."""
+"""The stop signal of a run: from process signals, or from standard input when a supervisor started it."""
 
 import ctypes
 import os
@@ -18,8 +18,8 @@ _EXIT_INTERRUPTED = 130
 class StopSignal:
     """Whether the run should stop.
 
-    The loop looks at `stop_requested` between steps. Work that cannot look (a long final evaluation) runs inside
-    `parked`: everything is on disk by then, so a stop may end the process on the spot.
+    The loop checks `stop_requested` between steps. Work without such checks (a long final evaluation) runs inside
+    `interruptible`: everything is on disk by then, so a stop may end the process at once.
     """
 
     def __init__(self) -> None:
@@ -30,13 +30,13 @@ class StopSignal:
         threading.Thread(target=self._serve, name="control", daemon=True).start()
 
     def request_stop(self) -> None:
-        """Ask for a checkpoint and an end. Safe in a signal handler: it takes no lock."""
+        """Request a checkpoint and the end of the run. Safe in a signal handler: it takes no lock."""
         self.stop_requested = True
         self._wake.put(None)
 
     @contextmanager
     def interruptible(self, leave: Callable[[], None]) -> Iterator[None]:
-        """While inside, a stop calls `leave` from another thread; `leave` ends the process."""
+        """Within the block, a stop calls `leave` from another thread; `leave` ends the process."""
         with self._lock:
             self._interrupt = leave
         if self.stop_requested:
@@ -48,14 +48,14 @@ class StopSignal:
                 self._interrupt = None
 
     def follow_signals(self) -> None:
-        """SIGTERM and Ctrl-C ask for a stop; a second Ctrl-C ends the process at once."""
+        """Let SIGTERM and Ctrl-C request a stop; a second Ctrl-C ends the process at once."""
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
     def follow_supervisor(self) -> None:
-        """`stop` on standard input asks for a stop; its end means that nobody is left to report to.
+        """Let `stop` on standard input request a stop; the end of standard input ends the process.
 
-        Ctrl-C is for the supervisor to handle, although a terminal sends it to the whole process group.
+        Ctrl-C is ignored: a terminal sends it to the whole process group, and the supervisor handles it.
         """
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -69,7 +69,7 @@ class StopSignal:
         self.request_stop()
 
     def _read_stdin(self) -> None:
-        # os.read, not sys.stdin: a thread that waits in a buffered reader aborts the interpreter's shutdown.
+        # os.read, not sys.stdin: a thread blocked in a buffered reader aborts the interpreter's shutdown.
         tail = b""
         while chunk := os.read(sys.stdin.fileno(), 4096):
             *lines, tail = (tail + chunk).split(b"\n")

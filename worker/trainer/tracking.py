@@ -1,4 +1,4 @@
-"""State that follows a run from evaluation to evaluation: the best checkpoint, and the health checks."""
+"""State of a run across evaluations: the best checkpoint, and the health checks."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -7,9 +7,10 @@ from worker.models.health import HealthCheck, Healthy, Measurements, Unhealthy
 
 
 class Selection:
-    """The best value of one evaluation figure so far; of equal ones the earliest.
+    """The best value of one evaluation metric so far; of equal ones the earliest.
 
-    metric, direction: as ModelType.selection says. A metric `step` or `epoch` with `max` picks the last checkpoint.
+    rule: metric and direction, from ModelType.selection. A metric `step` or `epoch` with `max` picks the last
+    checkpoint.
     """
 
     def __init__(self, rule: tuple[str, Literal["min", "max"]], state: Mapping[str, Any] | None = None) -> None:
@@ -18,7 +19,7 @@ class Selection:
         self._value: float | None = state["value"] if state else None
 
     def offer(self, evaluation: Mapping[str, float], step: int) -> bool:
-        """Take note of an evaluation. True: it is the best so far."""
+        """Add an evaluation. True: it is the best so far."""
         value = evaluation[self._metric]
         if self._value is not None and (value >= self._value if self._direction == "min" else value <= self._value):
             return False
@@ -31,7 +32,7 @@ class Selection:
 
 
 class HealthMonitor:
-    """The checks of one run. state: as a checkpoint kept it; checks that it does not know begin anew."""
+    """The health checks of one run. state: from a checkpoint; checks that are missing in it start without memory."""
 
     def __init__(self, checks: Iterable[HealthCheck], state: Mapping[str, Any] | None = None) -> None:
         self._checks = {check.code: check for check in checks}
@@ -43,7 +44,7 @@ class HealthMonitor:
                     self._raised.add(code)
 
     def check(self, measurements: Measurements) -> list[tuple[str, Unhealthy]]:
-        """The alarms that these figures raise: (code, what is wrong)."""
+        """The new warnings for these measurements: (code, warning)."""
         found = []
         for code, check in self._checks.items():
             verdict = check.check(measurements)

@@ -22,7 +22,7 @@ def epochs_shown(costs_s: list[float], *, epoch_s: float) -> list[int]:
         clock.trained_s += epoch_s
         if cadence.is_due(epoch):
             shown.append(epoch)
-            cadence.drawn(cost_s)
+            cadence.sampled(cost_s)
     return shown
 
 
