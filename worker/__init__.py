@@ -1,1 +1,1 @@
-"""Training and generation: everything that may import torch."""
+"""Training and generation. Among the services, only this package imports torch."""

@@ -16,7 +16,7 @@ from worker.context import make_context
 
 
 def main(arguments: list[str]) -> int:
-    """Run a worker until it is told to stop; returns the process's exit status."""
+    """Run a worker until a stop signal; returns the process's exit status."""
     parser = argparse.ArgumentParser(prog="python -m worker", description="Take jobs of one kind and run them.")
     parser.add_argument("kind", choices=[kind.value for kind in JobKind])
     kind = JobKind(parser.parse_args(arguments).kind)

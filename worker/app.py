@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 def run(context: WorkerContext) -> None:
-    """Work until the process is told to stop. Returns when the job at hand has been finished or let go."""
+    """Run until the process gets a stop signal. Returns when the current job has been finished or released."""
     setup_logging.connect(_keep_logging, weak=False)
     watchdog = ConsumerWatchdog(context)
     with WorkerHeartbeat(context) as worker_heartbeat:
@@ -36,7 +36,7 @@ def run(context: WorkerContext) -> None:
 
 
 def make_app(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, watchdog: ConsumerWatchdog) -> Celery:
-    """The Celery application with the one task of this worker's kind. Importing the task warms it up."""
+    """The Celery application with the one task of this worker's kind, which is prepared here."""
     app = make_celery(context.settings, worker_kind=context.kind)
     app.conf.worker_pool = "worker.celery_pool:PromptFetchPool"
     run_next = importlib.import_module(f"worker.tasks.{context.kind}").prepare(context, worker_heartbeat)
@@ -55,4 +55,4 @@ def make_app(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, watchdog
 
 
 def _keep_logging(**_: Any) -> None:
-    """Celery leaves logging alone when somebody answers its signal."""
+    """Do nothing: Celery does not configure logging when its signal has a receiver."""

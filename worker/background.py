@@ -1,4 +1,4 @@
-"""A periodic call in a thread of its own."""
+"""A periodic call in a separate thread."""
 
 import threading
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from types import TracebackType
 
 
 class PeriodicThread:
-    """Calls a function again and again within a `with` block.
+    """Calls a function repeatedly within a `with` block.
 
     call: returns the seconds until its next call, or None to end the thread. shortest_s: least time between two calls,
     also after `wake`. The end of the block waits up to `join_s` seconds for a call in progress.
@@ -37,7 +37,7 @@ class PeriodicThread:
     def _run(self) -> None:
         while not self._ending.is_set():
             self._woken.clear()
-            rest_s = self._call()
-            if rest_s is None or self._ending.wait(min(self._shortest_s, rest_s)):
+            wait_s = self._call()
+            if wait_s is None or self._ending.wait(min(self._shortest_s, wait_s)):
                 return
-            self._woken.wait(max(0.0, rest_s - self._shortest_s))
+            self._woken.wait(max(0.0, wait_s - self._shortest_s))

@@ -1,4 +1,4 @@
-"""The thread pool of a worker, which tells the consumer at once when it is free again."""
+"""The thread pool of a worker, which wakes the consumer as soon as a task has ended."""
 
 from concurrent.futures import Future
 from typing import Any
@@ -10,8 +10,8 @@ from kombu.asynchronous import get_event_loop
 class PromptFetchPool(TaskPool):  # type: ignore[misc]  # the library has no types
     """Threads that wake the consumer's event loop when a task has ended.
 
-    A worker that fetches nothing while it is busy (`worker_disable_prefetch`) otherwise asks Redis for the next message
-    only when its loop next turns by itself, up to a second after the task ended.
+    A busy worker fetches nothing (`worker_disable_prefetch`). Without the wake-up the event loop would fetch the next
+    message only in its next cycle, up to a second after the task ended.
     """
 
     def on_apply(self, *args: Any, **kwargs: Any) -> ApplyResult:
@@ -28,4 +28,4 @@ def _wake(_: "Future[Any]") -> None:
 
 
 def _nothing() -> None:
-    """Being called is the point: the loop turns, and looks whether it may fetch again."""
+    """Do nothing: the call itself starts the loop's next cycle, which fetches again."""

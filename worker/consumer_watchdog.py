@@ -1,4 +1,4 @@
-"""Detects a stalled consumer: the worker is alive and idle, and takes no notification although some wait in Redis.
+"""Detects a stalled consumer: the worker is alive and idle, and receives no notification although some are in Redis.
 
 Celery's Redis consumer has shown this fault repeatedly after a lost connection (celery#8030, #10205, #10302). The
 watchdog ends the process; its supervisor restarts it with a fresh connection.
@@ -57,17 +57,17 @@ class ConsumerWatchdog:
 
     def is_stalled(self) -> bool:
         """Check once. True when notifications have waited for `consumer_stall_s` while this worker was idle."""
-        is_wanted = self._is_wanted()
+        has_waiting_job = self._has_waiting_job()
         with self._lock:
-            if self._is_busy or not is_wanted:
+            if self._is_busy or not has_waiting_job:
                 self._waiting_since = None
                 return False
             now = self._monotonic()
             self._waiting_since = now if self._waiting_since is None else self._waiting_since
             return now - self._waiting_since >= self._context.settings.consumer_stall_s
 
-    def _is_wanted(self) -> bool:
-        """Whether a notification waits in Redis, and a job in the database that it would start."""
+    def _has_waiting_job(self) -> bool:
+        """Whether Redis has a notification for this kind, and the database a due job of it."""
         if not self._context.broker.depth(self._context.kind):
             return False
         try:

@@ -1,4 +1,4 @@
-"""What every part of a worker process shares."""
+"""The shared objects of a worker process."""
 
 import os
 import socket
@@ -21,8 +21,8 @@ TRAINER = (sys.executable, "-m", "worker.train")
 class WorkerContext:
     """One worker process.
 
-    trainer: the command to which specification and run folder are appended. stopping: set when the process was asked to
-    end; no job is begun after that.
+    trainer: the command to which specification and run folder are appended. stopping: set when the process has received
+    a stop signal; no job is claimed after that.
     """
 
     settings: Settings

@@ -9,38 +9,38 @@ import torch
 
 from shared.errors import SpecError
 
-# These models are small: beyond this many threads a step spends its time handing work out.
+# These models are small: with more threads, the distribution of work takes most of a step.
 _MOST_THREADS = 16
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto` takes a GPU where torch sees one. Raises SpecError for a GPU that is not there."""
+    """`auto` takes a GPU where torch finds one. Raises SpecError for a missing GPU."""
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise SpecError.at("/device", f"torch sees no GPU on this machine, so `{wanted}` cannot be used; try `cpu`")
+        raise SpecError.at("/device", f"torch finds no GPU on this machine, so `{wanted}` cannot be used; try `cpu`")
     return torch.device("cuda", 0)
 
 
 def choose_threads(wanted: int | None) -> int:
-    """Threads for torch: as asked, else as OMP_NUM_THREADS says, else the cores this process or container may use."""
+    """Threads for torch: as requested, else OMP_NUM_THREADS, else the cores that the process or container may use."""
     if wanted is not None:
         return wanted
-    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # of nested levels, the outermost
-    if said.isdecimal() and int(said) > 0:
-        return int(said)
+    configured = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # of nested levels, the outermost
+    if configured.isdecimal() and int(configured) > 0:
+        return int(configured)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, _container_cores(), _MOST_THREADS))
 
 
 def versions(where: torch.device) -> dict[str, str]:
-    """What else decides the last bit of what is computed there."""
+    """Versions and hardware on which the last bit of results on this device depends."""
     found = {"python": platform.python_version(), "torch": torch.__version__, "safetensors": version("safetensors")}
     return found | ({"gpu": torch.cuda.get_device_name(where)} if where.type == "cuda" else {})
 
 
 def _container_cores() -> int:
-    """Whole cores of the cgroup's quota; many where there is none."""
+    """Whole cores of the cgroup's quota; `_MOST_THREADS` without a quota."""
     quota_file = Path("/sys/fs/cgroup/cpu.max")
     if not quota_file.is_file():
         return _MOST_THREADS

@@ -1,4 +1,4 @@
-"""What an exception means to the user whose run it ended."""
+"""Failures to report, from the exceptions that ended a run."""
 
 import errno
 import sys
@@ -6,7 +6,7 @@ import sys
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
 
-# Torch's CPU allocator raises a plain RuntimeError; these are its words.
+# Torch's CPU allocator raises a plain RuntimeError with one of these messages.
 _CPU_ALLOCATOR = ("can't allocate memory", "not enough memory")
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -14,20 +14,20 @@ _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 def is_out_of_memory(error: BaseException) -> bool:
     """True where the machine, or its GPU, had too little memory."""
-    torch = sys.modules.get("torch")  # without it there is no error of torch's
+    torch = sys.modules.get("torch")  # not imported here, since torch takes seconds to import
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_ALLOCATOR)
 
 
 def as_failure(error: Exception) -> JobFailure:
-    """The failure to report. Anything unforeseen is `internal`; its traceback belongs on standard error."""
+    """The failure to report. An unexpected exception gives `internal`; its traceback belongs on standard error."""
     if isinstance(error, JobFailure):
         return error
     if is_out_of_memory(error):
         return JobFailure(
             ErrorCode.OUT_OF_MEMORY,
-            "The run needs more memory than there is.",
+            "The run needs more memory than is available.",
             "Use a smaller batch_size or a smaller model.",
         )
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
@@ -46,7 +46,7 @@ def as_failure(error: Exception) -> JobFailure:
 
 
 def diverged(name: str, value: float, step: int) -> JobFailure:
-    """A training figure is no finite number any more."""
+    """The failure for a training metric that is not finite."""
     return JobFailure(
         ErrorCode.DIVERGED,
         f"{name} became {value} at step {step}.",

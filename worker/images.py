@@ -10,8 +10,8 @@ import numpy as np
 def png(pixels: np.ndarray) -> bytes:
     """PNG (ISO/IEC 15948) of uint8 [H, W] or [H, W, 3].
 
-    Each row is stored as it is: in pictures of tiles, rows repeat more than neighbouring pixels do. Pillow would take
-    longer to import than the trainer takes to read its data.
+    Rows are not filtered: in image grids, rows repeat more than neighbouring pixels do. Pillow is not used, since its
+    import takes longer than the trainer takes to read its data.
     """
     height, width = pixels.shape[:2]
     colour_type = 0 if pixels.ndim == 2 else 2

@@ -1,7 +1,7 @@
-"""`python -m worker.reconciler`: makes the queue true again, whatever was lost. Any number may run.
+"""`python -m worker.reconciler`: repairs the queue after crashes and lost messages. Several may run at once.
 
-Each round it takes jobs back from workers that fell silent, and sends again notifications that may be lost.
-Beside it, a sweeper removes files that nobody needs.
+Each round ends attempts with an expired lease and repeats notifications that may be lost. A sweeper runs in a second
+thread and removes files without a row.
 """
 
 import signal
@@ -47,9 +47,8 @@ _FORGET_EVERY_S = 3600.0
 class Reconciler:
     """One round at a time; `run` repeats them.
 
-    It reaps nobody until it has seen the database for one lease without a break: after its own start, after an outage,
-    after a sleep of the machine, and after the clock was set, heartbeats may seem old for reasons that are not the
-    workers'.
+    It reaps only after one lease of uninterrupted access to the database. After its own start, an outage, a suspension
+    of the machine or a change of the clock, heartbeats may be old although the workers are alive.
     """
 
     def __init__(
@@ -62,27 +61,27 @@ class Reconciler:
     ) -> None:
         self._settings, self._sessions, self._broker = settings, sessions, broker
         self._monotonic = monotonic
-        self._is_away = False
+        self._is_database_unavailable = False
         self._last_round = self._monotonic()
         self._reap_from = self._last_round + settings.lease_s
         self._ahead_s: float | None = None
         self._forget_at = self._last_round
 
     def run(self, stopping: threading.Event) -> None:
-        """Repeat rounds until told to stop. Outages are waited out."""
+        """Repeat rounds until `stopping` is set, also during outages."""
         while not stopping.is_set():
             self.round()
             stopping.wait(self._settings.reconcile_s)
 
     def round(self) -> None:
-        """Reap, then notify. An outage of the database is logged once and survived."""
+        """Reap, then notify. An outage of the database is logged once."""
         now = self._monotonic()
         if now - self._last_round > self._settings.lease_s / 2:
             self._wait_a_lease("this process was stopped for a while")
         try:
-            # Most rounds find nothing to do: that takes one look, and no transaction that others would wait for.
+            # Most rounds find nothing to do: that takes one read, and no transaction that would block others.
             snapshot = self._take_snapshot()
-            self._look_at_the_clock(snapshot.now)
+            self._check_clock(snapshot.now)
             if snapshot.has_expired and self._monotonic() >= self._reap_from:
                 self._reap()
                 snapshot = self._take_snapshot()
@@ -92,27 +91,30 @@ class Reconciler:
         except SQLAlchemyError as error:
             if not is_transient(error):
                 raise
-            if not self._is_away:
-                log.warning("database away", reason=str(error))
-            self._is_away = True
-        self._last_round = self._monotonic()  # waiting for the database is no sleep of the machine
+            if not self._is_database_unavailable:
+                log.warning("database unavailable", reason=str(error))
+            self._is_database_unavailable = True
+        self._last_round = self._monotonic()  # a wait for the database does not count as a suspension
 
     def _take_snapshot(self) -> QueueSnapshot:
         with read_connection(self._sessions) as connection:
             return queue_snapshot.take_snapshot(connection, self._settings)
 
-    def _look_at_the_clock(self, now: datetime) -> None:
-        """The database is there; see that its clock runs as ours does (which stops while a machine sleeps)."""
+    def _check_clock(self, now: datetime) -> None:
+        """Detect the end of an outage, and a jump of the database's clock relative to the monotonic clock.
+
+        The monotonic clock stops while the machine is suspended.
+        """
         ahead_s = now.timestamp() - self._monotonic()
         before_s, self._ahead_s = self._ahead_s, ahead_s
-        if self._is_away:
-            self._is_away = False
-            self._wait_a_lease("the database was away")
+        if self._is_database_unavailable:
+            self._is_database_unavailable = False
+            self._wait_a_lease("the database was unavailable")
         elif before_s is not None and abs(ahead_s - before_s) > self._settings.lease_s / 2:
             self._wait_a_lease(f"the database's clock has jumped by {ahead_s - before_s:.1f} s")
 
     def _wait_a_lease(self, reason: str) -> None:
-        log.info("reaping nobody for one lease", reason=reason)
+        log.info("reaping paused for one lease", reason=reason)
         self._reap_from = self._monotonic() + self._settings.lease_s
 
     def _reap(self) -> None:
@@ -128,9 +130,9 @@ class Reconciler:
                     self._broker.publish_done(job_id)
 
     def _notify(self, kind: JobKind, due: int) -> None:
-        """Send notifications for due jobs whose own is missing or stale, at most one a job without one.
+        """Send notifications for due jobs whose own is missing or stale, at most as many as Redis lacks.
 
-        due: jobs of the kind that a worker could take.
+        due: number of jobs of the kind that a worker could claim.
         """
         depth = self._broker.depth(kind) if due else None
         if depth is None or due <= depth:
@@ -175,7 +177,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     sessions = session_factory(engine)
-    # In a thread of its own, so that no lease waits for slow storage; nothing is lost when it ends amid its work.
+    # In a separate thread, so that slow storage does not delay reaping. It may end at any point without loss.
     sweeper = Sweeper(settings, sessions, storage)
     threading.Thread(target=sweeper.run, args=(stopping,), name="sweeper", daemon=True).start()
     log.info("reconciler ready")

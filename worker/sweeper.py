@@ -1,6 +1,6 @@
-"""Removes what nobody needs any more: files of deleted jobs, files that never got a row, old idempotency keys.
+"""Removes files of deleted jobs, files that never got a row, and old idempotency keys.
 
-Any number may run beside each other: removing is idempotent, and the note of a folder goes only after its files.
+Several sweepers may run at once: removal is idempotent, and a pending deletion is removed after its files.
 """
 
 import threading
@@ -21,10 +21,10 @@ from shared.storage import Storage
 
 log = structlog.get_logger(__name__)
 
-_NOTES_AT_ONCE = 100
+_DELETIONS_AT_ONCE = 100
 _JOBS_AT_ONCE = 100
-_REST_ROUNDS = 5  # of the reconciler's: jobs are waited for, what nobody needs is not
-_LOOK_EVERY_S = 900.0
+_RECONCILER_ROUNDS = 5  # between two rounds of the sweeper, which is less urgent
+_ORPHANS_EVERY_S = 900.0
 
 
 class Sweeper:
@@ -40,29 +40,29 @@ class Sweeper:
     ) -> None:
         self._settings, self._sessions, self._storage = settings, sessions, storage
         self._monotonic = monotonic
-        self._look_at = self._monotonic()
+        self._orphans_due_at = self._monotonic()
 
     def run(self, stopping: threading.Event) -> None:
-        """Repeat rounds until told to stop. What goes wrong is tried again: no job waits for this."""
+        """Repeat rounds until `stopping` is set. A round that failed is repeated at its next time."""
         failure: str | None = None
-        while not stopping.wait(_REST_ROUNDS * self._settings.reconcile_s):
+        while not stopping.wait(_RECONCILER_ROUNDS * self._settings.reconcile_s):
             try:
                 self.round()
             except (SQLAlchemyError, OSError) as error:
                 if isinstance(error, SQLAlchemyError) and not is_transient(error):
                     log.exception("sweep failed")
                 elif failure is None:
-                    log.warning("database or storage away; sweeping later", reason=str(error))
+                    log.warning("database or storage unavailable; sweeping later", reason=str(error))
                 failure = str(error)
             else:
                 failure = None
 
     def round(self) -> None:
-        """Remove the folders whose deletion is due; now and then look for orphans and old keys as well."""
+        """Remove the folders whose deletion is due; at most every 15 minutes also orphans and old keys."""
         self._remove_due()
-        if self._monotonic() < self._look_at:
+        if self._monotonic() < self._orphans_due_at:
             return
-        self._look_at = self._monotonic() + min(_LOOK_EVERY_S, self._settings.orphan_grace_s / 4)
+        self._orphans_due_at = self._monotonic() + min(_ORPHANS_EVERY_S, self._settings.orphan_grace_s / 4)
         self._remove_orphans()
         with transaction(self._sessions) as session:
             idempotency.expire(session)
@@ -71,7 +71,7 @@ class Sweeper:
 
     def _remove_due(self) -> None:
         with reading(self._sessions) as session:
-            due = pending_deletions.due(session, _NOTES_AT_ONCE)
+            due = pending_deletions.due(session, _DELETIONS_AT_ONCE)
         if not due:
             return
         for folder in due:
@@ -84,7 +84,7 @@ class Sweeper:
             pending_deletions.postpone(session, left)
         log.info("storage swept", folders=len(gone))
         if left:
-            log.warning("files that nobody needs cannot be removed; trying again", folders=left)
+            log.warning("files of deleted jobs cannot be removed; trying again", folders=left)
 
     def _has_files(self, folder: str) -> bool:
         return next(self._storage.list_names(folder, unfinished=True), None) is not None
@@ -101,10 +101,10 @@ class Sweeper:
                 log.info("files without a row removed", count=len(orphans))
 
     def _orphans(self, job_ids: Sequence[str]) -> list[str]:
-        """Old files of jobs, to which no row leads any more.
+        """Storage keys of old files of these jobs that no row refers to.
 
-        Files are listed before rows are read. A file of the list that has no row then can get one only from a worker
-        that holds the job at that moment: each attempt writes to places of its own.
+        Files are listed before rows are read. A listed file without a row can get one only from a worker that holds
+        the job at that moment, since keys contain the fencing token. Files of held jobs are left out.
         """
         files = {job_id: list(self._storage.list_names(f"jobs/{job_id}", unfinished=True)) for job_id in job_ids}
         with reading(self._sessions) as session:
@@ -117,5 +117,5 @@ class Sweeper:
     def _is_old(self, key: str) -> bool:
         try:
             return self._storage.age_s(key) > self._settings.orphan_grace_s
-        except NotFound:  # gone meanwhile
+        except NotFound:  # removed in the meantime
             return False

@@ -1,11 +1,11 @@
 """The trainer program: `python -m worker.train SPEC.json RUN_DIR [--supervised]`.
 
 Trains one model from a JSON specification into a folder, with no database and no Redis. Run again on the same folder,
-it continues from the newest checkpoint. On a terminal it shows a progress bar; on a pipe it writes one JSON object a
-line (shared/trainer_protocol.py), and nothing else, to standard output.
+it continues from the newest checkpoint. On a terminal it writes plain lines; on a pipe it writes only JSON objects to
+standard output, one a line (shared/trainer_protocol.py).
 
-Exit status: 0 finished, 2 the specification is wrong, 3 stopped with a checkpoint written, 4 failed, 130 interrupted
-twice, 5 the supervisor is gone.
+Exit status: 0 finished, 2 the specification is invalid, 3 stopped with a checkpoint written, 4 failed, 130 interrupted
+twice, 5 the supervisor has ended.
 """
 
 import argparse
@@ -34,7 +34,7 @@ EXIT_USAGE = 2
 def main(arguments: list[str] | None = None) -> int:
     """Run the program. Returns the exit status."""
     options = _parser().parse_args(arguments)
-    os.environ |= openmp.wait_policy(os.environ, is_alone=False)  # a supervisor, which knows more, has set one
+    os.environ |= openmp.wait_policy(os.environ, is_alone=False)  # without effect where a supervisor has set one
     control = StopSignal()
     if options.supervised:
         control.follow_supervisor()
@@ -54,16 +54,16 @@ def main(arguments: list[str] | None = None) -> int:
     except SpecError as error:
         return _refuse(options, error, protocol)
     except BrokenPipeError:
-        os._exit(EXIT_FAILED)  # nobody reads any more, and flushing at exit would complain about it
+        os._exit(EXIT_FAILED)  # the reader has closed the pipe, and flushing at exit would print an error
     finally:
         reporter.close()
 
 
 def run(spec: TrainerSpec, run_dir: Path, settings: Settings, control: StopSignal, reporter: Reporter) -> int:
-    """Train, report how it ended, and give the exit status. Raises SpecError for a run that cannot be what it asks."""
+    """Train, report the end, and return the exit status. Raises SpecError for a specification that cannot run."""
     # Set before torch is imported, and read when CUDA starts: without it cuBLAS may give other last digits each time.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # Torch takes seconds to import: a wrong specification should not have to wait for it.
+    # Torch takes seconds to import, and an invalid specification is reported without it.
     from worker.failures import as_failure  # noqa: PLC0415
     from worker.trainer.run import train  # noqa: PLC0415
 
@@ -71,9 +71,9 @@ def run(spec: TrainerSpec, run_dir: Path, settings: Settings, control: StopSigna
         finished = train(spec, run_dir, settings, control, reporter)
     except (SpecError, BrokenPipeError):
         raise
-    except Exception as error:  # noqa: BLE001 - whatever ends a run is reported as its failure
+    except Exception as error:  # noqa: BLE001 - every exception is reported as the run's failure
         failure = as_failure(error)
-        if failure.error_code is ErrorCode.INTERNAL and failure.hint is None:  # nobody foresaw it
+        if failure.error_code is ErrorCode.INTERNAL and failure.hint is None:  # an unexpected exception
             traceback.print_exc()
         reporter.emit(trainer_protocol.Failed(code=failure.error_code, message=failure.detail, hint=failure.hint))
         return EXIT_FAILED
@@ -89,13 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("spec", type=Path, metavar="SPEC.json", help="what to train; only `model_type` is required")
     parser.add_argument("run_dir", type=Path, metavar="RUN_DIR", help="where checkpoints, samples and events go")
     parser.add_argument(
-        "--supervised", action="store_true", help="obey `stop` on standard input, and end when it closes"
+        "--supervised", action="store_true", help="stop at the line `stop` on standard input, and end when it closes"
     )
     return parser
 
 
 def _claim_stdout() -> TextIO:
-    """Standard output for the protocol alone: whatever else a library prints goes to standard error."""
+    """Reserve standard output for the protocol; other output of libraries goes to standard error."""
     sys.stdout.flush()
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -111,7 +111,7 @@ def _display(run_dir: Path, protocol: TextIO, *, supervised: bool) -> Display:
 def _refuse(
     options: argparse.Namespace, error: SpecError | SetupError | ValidationError | OSError, protocol: TextIO
 ) -> int:
-    """Say in one line what is wrong. A supervisor also gets an event, as it does for every end it can report."""
+    """Print the error in one line. Under a supervisor also report it as an event."""
     match error:
         case SpecError():
             message = "; ".join(f"{each.pointer or '/'}: {each.detail}" for each in error.errors) or error.detail
@@ -130,7 +130,7 @@ def _refuse(
 
 
 def _leave(status: int) -> NoReturn:
-    """End now. Everything is on disk and reported, and to unload torch takes seconds in which a worker waits."""
+    """End at once. Everything is on disk and reported; unloading torch would delay the worker by seconds."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(status)

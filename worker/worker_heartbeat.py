@@ -1,4 +1,4 @@
-"""The heartbeat of a worker, for `/v1/workers`: its identity and its current job. No job depends on it."""
+"""The heartbeat of a worker, for `/v1/workers`: its identity and its current job. It does not affect jobs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ class WorkerHeartbeat:
             with transaction(self._context.sessions) as session:
                 workers.leave(session, self._context.id)
         except SQLAlchemyError as failure:
-            log.warning("worker row not removed; it goes stale", reason=str(failure))
+            log.warning("worker row not removed; it expires later", reason=str(failure))
 
     def report(self, *, device: str | None = None, examples_per_s: float | None = None) -> None:
         """Update what the next heartbeat shows: the device (`cpu`, `cuda`), and examples per second."""

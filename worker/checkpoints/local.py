@@ -1,7 +1,7 @@
-"""Checkpoints on disk: complete or not there, verified by sha256, equal weights in equal bytes.
+"""Checkpoints on disk: complete or absent, verified by sha256, equal weights in equal bytes.
 
 A checkpoint is written into a hidden folder, each file is flushed to the disk, and the folder is renamed into place. A
-name without a leading dot is therefore a complete checkpoint, unless it was damaged later.
+folder without a leading dot is therefore a complete checkpoint, unless it was damaged later.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ def write(
 ) -> Checkpoint:
     """Write a checkpoint durably; `manifest.files`, `strides` and `digest` are filled in here.
 
-    Raises OSError, and then nothing half-written shows.
+    Raises OSError, and then leaves no incomplete checkpoint.
     """
     parent = run_dir / FOLDER
     parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def write(
 
 
 def newest_valid(run_dir: Path) -> Search:
-    """Look from the newest checkpoint back until one verifies."""
+    """The newest checkpoint that verifies, searched from the newest to the oldest."""
     damaged: list[tuple[str, str]] = []
     for path in reversed(_folders(run_dir)):
         try:
@@ -104,7 +104,7 @@ def newest_valid(run_dir: Path) -> Search:
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file, in memory of their own (aligned as torch aligns, whatever the file does)."""
+    """Tensors of a safetensors file, copied into memory with torch's alignment."""
     return {name: tensor.clone() for name, tensor in safetensors.torch.load(path.read_bytes()).items()}
 
 
@@ -126,7 +126,7 @@ def prune(run_dir: Path, *, keep: int, best: int | None) -> None:
 
 
 def sweep(run_dir: Path) -> None:
-    """Remove what killed runs left half-written or half-removed."""
+    """Remove the incomplete folders that killed runs left while writing or removing a checkpoint."""
     for path in (run_dir / FOLDER).glob(f"{TEMPORARY_PREFIX}*"):
         shutil.rmtree(path)
 
@@ -138,7 +138,7 @@ def _folders(run_dir: Path) -> list[Path]:
 
 
 def _discard(path: Path) -> None:
-    """Remove a checkpoint so that a kill in between leaves none that looks damaged."""
+    """Rename a checkpoint to a hidden folder, then remove it: a kill in between leaves no damaged checkpoint."""
     if path.exists():
         hidden = path.with_name(f"{TEMPORARY_PREFIX}old-{path.name}-{os.getpid()}")
         path.rename(hidden)
@@ -147,5 +147,5 @@ def _discard(path: Path) -> None:
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous copies on the CPU that share no memory, in one order, as safetensors wants them."""
+    """Contiguous copies on the CPU that share no memory, in order of name, as safetensors requires."""
     return {name: tensors[name].detach().to("cpu", copy=True).contiguous() for name in sorted(tensors)}

@@ -1,4 +1,4 @@
-"""From a stored checkpoint to a model that is ready to sample."""
+"""Loads a model for sampling from a stored checkpoint."""
 
 import hashlib
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from worker.models.base import GenerativeModel
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A model in evaluation mode on its device, and where it comes from."""
+    """A model in evaluation mode on its device, with the manifest of its checkpoint."""
 
     model: GenerativeModel
     manifest: Manifest

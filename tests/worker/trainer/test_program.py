@@ -117,7 +117,7 @@ def test_init_from_a_damaged_checkpoint_says_what_is_damaged(tmp_path: Path) -> 
     ("fail_with", "code", "says"),
     [
         ("nan", "diverged", "loss became nan at step 14"),
-        ("OutOfMemoryError", "out_of_memory", "more memory than there is"),
+        ("OutOfMemoryError", "out_of_memory", "more memory than is available"),
         ("a bug", "internal", "RuntimeError: a bug"),
     ],
 )
