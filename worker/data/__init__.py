@@ -1,4 +1,4 @@
-"""Datasets in memory: `load` gives a TextCorpus or an ImageDataset, wherever the files are or come from."""
+"""Datasets in memory: `load` returns a TextCorpus or an ImageDataset."""
 
 from worker.data.images import ImageDataset
 from worker.data.loading import Dataset, load

@@ -15,8 +15,8 @@ def builtin_digits() -> ImageDataset:
 
     `digits.npz` has them as 8×8 with values 0 to 16: the test part of "Optical Recognition of Handwritten Digits"
     (Alpaydin & Kaynak 1998, doi:10.24432/C50P49, CC BY 4.0), in scikit-learn's order. Each is enlarged three times by
-    bicubic interpolation and framed by 2 black pixels, so that it is 28×28 with a margin like MNIST's and every model
-    runs on it.
+    bicubic interpolation and framed by 2 black pixels. The result is 28×28 with a margin like MNIST's, a size that all
+    image models accept.
     """
     with np.load(Path(__file__).with_name("digits.npz")) as file:
         small = torch.from_numpy(file["images"].astype(np.float32))[:, None] / 16

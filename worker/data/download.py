@@ -1,4 +1,4 @@
-"""Fetching one file: resumed where it broke off, compared with its checksum, and moved into place whole."""
+"""Downloads one file: resumes a partial download, compares the checksum, and moves the file into place."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from worker.data.progress import OnProgress, Progress, no_progress
 
 CHUNK_BYTES = 1 << 18
 TIMEOUT_S = 30.0
-ATTEMPTS = 3  # per address, each going on where the last one stopped
+ATTEMPTS = 3  # per address; each resumes the previous one
 
 
 def fetch(
@@ -29,11 +29,11 @@ def fetch(
 ) -> None:
     """Put the file at `target`, trying the addresses in order.
 
-    checksum: `sha256:…` or `md5:…`. What has arrived is kept as `target`.part, so that a later call goes on from there;
-    without a checksum the file is fetched from its start, since nothing would reveal a mixture of two versions, and
-    `on_first` is called with the checksum that it has, before it is at `target`.
-    Of several processes that want the same file one downloads and the others wait.
-    Raises JobFailure(DATASET_UNAVAILABLE) with what went wrong at each address.
+    checksum: `sha256:…` or `md5:…`. A partial download is kept as `target`.part, and a later call resumes it. Without a
+    checksum the file is always fetched from its start, since a mixture of two versions would not be detected.
+    on_first: called without a checksum, with the checksum of the file, before the file is at `target`.
+    Of several processes one downloads the file and the others wait.
+    Raises JobFailure(DATASET_UNAVAILABLE) with the error of each address.
     """
     with exclusive(target.with_name(target.name + ".lock")):
         if target.is_file():
@@ -63,7 +63,7 @@ def checksum_of(path: Path, algorithm: str = "sha256") -> str:
 
 
 def _fetch_from(url: str, checksum: str | None, part: Path, on_progress: OnProgress) -> str | None:
-    """Complete `part` from one address. None on success, else why not."""
+    """Complete `part` from one address. None on success, else the reason of the failure."""
     failure = ""
     for _ in range(ATTEMPTS):
         try:
@@ -87,13 +87,13 @@ def _fetch_from(url: str, checksum: str | None, part: Path, on_progress: OnProgr
 
 
 def _receive(url: str, part: Path, on_progress: OnProgress) -> None:
-    """Append to `part` what is missing. Raises OSError or HTTPException when the connection breaks."""
+    """Append the missing bytes to `part`. Raises OSError or HTTPException when the connection breaks."""
     done = part.stat().st_size if part.exists() else 0
     request = Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 - addresses are the registry's
     try:
         response = urlopen(request, timeout=TIMEOUT_S)  # noqa: S310
     except HTTPError as error:
-        if error.code == 416:  # nothing is missing, or the file changed: the checksum tells which
+        if error.code == 416:  # nothing is missing, or the file changed, which the checksum detects
             error.close()
             return
         raise

@@ -11,7 +11,7 @@ from shared.datasets import DatasetShape
 
 @dataclass(frozen=True)
 class ImageDataset:
-    """Labelled images: uint8 [N, C, H, W] and int64 [N], to train on and to test with."""
+    """Labelled images for training and testing: uint8 [N, C, H, W] and int64 [N]."""
 
     name: str
     train_images: Tensor
@@ -19,7 +19,7 @@ class ImageDataset:
     test_images: Tensor
     test_labels: Tensor
     class_names: tuple[str, ...]
-    known_sha256: str | None = None  # of a prepared dataset, so that it need not be computed again
+    known_sha256: str | None = None  # of a prepared dataset; saves its computation
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -39,7 +39,7 @@ class ImageDataset:
 
     @property
     def shape(self) -> DatasetShape:
-        """Its numbers, for memory estimates and bounds."""
+        """Sizes of the dataset, for memory estimates and bounds."""
         channels, height, width = self.image_shape
         examples = len(self.train_images) + len(self.test_images)
         classes = len(self.class_names)

@@ -1,4 +1,4 @@
-"""From a dataset's name to the dataset: builtin, a text, or the prepared form of images."""
+"""Loads a dataset by name: a builtin one, a text, or the prepared form of images."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -30,9 +30,9 @@ def load(
 
     Images are prepared once, below `home`/datasets/prepared, and mapped from there.
 
-    path: the file of an uploaded text, which then needs no registered name. kind: what the caller can use, `images` or
-    `text`. on_progress: called while the dataset is downloaded and prepared.
-    Raises JobFailure: DATASET_UNAVAILABLE names the missing file and where to put it; INVALID_DATA the damaged one.
+    path: the file of an uploaded text, whose name need not be registered. kind: the required kind, `images` or `text`.
+    on_progress: called while the dataset is downloaded and prepared. Raises JobFailure: DATASET_UNAVAILABLE with the
+    missing file and its expected path, INVALID_DATA with the damaged file.
     """
     dataset = _load(name, datasets_dir, home, offline, path, on_progress)
     if kind is not None and kind != dataset.shape.kind:
@@ -41,7 +41,7 @@ def load(
     return dataset
 
 
-def _load(  # noqa: PLR0917 - the public function beside it takes them by name
+def _load(  # noqa: PLR0917 - the public function takes them by name
     name: str, datasets_dir: Path | None, home: Path, offline: bool, path: Path | None, on_progress: OnProgress
 ) -> Dataset:
     if path is not None:
@@ -72,13 +72,13 @@ def _load(  # noqa: PLR0917 - the public function beside it takes them by name
 def _prepared(
     info: DatasetInfo, datasets_dir: Path | None, downloads: Path, offline: bool, on_progress: OnProgress
 ) -> ImageDataset:
-    """The prepared dataset, prepared now if it is not or if its file is damaged."""
+    """The prepared dataset, prepared now if its file is missing or damaged."""
     path = prepared.find(info, datasets_dir, downloads)
     if path is not None:
         try:
             return prepared.read(info, path)
         except (prepared.Damaged, FileNotFoundError):
-            path = None  # the preparation looks again, and removes a damaged file
+            path = None  # the preparation reads it again, and removes a damaged file
     preparation.run(info, datasets_dir, downloads, offline=offline, on_progress=on_progress)
     path = prepared.find(info, datasets_dir, downloads)
     if path is None:

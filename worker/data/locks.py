@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def exclusive(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold an advisory lock on a file; the system releases it when the process ends, however it ends.
+    """Hold an advisory lock on a file. The system releases it at any end of the process.
 
     on_wait: called once if another process holds it.
     """

@@ -1,4 +1,4 @@
-"""Having a dataset prepared by a process of its own, so that this one needs no torchvision."""
+"""Starts the preparation of a dataset in a child process, so that this process does not import torchvision."""
 
 import json
 import os
@@ -17,7 +17,7 @@ _SOURCE = Path(__file__).resolve().parents[2]
 def run(
     info: DatasetInfo, datasets_dir: Path | None, downloads: Path, *, offline: bool, on_progress: OnProgress
 ) -> None:
-    """Prepare a dataset in a child process and relay its progress. Raises JobFailure as the child reports it.
+    """Prepare a dataset in a child process and relay its progress. Raises the JobFailure that the child reports.
 
     The child ends when this process does: its standard input closes.
     """
@@ -32,7 +32,7 @@ def run(
         try:
             for line in child.stdout:
                 outcome = _relay(json.loads(line), on_progress) or outcome
-            child.wait()  # before its standard input is closed, which would end it with another status
+            child.wait()  # before its standard input is closed, since that would change its exit status
         except BaseException:
             child.kill()
             raise
@@ -40,7 +40,7 @@ def run(
         raise outcome
     if child.returncode:
         message = f"The preparation of the dataset `{info.name}` ended with status {child.returncode}."
-        raise JobFailure(ErrorCode.INTERNAL, message, "The worker's log has what it wrote.")
+        raise JobFailure(ErrorCode.INTERNAL, message, "The worker's log has its output.")
 
 
 def _relay(event: dict[str, object], on_progress: OnProgress) -> JobFailure | None:
@@ -55,7 +55,7 @@ def _relay(event: dict[str, object], on_progress: OnProgress) -> JobFailure | No
 
 
 def _environment() -> dict[str, str]:
-    """This process's, without Mimeo's settings: the command line has those that count."""
+    """This process's environment without Mimeo's settings, which the command line contains."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MIMEO_")}
     search = os.pathsep.join(filter(None, (str(_SOURCE), kept.get("PYTHONPATH"))))
     return kept | {"PYTHONPATH": search}

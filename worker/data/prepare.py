@@ -1,10 +1,10 @@
 """The preparation program: `python -m worker.data.prepare NAME`.
 
 Downloads, verifies, unpacks and reads a dataset, and writes its prepared file. On a terminal it writes plain lines; on
-a pipe one JSON object a line: `progress`, then `prepared` or `failed`. Alone among the workers' programs it imports
-torchvision.
+a pipe one JSON object a line: `progress`, then `prepared` or `failed`. It is the only program of the workers that
+imports torchvision.
 
-Exit status: 0 prepared, 2 there is no such dataset, 4 failed, 5 the process that started it is gone.
+Exit status: 0 prepared, 2 there is no such dataset, 4 failed, 5 the process that started it has ended.
 """
 
 import argparse
@@ -28,9 +28,9 @@ EXIT_USAGE, EXIT_FAILED, EXIT_ORPHANED = 2, 4, 5
 def prepare(
     info: DatasetInfo, datasets_dir: Path | None, downloads: Path, *, offline: bool, on_progress: OnProgress
 ) -> Path | None:
-    """Prepare a dataset if it is not prepared already; the prepared file, or None for a text, which needs none.
+    """Prepare a dataset unless it is prepared. Returns the prepared file, or None for a text, which needs none.
 
-    Of several processes one does the work and the others wait for it. Raises JobFailure.
+    Of several processes one prepares the dataset and the others wait for it. Raises JobFailure.
     """
     with obtaining(info, downloads, on_progress):
         if info.kind == "images" and (ready := _valid(info, datasets_dir, downloads)):
@@ -38,7 +38,7 @@ def prepare(
         sources = obtain(info, datasets_dir, downloads, offline=offline, on_progress=on_progress)
         if info.kind != "images":
             return None
-        # Seconds to import, and of no use where the other process has done the work.
+        # Imported here: it takes seconds, and is not needed where another process has prepared the dataset.
         from worker.data import readers  # noqa: PLC0415
 
         on_progress(Progress(stage="preparing", name=info.name))
@@ -91,24 +91,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class _Report:
-    """Lines for people on a terminal, JSON for programs."""
+    """Reports as plain lines on a terminal, else as JSON."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._is_terminal = stream.isatty()
 
     def progress(self, progress: Progress) -> None:
-        """One step."""
+        """Report one step."""
         event = {"type": "progress", "stage": progress.stage, "name": progress.name}
         self._write(str(progress), event | {"done": progress.done, "total": progress.total})
 
     def prepared(self, path: Path | None) -> None:
-        """The end."""
+        """Report success."""
         where = str(path) if path else None
         self._write(f"Prepared {where}." if where else "Downloaded.", {"type": "prepared", "path": where})
 
     def failed(self, failure: JobFailure) -> None:
-        """The other end."""
+        """Report a failure."""
         text = f"{failure.detail} {failure.hint or ''}".strip()
         event = {"type": "failed", "code": failure.error_code, "message": failure.detail, "hint": failure.hint}
         self._write(text, event)
@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _claim_stdout() -> TextIO:
-    """Standard output for the reports alone: whatever a library prints goes to standard error."""
+    """Reserve standard output for the reports; other output of libraries goes to standard error."""
     sys.stdout.flush()
     reports = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -137,8 +137,8 @@ def _claim_stdout() -> TextIO:
 
 
 def _end_with_stdin() -> None:
-    """End when the process that started this one is gone."""
-    while os.read(0, 1):  # unbuffered: a thread inside a buffered read aborts the interpreter's end
+    """End when the process that started this one has ended."""
+    while os.read(0, 1):  # unbuffered: a thread inside a buffered read aborts the interpreter's shutdown
         pass
     os._exit(EXIT_ORPHANED)
 
@@ -146,4 +146,4 @@ def _end_with_stdin() -> None:
 if __name__ == "__main__":
     exit_status = main()
     sys.stderr.flush()
-    os._exit(exit_status)  # everything is on disk and reported, and to unload torch takes seconds
+    os._exit(exit_status)  # everything is on disk and reported, and unloading torch takes seconds

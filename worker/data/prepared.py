@@ -1,4 +1,4 @@
-"""Prepared datasets: one safetensors file, which every process of a machine maps and so shares.
+"""Prepared datasets: one safetensors file, which all processes of a machine map and share.
 
 Tensors: `train_images` and `test_images` uint8 [N, C, H, W], `train_labels` and `test_labels` int64 [N]. The metadata
 `mimeo` is a JSON object: name, title, version, class_names, sources (path, size, sha256), sha256 and crc32 of the
@@ -27,13 +27,13 @@ _METADATA = "mimeo"
 
 
 class Damaged(Exception):
-    """A prepared file that does not hold what was written."""
+    """The contents of a prepared file do not match its checksum."""
 
 
 def find(info: DatasetInfo, datasets_dir: Path | None, downloads: Path) -> Path | None:
-    """The prepared file that belongs to the dataset's files as they are now, or None.
+    """The prepared file for the current state of the dataset's files, or None.
 
-    Where the files are gone, the newest prepared file stands for them.
+    Where the files are missing, the newest prepared file is used.
     """
     sources = locate(info, (datasets_dir, downloads))
     if sources is None:
@@ -43,7 +43,7 @@ def find(info: DatasetInfo, datasets_dir: Path | None, downloads: Path) -> Path 
 
 
 def path_for(info: DatasetInfo, sources: list[Path], downloads: Path) -> Path:
-    """Where the prepared form of these files belongs: sizes, times and the registry's line are part of its name."""
+    """Path of the prepared form of these files. Its name depends on their sizes and times, and on the registry."""
     files = [
         (path, status.st_size, status.st_mtime_ns)
         for path, status in zip(info.files, (source.stat() for source in sources), strict=True)
@@ -54,7 +54,7 @@ def path_for(info: DatasetInfo, sources: list[Path], downloads: Path) -> Path:
 
 
 def write(info: DatasetInfo, dataset: ImageDataset, sources: list[Path], path: Path) -> None:
-    """Write the prepared file, whole or not at all, and remove those it replaces. Call it while `obtaining`."""
+    """Write the prepared file atomically, and remove those it replaces. Requires the lock of `obtaining`."""
     tensors = {name: getattr(dataset, name).contiguous() for name in TENSORS}
     facts = {
         "name": info.name,
@@ -71,7 +71,7 @@ def write(info: DatasetInfo, dataset: ImageDataset, sources: list[Path], path: P
     remove_leftovers(info, path.parent)
     temporary = path.with_name(f".{info.name}-{os.getpid()}.tmp")
     save_file(tensors, temporary, {_METADATA: json.dumps(facts)})
-    temporary.chmod(0o644)  # safetensors lets only its own user read
+    temporary.chmod(0o644)  # safetensors writes files that only their owner can read
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -86,14 +86,14 @@ def write(info: DatasetInfo, dataset: ImageDataset, sources: list[Path], path: P
 
 
 def remove_leftovers(info: DatasetInfo, folder: Path) -> None:
-    """Remove what a killed process left unfinished. Call it while `obtaining`: then nobody is writing one."""
+    """Remove unfinished files of killed processes. Requires the lock of `obtaining`, so that none is being written."""
     for leftover in folder.glob(f".{info.name}-*.tmp"):
         if leftover.name.removeprefix(f".{info.name}-").removesuffix(".tmp").isdigit():
             leftover.unlink()
 
 
 def read(info: DatasetInfo, path: Path) -> ImageDataset:
-    """The dataset, its tensors mapped from the file. Raises Damaged, and FileNotFoundError where it is gone."""
+    """The dataset, its tensors mapped from the file. Raises Damaged, and FileNotFoundError for a missing file."""
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_METADATA])
@@ -116,7 +116,7 @@ def _crc32(tensors: Mapping[str, Tensor]) -> int:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """What a prepared file says of itself."""
+    """The metadata of a prepared file."""
     with safe_open(path, framework="pt") as file:
         facts: dict[str, Any] = json.loads(file.metadata()[_METADATA])
     return facts

@@ -1,4 +1,4 @@
-"""How far obtaining a dataset is."""
+"""Progress of obtaining a dataset."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One step of it.
+    """One step of obtaining a dataset.
 
     stage: `downloading`, `unpacking`, `preparing`, or `waiting` for another process that does the same. name: of the
-    file or dataset. done, total: bytes of a download; total is None where the server does not state it.
+    file or dataset. done, total: bytes of a download; total is None where the server does not report it.
     """
 
     stage: str

@@ -1,4 +1,4 @@
-"""Reading image datasets through torchvision. Imported by the preparation alone."""
+"""Reads image datasets through torchvision. Only the preparation imports this module."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from worker.data.images import ImageDataset
 def read(info: DatasetInfo, folder: Path) -> ImageDataset:
     """The dataset from its files below `folder`, in torchvision's layout; the folder is only read.
 
-    Raises JobFailure(INVALID_DATA) naming the files of the part that cannot be read.
+    Raises JobFailure(INVALID_DATA) with the names of the files that cannot be read.
     """
     train_images, train_labels = _part(info, folder, "train", dict(info.train))
     test_images, test_labels = _part(info, folder, "test", dict(info.test))
@@ -41,7 +41,7 @@ def _part(info: DatasetInfo, folder: Path, part: str, arguments: dict[str, Any])
 
 
 def _images(info: DatasetInfo, data: Any) -> Tensor:
-    """uint8 [N, C, H, W], upright, of what a reader holds: with or without channels, and those first or last."""
+    """uint8 [N, C, H, W], upright, from a reader's array without channels or with channels first or last."""
     images = torch.as_tensor(np.asarray(data))
     wanted = (info.shape.channels, info.shape.height, info.shape.width)
     if images.ndim == 3:
@@ -56,7 +56,7 @@ def _images(info: DatasetInfo, data: Any) -> Tensor:
 
 
 def _labels(opened: Any) -> Tensor:
-    """int64 [N]; of several columns the first is the class."""
+    """int64 [N]; the first of several columns is the class."""
     labels = torch.as_tensor(np.asarray(opened.targets if hasattr(opened, "targets") else opened.labels)).long()
     return labels if labels.ndim == 1 else labels[:, 0].clone()
 
@@ -65,5 +65,7 @@ def _damaged(info: DatasetInfo, folder: Path, part: str, reason: str) -> JobFail
     files = ", ".join(str(folder / path) for path in info.files)
     message = f"The {part} part of `{info.name}` is damaged: {reason}. It is in {files}."
     return JobFailure(
-        ErrorCode.INVALID_DATA, message, "Delete the files so that they are downloaded again, or put good copies there."
+        ErrorCode.INVALID_DATA,
+        message,
+        "Delete the files so that they are downloaded again, or replace them with good copies.",
     )

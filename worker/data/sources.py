@@ -1,4 +1,4 @@
-"""The files that a dataset is read from: in the user's folder, in the downloads folder, or downloaded into it."""
+"""The files of a dataset: in the user's folder, in the downloads folder, or downloaded into it."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from worker.data.progress import OnProgress, Progress
 
 @contextmanager
 def obtaining(info: DatasetInfo, downloads: Path, on_progress: OnProgress) -> Iterator[None]:
-    """Hold the lock under which a dataset is downloaded, unpacked and prepared; leftovers of a killed process go."""
+    """Hold the lock for download, unpacking and preparation of a dataset, and remove leftovers of killed processes."""
     waiting = Progress(stage="waiting", name=info.name)
     with exclusive(prepared_folder(downloads) / f"{info.name}.lock", lambda: on_progress(waiting)):
         for leftover in downloads.rglob(f".unpacking-{info.name}-*"):
@@ -30,9 +30,9 @@ def obtaining(info: DatasetInfo, downloads: Path, on_progress: OnProgress) -> It
 def obtain(
     info: DatasetInfo, datasets_dir: Path | None, downloads: Path, *, offline: bool, on_progress: OnProgress
 ) -> list[Path]:
-    """The dataset's files, downloaded if neither folder has them all. Call it while `obtaining`.
+    """The dataset's files, downloaded if neither folder has them all. Requires the lock of `obtaining`.
 
-    Raises JobFailure(DATASET_UNAVAILABLE) naming the missing file and where to put it.
+    Raises JobFailure(DATASET_UNAVAILABLE) with the name of the missing file and its expected path.
     """
     found = locate(info, (datasets_dir, downloads))
     if found is not None:
@@ -53,7 +53,7 @@ def obtain(
 
 
 def builtin_names(kind: str) -> str:
-    """Datasets of a kind that are always there."""
+    """Names of the builtin datasets of a kind."""
     return ", ".join(f"`{info.name}`" for info in REGISTRY.values() if info.kind == kind and info.builtin)
 
 
@@ -73,8 +73,8 @@ def _download(source: Source, downloads: Path, hint: str, on_progress: OnProgres
 
 
 def _unpack(info: DatasetInfo, source: Source, downloads: Path) -> None:
-    """Unpack a download to `source.files`, each of them whole or absent; other datasets' downloads stay."""
-    # Not before it is needed: texts and prepared datasets do without.
+    """Unpack a download to `source.files`, each atomically. A download that other datasets share is kept."""
+    # Imported here: texts and prepared datasets do not need it.
     from torchvision.datasets.utils import extract_archive  # noqa: PLC0415
 
     archive = downloads / source.path
@@ -87,7 +87,7 @@ def _unpack(info: DatasetInfo, source: Source, downloads: Path) -> None:
                 extract_archive(compressed, folder)
             unpacked = next(folder.rglob(name), None)
             if unpacked is None:
-                raise OSError(f"{name} is not in it")
+                raise OSError(f"it does not contain {name}")
             with unpacked.open("rb") as file:
                 os.fsync(file.fileno())
             (downloads / path).parent.mkdir(parents=True, exist_ok=True)

@@ -19,9 +19,9 @@ SOURCE_CHARACTERS = 1_000_000  # of the builtin `python-source`
 
 @dataclass(frozen=True)
 class TextCorpus:
-    """A text of N characters: the first part to train on, the contiguous last tenth held out.
+    """A text of N characters: the first part for training, the contiguous last tenth held out.
 
-    vocabulary: its distinct characters, sorted; a character's id is its place there.
+    vocabulary: its distinct characters, sorted; a character's id is its position there.
     """
 
     name: str
@@ -29,7 +29,7 @@ class TextCorpus:
 
     def __post_init__(self) -> None:
         if len(self.vocabulary) < 2:
-            message = f"The text `{self.name}` has fewer than two different characters, so there is nothing to learn."
+            message = f"The text `{self.name}` has fewer than two different characters, so it cannot be trained on."
             raise JobFailure(ErrorCode.INVALID_DATA, message, "Use a longer text.")
 
     @cached_property
@@ -47,17 +47,17 @@ class TextCorpus:
 
     @property
     def split(self) -> int:
-        """Characters to train on; the rest is held out."""
+        """Number of training characters; the rest is held out."""
         return len(self.text) - int(len(self.text) * HELD_OUT_FRACTION)
 
     @property
     def training_ids(self) -> Tensor:
-        """[split], to train on."""
+        """[split], for training."""
         return self.ids[: self.split]
 
     @property
     def held_out_ids(self) -> Tensor:
-        """[N - split], never trained on."""
+        """[N - split], not used in training."""
         return self.ids[self.split :]
 
     @cached_property
@@ -67,7 +67,7 @@ class TextCorpus:
 
     @property
     def shape(self) -> DatasetShape:
-        """Its numbers, for memory estimates and bounds."""
+        """Sizes of the dataset, for memory estimates and bounds."""
         return DatasetShape(kind="text", examples=len(self.text), vocabulary=len(self.vocabulary))
 
 

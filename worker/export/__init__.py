@@ -1,4 +1,4 @@
-"""Models in formats that others read: written, and checked before anybody gets them."""
+"""Models in formats for use without the service, verified after writing."""
 
 from worker.export.weights import load_weights
 

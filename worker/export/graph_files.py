@@ -1,4 +1,4 @@
-"""A model's ONNX files: exported, described, and compared with the model before anybody gets them."""
+"""A model's ONNX files: exported, described, and compared with the model."""
 
 import json
 import warnings
@@ -20,7 +20,7 @@ from worker.models.base import GenerativeModel, OnnxGraph
 
 OPSET = 20
 TOLERANCE = 1e-4  # of every number, absolute, and relative where numbers are large
-_SIZES = {"batch": 3}  # while exporting: neither 0 nor 1, which would be taken for constants
+_SIZES = {"batch": 3}  # in the export; the exporter treats sizes 0 and 1 as constants
 _CHECKED = ({"batch": 1}, {"batch": 2}, {"batch": 17})
 
 
@@ -36,8 +36,8 @@ class GraphFile:
 def write_graphs(model: GenerativeModel, facts: Mapping[str, str], folder: Path) -> list[GraphFile]:
     """Write `NAME.onnx` for each of the model's graphs into a folder.
 
-    facts: further metadata (model type, dataset, versions). Raises JobFailure where a graph does not compute what the
-    model does, and then its file is not there.
+    facts: further metadata (model type, dataset, versions). Raises JobFailure where the results of a graph differ from
+    the model's; its file is then not written.
     """
     with torch.no_grad():
         return [_write(graph, facts, folder) for graph in model.onnx_graphs()]
@@ -54,7 +54,7 @@ def _write(graph: OnnxGraph, facts: Mapping[str, str], folder: Path) -> GraphFil
 
 
 def _exported(graph: OnnxGraph) -> onnx.ModelProto:
-    """The graph, with axes that vary where the inputs name them."""
+    """The graph; axes that the inputs name are dynamic."""
     axes = {name: Dim(name) for shape in graph.inputs.values() for name in shape if isinstance(name, str)}
     shapes = [
         {place: axes[name] for place, name in enumerate(shape) if isinstance(name, str)}
@@ -76,23 +76,23 @@ def _exported(graph: OnnxGraph) -> onnx.ModelProto:
 
 
 class _Varying(torch.nn.Module):
-    """Any number of inputs, so that their axes can be named by place whatever the network calls them."""
+    """Takes any number of inputs, so that axes are named by the position of the input, not by its parameter name."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """What the network gives."""
+        """The network's outputs."""
         outputs: Tensor | tuple[Tensor, ...] = self.network(*inputs)
         return outputs
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says of its own insides: old forms it still uses, and axes that share a name.
+    """Suppress the exporter's warnings about deprecated functions that it uses, and about axes that share a name.
 
-    Nothing of that a user could change, and the result is compared with the model.
+    A user cannot act on them, and the result is compared with the model.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -102,7 +102,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _number(graph: onnx.GraphProto) -> None:
-    """Name nodes and inner values by their place: the exporter's own numbers differ from run to run."""
+    """Name nodes and inner values by their position: the exporter's own numbers differ from run to run."""
     kept = {value.name for value in (*graph.input, *graph.output)}
     names: dict[str, str] = {}
     for place, node in enumerate(graph.node):
@@ -120,7 +120,7 @@ def _number(graph: onnx.GraphProto) -> None:
 
 
 def _described(file: onnx.ModelProto, graph: OnnxGraph, facts: Mapping[str, str]) -> onnx.ModelProto:
-    """The file with what a user needs to know, and without traces of where and from which lines it was made."""
+    """The file with descriptions for the user, without the source lines and paths that the exporter adds."""
     _number(file.graph)
     for node in file.graph.node:
         del node.metadata_props[:]
@@ -131,8 +131,8 @@ def _described(file: onnx.ModelProto, graph: OnnxGraph, facts: Mapping[str, str]
     for value in (*file.graph.input, *file.graph.output):
         value.doc_string = graph.about[value.name]
     file.graph.name = graph.name
-    told = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in graph.facts.items()}
-    about = {**facts, "part": graph.name, "about": json.dumps(dict(graph.about), sort_keys=True), **told}
+    extra = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in graph.facts.items()}
+    about = {**facts, "part": graph.name, "about": json.dumps(dict(graph.about), sort_keys=True), **extra}
     onnx.helper.set_model_props(file, dict(sorted(about.items())))
     file.producer_name, file.producer_version = "mimeo", facts.get("mimeo_version", "")
     return file

@@ -1,4 +1,4 @@
-"""Back from an exported safetensors file to a model."""
+"""Loads a model from an exported safetensors file."""
 
 import json
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from worker.models import GenerativeModel, implementation
 
 
 def load_weights(path: Path | str) -> GenerativeModel:
-    """The model in a file that `GET /v1/models/{id}/export` gave, in evaluation mode on the CPU.
+    """The model in a file from `GET /v1/models/{id}/export`, in evaluation mode on the CPU.
 
-    The file alone is needed: its `__metadata__` says the model type and the configuration that rebuilds it. Files
-    exported by earlier versions carry the same in two keys. Raises SpecError for a file without a model of Mimeo's,
-    and OSError for one that cannot be read.
+    Only the file is needed: its `__metadata__` contains the model type and the configuration that rebuilds it. Files
+    exported by earlier versions have the same in two keys. Raises SpecError for a file without a model of Mimeo, and
+    OSError for one that cannot be read.
     """
     path = Path(path)
     metadata = _metadata(path)
@@ -37,10 +37,10 @@ def _metadata(path: Path) -> Mapping[str, str]:
         with path.open("rb"), safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}
     except SafetensorError as error:
-        raise SpecError(f"{path.name} is no safetensors file: {error}") from error
+        raise SpecError(f"{path.name} is not a safetensors file: {error}") from error
     if "mimeo" in metadata:
         about = json.loads(metadata["mimeo"])
         metadata = {"model_type": about["model_type"], "config": json.dumps(about["config"])}
     if missing := {"model_type", "config"} - metadata.keys():
-        raise SpecError(f"{path.name} does not say what model it holds: {', '.join(sorted(missing))} is missing.")
+        raise SpecError(f"{path.name} does not name its model: {', '.join(sorted(missing))} is missing.")
     return metadata

@@ -1,4 +1,4 @@
-"""Values kept in memory between requests, bounded by bytes. The least recently used leaves first."""
+"""A cache between requests, bounded by bytes. The least recently used value is removed first."""
 
 from collections.abc import Callable
 from threading import Lock
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class WarmCache(Generic[T]):
-    """Values by key, together at most `capacity` bytes. A value larger than that is made and not kept."""
+    """Values by key, together at most `capacity` bytes. A larger value is returned and not kept."""
 
     def __init__(self, capacity: int, size: Callable[[T], int]) -> None:
         self._values: LRUCache[str, T] = LRUCache(capacity, getsizeof=size)
@@ -25,7 +25,7 @@ class WarmCache(Generic[T]):
         return int(self._values.currsize)
 
     def get(self, key: str, make: Callable[[], T]) -> T:
-        """The value of a key, made if it is not here. Two threads that miss at once both make it; one stays."""
+        """The value of a key, made if it is missing. Two threads that miss at once both make it; one value is kept."""
         with self._lock:
             if key in self._values:
                 return self._values[key]

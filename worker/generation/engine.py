@@ -1,4 +1,4 @@
-"""Sampling as a service: a checkpoint and sampling parameters in, files and a description out."""
+"""Generates files from a stored checkpoint and sampling parameters."""
 
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,9 @@ _TEXT_BREAK = f"\n\n{'-' * 40}\n\n"
 
 
 class GenerationEngine:
-    """Samples from stored checkpoints and keeps the models it used last in memory.
+    """Samples from stored checkpoints and caches models in memory.
 
-    Same checkpoint, sampling, seed and format: same bytes, on one machine.
+    The same checkpoint, sampling, seed and format give the same bytes on one machine.
     """
 
     def __init__(self, settings: Settings, storage: Storage | None = None) -> None:
@@ -45,13 +45,13 @@ class GenerationEngine:
         checkpoint: CheckpointRef,
         sampling: dict[str, Any],
         seed: int,
-        format: str | None,  # noqa: A002 - the request's own name for it
+        format: str | None,  # noqa: A002 - the name in the request
         workdir: Path,
     ) -> GenerationOutput:
         """Sample into `workdir`, which exists. format: the model type's default when None.
 
-        Raises SpecError for sampling parameters or a format the model does not have, NotFound for a checkpoint that is
-        gone, JobFailure for a damaged one or for data that is not there, and whatever the model raises.
+        Raises SpecError for sampling parameters or a format that the model does not have, NotFound for a missing
+        checkpoint, JobFailure for a damaged one or for missing data, and all exceptions of the model.
         """
         contract = model_types.get(checkpoint.model_type)
         parameters = _checked_sampling(contract, sampling)
@@ -66,10 +66,9 @@ class GenerationEngine:
     def export_graphs(self, checkpoint: CheckpointRef, workdir: Path) -> GenerationOutput:
         """Write the model's ONNX graphs into `workdir`, each compared with the model itself.
 
-        Raises NotFound for a checkpoint that is gone, and JobFailure for a damaged one or a graph that computes
-        something else.
+        Raises NotFound for a missing checkpoint, and JobFailure for a damaged one or a graph with other results.
         """
-        # Not before it is asked for: the exporter and its runtime take two seconds and a hundred megabytes.
+        # Imported here: the exporter and its runtime take two seconds and a hundred megabytes.
         from worker.export.graph_files import write_graphs  # noqa: PLC0415
 
         loaded = self._models.get(checkpoint.sha256, lambda: load_model(self._storage, checkpoint, self._device))
@@ -93,7 +92,7 @@ class GenerationEngine:
         return GenerationOutput(output={"parts": [graph.name for graph in written]}, files=files)
 
     def _dataset(self, loaded: LoadedModel) -> Dataset:
-        """The data the model was trained on: real images to encode. Uploaded texts are never read back."""
+        """The model's training dataset, for samplings that read real images. Uploaded texts are not read."""
         name = loaded.manifest.dataset
         return self._datasets.get(
             name,
@@ -122,7 +121,7 @@ def _checked_format(contract: ModelType, wanted: str | None) -> str:
 
 
 def _written(generated: Generated, chosen: str, workdir: Path) -> GenerationOutput:
-    """The generated things as files, and how the job describes them."""
+    """Write the results to files, and describe them for the job."""
     output = dict(generated.meta)
     files: list[OutputFile] = []
 

@@ -19,7 +19,7 @@ class OutputFile:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationOutput:
-    """What one request gave. output: what the job shows inline; files: what becomes its artifacts."""
+    """The result of one request. output: the inline result in the job; files: become its artifacts."""
 
     output: dict[str, Any]
     files: list[OutputFile]

@@ -186,9 +186,9 @@ def test_a_file_that_is_no_model_is_refused_with_its_name(tmp_path: Path) -> Non
     nonsense.write_bytes(b"not at all")
     unnamed.write_bytes((2).to_bytes(8, "little") + b"{}")
 
-    with pytest.raises(SpecError, match=r"nonsense\.safetensors is no safetensors file"):
+    with pytest.raises(SpecError, match=r"nonsense\.safetensors is not a safetensors file"):
         load_weights(nonsense)
-    with pytest.raises(SpecError, match=r"unnamed\.safetensors does not say what model it holds"):
+    with pytest.raises(SpecError, match=r"unnamed\.safetensors does not name its model"):
         load_weights(unnamed)
     with pytest.raises(FileNotFoundError):
         load_weights(tmp_path / "nowhere.safetensors")
