@@ -1,4 +1,4 @@
-"""The models themselves. `implementation` finds the class of a model type, importing it only then."""
+"""The models. `implementation` imports the class of a model type on demand."""
 
 from importlib import import_module
 

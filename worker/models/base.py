@@ -1,4 +1,4 @@
-"""What the loop and the generation worker ask of a model. A model owns its optimizers; the loop owns time."""
+"""The interface of models to the training loop and the generation worker. A model owns its optimizers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -18,15 +18,15 @@ from worker.data import Dataset
 from worker.models.health import HealthCheck, LossExploding
 
 StepMetrics = Mapping[str, Tensor]
-"""Training figures of one step: detached 0-d tensors, so that the loop chooses when to wait for them."""
+"""Training metrics of one step: detached 0-d tensors, so that the loop chooses when to wait for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What one look at the model shows.
+    """One text or image that a model generates at the end of an epoch.
 
     name: file stem, unique within the epoch (`grid`, `t0.25`). content: text, or an image uint8 [H, W] or [H, W, 3].
-    meta: what it is (temperature, prompt, rows, columns, labels …), JSON-serialisable.
+    meta: description (temperature, prompt, rows, columns, labels …), JSON-serialisable.
     """
 
     name: str
@@ -36,10 +36,10 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Generated:
-    """What one generation request gives: texts, images or arrays.
+    """The result of one generation request: texts, images or arrays.
 
     images: float32 [N, C, H, W] in [0, 1], shown in rows × columns. arrays: named float32 arrays (latents of `encode`).
-    meta: what it shows, JSON-serialisable; becomes the job's `output`.
+    meta: description, JSON-serialisable; becomes the job's `output`.
     """
 
     texts: list[str] | None = None
@@ -54,10 +54,10 @@ class Generated:
 class OnnxGraph:
     """One of the graphs that a model is exported as.
 
-    name: as in the contract's `onnx_parts`. network: a module of what the graph needs and no more, in evaluation mode;
-    takes the inputs in order. inputs: their axes, by name (`{"z": ("batch", 2)}`: a name varies, a number does not).
-    examples: inputs for given sizes of the axes that vary. about: what each input and output means, by name.
-    facts: what else a user needs to know, such as the character set; values that are no strings become JSON.
+    name: as in the contract's `onnx_parts`. network: a module with only the layers of the graph, in evaluation mode;
+    takes the inputs in order. inputs: axes by input name (`{"z": ("batch", 2)}`: a named axis varies, a number does
+    not). examples: inputs for given sizes of the axes that vary. about: meaning of each input and output, by name.
+    facts: further information for users, such as the character set; values other than strings become JSON.
     """
 
     name: str
@@ -70,7 +70,7 @@ class OnnxGraph:
 
 
 class Network(nn.Module):
-    """A module that knows its device and the precision of its products.
+    """A module with its device and the precision of its products.
 
     autocast_dtype: of the products in training; None leaves it to the surrounding code.
     """
@@ -83,9 +83,9 @@ class Network(nn.Module):
         return next(self.parameters()).device
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Mixed precision for the networks' products: as `autocast_dtype` says, else as the surrounding code has it.
+        """Mixed precision for the networks' products: `autocast_dtype`, else the precision of the surrounding code.
 
-        Casts of weights are not kept: a context that spans an optimizer step would go on with the old weights.
+        Casts of weights are not cached: a context that spans an optimizer step would use the old weights.
         """
         kind, dtype = self.device.type, self.autocast_dtype
         if dtype is None and torch.is_autocast_enabled(kind):
@@ -96,13 +96,13 @@ class Network(nn.Module):
 class GenerativeModel(Network, ABC):
     """A generative model that Mimeo can train, resume bit-exactly and sample.
 
-    Everything random in `training_step` comes from torch's default generators, which the loop seeds from
-    (seed, epoch, step) before each step; the order of data comes from (seed, epoch). So the position is enough to
-    continue, and no generator state is ever saved.
+    All random numbers of `training_step` come from torch's default generators, which the loop seeds from
+    (seed, epoch, step) before each step. The order of data comes from (seed, epoch). The position is therefore enough
+    to continue, and no generator state is saved.
     """
 
     hyperparameters: Hyperparameters
-    cache_dir: Path | None = None  # set by the trainer: where networks that judge samples are kept between runs
+    cache_dir: Path | None = None  # set by the trainer: cache folder of evaluation classifiers
 
     @classmethod
     @abstractmethod
@@ -122,7 +122,7 @@ class GenerativeModel(Network, ABC):
 
     @abstractmethod
     def start_training(self, dataset: Dataset, *, seed: int) -> None:
-        """Make optimizers and schedules and put the data where the steps need it. Called once, after .to(device).
+        """Make optimizers and schedules and put the data on the device. Called once, after .to(device).
 
         Raises JobFailure(INVALID_DATA) for a dataset the model cannot be trained on.
         """
@@ -146,55 +146,55 @@ class GenerativeModel(Network, ABC):
 
     @abstractmethod
     def host_step(self, batch: Any) -> StepMetrics:
-        """What of a step changes from one to the next and is known before it: counters, learning rate, fresh states.
+        """Update the values of a step that the host computes: counters, learning rate, reset states.
 
-        `device_step` finds them in tensors on the device, at the same place every time.
+        `device_step` reads them from tensors on the device, always the same ones.
         """
 
     @abstractmethod
     def device_step(self, *tensors: Tensor) -> StepMetrics:
-        """The arithmetic of a step: never waits for the device, and does the same for every batch of these shapes.
+        """The arithmetic of a step: never waits for the device; the same operations for every batch of these shapes.
 
-        So it can be recorded once and launched again and again. What it changes is in `state_dict()` and in
-        `training_state()`, and keeps its place.
+        A CUDA graph can therefore record it. It changes only tensors of `state_dict()` and `training_state()`, in
+        place.
         """
 
     @abstractmethod
     def examples_per_step(self) -> int:
-        """Examples (images, or predicted characters) one step learns from: what `examples_per_s` counts."""
+        """Examples (images, or predicted characters) of one step; the unit of `examples_per_s`."""
 
     @abstractmethod
     def training_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything beside the weights that the next step depends on: tensors, and JSON values."""
+        """All state of the next step except the weights: tensors, and JSON values."""
 
     @abstractmethod
     def load_training_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Undo `training_state`, exactly."""
+        """Restore the result of `training_state` exactly."""
 
     def health_checks(self) -> list[HealthCheck]:
-        """What can go wrong with this training and can be told from its figures; fresh ones at every call."""
+        """New health checks for a training of this model."""
         return [LossExploding()]
 
-    # --- looking at it ------------------------------------------------------------------------------------------
+    # --- evaluation and sampling --------------------------------------------------------------------------------
 
     @abstractmethod
     def evaluate(self) -> dict[str, float]:
-        """Cheap figures on held-out data, for every checkpoint; includes the selection metric."""
+        """Cheap metrics on held-out data, for every checkpoint; includes the selection metric."""
 
     @abstractmethod
     def final_quality(self) -> dict[str, float]:
-        """Full evaluation of the weights as they are, by DESIGN's quality names."""
+        """Full evaluation of the current weights: the quality metrics of the contract."""
 
     @abstractmethod
     def epoch_samples(self, epoch: int) -> list[Sample]:
-        """What to show after an epoch, from one fixed seed, so that epochs compare."""
+        """Samples at the end of an epoch, from one fixed seed, so that epochs compare."""
 
     @abstractmethod
     def generate(self, sampling: Any, *, seed: int, dataset: Dataset | None = None) -> Generated:
         """Sample. `dataset` is given where the sampling reads real examples (`reconstruct`, `encode`)."""
 
     def onnx_graphs(self) -> list[OnnxGraph]:
-        """What the model is exported as: the `onnx_parts` of its contract, in their order, on the CPU."""
+        """The graphs of an export: the `onnx_parts` of the contract, in their order, on the CPU."""
         return []
 
 

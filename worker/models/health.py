@@ -1,8 +1,8 @@
-"""Warnings about a training that goes wrong while all its figures are still finite numbers.
+"""Health checks: warnings about a failing training whose metrics are all still finite.
 
-A check is a function of the figures in the order in which they come, and of nothing else: no clock, no random number.
-What it has to remember is JSON that a checkpoint keeps, so a resumed run finds what an uninterrupted one found, at the
-same step. Where the thresholds come from is told in docs/reference/health-checks.md.
+A check depends only on the sequence of metrics, not on time or random numbers. Its memory is JSON in the checkpoint, so
+a resumed run gives the same warnings at the same steps as an uninterrupted one. docs/reference/health-checks.md gives
+the sources of the thresholds.
 """
 
 from abc import ABC, abstractmethod
@@ -16,10 +16,10 @@ Stage = Literal["training", "evaluation", "quality"]
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements:
-    """What a run has measured at a step.
+    """Metrics of a run at a step.
 
-    stage: `training` is a point of the training curves (at most about 500 in a run), `evaluation` what an epoch's end
-    gives, `quality` the final evaluation of the published weights.
+    stage: `training` is a point of the training curves (at most about 500 in a run), `evaluation` the evaluation at an
+    epoch's end, `quality` the final evaluation of the published weights.
     """
 
     stage: Stage
@@ -29,7 +29,7 @@ class Measurements:
 
 @dataclass(frozen=True, kw_only=True)
 class Unhealthy:
-    """Something is wrong. message: one sentence with the figures. hint: what to change. data: the figures, as JSON."""
+    """The training fails. message: one sentence with the metrics. hint: advice. data: the metrics, as JSON."""
 
     message: str
     hint: str
@@ -38,11 +38,11 @@ class Unhealthy:
 
 @dataclass(frozen=True)
 class Healthy:
-    """Nothing is wrong, or not any more."""
+    """The training is healthy, or healthy again."""
 
 
 class HealthCheck(ABC):
-    """One thing that can go wrong. memory: JSON; all that a later `look` depends on."""
+    """A test for one kind of failure. memory: JSON; the whole state of the check."""
 
     code: ClassVar[str]
 
@@ -51,19 +51,19 @@ class HealthCheck(ABC):
 
     @abstractmethod
     def check(self, measurements: Measurements) -> Unhealthy | Healthy | None:
-        """Judge the figures; None where they neither accuse nor acquit."""
+        """Check the metrics. None: no change of the previous result."""
 
 
-LEVEL_POINTS = 5  # a level is their median: one bad batch is no trend
+LEVEL_POINTS = 5  # a level is the median of these points, so that one bad batch has no effect
 BEYOND_START = 0.5  # of the first loss
-LEAST_GAIN = 0.2  # of the first loss: less is too little to speak of a relapse
-RELAPSE, RECOVERED = 0.5, 0.25  # of what had been gained
+LEAST_GAIN = 0.2  # of the first loss: least gain for a relapse
+RELAPSE, RECOVERED = 0.5, 0.25  # of the gain
 
 
 class LossExploding(HealthCheck):
-    """The training loss has left the ground: far above where it began, or most of what was learnt is lost again.
+    """The training loss is far above its first value, or has lost more than half of its gain.
 
-    relapses: whether losing what was gained counts. Not for adversaries, whose losses rise when the other one learns.
+    relapses: whether a lost gain counts. It is False for adversarial losses, which rise when the other network learns.
     """
 
     code = "loss_exploding"
@@ -73,7 +73,7 @@ class LossExploding(HealthCheck):
         self._name, self._relapses = name, relapses
 
     def check(self, measurements: Measurements) -> Unhealthy | Healthy | None:
-        """See the class."""
+        """Check a point of the training curves."""
         if measurements.stage != "training" or self._name not in measurements.values:
             return None
         value = measurements.values[self._name]
@@ -86,15 +86,15 @@ class LossExploding(HealthCheck):
         gained = first - lowest
         if level > first + BEYOND_START * abs(first):
             return self._unhealthy(
-                f"{self._name} is at {level:.4g}, far above the {first:.4g} it began with", measurements, level
+                f"{self._name} is at {level:.4g}, far above its first value {first:.4g}", measurements, level
             )
         if self._relapses and gained > LEAST_GAIN * abs(first) and level - lowest > RELAPSE * gained:
             return self._unhealthy(f"{self._name} is back at {level:.4g} after {lowest:.4g}", measurements, level)
         return Healthy() if level <= max(first, lowest) and level - lowest < RECOVERED * max(gained, 0) else None
 
-    def _unhealthy(self, what: str, measurements: Measurements, level: float) -> Unhealthy:
+    def _unhealthy(self, finding: str, measurements: Measurements, level: float) -> Unhealthy:
         return Unhealthy(
-            message=f"{what[0].upper()}{what[1:]} at step {measurements.step:,}: the training is running away.",
+            message=f"{finding[0].upper()}{finding[1:]} at step {measurements.step:,}: the loss explodes.",
             hint="Use a smaller learning_rate (a third is a good first try) or more warm-up, or continue an earlier"
             " checkpoint with init_from.",
             data={self._name: level, "first": self.memory["first"], "lowest": self.memory["lowest"]},

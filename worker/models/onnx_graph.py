@@ -1,4 +1,4 @@
-"""The description of an ONNX graph, and what the graphs of image models share."""
+"""Common parts of the models' ONNX graphs."""
 
 from copy import deepcopy
 

@@ -45,8 +45,8 @@ class Schedule(Protocol):
 class ScheduledOptimizer:
     """One or several optimizers by name whose learning rate follows one schedule.
 
-    steps_per_epoch: optimizer steps; with the schedule's epochs they give the length of the cosine. The rate of the
-    next step is written into the optimizers by `next_rate`, outside of what a CUDA graph records.
+    steps_per_epoch: optimizer steps; with the schedule's epochs they give the length of the cosine. `next_rate` writes
+    the rate of the next step into the optimizers, outside of a recorded CUDA graph.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class ScheduledOptimizer:
         return tensors, {"step": self.step}
 
     def load(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Undo `state`. Tensors of other names are left alone."""
+        """Restore the result of `state`. Tensors of other names are ignored."""
         for name, optimizer in self._optimizers.items():
             load_optimizer_tensors(name, optimizer, tensors)
         self.step = values["step"]
@@ -106,7 +106,7 @@ def device_rate(rate: float, device: torch.device) -> float | Tensor:
 
 
 def adam_settings(rate: float, device: torch.device) -> dict[str, Any]:
-    """Arguments of torch's Adam and AdamW on this device: fused, and on a GPU fit for a CUDA graph."""
+    """Arguments of torch's Adam and AdamW on this device: fused, and on a GPU capturable in a CUDA graph."""
     return {"lr": device_rate(rate, device), "fused": True, "capturable": device.type == "cuda"}
 
 
@@ -126,7 +126,7 @@ def optimizer_tensors(name: str, optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer_tensors(name: str, optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Undo `optimizer_tensors`. Tensors of other names are left alone."""
+    """Restore the result of `optimizer_tensors`. Tensors of other names are ignored."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         owner, _, rest = key.partition(".")

@@ -1,4 +1,4 @@
-"""RMSprop as Keras computes it, which the published LSTM was trained with."""
+"""RMSprop as in Keras, the optimizer of the published LSTM."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 class RMSprop(Optimizer):
     """A step is rate · g / √(v + ε), where v is the moving average of g² (Hinton 2012, lecture 6 of his course).
 
-    torch.optim.RMSprop has √v + ε, and at ε = 1e-7 takes steps of the full rate along gradients that are next to
-    nothing: here a weight whose gradient is far below √ε = 3e-4 hardly moves. share: of v that each step keeps.
+    torch.optim.RMSprop has √v + ε, and at ε = 1e-7 takes steps of the full rate along nearly zero gradients. Here a
+    weight whose gradient is far below √ε = 3e-4 hardly changes. share: of v that each step keeps.
     """
 
     def __init__(
@@ -22,7 +22,7 @@ class RMSprop(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Move all parameters that have a gradient."""
+        """Update all parameters that have a gradient."""
         assert closure is None, "there is no line search"
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]

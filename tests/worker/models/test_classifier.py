@@ -9,7 +9,12 @@ from shared.model_types import get
 from tests.worker.models.conftest import builtin
 from worker.data import ImageDataset
 from worker.models.evaluation import classifier as judge_module
-from worker.models.evaluation.classifier import EvaluationClassifier, frechet_distance, judged, precision_recall
+from worker.models.evaluation.classifier import (
+    EvaluationClassifier,
+    frechet_distance,
+    labelled_figures,
+    precision_recall,
+)
 from worker.models.image_model import unit
 from worker.trainer.tracking import Selection
 
@@ -79,8 +84,8 @@ def test_one_picture_per_class_wins_the_accuracy_and_loses_the_rest(
     right = learned.predict(images)[1] == labels
     collapsed = torch.stack([images[(labels == label) & right][0] for label in labels])
 
-    honest = judged(learned, images, labels, digits, final=True)
-    cheat = judged(learned, collapsed, labels, digits, final=True)
+    honest = labelled_figures(learned, images, labels, digits, final=True)
+    cheat = labelled_figures(learned, collapsed, labels, digits, final=True)
 
     assert cheat["class_accuracy"] == cheat["worst_class_accuracy"] == 1
     assert cheat["diversity"] < 0.01
@@ -96,8 +101,10 @@ def test_the_checkpoint_that_is_published_is_not_the_collapsed_one(
     images, labels = unit(digits.train_images[:360]), digits.train_labels[:360]
     right = learned.predict(images)[1] == labels
     collapsed = torch.stack([images[(labels == label) & right][0] for label in labels])
-    honest = judged(learned, images, labels.roll(1, dims=0).where(torch.arange(360) < 40, labels), digits, final=False)
-    cheat = judged(learned, collapsed, labels, digits, final=False)
+    honest = labelled_figures(
+        learned, images, labels.roll(1, dims=0).where(torch.arange(360) < 40, labels), digits, final=False
+    )
+    cheat = labelled_figures(learned, collapsed, labels, digits, final=False)
     selection = Selection(get("acgan").selection)
 
     offers = [selection.offer(figures, step) for step, figures in enumerate((honest, cheat))]
@@ -113,7 +120,7 @@ def test_the_worst_class_and_the_judges_own_accuracy_stand_beside_the_mean(
     labels[labels == 3] = 4
     images[labels == 8] = 1 - images[labels == 8]
 
-    figures = judged(learned, images, labels, digits, final=True)
+    figures = labelled_figures(learned, images, labels, digits, final=True)
 
     _, classes = learned.predict(images)
     by_class = [(classes[labels == label] == label).double().mean() for label in range(10) if (labels == label).any()]

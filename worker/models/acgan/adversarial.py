@@ -1,4 +1,4 @@
-"""Training of a generator against a discriminator, as models with and without classes share it.
+"""Training of a generator against a discriminator, for models with and without classes.
 
 Shapes: B images, Z latent dimensions, K classes.
 """
@@ -47,7 +47,7 @@ class AdversarialModel(AcganPair, ImageModel):
         return {"learning_rate": rate}
 
     def class_loss(self, classes_BK: Tensor, labels_B: Tensor, share: float) -> Tensor:  # noqa: ARG002 - of subclasses
-        """What a classifier adds to a loss, a scalar: nothing without one. share: of the classifier's weight."""
+        """The classifier's term of a loss, a scalar; 0 without a classifier. share: of the classifier's weight."""
         return classes_BK.new_zeros(())
 
     def discriminator_step(self, images: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -57,7 +57,7 @@ class AdversarialModel(AcganPair, ImageModel):
         images, [B, K].
         """
         batch, recipe = len(labels_B), self.recipe
-        self.generator.train(not recipe.draws_with_running_statistics)
+        self.generator.train(not recipe.generates_with_running_statistics)
         z_BZ, generated_labels_B = self._noise(batch)
         with self.autocast():
             with torch.no_grad():
@@ -72,9 +72,9 @@ class AdversarialModel(AcganPair, ImageModel):
         return loss.detach(), is_right.float().mean(), classes[:batch].detach()
 
     def generator_step(self, batch: int) -> Tensor:
-        """Produce images that count as real and as of the class asked for; the discriminator stays as it is.
+        """One update of the generator towards images that are rated as real and as of the requested class.
 
-        The average follows. Returns the loss.
+        The discriminator stays unchanged; the moving average is updated. Returns the loss.
         """
         self.generator.train()
         self.discriminator.requires_grad_(False)
@@ -108,9 +108,9 @@ class AdversarialModel(AcganPair, ImageModel):
         return self._optimizer.state()
 
     def load_training_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Undo `training_state`."""
+        """Restore the result of `training_state`."""
         self._optimizer.load(tensors, values)
 
     def health_checks(self) -> list[HealthCheck]:
-        """An exploding discriminator loss, a collapsed generator, and a discriminator that has won."""
+        """Checks for an exploding discriminator loss, a collapsed generator, and a discriminator that has won."""
         return [LossExploding("d_loss", relapses=False), ModeCollapse(), DiscriminatorWon()]

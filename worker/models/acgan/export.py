@@ -24,7 +24,7 @@ class UnitGenerator(nn.Module):
 
 
 def acgan_graphs(model: AcganPair) -> list[OnnxGraph]:
-    """The network that generates."""
+    """The graph of the generator."""
     size, classes = model.hyperparameters.latent_size, len(model.class_names)
 
     def examples(axes: Mapping[str, int]) -> tuple[Tensor, ...]:

@@ -1,13 +1,13 @@
-"""What goes wrong with an ACGAN: its generator draws few pictures, or its discriminator cannot be fooled any more."""
+"""Health checks of the ACGAN: for a generator with few distinct images, and a discriminator that always wins."""
 
 from collections.abc import Mapping
 from statistics import fmean
 
 from worker.models.health import HealthCheck, Healthy, Measurements, Unhealthy
 
-FIRST_STEP = 300  # before it a healthy generator may still draw one picture, and any discriminator wins
+FIRST_STEP = 300  # before it a healthy generator may give one image only, and any discriminator wins
 COLLAPSED, DIVERSE = 0.3, 0.5  # diversity, as a share of the real images'
-CLASS_COLLAPSED, CLASS_DIVERSE = 0.2, 0.35  # the same of the least diverse class, which scatters more
+CLASS_COLLAPSED, CLASS_DIVERSE = 0.2, 0.35  # the same of the least diverse class, which varies more
 EVALUATIONS = 2  # in a row
 
 WATCHED_POINTS = 100  # of the training curves
@@ -16,9 +16,9 @@ CLIMB = 0.2  # of the generator's loss, from the first half of the watched point
 
 
 class ModeCollapse(HealthCheck):
-    """The generator draws the same few pictures again and again, of all classes or of one.
+    """The generator repeats a few images, of all classes or of one.
 
-    images: the images that `diversity` compares. Without `lowest_diversity` the check is of `diversity` alone.
+    images: the name of the images that `diversity` compares. Without `lowest_diversity` only `diversity` is checked.
     """
 
     code = "mode_collapse"
@@ -26,7 +26,7 @@ class ModeCollapse(HealthCheck):
     hint = "Use a smaller learning_rate or a lower class_weight, or continue an earlier checkpoint with init_from."
 
     def check(self, measurements: Measurements) -> Unhealthy | Healthy | None:
-        """See the class."""
+        """Check an evaluation or the quality."""
         diversity = measurements.values.get("diversity")
         lowest = measurements.values.get("lowest_diversity", diversity)
         if measurements.stage == "training" or diversity is None or lowest is None or measurements.step < FIRST_STEP:
@@ -42,18 +42,18 @@ class ModeCollapse(HealthCheck):
         diversity, lowest = values["diversity"], min(data.values())
         if diversity < COLLAPSED:
             message = f"{self.images} differ only {diversity:.0%} as much as real ones: the generator has collapsed"
-            return Unhealthy(message=f"{message} to a few pictures.", hint=self.hint, data=data)
+            return Unhealthy(message=f"{message} to a few images.", hint=self.hint, data=data)
         message = f"Images of one class differ only {lowest:.0%} as much as real ones: it has collapsed"
-        return Unhealthy(message=f"{message} to a few pictures.", hint=self.hint, data=data)
+        return Unhealthy(message=f"{message} to a few images.", hint=self.hint, data=data)
 
 
 class DiscriminatorWon(HealthCheck):
-    """The discriminator tells nearly every image apart and the generator's loss climbs: it learns nothing any more."""
+    """The discriminator classifies nearly all images correctly and the generator's loss rises: it no longer learns."""
 
     code = "discriminator_won"
 
     def check(self, measurements: Measurements) -> Unhealthy | Healthy | None:
-        """See the class."""
+        """Check a point of the training curves."""
         if measurements.stage != "training" or not {"realness_accuracy", "g_loss"} <= measurements.values.keys():
             return None
         point = [measurements.values["realness_accuracy"], measurements.values["g_loss"]]
@@ -65,8 +65,8 @@ class DiscriminatorWon(HealthCheck):
         before, now = (fmean(loss for _, loss in part) for part in (points[:half], points[half:]))
         if accuracy >= SATURATED and now - before > CLIMB:
             return Unhealthy(
-                message=f"The discriminator tells {accuracy:.1%} of real and generated images apart, and g_loss has"
-                f" climbed from {before:.3g} to {now:.3g}: the generator cannot follow any more.",
+                message=f"The discriminator distinguishes {accuracy:.1%} of real and generated images, and g_loss has"
+                f" risen from {before:.3g} to {now:.3g}: the generator no longer improves.",
                 hint="Use a smaller learning_rate, more dropout, or a soft_label further below 1 (book).",
                 data={"realness_accuracy": accuracy, "g_loss": now, "g_loss_before": before},
             )

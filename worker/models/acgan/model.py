@@ -1,7 +1,7 @@
 """Auxiliary-classifier GAN (Odena, Olah & Shlens 2017, arXiv:1610.09585): training and evaluation.
 
-The discriminator estimates how real an image is and which class it shows. The generator learns to produce images that
-count as real and as of a given class. Shapes: B images, Z latent dimensions, K classes.
+The discriminator estimates the realness and the class of an image. The generator learns to produce images that are
+rated as real and as of a given class. Shapes: B images, Z latent dimensions, K classes.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from worker.models.acgan.sampling import balanced, class_grid, sampled
 from worker.models.base import Generated, OnnxGraph, Sample, StepMetrics, require_fit
 from worker.models.evaluation import classifier
 from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, quantised
-from worker.models.evaluation.classifier import EvaluationClassifier, judged
+from worker.models.evaluation.classifier import EvaluationClassifier, labelled_figures
 from worker.models.image_model import unit
 
 
@@ -94,15 +94,15 @@ class Acgan(AdversarialModel):
     # --- evaluation and sampling --------------------------------------------------------------------------------
 
     def evaluate(self) -> dict[str, float]:
-        """Figures of some generated images by the evaluation classifier; see `evaluation.classifier.judged`."""
+        """Metrics of some generated images; see `evaluation.classifier.labelled_figures`."""
         images, labels_N = balanced(self, classifier.CHECKPOINT_IMAGES)
-        return judged(self._classifier(), images, labels_N, self._dataset, final=False)
+        return labelled_figures(self._classifier(), images, labels_N, self._dataset, final=False)
 
     def final_quality(self) -> dict[str, float]:
         """The same on more images, with the costlier figures, and the accuracy of a classifier of generated images."""
         images, labels_N = balanced(self, TRAINING_IMAGES)
         some = slice(0, classifier.FINAL_IMAGES)
-        figures = judged(self._classifier(), images[some], labels_N[some], self._dataset, final=True)
+        figures = labelled_figures(self._classifier(), images[some], labels_N[some], self._dataset, final=True)
         return figures | {"classification_accuracy_score": classifier_score(quantised(images), labels_N, self._dataset)}
 
     def _classifier(self) -> EvaluationClassifier:
@@ -121,7 +121,7 @@ class Acgan(AdversarialModel):
         seed: int,
         dataset: Dataset | None = None,  # noqa: ARG002 - no sampling of this model reads it
     ) -> Generated:
-        """Images ordered by label, then draw."""
+        """Images ordered by label, then by sample."""
         shape = DatasetShape(kind="images", classes=len(self.class_names))
         unmapped = self.hyperparameters.model_copy(update={"label_map": None})
         check_sampling(unmapped, sampling, shape)

@@ -43,7 +43,7 @@ class CompactGenerator(nn.Module):
         c = hyperparameters.width
         self.seed_shape = (2 * c, height // 4, width // 4)
         self.dense = nn.Linear(hyperparameters.latent_size, 2 * c * (height // 4) * (width // 4))
-        self.prototype = nn.Embedding(classes, self.dense.out_features)  # what all images of a class have in common
+        self.prototype = nn.Embedding(classes, self.dense.out_features)  # common part of all images of a class
         nn.init.normal_(self.prototype.weight, std=0.5)
         self.norm0 = ConditionalNorm(2 * c, classes)
         self.up1 = nn.ConvTranspose2d(2 * c, c, 4, stride=2, padding=1, bias=False)
@@ -66,7 +66,7 @@ class CompactDiscriminator(nn.Module):
     """Four convolutions with spectral normalisation (Miyato et al. 2018, arXiv:1802.05957).
 
     Realness depends on the label too, by projection (Miyato & Koyama 2018, arXiv:1802.05637); the auxiliary classifier
-    sees the image alone.
+    depends on the image alone.
     """
 
     def __init__(

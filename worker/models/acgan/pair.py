@@ -12,7 +12,7 @@ from worker.models.base import Network
 
 
 class AcganPair(Network):
-    """A generator, a discriminator, and the generator's moving average, which generates where there is one.
+    """A generator, a discriminator, and optionally the generator's moving average, which then generates.
 
     image_shape: channels, height, width. class_names: one for each class, in order of the labels.
     """

@@ -22,16 +22,16 @@ class Recipe:
     """Networks, prior and losses that belong together.
 
     prior: distribution of the latents. generator_batches: images of a generator step, in batches of the discriminator.
-    draws_with_running_statistics: batch norms of the generator in a discriminator step. classifies_generated: whether
-    the classifier learns from generated images as well. generator_class_weight: share of `class_weight` in the
-    generator's loss.
+    generates_with_running_statistics: whether the generator's batch norms use running statistics in a discriminator
+    step. classifies_generated: whether the classifier learns from generated images as well. generator_class_weight:
+    share of `class_weight` in the generator's loss.
     """
 
     generator: Callable[..., nn.Module]
     discriminator: Callable[..., nn.Module]
     prior: Literal["uniform", "normal"]
     generator_batches: int
-    draws_with_running_statistics: bool
+    generates_with_running_statistics: bool
     classifies_generated: bool
     generator_class_weight: float
     realness_loss: RealnessLoss
@@ -40,12 +40,14 @@ class Recipe:
     @property
     def prior_text(self) -> str:
         """The prior in words."""
-        return {"uniform": "uniform draws from -1 to 1", "normal": "standard normal draws"}[self.prior]
+        return {"uniform": "uniform random numbers from -1 to 1", "normal": "standard normal random numbers"}[
+            self.prior
+        ]
 
     def latents(
         self, shape: tuple[int, int], *, device: torch.device | None = None, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Draws from the prior, [B, Z]: uniform in [-1, 1), or standard normal."""
+        """Samples from the prior, [B, Z]: uniform in [-1, 1), or standard normal."""
         if self.prior == "uniform":
             return torch.rand(shape, device=device, generator=generator) * 2 - 1
         return torch.randn(shape, device=device, generator=generator)
@@ -78,20 +80,20 @@ RECIPES: dict[str, Recipe] = {
         discriminator=BookDiscriminator,
         prior="uniform",
         generator_batches=2,
-        draws_with_running_statistics=True,
+        generates_with_running_statistics=True,
         classifies_generated=True,
         generator_class_weight=1.0,
         realness_loss=_soft_label_loss,
         fooling_loss=_bce_with_label,
     ),
-    # The label reaches this discriminator by projection. A classifier that learns from real images alone does not agree
-    # with the generator's mistakes.
+    # The label enters this discriminator by projection. A classifier that learns from real images alone does not adapt
+    # to the generator's errors.
     "compact": Recipe(
         generator=CompactGenerator,
         discriminator=CompactDiscriminator,
         prior="normal",
         generator_batches=1,
-        draws_with_running_statistics=False,
+        generates_with_running_statistics=False,
         classifies_generated=False,
         generator_class_weight=0.1,
         realness_loss=_hinge_loss,

@@ -33,7 +33,7 @@ def generate(model: AcganPair, z_NZ: Tensor, labels_N: Tensor) -> Tensor:
 
 
 def balanced(model: AcganPair, count: int) -> tuple[Tensor, Tensor]:
-    """About so many images, as many of each class, the same latents every time; and their classes, [N]."""
+    """About `count` images from fixed latents, equally many of each class; and their classes, [N]."""
     classes = len(model.class_names)
     labels_N = torch.arange(classes).repeat(max(1, count // classes))
     return generate(model, fixed_latents(model, len(labels_N)), labels_N), labels_N
@@ -61,7 +61,7 @@ def _real(dataset: ImageDataset, label: int) -> Tensor:
 
 
 def sampled(model: AcganPair, sampling: AcganSampling, seed: int) -> Generated:
-    """Images ordered by label, then draw."""
+    """Images ordered by label, then by sample."""
     labels = list(range(len(model.class_names))) if sampling.labels == "all" else sampling.labels
     labels_N = torch.tensor(labels).repeat_interleave(sampling.draws)
     if sampling.latents:

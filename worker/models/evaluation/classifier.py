@@ -1,7 +1,7 @@
-"""An independent judge of generated images: a small classifier of the real ones, and figures in its features.
+"""Evaluation of generated images with a small classifier of real images, and metrics of its features.
 
-Class accuracy alone rewards one good picture per class, so the Fréchet distance and the diversity stand beside it.
-Shapes: N images, F features of the judge's last hidden layer.
+Class accuracy alone rewards one good image per class, so the Fréchet distance and the diversity complement it.
+Shapes: N images, F features of the classifier's last hidden layer.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from worker.models.image_model import unit
 from worker.models.optimization import learning_rate, set_learning_rate
 from worker.seeding import epoch_batches, generator
 
-VERSION = 1  # of the recipe: a cached judge of another recipe is not used
+VERSION = 1  # of the recipe: a cached classifier of another version is not used
 FEATURES = 128
 TRAINING_IMAGES = 90_000  # seen in all: 1.5 epochs of MNIST give 98.6 % on its test set in 7 s of one core
 BATCH = 128
@@ -56,21 +56,21 @@ class EvaluationClassifier(nn.Module):
 
     @classmethod
     def for_dataset(cls, dataset: ImageDataset, cache_dir: Path | None) -> "EvaluationClassifier":
-        """A judge trained on the dataset's training images, from the cache where it is there already."""
-        with torch.random.fork_rng(devices=[]):  # its first weights do not count, nor should their random numbers
-            judge = cls(dataset.image_shape, len(dataset.class_names)).eval()
+        """A classifier trained on the dataset's training images, or read from the cache."""
+        with torch.random.fork_rng(devices=[]):  # keeps the default generators; `fit` sets the weights again
+            classifier = cls(dataset.image_shape, len(dataset.class_names)).eval()
         path = cache_dir / f"judge-{_fingerprint(dataset)}.safetensors" if cache_dir else None
-        if path is None or not _read(judge, path):
-            judge.fit(dataset.train_images, dataset.train_labels, seen=TRAINING_IMAGES)
+        if path is None or not _read(classifier, path):
+            classifier.fit(dataset.train_images, dataset.train_labels, seen=TRAINING_IMAGES)
             if path is not None:
-                _write(judge, path)
-        return judge
+                _write(classifier, path)
+        return classifier
 
     def fit(self, images: Tensor, labels: Tensor, *, seen: int, shift: int = 0) -> None:
-        """Train; the same images give the same judge, and torch's default generators are left as they were.
+        """Train; the same images give the same classifier, and torch's default generators are unchanged.
 
-        images: uint8 [N, C, H, W]. seen: how many, with repetition. shift: pixels at most by which they are moved, each
-        way, another for each batch.
+        images: uint8 [N, C, H, W]. seen: number of training images, with repetition. shift: largest random shift in
+        pixels, in each direction; one for each batch.
         """
         height, width = images.shape[2:]
         roomy = pad(images, (shift, shift, shift, shift)) if shift else images
@@ -101,24 +101,24 @@ class EvaluationClassifier(nn.Module):
         return features.double(), self.head(features).argmax(dim=1)
 
     def accuracy(self, images: Tensor, labels_N: Tensor) -> float:
-        """Share of these images, uint8 [N, C, H, W], that it names right."""
+        """Share of these images, uint8 [N, C, H, W], whose class it predicts correctly."""
         classes = torch.cat([self.predict(unit(chunk))[1] for chunk in images.split(1000)])
         return float((classes == labels_N).double().mean())
 
 
-def judged(
-    judge: EvaluationClassifier, images: Tensor, labels_N: Tensor, dataset: ImageDataset, *, final: bool
+def labelled_figures(
+    network: EvaluationClassifier, images: Tensor, labels_N: Tensor, dataset: ImageDataset, *, final: bool
 ) -> dict[str, float]:
-    """Figures of generated images in [0, 1] against as many test images.
+    """Metrics of generated images in [0, 1] against as many test images.
 
-    class_accuracy: share that the judge gives the class asked for. frechet_distance: between the two clouds of
-    features (Heusel et al. 2017, arXiv:1706.08500). diversity: mean distance between two images of a class, as a share
-    of the real images'; lowest_diversity: that of the least diverse class. final: also
-    worst_class_accuracy; judge_accuracy, the judge's own on all test images, above which class_accuracy says nothing;
-    precision and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991).
+    class_accuracy: share of images that the classifier assigns to the requested class. frechet_distance: between the
+    two distributions of features (Heusel et al. 2017, arXiv:1706.08500). diversity: mean distance between two images of
+    a class, as a share of the real images'; lowest_diversity: that of the least diverse class. final: also
+    worst_class_accuracy; judge_accuracy, the classifier's accuracy on all test images, above which class_accuracy has
+    no meaning; precision and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991).
     """
-    generated, classes = judge.predict(images)
-    real, _ = judge.predict(unit(dataset.test_images[: len(images)]))
+    generated, classes = network.predict(images)
+    real, _ = network.predict(unit(dataset.test_images[: len(images)]))
     real_labels = dataset.test_labels[: len(images)]
     generated_K = _diversity(generated, labels_N, len(dataset.class_names))
     real_K = _diversity(real, real_labels, len(dataset.class_names))
@@ -133,7 +133,7 @@ def judged(
         precision, recall = precision_recall(real[:NEIGHBOUR_IMAGES], generated[:NEIGHBOUR_IMAGES])
         figures |= {
             "worst_class_accuracy": min(float(right_N[labels_N == label].mean()) for label in labels_N.unique()),
-            "judge_accuracy": judge.accuracy(dataset.test_images, dataset.test_labels),
+            "judge_accuracy": network.accuracy(dataset.test_images, dataset.test_labels),
             "precision": precision,
             "recall": recall,
         }
@@ -141,7 +141,7 @@ def judged(
 
 
 def frechet_distance(real_NF: Tensor, generated_NF: Tensor) -> float:
-    """Between the normal distributions of these means and covariances."""
+    """Fréchet distance between normal distributions with the means and covariances of these features."""
     means = (real_NF.mean(dim=0) - generated_NF.mean(dim=0)).square().sum()
     real, generated = torch.cov(real_NF.T), torch.cov(generated_NF.T)
     # The trace of the product's square root is the sum of the square roots of its eigenvalues, which are not negative.
@@ -150,7 +150,10 @@ def frechet_distance(real_NF: Tensor, generated_NF: Tensor) -> float:
 
 
 def precision_recall(real_NF: Tensor, generated_NF: Tensor) -> tuple[float, float]:
-    """Share of generated images inside the real ones' cloud, and the reverse; a cloud is each point's nearest few."""
+    """Share of generated images inside the manifold of real ones, and the reverse.
+
+    The manifold is the union of balls around the points, each with the distance to the third-nearest other as radius.
+    """
 
     def radii(points: Tensor) -> Tensor:
         # By parts: kthvalue copies its input and adds as many int64 indices.
@@ -174,19 +177,19 @@ def _fingerprint(dataset: ImageDataset) -> str:
     return hashlib.sha256(f"{VERSION} {dataset.sha256} {labels}".encode()).hexdigest()[:16]
 
 
-def _read(judge: EvaluationClassifier, path: Path) -> bool:
-    """Load cached weights. False where there are none, or none that can be used."""
+def _read(classifier: EvaluationClassifier, path: Path) -> bool:
+    """Load cached weights. False where they are missing or damaged."""
     try:
-        judge.load_state_dict(load_file(path))
+        classifier.load_state_dict(load_file(path))
     except (FileNotFoundError, SafetensorError, RuntimeError):
         return False
     return True
 
 
-def _write(judge: EvaluationClassifier, path: Path) -> None:
-    """Keep the weights, whole or not at all."""
+def _write(classifier: EvaluationClassifier, path: Path) -> None:
+    """Write the weights to the cache atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
         temporary = Path(file.name)
-    save_file(judge.state_dict(), temporary)
+    save_file(classifier.state_dict(), temporary)
     temporary.replace(path)

@@ -1,7 +1,7 @@
-"""How much of a text is a copy of another: the longest passage that both have letter by letter.
+"""The longest passage that two texts have in common, character by character.
 
-A suffix automaton of the passages (Blumer et al. 1985) reads the other text once, so the time grows with the sum of
-the lengths: about a second for a million characters.
+A suffix automaton of the passages (Blumer et al. 1985) processes the other text once, so the time grows with the sum
+of the lengths: about a second for a million characters.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def spread(text: str, *, count: int, length: int) -> list[str]:
 
 
 def _automaton(passages: Sequence[str]) -> tuple[list[dict[str, int]], list[int], list[int]]:
-    """Of every passage's substrings: what each state reads next, its suffix link (-1 at the root), its length."""
+    """For the substrings of all passages: transitions of each state, its suffix link (-1 at the root), its length."""
     transitions: list[dict[str, int]] = [{}]
     links, lengths = [-1], [0]
 
@@ -44,7 +44,7 @@ def _automaton(passages: Sequence[str]) -> tuple[list[dict[str, int]], list[int]
         return len(links) - 1
 
     def split(above: int, character: str) -> int:
-        """The state that `above` goes to with the character, made to end there with nothing longer."""
+        """The state that `above` reaches with the character, split so that it stands for no longer substrings."""
         found = transitions[above][character]
         if lengths[found] == lengths[above] + 1:
             return found

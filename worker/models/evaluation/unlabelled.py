@@ -1,4 +1,4 @@
-"""Figures of generated images that need no labels. Shapes: N images, F features."""
+"""Metrics of generated images that need no labels. Shapes: N images, F features."""
 
 from pathlib import Path
 
@@ -33,9 +33,9 @@ def feature_network(dataset: ImageDataset, cache_dir: Path | None) -> Evaluation
 def unlabelled_figures(
     network: EvaluationClassifier, images: Tensor, dataset: ImageDataset, *, final: bool
 ) -> dict[str, float]:
-    """Figures of generated images in [0, 1], [N, C, H, W], against as many test images.
+    """Metrics of generated images in [0, 1], [N, C, H, W], against as many test images.
 
-    frechet_distance: between the two clouds of features (Heusel et al. 2017, arXiv:1706.08500). diversity: mean
+    frechet_distance: between the two distributions of features (Heusel et al. 2017, arXiv:1706.08500). diversity: mean
     distance of an image to its nearest neighbour, as a share of the same distance of real images. final: also precision
     and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991).
     """
@@ -55,8 +55,8 @@ def unlabelled_figures(
 def nearest_distance(features_NF: Tensor) -> float:
     """Mean distance to the nearest other point.
 
-    It is 0 where few images repeat. The mean distance of all pairs does not show that: ten different images, repeated,
-    keep nine tenths of it.
+    It is 0 where few images repeat. The mean distance of all pairs does not detect repetition: ten different images,
+    repeated, have nine tenths of it.
     """
     distances_NN = torch.cdist(features_NF, features_NF).fill_diagonal_(torch.inf)
     return float(distances_NN.amin(dim=1).mean())

@@ -23,7 +23,7 @@ class UnlabelledGenerator(nn.Module):
 
 
 def gan_graphs(model: AcganPair) -> list[OnnxGraph]:
-    """The network that generates."""
+    """The graph of the generator."""
     size = model.hyperparameters.latent_size
     generator = OnnxGraph(
         name="generator",

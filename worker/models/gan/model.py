@@ -70,13 +70,13 @@ class Gan(AdversarialModel):
         return {"d_loss": d_loss, "g_loss": g_loss, "realness_accuracy": realness_accuracy}
 
     def health_checks(self) -> list[HealthCheck]:
-        """An exploding discriminator loss, a collapsed generator, and a discriminator that has won."""
+        """Checks for an exploding discriminator loss, a collapsed generator, and a discriminator that has won."""
         return [LossExploding("d_loss", relapses=False), GanModeCollapse(), DiscriminatorWon()]
 
     # --- evaluation and sampling --------------------------------------------------------------------------------
 
     def evaluate(self) -> dict[str, float]:
-        """Figures of some generated images; see `evaluation.unlabelled`."""
+        """Metrics of some generated images; see `evaluation.unlabelled`."""
         return self._figures(classifier.CHECKPOINT_IMAGES, final=False)
 
     def final_quality(self) -> dict[str, float]:

@@ -40,7 +40,7 @@ def sample_grid(model: AcganPair, dataset: ImageDataset, epoch: int) -> Sample:
 
 
 def sampled(model: AcganPair, sampling: RandomSampling | LatentSampling, seed: int) -> Generated:
-    """Images of drawn or of given latents, in a nearly square grid."""
+    """Images of random or of given latents, in a nearly square grid."""
     if isinstance(sampling, LatentSampling):
         z_NZ = torch.tensor(sampling.latents)
     else:

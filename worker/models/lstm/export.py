@@ -1,6 +1,6 @@
-"""The LSTM as an ONNX graph of one step: a character and a state in, logits and the state to go on from out.
+"""The LSTM as an ONNX graph of one step: from a character and a state to logits and the next state.
 
-One step and not a sequence, since torch's exporter unrolls time: the graph would take texts of one length alone.
+The graph has one step and not a sequence, since torch's exporter unrolls time: it would accept one text length only.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from worker.models.lstm.network import LstmNetwork
 
 USE = (
     "Start with a state of zeros and feed the prompt's characters, as ids, one by one. Divide the last logits by a "
-    "temperature (0.75 is the default of generation; for 0 take the largest), draw an id from their softmax, feed it "
+    "temperature (0.75 is the default of generation; for 0 take the largest), sample an id from their softmax, feed it "
     "back with the state, and so on."
 )
 
@@ -33,7 +33,7 @@ class Step(nn.Module):
         x_TBH = model.embedding(ids_TB) if model.embedding else one_hot(ids_TB, len(model.vocabulary)).float()
         after: list[Tensor] = []
         for index, layer in enumerate(model.layers):
-            # Not by calling the layer, which keeps its weights in a list of its own, hidden from the exporter.
+            # The layer itself is not called: the exporter does not find the weights in the layer's own list.
             weights = [getattr(layer, name) for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")]
             hx = [state[2 * index][None], state[2 * index + 1][None]]
             x_TBH, h, c = torch.lstm(x_TBH, hx, weights, True, 1, 0.0, False, False, False)
@@ -60,7 +60,7 @@ def step_graph(model: LstmNetwork) -> OnnxGraph:
     for name, units in states.items():
         kind = "hidden" if name[0] == "h" else "cell"
         about[name] = f"float32 [batch, {units}]: {kind} state of layer {name[1:]}; zeros at the beginning"
-        about[f"{name}_after"] = f"float32 [batch, {units}]: what to give as {name} next"
+        about[f"{name}_after"] = f"float32 [batch, {units}]: the next value of {name}"
     return OnnxGraph(
         name="step",
         network=Step(copy).eval(),

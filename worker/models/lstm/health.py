@@ -1,4 +1,4 @@
-"""What goes wrong with a language model: it learns its text by heart instead of what texts like it have in common."""
+"""Health checks of the language model, for the memorisation of its training text."""
 
 import math
 
@@ -10,12 +10,12 @@ VERBATIM = 100  # characters
 
 
 class Memorizing(HealthCheck):
-    """The held-out loss has turned and rises while the training loss goes on falling."""
+    """The held-out loss rises while the training loss still falls."""
 
     code = "memorising"
 
     def check(self, measurements: Measurements) -> Unhealthy | Healthy | None:
-        """See the class."""
+        """Check an evaluation against the mean training loss since the previous one."""
         memory = self.memory
         if measurements.stage == "training" and "loss" in measurements.values:
             total, count = memory.get("training", (0.0, 0))
@@ -40,7 +40,7 @@ class Memorizing(HealthCheck):
         return Unhealthy(
             message=f"The loss on held-out text has risen from {best:.3f} (step {self.memory['at']:,}) to"
             f" {held_out:.3f} nats per character while that on the training text fell from {then:.3f} to"
-            f" {training:.3f}: the model learns the text by heart.",
+            f" {training:.3f}: the model memorises the text.",
             hint="Use fewer epochs, smaller layers, more dropout, or a longer text; the published weights are the best"
             " checkpoint's.",
             data={"held_out": held_out, "best": best, "training": training, "gap": held_out - training},
@@ -48,19 +48,19 @@ class Memorizing(HealthCheck):
 
 
 class VerbatimCopy(HealthCheck):
-    """Samples of the finished model repeat long passages of the training text letter by letter."""
+    """Samples of the final model repeat long passages of the training text exactly."""
 
     code = "verbatim_copy"
 
     def check(self, measurements: Measurements) -> Unhealthy | Healthy | None:
-        """See the class."""
+        """Check the quality."""
         longest = measurements.values.get("longest_overlap")
         if measurements.stage != "quality" or longest is None:
             return None
         if longest < VERBATIM:
             return Healthy()
         return Unhealthy(
-            message=f"A sample repeats {longest:.0f} characters of the training text letter by letter.",
+            message=f"A sample repeats {longest:.0f} characters of the training text exactly.",
             hint="Use fewer epochs, smaller layers, more dropout, or a longer text.",
             data={"longest_overlap": longest},
         )

@@ -1,4 +1,4 @@
-"""Whether the language model writes or recites: the longest passage that its text shares with the training text."""
+"""Memorisation: the longest passage that generated text has in common with the training text."""
 
 import numpy as np
 from torch import Tensor
@@ -10,14 +10,14 @@ from worker.models.lstm.sampling import CharacterSampler
 
 PASSAGES = 20
 CHARACTERS = 500  # of each
-TEMPERATURE = 0.5  # cool enough that what was learnt by heart comes out
+TEMPERATURE = 0.5  # low enough for memorised passages to appear
 
 
 def overlaps(model: LstmNetwork, training_N: Tensor, held_out_N: Tensor) -> dict[str, float]:
-    """Longest passages, in characters, that other texts have letter by letter in common with the training text.
+    """Lengths of the longest passages, in characters, that other texts have in common with the training text.
 
-    longest_overlap: of 20 texts of 500 characters that the model writes, from one seed. held_out_overlap: of as much
-    held-out text, which nobody can have copied: the yardstick.
+    longest_overlap: of 20 generated texts of 500 characters, from one seed. held_out_overlap: of as much held-out
+    text, for comparison, since it contains no copies by the model.
     """
     training, held_out = (_text(model.vocabulary, ids_N) for ids_N in (training_N, held_out_N))
     sampling = LstmSampling(n=PASSAGES, length=CHARACTERS, temperature=TEMPERATURE)
@@ -29,7 +29,7 @@ def overlaps(model: LstmNetwork, training_N: Tensor, held_out_N: Tensor) -> dict
 
 
 def _text(vocabulary: str, ids_N: Tensor) -> str:
-    """The characters with these ids; NumPy keeps each as one UTF-32 code, which is many times less than an object."""
+    """The characters with these ids. NumPy's UTF-32 codes need much less memory than a list of strings."""
     characters = np.array(list(vocabulary))[ids_N[:MOST_CHARACTERS].cpu().long().numpy()]
     text: str = characters.tobytes().decode("utf-32")
     return text

@@ -31,7 +31,7 @@ SAMPLE_CHARACTERS = 200
 
 
 class Lstm(LstmNetwork, GenerativeModel):
-    """The network, its optimizer, the state that it carries over the text, and its evaluation."""
+    """The network, its optimizer, its carried state, and its evaluation."""
 
     hyperparameters: LstmHyperparameters
 
@@ -51,7 +51,7 @@ class Lstm(LstmNetwork, GenerativeModel):
         return cls(hyperparameters, config["vocabulary"], config["seed_text"])
 
     def config(self) -> dict[str, Any]:
-        """Hyperparameters, character set, and the passage that samples go on from."""
+        """Hyperparameters, character set, and the prompt of samples."""
         return {
             "hyperparameters": self.hyperparameters.model_dump(mode="json"),
             "vocabulary": self.vocabulary,
@@ -83,7 +83,7 @@ class Lstm(LstmNetwork, GenerativeModel):
             steps_per_epoch=self.steps_per_epoch(),
             warmup_steps=hyperparameters.warmup_steps,
         )
-        # In float32, which holds bfloat16 exactly: the next step may compute in the other precision.
+        # In float32, which represents bfloat16 exactly: the next step may compute in the other precision.
         self._carried: State = []
         if isinstance(self._reader, Streams):
             shapes = [(1, self._reader.streams, units) for units in hyperparameters.layers]
@@ -110,7 +110,7 @@ class Lstm(LstmNetwork, GenerativeModel):
         return batch.inputs, batch.targets
 
     def host_step(self, batch: CharacterBatch) -> StepMetrics:
-        """The learning rate, and whether the carried state begins anew."""
+        """The learning rate, and the reset of the carried state where the batch is fresh."""
         if batch.fresh:
             for part in chain.from_iterable(self._carried):
                 part.zero_()
@@ -148,7 +148,7 @@ class Lstm(LstmNetwork, GenerativeModel):
         return tensors, {**values, "epoch": self._epoch}
 
     def load_training_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Undo `training_state`."""
+        """Restore the result of `training_state`."""
         self._optimizer.load(tensors, values)
         for index, (h, c) in enumerate(self._carried):
             if f"carried.{index}.h" in tensors:  # earlier versions wrote none before the first step
@@ -157,13 +157,13 @@ class Lstm(LstmNetwork, GenerativeModel):
         self._epoch = values["epoch"]
 
     def health_checks(self) -> list[HealthCheck]:
-        """An exploding loss, and learning by heart."""
+        """Checks for an exploding loss and for memorisation."""
         return [LossExploding(), Memorizing(), VerbatimCopy()]
 
     # --- evaluation and sampling --------------------------------------------------------------------------------
 
     def evaluate(self) -> dict[str, float]:
-        """`bits_per_char` on held-out text; `val_loss` in nats, on the validation windows where there are some."""
+        """`bits_per_char` on held-out text; `val_loss` in nats, on the validation windows if there are any."""
         nats = self._held_out.cheap_nats(self)
         figures = {"val_loss": nats, "bits_per_char": nats / math.log(2)}
         if isinstance(self._reader, Windows) and self._reader.has_validation:
@@ -172,7 +172,7 @@ class Lstm(LstmNetwork, GenerativeModel):
         return figures
 
     def final_quality(self) -> dict[str, float]:
-        """Figures on the whole held-out text, and how much of the training text the model repeats."""
+        """Metrics on the whole held-out text, and the longest overlap with the training text."""
         nats = self._held_out.nats(self)
         figures = {"val_loss": nats, "bits_per_char": nats / math.log(2), "perplexity": math.exp(nats)}
         return figures | overlaps(self, self._training_N, self._held_out.ids)
@@ -194,13 +194,13 @@ class Lstm(LstmNetwork, GenerativeModel):
         seed: int,
         dataset: Dataset | None = None,  # noqa: ARG002 - no sampling of this model reads it
     ) -> Generated:
-        """`n` texts that go on from the prompt, without the prompt itself."""
+        """`n` continuations of the prompt, without the prompt itself."""
         check_sampling(self.hyperparameters, sampling, DatasetShape(kind="text"))
         prompt = sampling.prompt if sampling.prompt is not None else self.seed_text
         unknown = sorted(set(prompt) - set(self.vocabulary))
         if unknown:
             shown = " ".join(repr(character) for character in unknown[:20])
-            detail = f"This model has never seen {shown}: remove such characters from the prompt."
+            detail = f"This model's vocabulary lacks {shown}: remove these characters from the prompt."
             raise SpecError.at("/sampling/prompt", detail, "unknown_character")
         texts = CharacterSampler(self).texts(prompt, sampling, seed=seed)
         return Generated(texts=texts, meta={"prompt": prompt, "temperature": sampling.temperature})

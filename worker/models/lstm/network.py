@@ -17,7 +17,7 @@ from worker.models.lstm.recurrence import LayerState, run_layer
 State = list[LayerState]
 """Hidden and cell state of each layer."""
 
-# The gradient of torch's embedding waits for the GPU from this number of indices on, which a recorded step may not
+# From this number of indices on, the gradient of torch's embedding waits for the GPU, which a CUDA graph cannot record
 # (https://github.com/pytorch/pytorch/issues/82886).
 _MOST_LOOKED_UP = 3072
 
@@ -58,12 +58,12 @@ class LstmNetwork(Network):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, ids_TB: Tensor, state: State | None = None, *, last: bool = False) -> tuple[Tensor, State]:
-        """Logits of the next character, [T, B, V] (or [B, V] after the last one only), and the state to go on from."""
+        """Logits of the next character, [T, B, V] (or [B, V] after the last one only), and the next state."""
         _, x_TBH, after = self.read(ids_TB, state)
         return self.head(x_TBH[-1] if last else x_TBH), after
 
     def read(self, ids_TB: Tensor, state: State | None) -> tuple[Tensor, Tensor, State]:
-        """The last layer's hidden states before and after dropout, [T, B, H] each, and the state to go on from."""
+        """The last layer's hidden states before and after dropout, [T, B, H] each, and the next state."""
         x_TBH = h_TBH = self._embedded(ids_TB)
         after: State = []
         recurrent_dropout = self.hyperparameters.recurrent_dropout if self.training else 0.0

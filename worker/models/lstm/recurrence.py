@@ -1,4 +1,4 @@
-"""One LSTM layer over a sequence, with dropout of its recurrent weights and in the precision that autocast asks for.
+"""One LSTM layer over a sequence, with dropout of its recurrent weights and in the precision of autocast.
 
 Shapes: T time, B streams, I inputs, H units.
 """
@@ -17,14 +17,14 @@ Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def onednn_has_bfloat16() -> bool:
-    """Whether oneDNN computes in bfloat16 on this processor. Elsewhere products are emulated, and layers refused."""
+    """Whether oneDNN computes in bfloat16 on this processor. Without it products are emulated, and layers fail."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 - no public name
 
 
 def run_layer(
     layer: nn.LSTM, x_TBI: Tensor, state: LayerState | None, recurrent_dropout: float = 0.0
 ) -> tuple[Tensor, LayerState]:
-    """The hidden states [T, B, H], and the state to go on from.
+    """The hidden states [T, B, H], and the next state.
 
     recurrent_dropout: share of the recurrent weights left out, the same ones for all T characters and B streams
     (DropConnect: Merity, Keskar & Socher 2017, arXiv:1708.02182).
@@ -38,8 +38,8 @@ def run_layer(
     state = state or (x_TBI.new_zeros(1, x_TBI.shape[1], layer.hidden_size),) * 2
     if not mixed or (kind == "cpu" and onednn_has_bfloat16()):
         return _run_library(x_TBI, state, weights)
-    # On a processor without it, float32 holds all of bfloat16. On a GPU torch would take float16 whatever was asked
-    # for, whose range gradients leave.
+    # On a processor without bfloat16, float32 represents all its values. On a GPU torch would use float16, which is not
+    # the requested precision and whose range is too small for gradients.
     dtype = torch.float32 if kind == "cpu" else torch.get_autocast_dtype(kind)
     with torch.autocast(kind, enabled=False):
         return _run_library(
@@ -50,7 +50,7 @@ def run_layer(
 
 
 def _run_library(x_TBI: Tensor, state: LayerState, weights: Weights) -> tuple[Tensor, LayerState]:
-    """What `nn.LSTM` does with weights of its own; it would move others to where its own are."""
+    """The operation of `nn.LSTM` with other weights, which the module itself would copy over its own."""
     y_TBH, h_1BH, c_1BH = torch.lstm(
         x_TBI,
         state,

@@ -1,4 +1,4 @@
-"""What keeps the states of an LSTM small and slow in training. Shapes: T time, B streams or windows, H units."""
+"""Activation regularization of an LSTM in training. Shapes: T time, B streams or windows, H units."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from torch import Tensor
 def activation_penalty_gradients(
     h_TBH: Tensor, x_TBH: Tensor, *, small: float, slow: float
 ) -> list[tuple[Tensor, Tensor]]:
-    """Tensors, each with the gradient that regularizing it adds to the loss's own.
+    """Tensors, each with the gradient of its penalty, to add to that of the loss.
 
     h, x: hidden states before and after dropout. small: weight of x's mean square; slow: of the mean square of h's
     change from step to step of time (Merity et al. 2017, arXiv:1708.01009). As gradients they take less time than as
@@ -19,8 +19,8 @@ def activation_penalty_gradients(
     if slow and len(h_TBH) > 1:
         change_TBH = h_TBH.detach().diff(dim=0)
         change_TBH *= 2 * slow / change_TBH.numel()
-        pull_TBH = torch.zeros_like(h_TBH)
-        pull_TBH[1:] += change_TBH
-        pull_TBH[:-1] -= change_TBH
-        found.append((h_TBH, pull_TBH))
+        gradient_TBH = torch.zeros_like(h_TBH)
+        gradient_TBH[1:] += change_TBH
+        gradient_TBH[:-1] -= change_TBH
+        found.append((h_TBH, gradient_TBH))
     return found

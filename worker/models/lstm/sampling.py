@@ -1,7 +1,7 @@
-"""Text one character at a time, by NumPy: the texts of a group side by side, each group on a thread.
+"""Generates text character by character with NumPy: the texts of a group in parallel, each group on a thread.
 
-Characters reach the first layer only through its input weights, so their products are looked up in a table. Shapes: N
-texts of a group, T characters of a block, V characters of the vocabulary, H units, G = 4·H gates.
+A table has the product of each character with the input weights of the first layer. Shapes: N texts of a group, T
+characters of a block, V characters of the vocabulary, H units, G = 4·H gates.
 """
 
 import math
@@ -20,19 +20,19 @@ from worker.models.lstm.sampling_state import Floats, State
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 
-BLOCK = 64  # characters between looks at the stop strings
-GROUP = 32  # texts that one thread writes together; the same on every machine, since rounding depends on it
-NOISE = 1 << 19  # numbers drawn at once
+BLOCK = 64  # characters between two searches for stop strings
+GROUP = 32  # texts that one thread generates; the same on every machine, since rounding depends on it
+NOISE = 1 << 19  # random numbers generated at once
 _HALF, _ONE = np.float32(0.5), np.float32(1)
 _LEAST = np.float32(2.0**-25)  # half the distance of two uniform float32 numbers
 _STEEPEST = 1e30  # of 1 / temperature: logits times it are finite in float32
 
 
 class CharacterSampler:
-    """A model's weights, laid out for sampling; a copy, so the model may change afterwards.
+    """A copy of a model's weights in a layout for sampling.
 
-    Gates are in the order i, f, o, g. The logistic function is (1 + tanh(x / 2)) / 2: its inner half is in the weights
-    of i, f and o, the outer half of o in the weights that read a hidden state, of which `State` holds the double.
+    Gates are in the order i, f, o, g. The logistic function is (1 + tanh(x / 2)) / 2. Its inner half is in the weights
+    of i, f and o. The outer half of o is in the weights that read a hidden state, since `State` has twice that state.
     """
 
     @torch.no_grad()
@@ -63,10 +63,10 @@ class CharacterSampler:
         return [text[:end] for text, end in zip(texts, ends, strict=True)]
 
     def write(self, prompt: str, sampling: LstmSampling, *, seed: int) -> Iterator[list[str]]:
-        """The n texts, block by block; stop strings are the caller's business.
+        """The n texts, block by block; stop strings are not applied.
 
-        The same request gives the same texts on one machine, whatever the number of threads. Another n changes the
-        rounding, and with it the texts.
+        The same request gives the same texts on one machine, for any number of threads. Another n changes the rounding,
+        and so the texts.
         """
         start = self.read(prompt, 1)
         sizes = [min(GROUP, sampling.n - first) for first in range(0, sampling.n, GROUP)]
@@ -80,7 +80,7 @@ class CharacterSampler:
             yield [text for ids_TN in blocks for text in self._decoded(ids_TN)]
 
     def read(self, prompt: str, n: int) -> State:
-        """The state of n texts after the same prompt, which is not empty."""
+        """The state of n texts after a common, nonempty prompt."""
         state = State(self._units, len(self._codes), 1)
         with _one_blas_thread():
             for character in prompt:
@@ -131,29 +131,29 @@ class CharacterSampler:
 
 
 class _Group:
-    """Texts that one thread writes, and the stream of their random numbers."""
+    """Texts that one thread generates, and their random numbers."""
 
-    def __init__(self, state: State, draws: np.random.Generator) -> None:
-        self.state, self._draws = state, draws
+    def __init__(self, state: State, random: np.random.Generator) -> None:
+        self.state, self._random = state, random
         self.scores_NV = np.empty_like(state.logits_NV)
 
     def noise(self, count: int, temperature: float) -> Iterator[Floats | None]:
-        """What is added to the logits of the next `count` characters, [N, V] each; None at temperature 0."""
+        """Noise for the logits of the next `count` characters, [N, V] each; None at temperature 0."""
         if not temperature:
             yield from [None] * count
             return
         shape = self.state.logits_NV.shape
         at_once = max(1, NOISE // math.prod(shape))
         for first in range(0, count, at_once):
-            yield from gumbel(self._draws, (min(at_once, count - first), *shape), temperature)
+            yield from gumbel(self._random, (min(at_once, count - first), *shape), temperature)
 
 
-def gumbel(draws: np.random.Generator, shape: tuple[int, ...], temperature: float) -> Floats:
-    """Noise whose sum with logits has its largest element at a draw from softmax(logits / temperature).
+def gumbel(random: np.random.Generator, shape: tuple[int, ...], temperature: float) -> Floats:
+    """Noise of the Gumbel-max trick: the argmax of logits + noise is a sample from softmax(logits / temperature).
 
-    The Gumbel-max trick; with the noise, not the logits, multiplied by the temperature, nothing overflows.
+    The noise is multiplied by the temperature, so that the logits need no division, which could overflow.
     """
-    noise = draws.random(shape, dtype=np.float32)
+    noise = random.random(shape, dtype=np.float32)
     np.maximum(noise, _LEAST, out=noise)
     np.log(noise, out=noise)
     np.negative(noise, out=noise)
@@ -163,7 +163,7 @@ def gumbel(draws: np.random.Generator, shape: tuple[int, ...], temperature: floa
 
 
 def truncated(logits_NV: Floats, sampling: LstmSampling) -> Floats:
-    """The logits with those that `top_k`, and then `top_p`, leave out at −∞; equal ones share their fate."""
+    """The logits with those excluded by `top_k`, and then by `top_p`, at −∞. Equal logits are treated alike."""
     most = logits_NV.shape[1]
     if sampling.top_k is not None and sampling.top_k < most:
         least_N1 = np.partition(logits_NV, most - sampling.top_k)[:, most - sampling.top_k, None]
@@ -179,7 +179,7 @@ def truncated(logits_NV: Floats, sampling: LstmSampling) -> Floats:
 
 
 def _gates(weight_KG: torch.Tensor) -> Floats:
-    """A weight or bias with torch's gates i, f, g, o as i / 2, f / 2, o / 2, g."""
+    """A weight or bias with torch's gates i, f, g, o reordered and scaled to i / 2, f / 2, o / 2, g."""
     i, f, g, o = weight_KG.chunk(4, dim=1)
     return _array(torch.cat([i / 2, f / 2, o / 2, g], dim=1))
 
@@ -189,13 +189,13 @@ def _array(tensor: torch.Tensor) -> Floats:
 
 
 def _cut(text: str, stop: list[str]) -> int | None:
-    """The place where the first stop string begins, or None."""
+    """The position of the first stop string, or None."""
     places = [place for place in (text.find(string) for string in stop) if place >= 0]
     return min(places, default=None)
 
 
 def _in_threads(call: Callable[[_Group], Ids], groups: list[_Group]) -> list[Ids]:
-    """The result for each group, computed on as many threads as torch has."""
+    """The result for each group, on at most as many threads as torch uses."""
     threads = min(torch.get_num_threads(), len(groups))
     return list(_pool(threads).map(call, groups)) if threads > 1 else [call(group) for group in groups]
 
@@ -211,5 +211,5 @@ def _libraries() -> ThreadpoolController:
 
 
 def _one_blas_thread() -> Any:
-    """A context in which NumPy's BLAS uses one thread: on products as small as these, a second one only costs time."""
+    """A context in which NumPy's BLAS uses one thread: for products of this size, more threads are slower."""
     return _libraries().limit(limits=1, user_api="blas")

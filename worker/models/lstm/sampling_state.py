@@ -1,4 +1,4 @@
-"""Arrays of texts that are written together. Shapes: N texts, V characters of the vocabulary, H units, G = 4·H."""
+"""Arrays of the texts of a group. Shapes: N texts, V characters of the vocabulary, H units, G = 4·H."""
 
 from typing import Any, NamedTuple
 
@@ -29,8 +29,8 @@ class Layer(NamedTuple):
 class State:
     """Hidden and cell states of N texts, zero at first, and the logits of their next characters.
 
-    hidden: for each layer a column of ones, then twice its hidden state; so the state of a layer, a one for the bias of
-    the next, and the state of the next lie side by side, and one product makes the gates.
+    hidden: for each layer a column of ones, then twice its hidden state. The state of a layer, a one for the bias of
+    the next, and the state of the next are therefore adjacent, and one product gives the gates.
     """
 
     def __init__(self, units: tuple[int, ...], vocabulary: int, n: int) -> None:
@@ -50,7 +50,7 @@ class State:
         self.last: Floats = self._hidden[:, below - 1 :]
 
     def repeated(self, n: int) -> "State":
-        """A copy for n texts, each as the only one of this state."""
+        """A copy for n texts, each equal to the only text of this state."""
         copy = State(self._units, self._vocabulary, n)
         copy._hidden[:] = self._hidden
         copy.logits_NV[:] = self.logits_NV

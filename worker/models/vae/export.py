@@ -1,4 +1,4 @@
-"""The VAE as ONNX graphs: latents in and images in [0, 1] out, and the reverse."""
+"""The VAE as two ONNX graphs: from latents to images in [0, 1], and the reverse."""
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class Encoder(nn.Module):
 def vae_graphs(model: VaeNetwork) -> list[OnnxGraph]:
     """Decoder and encoder."""
     size, shape = model.hyperparameters.latent_size, model.image_shape
-    z = f"float32 [batch, {size}]: latents; standard normal draws give images like the training data"
+    z = f"float32 [batch, {size}]: latents; standard normal random numbers give images like the training data"
     decoder = OnnxGraph(
         name="decoder",
         network=Decoder(detached_copy(model.decoder), shape).eval(),

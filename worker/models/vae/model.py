@@ -26,7 +26,7 @@ ACTIVE_VARIANCE = 0.01  # of a latent's posterior mean over the test images
 
 
 class Vae(VaeNetwork, ImageModel):
-    """The networks, their optimizer and the figures of their test images."""
+    """The networks, their optimizer and their evaluation on test images."""
 
     hyperparameters: VaeHyperparameters
 
@@ -86,11 +86,11 @@ class Vae(VaeNetwork, ImageModel):
         return self._optimizer.state()
 
     def load_training_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """Undo `training_state`."""
+        """Restore the result of `training_state`."""
         self._optimizer.load(tensors, values)
 
     def health_checks(self) -> list[HealthCheck]:
-        """An exploding loss, and collapsed latents."""
+        """Checks for an exploding loss and for collapsed latents."""
         return [LossExploding(), PosteriorCollapse(self.hyperparameters.kl_weight)]
 
     # --- evaluation and sampling --------------------------------------------------------------------------------
@@ -98,10 +98,10 @@ class Vae(VaeNetwork, ImageModel):
     @torch.inference_mode()
     def evaluate(self) -> dict[str, float]:
         """Losses on the test images, with the same noise every time."""
-        draws = generator(0)
+        random = generator(0)
         totals = torch.zeros(2)
         for images_BD in self._test_ND.split(1000):
-            noise_BZ = torch.randn(len(images_BD), self.hyperparameters.latent_size, generator=draws)
+            noise_BZ = torch.randn(len(images_BD), self.hyperparameters.latent_size, generator=random)
             losses = self(unit(images_BD), noise_BZ.to(images_BD.device))
             totals += torch.stack(losses).cpu() * len(images_BD)
         reconstruction, kl = (totals / len(self._test_ND)).tolist()
@@ -112,7 +112,7 @@ class Vae(VaeNetwork, ImageModel):
         }
 
     def final_quality(self) -> dict[str, float]:
-        """Figures on the test images; `elbo` is minus (reconstruction + KL), whatever the KL's weight in training.
+        """Metrics on the test images; `elbo` is minus (reconstruction + KL), with weight 1 for the KL.
 
         active_units: latent dimensions whose posterior mean varies from image to image by more than 0.01 (Burda,
         Grosse & Salakhutdinov 2016, arXiv:1509.00519). reconstruction_accuracy: `classifier_score` of labelled
@@ -122,11 +122,11 @@ class Vae(VaeNetwork, ImageModel):
         dataset = self._dataset
         with torch.no_grad():
             means_NZ = torch.cat([self.encode(unit(images_BD))[0] for images_BD in self._test_ND.split(CHUNK)])
-            learned_from = self._tensors[0][:TRAINING_IMAGES].split(CHUNK)
-            drawn_ND = torch.cat(
-                [quantised(self.decode(self.encode(unit(images))[0])).cpu() for images in learned_from]
+            training_images = self._tensors[0][:TRAINING_IMAGES].split(CHUNK)
+            decoded_ND = torch.cat(
+                [quantised(self.decode(self.encode(unit(images))[0])).cpu() for images in training_images]
             )
-        images = drawn_ND.view(-1, *self.image_shape)
+        images = decoded_ND.view(-1, *self.image_shape)
         return figures | {
             "elbo": -figures["reconstruction"] - figures["kl"],
             "active_units": float((means_NZ.var(dim=0) > ACTIVE_VARIANCE).sum()),

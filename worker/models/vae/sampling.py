@@ -1,4 +1,4 @@
-"""What can be asked of a trained VAE. Shapes: N images, D pixels of one, Z latent dimensions."""
+"""Sampling and encoding with a trained VAE. Shapes: N images, D pixels of one, Z latent dimensions."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from worker.seeding import generator
 
 
 def sampled(model: VaeNetwork, sampling: Any, seed: int, dataset: Dataset | None) -> Generated:
-    """Images of latents, or latents of images. Raises SpecError for an image that is not there."""
+    """Images of latents, or latents of images. Raises SpecError for a missing test image."""
     channels, height, width = model.image_shape
     meta: dict[str, Any] = {"mode": sampling.mode}
     if isinstance(sampling, EncodeSampling):
@@ -43,7 +43,7 @@ def sampled(model: VaeNetwork, sampling: Any, seed: int, dataset: Dataset | None
 
 
 def _latents(model: VaeNetwork, sampling: Any, seed: int, dataset: Dataset | None) -> tuple[Tensor, tuple[int, int]]:
-    """Latents to decode, [N, Z], and the rows and columns they are shown in."""
+    """Latents to decode, [N, Z], and the rows and columns of their grid."""
     size = model.hyperparameters.latent_size
     match sampling:
         case RandomSampling():
@@ -81,7 +81,7 @@ def _end(model: VaeNetwork, end: list[float] | int, dataset: Dataset | None, fie
 
 
 def _test_images(model: VaeNetwork, dataset: Dataset | None, indices: list[int], field: str) -> Tensor:
-    """Test images, float [N, D]. Raises SpecError for one that is not there."""
+    """Test images, float [N, D]. Raises SpecError for a missing one."""
     assert isinstance(dataset, ImageDataset), "this sampling reads the dataset"
     last = len(dataset.test_images) - 1
     for place, index in enumerate(indices):
