@@ -13,9 +13,9 @@ _SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 def wait_policy(environment: Mapping[str, str], *, is_alone: bool) -> dict[str, str]:
     """Variables to add to a process's environment; none where the user has set a wait policy.
 
-    is_alone: no other training uses this machine's cores. Threads then spin for a short time before they sleep, which
-    makes a step faster. Beside another training they sleep at once, since a spinning thread holds a core that the other
-    one needs.
+    is_alone: no other training uses this machine's cores. Threads then spin for a short time before they block, which
+    makes a step faster. Beside another training they block at once, since a spinning thread occupies a core that the
+    other training needs.
     """
     if any(name in environment for name in _SETTINGS):
         return {}

@@ -4,7 +4,7 @@ from worker.models.acgan.health import ModeCollapse
 
 
 class GanModeCollapse(ModeCollapse):
-    """The generator produces the same few images again and again."""
+    """The generator repeats a few images."""
 
     images = "Neighbouring generated images"
     hint = "Use a smaller learning_rate, or continue an earlier checkpoint with init_from."

@@ -1,4 +1,4 @@
-"""The two orders in which the LSTM trains on a text: streams and windows."""
+"""The two ways in which the LSTM reads a text."""
 
 import math
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from worker.seeding import epoch_batches, generator
 class CharacterBatch:
     """inputs: ids, int64 [T, B]. targets: int64 [T, B], or [B] for the one character after each window.
 
-    fresh: whether the carried state must be reset, since these inputs do not continue the previous ones.
+    fresh: whether the state carried from the step before does not belong to these inputs.
     """
 
     inputs: Tensor
@@ -24,10 +24,10 @@ class CharacterBatch:
 
 
 class Streams:
-    """B contiguous parts of the text in parallel, T characters a step, in repeated passes.
+    """B contiguous parts of the text read side by side, T characters a step, again and again.
 
-    Each pass over the text starts at another offset, so that the cuts differ. A pass may span epochs: the place of a
-    step depends on its number alone.
+    Each pass over the text starts at another offset, so that the cuts fall elsewhere. A pass may span epochs: where a
+    step reads follows from its number alone.
     """
 
     def __init__(self, ids_N: Tensor, hyperparameters: LstmHyperparameters, seed: int) -> None:
@@ -56,9 +56,9 @@ class Streams:
 
 
 class Windows:
-    """Windows of T characters at random multiples of `sample_step`, each with the character after it.
+    """Windows of T characters from random places, `sample_step` apart, each with the character after it.
 
-    The share `validation_split` at the end of an epoch's windows is not used in training.
+    Of an epoch's windows the last `validation_split` are kept out of training.
     """
 
     def __init__(self, ids_N: Tensor, hyperparameters: LstmHyperparameters, seed: int) -> None:
@@ -67,8 +67,9 @@ class Windows:
         self.window = hyperparameters.window
         self.stride = hyperparameters.sample_step
         self._places = (len(ids_N) - self.window - 1) // self.stride + 1
-        self._windows = hyperparameters.examples_per_epoch or self._places
-        self._training = max(1, self._windows - int(self._windows * hyperparameters.validation_split))
+        drawn = hyperparameters.examples_per_epoch or self._places
+        self._drawn = drawn
+        self._training = max(1, drawn - int(drawn * hyperparameters.validation_split))
         self._batch_size = min(hyperparameters.batch_size, self._training)
         self.steps_per_epoch = math.ceil(self._training / self._batch_size)
         self.examples_per_step = self._batch_size

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from worker.models.lstm.batches import windows_at
 from worker.models.lstm.network import LstmNetwork, State
 
-WARM_UP_CHARACTERS = 64  # read before the measurement, so that every character has context
+WARM_UP_CHARACTERS = 64  # read before measuring, so that no character is judged without context
 EVALUATION_STREAMS = 64
 CHEAP_CHARACTERS = 32_768  # of the held-out text that every checkpoint is measured on
 CHEAP_WINDOWS = 2048  # of them, where each character costs the reading of a whole window
@@ -18,10 +18,10 @@ WINDOWS_AT_ONCE = 512
 
 
 class HeldOutText:
-    """The contiguous end of a text, evaluated in the order of the training (streams or windows).
+    """The contiguous end of a text, read the way the model was trained to.
 
-    ids_N: the whole text, of which the part from `split` on is held out. window: characters of a window, for a model
-    trained on windows; None for one trained on streams.
+    ids_N: the whole text, of which the part from `split` on is held out. window: characters of one, for a model that
+    was trained on windows; None for one that reads streams.
     """
 
     def __init__(self, ids_N: Tensor, split: int, window: int | None) -> None:
@@ -35,7 +35,7 @@ class HeldOutText:
         return self._ids_N[self._before :]
 
     def cheap_nats(self, model: LstmNetwork) -> float:
-        """Mean nats per character of the text's beginning, for the evaluation of each checkpoint."""
+        """Mean nats per character of the text's beginning: what each checkpoint is judged by."""
         return self._nats(model, CHEAP_CHARACTERS, CHEAP_WINDOWS)
 
     def nats(self, model: LstmNetwork) -> float:
@@ -58,7 +58,7 @@ class HeldOutText:
 
 @torch.inference_mode()
 def _stream_nats(model: LstmNetwork, ids_N: Tensor, warm_up: int) -> float:
-    """Mean nats per character over parallel streams, each with `warm_up` characters before its first measured one."""
+    """Each of the streams is read in one go, from a little before its first measured character."""
     measured = len(ids_N) - warm_up - 1
     streams = max(1, min(EVALUATION_STREAMS, measured // WARM_UP_CHARACTERS))
     length = measured // streams

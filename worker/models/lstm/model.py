@@ -128,8 +128,8 @@ class Lstm(LstmNetwork, GenerativeModel):
         regularized = activation_penalty_gradients(
             h_TBH,
             x_TBH,
-            small=self.hyperparameters.activation_regularization,
-            slow=self.hyperparameters.temporal_activation_regularization,
+            alpha=self.hyperparameters.activation_regularization,
+            beta=self.hyperparameters.temporal_activation_regularization,
         )
         roots, gradients = zip((loss, None), *regularized, strict=True)
         torch.autograd.backward(roots, gradients)
