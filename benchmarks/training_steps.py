@@ -9,12 +9,11 @@ from typing import Any
 import torch
 
 from shared.model_types import ModelType
-from worker import device as devices
 from worker.data import Dataset, load
 from worker.models import GenerativeModel, implementation
 from worker.seeding import Seeder, Stream
 from worker.trainer import cuda_graphs
-from worker.trainer.compute import Compute
+from worker.trainer.compute import Compute, set_up
 
 SEED = 7
 
@@ -36,7 +35,7 @@ class Training:
     @classmethod
     def fresh(cls, kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> "Training":
         """From its first weights, under the trainer's settings."""
-        devices.set_up(compute)
+        set_up(compute)
         torch.backends.cudnn.allow_tf32 = True  # torch's default, which the comparison with a processor turned off
         model, dataset = model_and_data(kind, preset, **overrides)
         model.to(compute.device).train()

@@ -12,7 +12,7 @@ from tests.waiting import wait_until
 
 def test_cancel_while_queued(rig: Rig, chance: random.Random) -> None:
     # Given: jobs whose notifications are sent before and after they are cancelled
-    ids = [rig.submit(3, hint=chance.random() < 0.5) for _ in range(4)]
+    ids = [rig.submit(3, notifies=chance.random() < 0.5) for _ in range(4)]
     cancelled = chance.sample(ids, 2)
 
     assert [rig.ask(transitions.cancel, job_id) for job_id in cancelled] == [JobStatus.CANCELLED] * 2

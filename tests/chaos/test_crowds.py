@@ -14,7 +14,7 @@ def test_two_reconcilers(rig: Rig, chance: random.Random) -> None:
     rig.reconciler()
     rig.worker(step_s=0.05)
     rig.worker(step_s=0.05)
-    ids = [rig.submit(60)] + [rig.submit(10, hint=chance.random() < 0.5) for _ in range(5)]
+    ids = [rig.submit(60)] + [rig.submit(10, notifies=chance.random() < 0.5) for _ in range(5)]
     rig.reaches(ids[0], chance.randint(1, 20))
 
     rig.holder(ids[0]).kill()
@@ -27,7 +27,7 @@ def test_two_reconcilers(rig: Rig, chance: random.Random) -> None:
 
 def test_fifty_claims_at_once(rig: Rig, chance: random.Random) -> None:
     # Given: more claimers than jobs, or more jobs than claimers
-    ids = {rig.submit(1, hint=False) for _ in range(chance.randint(20, 55))}
+    ids = {rig.submit(1, notifies=False) for _ in range(chance.randint(20, 55))}
     start, claimed = threading.Barrier(50), []
 
     def claim(number: int) -> None:

@@ -19,7 +19,7 @@ def test_worker_killed_before_its_claim(rig: Rig, chance: random.Random) -> None
     rig.reconciler()
     worker = rig.worker()
     wait_until(lambda: worker.said("ready."))
-    job_id = rig.submit(hint=False)
+    job_id = rig.submit(notifies=False)
     with rig.engine.connect() as blocking:
         is_postgresql = rig.engine.dialect.name == "postgresql"  # SQLite's lock is taken with whatever comes first
         blocking.execute(text("LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE" if is_postgresql else "SELECT 1"))
