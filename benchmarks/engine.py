@@ -1,9 +1,9 @@
 """Throughput and latency of the engine alone, with jobs that do nothing: `python -m benchmarks.engine`.
 
-Tables of 1,000, 100,000 and 1,000,000 jobs lie side by side, 98 % of them ended, the newest waiting. Each round does
-every operation once on each table, so that whatever else the machine does meets all sizes alike. An operation is what
-the API or a worker does in one transaction. Then jobs are submitted, and claimed, kept alive and finished, as fast as
-one and as four threads can. Databases are durable (SQLite synchronous=FULL, PostgreSQL with fsync).
+Three tables hold 1,000, 100,000 and 1,000,000 jobs; 98 % of the jobs have ended and the newest wait. Each round does
+every operation once on each table, so that other load on the machine affects all sizes alike. An operation is one
+transaction of the API or of a worker. Then one and four threads submit jobs, and claim, renew and finish them, at full
+speed. Databases are durable (SQLite synchronous=FULL, PostgreSQL with fsync).
 
 Figures go to benchmarks/results/engine.json and engine.md.
 """
@@ -50,7 +50,7 @@ def round_of(table: Table) -> None:
         table.finish(lease)
     with table.timed("read, any job"):
         table.read(any_job)
-    # One that surely waits, so that its position is counted in every table (claims empty a small one).
+    # The job is certainly queued, so that its position is counted in every table (claims empty a small one).
     with table.timed("read, newest waiting"):
         table.read(newest)
     with table.timed("list, newest"):
@@ -86,7 +86,7 @@ def spread(seconds: list[float]) -> dict[str, float]:
 
 
 def throughputs(tables: list[Table], slices: int) -> dict[str, dict[str, float]]:
-    """Jobs a second by number of rows: submitted; and claimed, kept alive once and finished. Tables take turns."""
+    """Jobs per second by number of rows: submitted; and claimed, renewed once and finished. Tables take turns."""
     done: dict[str, dict[str, list[float]]] = {str(table.rows.count): {} for table in tables}
     for _ in range(slices):
         for table in tables:
@@ -99,7 +99,7 @@ def throughputs(tables: list[Table], slices: int) -> dict[str, dict[str, float]]
 
 
 def per_second(step: Callable[[], object], *, threads: int) -> float:
-    """How often so many threads together do a step in a second."""
+    """Calls per second of a step that so many threads make together."""
     stop_at = time.perf_counter() + 1.0
 
     def repeat(_: int) -> int:
@@ -120,7 +120,7 @@ def per_second(step: Callable[[], object], *, threads: int) -> float:
 
 @contextmanager
 def table_of(url: str, count: int, folder: Path) -> Iterator[Table]:
-    """A migrated database with so many jobs."""
+    """A migrated database with `count` jobs."""
     settings = Settings(home=folder / f"home-{count}", database_url=SecretStr(url), datasets_dir=None)
     started = time.perf_counter()
     runner.upgrade(settings)
@@ -140,7 +140,7 @@ def table_of(url: str, count: int, folder: Path) -> Iterator[Table]:
 
 @contextmanager
 def postgresql() -> Iterator[Callable[[int], str]]:
-    """A server that is as durable as PostgreSQL comes; gives the URL of a new database."""
+    """A PostgreSQL server with full durability; yields a function that makes a database and returns its URL."""
     with servers.postgresql() as server:
         url = make_url(server).set(drivername="postgresql+psycopg")
         engine = create_engine(url, isolation_level="AUTOCOMMIT")
@@ -195,7 +195,7 @@ def report(results: dict[str, Any]) -> str:
 
 
 def machine() -> str:
-    """What the figures were taken on: call it before the work, whose own load would count."""
+    """The machine of the figures. Call it before the work, because the work itself raises the load."""
     load = os.getloadavg()[0]
     return (
         f"{os.cpu_count()} cores ({platform.machine()}), load {load:.1f} at the start, Python "

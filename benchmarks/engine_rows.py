@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-WAITING_SHARE = 50  # one job in fifty has not ended
+WAITING_SHARE = 50  # one job in fifty is not terminal
 _STARTED_MS = 1_700_000_000_000
 _HYPERPARAMETERS = {
     "epochs": 10, "batch_size": 256, "learning_rate": 0.001, "hidden": [512], "latent": 2, "kl_weight": 1.0,
@@ -14,7 +14,7 @@ _SPEC = {"dataset": "digits", "preset": "fast", "hyperparameters": _HYPERPARAMET
 _PROGRESS = {"epoch": 10, "epochs": 10, "step": 2350, "steps": 2350, "fraction": 1.0, "eta_s": 0.0}
 _METRICS = {"loss": 28.41, "val_loss": 29.02, "reconstruction": 25.1, "kl": 3.31, "learning_rate": 0.001}
 
-# Each statement gets the numbers of its rows from `numbers(n)`, and says the same in both dialects.
+# Each statement takes the numbers of its rows from `numbers(n)` and is valid in both dialects.
 _NUMBERS = {
     "sqlite": "numbers(n) AS (SELECT :first UNION ALL SELECT n + 1 FROM numbers WHERE n < :last)",
     "postgresql": "numbers(n) AS (SELECT generate_series(CAST(:first AS bigint), CAST(:last AS bigint)))",
@@ -59,7 +59,7 @@ SELECT 'trn_' || {digits}, 'queued', 0, 'Accepted.', {empty}, :start + n * 1000 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """How a table was filled: jobs 1 to `ended` have ended, the rest wait."""
+    """The state of a filled table: jobs 1 to `ended` have ended, the rest wait."""
 
     count: int
     ended: int

@@ -1,4 +1,4 @@
-"""What the API and a worker do to one database, each in one transaction: the steps that `benchmarks.engine` times."""
+"""Operations of the API and of a worker on one database, each in one transaction, timed for `benchmarks.engine`."""
 
 import time
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from shared.specs import parse_training
 
 REQUEST = parse_training({"model_type": "vae", "dataset": "digits", "seed": 7})
 PAGE = 20
-STOCK = 400  # jobs that wait before some are finished for a second
+STOCK = 400  # size of the queue that the throughput measurement starts with
 
 
 @dataclass(kw_only=True)
 class Table:
-    """One database with so many jobs in it. times: seconds of each operation."""
+    """One database with a given number of jobs. times: seconds of each operation."""
 
     rows: Rows
     settings: Settings
@@ -47,7 +47,7 @@ class Table:
             return job.id
 
     def claim(self) -> Lease:
-        """A worker's look for the next job."""
+        """A worker's attempt to claim the next job."""
         with transaction(self.sessions) as session:
             job = job_queue.claim_next(session, JobKind.TRAINING, "wrk_bench")
             assert job is not None
@@ -64,13 +64,13 @@ class Table:
             job_queue.finish_succeeded(job_queue.renew_lease(session, lease))
 
     def work(self) -> None:
-        """A job's whole life with a worker."""
+        """The life of one job in a worker: claim, heartbeat, finish."""
         lease = self.claim()
         self.keep(lease)
         self.finish(lease)
 
     def restock(self) -> None:
-        """See that more jobs wait than can be finished in a second."""
+        """Fill the queue with more jobs than one second of work finishes."""
         with reading(self.sessions) as session:
             waiting = notifications.count_due(session)[JobKind.TRAINING]
         for _ in range(waiting, STOCK):

@@ -1,13 +1,13 @@
-"""Does a GPU compute what the processor does, and how fast? `python -m benchmarks.gpu_check`.
+"""Compare a GPU's results with the processor's, and time it: `python -m benchmarks.gpu_check`.
 
 Every model type and preset takes one training step from the same weights, batch and noise on the processor and on the
-GPU, and samples with the same seed: losses, gradients and samples have to agree. Every way of computing on the GPU has
-to go on after a checkpoint with the same bits, and steps recorded as CUDA graphs have to do what single operations do.
-Then steps are timed in each way. Needs torch, NumPy, safetensors and pydantic; no server, no database, no
-files: the data is built in.
+GPU, and samples with the same seed: losses, gradients and samples have to agree. Every backend and precision on the
+GPU has to continue from a checkpoint with the same bits. Steps recorded as CUDA graphs have to compute the same as
+single operations. Then the steps of each backend and precision are timed. The check needs torch, NumPy, safetensors
+and pydantic; it needs no server, no database and no files, because the data is built in.
 
-Exit status: 0 all agree, 1 something differs, 2 there is no GPU. `--device cpu` checks the check itself, where there is
-none.
+Exit status: 0 all agree, 1 something differs, 2 there is no GPU. `--device cpu` tests the check itself on a machine
+without a GPU.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-# Read when CUDA starts: as in the trainer, without it cuBLAS may give other last digits each time.
+# CUDA reads this at its start. Without it, as in the trainer, the last digits of cuBLAS may vary between runs.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import numpy as np
@@ -39,7 +39,7 @@ from worker.trainer.backend_choice import Backend, Precision
 from worker.trainer.compute import Compute
 from worker.trainer.cuda_graphs import CaptureFailed, step_state
 
-# Sums in another order differ by this much in float32; in bfloat16 each product is rounded to 8 bits first.
+# In float32 another order of summation differs by this much; bfloat16 rounds each product to 8 bits first.
 LOSS_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 5e-2}
 GRADIENT_TOLERANCE = 5e-3
 PIXEL_TOLERANCE = 1e-3
@@ -56,7 +56,7 @@ class Finding:
 
     @property
     def agrees(self) -> bool:
-        """Whether the difference is within what is allowed; never, if it is not a number."""
+        """Whether the difference is within the allowed one; false if it is not a number."""
         return self.difference <= self.allowed
 
     def __str__(self) -> str:
@@ -65,24 +65,24 @@ class Finding:
 
 
 class DrawsOnProcessor(TorchFunctionMode):
-    """Random tensors come from the processor's generator, wherever they are wanted: both devices see the same noise."""
+    """Random tensors come from the processor's generator on every device, so that both devices get the same noise."""
 
-    _draws = frozenset({torch.rand, torch.randn, torch.randint})
+    _samplers = frozenset({torch.rand, torch.randn, torch.randint})
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         options = dict(kwargs or {})
-        if func not in self._draws:
+        if func not in self._samplers:
             return func(*args, **options)
         wanted = options.pop("device", None)
-        drawn = func(*args, **options)
-        return drawn if wanted is None else drawn.to(wanted)
+        noise = func(*args, **options)
+        return noise if wanted is None else noise.to(wanted)
 
 
 # --- agreement ----------------------------------------------------------------------------------------------------
 
 
 def step_on(model: GenerativeModel, dataset: Dataset, compute: Compute) -> dict[str, float]:
-    """One training step there. Its figures; the gradients stay on the model."""
+    """One training step on the dataset. Returns its metrics; the gradients stay on the model."""
     model.to(compute.device).train()
     model.start_training(dataset, seed=SEED)
     batch = next(iter(model.batches(1, 0)))
@@ -110,7 +110,7 @@ def compare_steps(model: GenerativeModel, dataset: Dataset, compute: Compute) ->
 def gradient_difference(reference: GenerativeModel, other: GenerativeModel) -> float:
     """The largest relative difference of a parameter's gradient, by norm.
 
-    A gradient that is nothing but rounding, as of a bias before a normalisation, counts against the largest one.
+    A gradient that consists of rounding errors alone (a bias before a normalisation) is compared with the largest one.
     """
     pairs = [
         (a.grad.detach().cpu(), b.grad.detach().cpu())
@@ -123,7 +123,7 @@ def gradient_difference(reference: GenerativeModel, other: GenerativeModel) -> f
 
 
 def compare_samples(kind: ModelType, reference: GenerativeModel, other: GenerativeModel) -> list[Finding]:
-    """What a generation request gives from the same weights and seed."""
+    """Compare the samples of one generation request with the same weights and seed."""
     sampling = kind.sampling.validate_python(dict(kind.small_sampling))
     expected, found = (model.eval().generate(sampling, seed=SEED) for model in (reference, other))
     findings = []
@@ -136,10 +136,10 @@ def compare_samples(kind: ModelType, reference: GenerativeModel, other: Generati
 
 
 def check(kind: ModelType, preset: str, where: torch.device, threads: int) -> list[Finding]:
-    """All comparisons of one preset. float32 means float32 here, without TF32."""
+    """All comparisons of one preset. TF32 is off, so float32 is computed in full."""
     small = dict(kind.small)
-    # Dropout draws on the device itself. Adam's first step is the gradient's sign: a large one would turn rounding into
-    # other weights before the generator's half of an adversarial step.
+    # Dropout generates random numbers on the device itself. Adam's first step is the gradient's sign: a large one turns
+    # rounding into other weights before the generator's half of an adversarial step.
     small |= {"learning_rate": 1e-6}
     small |= dict.fromkeys({"dropout", "recurrent_dropout"} & set(kind.hyperparameters.model_fields), 0.0)
     findings = []
@@ -158,12 +158,12 @@ def check(kind: ModelType, preset: str, where: torch.device, threads: int) -> li
                 one = replace(way, backend="eager")
                 findings.append(compare_ways(kind, preset, one, way, **kind.small))
         except CaptureFailed as error:
-            findings.append(Finding(f"{said(way)}: {error}", math.inf, 0.0))
+            findings.append(Finding(f"{name_of(way)}: {error}", math.inf, 0.0))
     return findings
 
 
 def ways(where: torch.device, threads: int) -> list[Compute]:
-    """How a trainer may compute there."""
+    """The backends and precisions of a trainer on this device."""
     backends: tuple[Backend, ...] = ("eager", "cuda_graph") if where.type == "cuda" else ("eager",)
     return [
         Compute(device=where, precision=precision, threads=threads, backend=backend)
@@ -172,13 +172,13 @@ def ways(where: torch.device, threads: int) -> list[Compute]:
     ]
 
 
-def said(compute: Compute) -> str:
-    """The name of a way of computing."""
+def name_of(compute: Compute) -> str:
+    """The name of a backend and precision."""
     return compute.precision if compute.backend == "eager" else f"{compute.precision}, graph"
 
 
 def compare_resumed(kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> Finding:
-    """Four steps against two, a checkpoint, and two more by another process's model: there is nothing to allow."""
+    """Compare four steps with two, a checkpoint, and two more in another model. No difference is allowed."""
     straight, stopped, resumed = (Training.fresh(kind, preset, compute, **overrides) for _ in range(3))
     expected = straight.steps(0, 4)
     stopped.steps(0, 2)
@@ -187,19 +187,19 @@ def compare_resumed(kind: ModelType, preset: str, compute: Compute, **overrides:
     resumed.model.load_training_state({name: tensor.cpu() for name, tensor in tensors.items()}, values)
     found = resumed.steps(2, 4)
     apart = [abs(a[name] - b[name]) for a, b in zip(expected[2:], found, strict=True) for name in a]
-    return Finding(f"{said(compute)} resumed", largest([*apart, largest_difference(straight, resumed)]), 0.0)
+    return Finding(f"{name_of(compute)} resumed", largest([*apart, largest_difference(straight, resumed)]), 0.0)
 
 
 def compare_ways(kind: ModelType, preset: str, one: Compute, other: Compute, **overrides: Any) -> Finding:
-    """Four steps in two ways from the same weights."""
+    """Compare four steps of two backends or precisions from the same weights."""
     trainings = [Training.fresh(kind, preset, compute, **overrides) for compute in (one, other)]
     for training in trainings:
         training.steps(0, 4)
-    return Finding(f"{said(other)} against {said(one)}", largest_difference(*trainings), GRADIENT_TOLERANCE)
+    return Finding(f"{name_of(other)} against {name_of(one)}", largest_difference(*trainings), GRADIENT_TOLERANCE)
 
 
 def largest_difference(one: Training, other: Training) -> float:
-    """Of a tensor of the state, by norm, relative; of one that is next to nothing, absolute."""
+    """The largest difference of a tensor of the state: relative by norm, absolute where the norm is near zero."""
     states = step_state(one.model), step_state(other.model)
     assert states[0].keys() == states[1].keys()
     pairs = [(states[0][name].double(), states[1][name].double()) for name in states[0]]
@@ -207,7 +207,7 @@ def largest_difference(one: Training, other: Training) -> float:
 
 
 def largest(differences: list[float]) -> float:
-    """Not a number where one of them is none, which Python's `max` passes over."""
+    """The largest value; not a number if one of them is not a number, which Python's `max` ignores."""
     return float(torch.tensor(differences, dtype=torch.float64).max())
 
 
@@ -229,7 +229,7 @@ def steps_per_s(kind: ModelType, preset: str, compute: Compute, options: argpars
 
 
 def examine(where: torch.device, options: argparse.Namespace) -> dict[str, Any]:
-    """Everything; prints as it goes."""
+    """Run all checks and timings, and print each result as it arrives."""
     threads = devices.choose_threads(None)
     torch.set_num_threads(threads)
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else "the processor, compared with itself"
@@ -242,9 +242,9 @@ def examine(where: torch.device, options: argparse.Namespace) -> dict[str, Any]:
             speeds = {}
             print(*findings, sep="\n", flush=True)
             for way in ways(where, threads):
-                with suppress(CaptureFailed):  # it is among the findings
-                    speeds[said(way)] = steps_per_s(kind, preset, way, options)
-                    print(f"  {speeds[said(way)]:.1f} steps/s in {said(way)}", flush=True)
+                with suppress(CaptureFailed):  # the failure is one of the findings
+                    speeds[name_of(way)] = steps_per_s(kind, preset, way, options)
+                    print(f"  {speeds[name_of(way)]:.1f} steps/s in {name_of(way)}", flush=True)
             rows["agree"] = rows["agree"] and all(finding.agrees for finding in findings)
             differences = {finding.what: finding.difference for finding in findings}
             rows["models"][f"{kind.name}, {preset}"] = {"differences": differences, "steps_per_s": speeds}

@@ -71,7 +71,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def main() -> None:
-    """Print the figures as JSON, and keep them."""
+    """Print the figures as JSON and write them to a file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=9)
     parser.add_argument("--generations", type=int, default=200)

@@ -1,11 +1,11 @@
-"""How good a model is after how much time: `python -m benchmarks.quality --model-type acgan --dataset mnist`.
+"""Quality of a model by training time: `python -m benchmarks.quality --model-type acgan --dataset mnist`.
 
-Runs the trainer program on a preset, stamps what it reports, and keeps for each epoch the wall seconds and the
-evaluation, and the final evaluation at the end. Progress goes to standard error, the record to standard output and to
---out (appended; written anew after every epoch, so that a run that is killed leaves what it found).
+It runs the trainer program on a preset, adds times to its reports, and keeps for each epoch the wall seconds and the
+evaluation, and at the end the final evaluation. Progress goes to standard error, the record to standard output and to
+--out (appended; rewritten after every epoch, so that a killed run leaves its results so far).
 
-wall_s counts from the start of the process and holds everything: loading torch and data, training, evaluations,
-samples and checkpoints. trained_s is the part spent on steps. Both stand for themselves only on a quiet machine; the
+wall_s counts from the start of the process and includes everything: loading torch and data, training, evaluations,
+samples and checkpoints. trained_s is the part spent on steps. Both figures are meaningful only on a quiet machine; the
 load at the start is recorded.
 """
 
@@ -30,17 +30,17 @@ Record = dict[str, Any]
 
 
 class Stamped:
-    """Turns a trainer's events and the seconds at which they came into a record."""
+    """Converts a trainer's events, with the seconds at which they arrived, into a record."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
         self._last_s = 0.0
-        self._away_s = 0.0  # from `started` on, not spent on steps
+        self._away_s = 0.0  # seconds since `started` that were not spent on steps
         self._figures: dict[str, float] = {}
 
     def take(self, event: Event, at_s: float) -> bool:
-        """Note an event. True: the record has a new epoch."""
-        if isinstance(event, trainer_protocol.EventFileWritten):  # comes with another event, which the time belongs to
+        """Add an event to the record. True: the record has a new epoch."""
+        if isinstance(event, trainer_protocol.EventFileWritten):  # its time belongs to another event
             return False
         before, self._last_s = self._last_s, at_s
         match event:
@@ -49,7 +49,7 @@ class Stamped:
                 self.record |= {"startup_s": round(at_s, 2), "steps": event.steps, **about}
             case trainer_protocol.Metrics(values=values) if (
                 "examples_per_s" in values
-            ):  # only an epoch's end says its speed
+            ):  # only the end of an epoch reports its speed
                 self._away_s += at_s - before
                 self._end_epoch(event, at_s)
                 return True
@@ -89,9 +89,9 @@ class Stamped:
 
 
 def measure(spec: dict[str, Any], run_dir: Path, out: Path, *, about: str = "") -> Record:
-    """Run the trainer program to its end and keep its record in `out` all the while.
+    """Run the trainer program to its end and update its record in `out` after every epoch.
 
-    about: what progress is said to be of, where several runs are measured at once.
+    about: the label of the progress lines, for several runs at once.
     """
     spec_file = run_dir.parent / f"{run_dir.name}.spec.json"
     spec_file.write_text(json.dumps(spec))
@@ -109,7 +109,7 @@ def measure(spec: dict[str, Any], run_dir: Path, out: Path, *, about: str = "") 
                 if stamped.take(event, at_s):
                     say(record["epochs"][-1], record["steps"], about)
                     keep(out, record)
-        except KeyboardInterrupt:  # the trainer has it too, and stops by itself
+        except KeyboardInterrupt:  # the trainer receives SIGINT too, and stops by itself
             trainer.wait()
             record["status"] = "stopped"
     record["exit_status"] = trainer.returncode
@@ -120,14 +120,14 @@ def measure(spec: dict[str, Any], run_dir: Path, out: Path, *, about: str = "") 
 
 
 def say(row: dict[str, Any], steps: int, about: str = "") -> None:
-    """One line about an epoch."""
+    """Print one line about an epoch."""
     figures = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if isinstance(value, float))
     whose = f"{about}  " if about else ""
     print(f"{whose}epoch {row['epoch']}  step {row['step']}/{steps}  {figures}", file=sys.stderr, flush=True)
 
 
 def keep(out: Path, record: Record) -> None:
-    """Put the record into the list in `out`, in the place of its own earlier state, whole or not at all."""
+    """Write the record to the list in `out`, in the place of its own earlier state, atomically."""
     kept: list[Record] = json.loads(out.read_text()) if out.exists() else []
     identity = ("started_at", "spec")
     others = [each for each in kept if any(each[key] != record[key] for key in identity)]
@@ -138,7 +138,7 @@ def keep(out: Path, record: Record) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on; called before the work, whose own load would count."""
+    """The machine of the figures. Call it before the work, because the work itself raises the load."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -161,7 +161,7 @@ def commit() -> str | None:
 
 
 def specification(options: argparse.Namespace) -> dict[str, Any]:
-    """The trainer's specification that the options ask for; the trainer itself checks it."""
+    """The trainer's specification from the options; the trainer itself validates it."""
     hyperparameters = dict(options.set)
     if options.epochs is not None:
         hyperparameters["epochs"] = options.epochs
@@ -179,7 +179,7 @@ def specification(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """`name=value`; the value is JSON, or a word."""
+    """Parse `name=value`; the value is JSON, or a word."""
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
@@ -210,7 +210,7 @@ def _options() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Measure, print the record, and give 0 for a run that finished."""
+    """Measure and print the record. Returns 0 if the run finished."""
     options = _options()
     spec = specification(options)
     with tempfile.TemporaryDirectory(prefix="mimeo-quality-") as temporary:

@@ -1,4 +1,4 @@
-"""Models on their built-in data, in training as the trainer has them: what checks compare and benchmarks time."""
+"""Models on their built-in data, in training as in the trainer; for checks that compare and benchmarks that time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,26 +36,26 @@ class Training:
     def fresh(cls, kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> "Training":
         """From its first weights, under the trainer's settings."""
         set_up(compute)
-        torch.backends.cudnn.allow_tf32 = True  # torch's default, which the comparison with a processor turned off
+        torch.backends.cudnn.allow_tf32 = True  # torch's default, which the comparison with a processor changed
         model, dataset = model_and_data(kind, preset, **overrides)
         model.to(compute.device).train()
         model.start_training(dataset, seed=SEED)
         return cls(model, compute)
 
     def steps(self, first: int, last: int) -> list[dict[str, float]]:
-        """Steps `first` to `last` of the first epochs; the figures of each."""
+        """Take steps `first` to `last` of the first epochs. Returns the metrics of each."""
         seeder, take_step = Seeder(SEED, self.compute.device), cuda_graphs.stepper(self.model, self.compute)
-        figures = []
+        metrics = []
         for number in range(first, last):
             epoch, step = divmod(number, self.model.steps_per_epoch())
             batch = next(iter(self.model.batches(epoch + 1, step)))
             seeder.set(Stream.STEP, epoch + 1, step)
-            figures.append({name: float(value) for name, value in take_step(batch).items()})
-        return figures
+            metrics.append({name: float(value) for name, value in take_step(batch).items()})
+        return metrics
 
 
 def stepper(kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> Callable[[int], float]:
-    """Takes so many training steps under the trainer's settings, seeding and data included; gives the last figure."""
+    """A function that takes n training steps under the trainer's settings. It returns the last metric."""
     model = Training.fresh(kind, preset, compute, **overrides).model
     take_step = cuda_graphs.stepper(model, compute)
     seeder = Seeder(SEED, compute.device)
@@ -64,9 +64,9 @@ def stepper(kind: ModelType, preset: str, compute: Compute, **overrides: Any) ->
     def steps(number: int) -> float:
         for step in range(number):
             seeder.set(Stream.STEP, 1, step)
-            figures = take_step(next(batches))
+            metrics = take_step(next(batches))
         if compute.device.type == "cuda":
             torch.cuda.synchronize(compute.device)
-        return float(next(iter(figures.values())))
+        return float(next(iter(metrics.values())))
 
     return steps

@@ -1,4 +1,4 @@
-"""Fixtures that every part's tests share. Servers are real and started once; databases are fresh for each test."""
+"""Fixtures of all tests. Servers are real and start once; each test gets a fresh database."""
 
 import shutil
 import signal
@@ -25,7 +25,7 @@ from tests.fourth_type.contract import SKETCH
 
 DATABASES = ("sqlite", "postgresql")
 
-# Hypothesis fails examples that take longer than 200 ms by default, and inputs that are slow to make.
+# By default Hypothesis fails examples of more than 200 ms, and inputs that are slow to generate.
 hypothesis.settings.register_profile(
     "any-speed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -33,13 +33,13 @@ hypothesis.settings.load_profile("any-speed")
 
 
 def pytest_configure() -> None:
-    """Have SIGINT work as in a terminal: shells start background jobs with it ignored, and children inherit that."""
+    """Restore SIGINT: shells start background jobs with it ignored, and child processes inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
 def fourth_type(monkeypatch: pytest.MonkeyPatch) -> ModelType:
-    """A further model type, in the registry for one test."""
+    """A fourth model type, in the registry for one test."""
     monkeypatch.setitem(REGISTRY, SKETCH.name, SKETCH)
     return SKETCH
 
@@ -62,7 +62,7 @@ def postgresql_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgresql_tables(postgresql_server: str) -> Iterator[Engine]:
-    """A database with all tables, which one test after another uses."""
+    """A database with all tables, which tests use one after another."""
     with _new_database(postgresql_server) as url:
         engine = create_engine(url, isolation_level="AUTOCOMMIT")
         Base.metadata.create_all(engine)
@@ -72,7 +72,7 @@ def postgresql_tables(postgresql_server: str) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with all tables, which each test copies."""
+    """An SQLite file with all tables. Each test copies it."""
     home = tmp_path_factory.mktemp("sqlite-tables")
     engine = make_engine(Settings(home=home))
     Base.metadata.create_all(engine)
@@ -82,14 +82,14 @@ def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[servers.Valkey]:
-    """A Valkey server; tests that stop it start it again."""
+    """A Valkey server. A test that stops it starts it again."""
     with servers.valkey() as server:
         yield server
 
 
 @pytest.fixture
 def valkey(valkey_server: servers.Valkey) -> servers.Valkey:
-    """A Valkey server with nothing in it."""
+    """A Valkey server without data."""
     valkey_server.flush()
     return valkey_server
 
@@ -106,13 +106,13 @@ def empty_database_url(request: pytest.FixtureRequest, database_kind: str, tmp_p
 
 @pytest.fixture(params=DATABASES)
 def database_kind(request: pytest.FixtureRequest) -> str:
-    """`sqlite`, then `postgresql`: a test that uses a database runs on both."""
+    """`sqlite`, then `postgresql`: each test with a database runs on both."""
     return str(request.param)
 
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: Path) -> str:
-    """URL of a database with no rows; on PostgreSQL it has its tables, on SQLite `engine` makes them."""
+    """URL of a database with no rows. On PostgreSQL it has its tables; on SQLite `engine` creates them."""
     if database_kind == "sqlite":
         return f"sqlite:///{tmp_path / 'home' / 'mimeo.db'}"
     tables: Engine = request.getfixturevalue("postgresql_tables")
@@ -122,32 +122,32 @@ def database_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: P
 
 @pytest.fixture(scope="session")
 def object_store_server() -> Iterator[servers.ObjectStore]:
-    """A server that speaks S3."""
+    """An S3 server."""
     with servers.object_store() as server:
         yield server
 
 
 @pytest.fixture
 def object_store(object_store_server: servers.ObjectStore) -> Iterator[str]:
-    """URL of a place of one's own in an object store."""
+    """URL of a folder of this test in an object store."""
     with servers.s3_at(object_store_server.environment):
         yield f"{object_store_server.url}/{uuid4().hex}"
 
 
 @pytest.fixture
 def unreachable_store() -> Iterator[str]:
-    """URL of an object store at whose address nobody listens."""
-    nobody = servers.ObjectStore()
-    with servers.s3_at(nobody.environment):
-        yield nobody.url
+    """URL of an object store at an address without a server."""
+    absent = servers.ObjectStore()
+    with servers.s3_at(absent.environment):
+        yield absent.url
 
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    """Settings of a stack of its own: short leases, and nothing that is shared with other tests."""
+    """Settings of a separate stack: short leases, and nothing that is shared with other tests."""
     return Settings(
         home=tmp_path / "home",
-        datasets_dir=None,  # what this machine has must not decide what a test sees
+        datasets_dir=None,  # tests must not depend on the hardware of this machine
         database_url=SecretStr(database_url),
         redis_url=SecretStr(f"unix://{tmp_path / 'nobody.sock'}"),
         lease_s=2.0,
@@ -174,7 +174,7 @@ def engine(request: pytest.FixtureRequest, settings: Settings, database_kind: st
 
 @pytest.fixture
 def database(engine: Engine) -> SessionFactory:
-    """Makes sessions on a fresh database."""
+    """A factory of sessions on a fresh database."""
     return session_factory(engine)
 
 
@@ -187,31 +187,31 @@ def session(database: SessionFactory) -> Iterator[Session]:
 
 @pytest.fixture
 def storage(settings: Settings) -> Storage:
-    """A store of its own in a local folder."""
+    """Storage in a local folder of this test."""
     return Storage.open_url(settings.resolved_storage_url)
 
 
 @pytest.fixture
 def broker() -> NullBroker:
-    """A broker that remembers."""
+    """A broker that records notifications."""
     return NullBroker()
 
 
 def without_fsync(connection: Any, _record: object) -> None:
-    """Skip SQLite's fsync in this process: no test database has to survive a power cut."""
+    """Switch off SQLite's fsync in this process: test databases need not survive a power failure."""
     connection.execute("PRAGMA synchronous=OFF")
 
 
 def _empty(tables: Engine) -> None:
-    """Remove every row, and the connections that an earlier test left behind.
+    """Remove all rows, and the connections of an earlier test.
 
-    Deleting few rows takes a tenth of the time that truncating every table takes.
+    Deleting few rows takes a tenth of the time of truncating every table.
     """
     names = [table.name for table in Base.metadata.sorted_tables]
     others = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     statements = [
         f"SELECT pg_terminate_backend(pid) FROM ({others}) AS others",
-        "SET session_replication_role = replica",  # the order of the tables does not matter then
+        "SET session_replication_role = replica",  # makes the order of the tables irrelevant
         *(f"DELETE FROM {name}" for name in names),
         "SET session_replication_role = DEFAULT",
         "SELECT setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'",
@@ -221,7 +221,7 @@ def _empty(tables: Engine) -> None:
 
 @contextmanager
 def _new_database(server: str) -> Iterator[str]:
-    """A PostgreSQL database that is there within the block; gives its URL."""
+    """A PostgreSQL database that exists within the block; yields its URL."""
     name = f"test_{uuid4().hex}"
     with _maintenance(server) as maintenance:
         _execute(maintenance, f"CREATE DATABASE {name}")

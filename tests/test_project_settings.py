@@ -1,4 +1,4 @@
-"""pyproject.toml names what exists."""
+"""pyproject.toml names existing files only."""
 
 import fnmatch
 import subprocess
@@ -31,7 +31,7 @@ FILES = files()
         *TOOLS["coverage"]["run"]["source"],
     ],
 )
-def test_a_package_that_a_tool_names_exists(name: str) -> None:
+def test_each_package_named_by_a_tool_exists(name: str) -> None:
     assert (ROOT / name.rstrip("*")).is_dir()
 
 
@@ -44,14 +44,14 @@ def test_a_package_that_a_tool_names_exists(name: str) -> None:
         if package != "*"
     ],
 )
-def test_a_pattern_of_package_data_matches_a_file(package: str, pattern: str) -> None:
+def test_each_pattern_of_package_data_matches_a_file(package: str, pattern: str) -> None:
     assert any(path.is_file() for path in (ROOT / package).rglob(pattern))
 
 
 @pytest.mark.parametrize(
     "pattern", [*TOOLS["ruff"]["lint"]["per-file-ignores"], *TOOLS["ruff"].get("extend-exclude", [])]
 )
-def test_a_pattern_of_ruff_matches_a_file(pattern: str) -> None:
+def test_each_pattern_of_ruff_matches_a_file(pattern: str) -> None:
     assert any(fnmatch.fnmatch(name, pattern.replace("**", "*")) for name in FILES)
 
 

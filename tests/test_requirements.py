@@ -18,7 +18,7 @@ def pins(lock: str) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_every_pin_has_a_hash_and_no_line_names_a_registry(lock: str) -> None:
+def test_each_pin_has_a_hash_and_no_line_names_a_registry(lock: str) -> None:
     text = (FOLDER / f"{lock}.txt").read_text()
     assert pins(lock)
     for entry in re.split(r"\n(?=[a-z0-9])", text.split("\n", 2)[2]):
@@ -28,7 +28,7 @@ def test_every_pin_has_a_hash_and_no_line_names_a_registry(lock: str) -> None:
 
 
 @pytest.mark.parametrize("lock", [lock for lock in LOCKS if lock not in {"all", "uv", "bench-keras"}])
-def test_images_and_options_use_the_versions_that_the_tests_ran_with(lock: str) -> None:
+def test_images_and_options_use_the_versions_of_the_tests(lock: str) -> None:
     everything = {(name, version) for (name, _), version in pins("all").items()}
     assert {(name, version) for (name, _), version in pins(lock).items()} <= everything
 

@@ -1,4 +1,4 @@
-"""What a user may ask of a job in which status, as docs/decisions/0006 documents it."""
+"""The user's actions by status, as docs/decisions/0006 documents them."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ Moves = dict[JobStatus, JobStatus | None]
 
 
 def documented() -> dict[str, Moves]:
-    """Action → status before → status after. A status that is missing refuses the action."""
+    """Action → status before → status after. A missing status means that the action is refused."""
     rows = [_cells(line) for line in _DECISION.read_text().splitlines() if line.startswith("|")]
     header, _, *actions = rows
     statuses = [JobStatus(cell) for cell in header[1:]]

@@ -1,9 +1,9 @@
-"""Waiting for what another thread or process does."""
+"""Waiting for a condition that another thread or process brings about."""
 
 import time
 from collections.abc import Callable
 
-# A hanging test ends after this. A slow machine passes: nothing measures how long a condition took.
+# A hanging test ends after this time. Tests do not measure how long a condition took, so slow machines pass.
 PATIENCE_S = 180.0
 
 

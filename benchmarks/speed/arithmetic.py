@@ -1,10 +1,9 @@
-"""How many floating-point operations a case takes at the least: its matrix products and convolutions.
+"""The least number of floating-point operations of a case: its matrix products and convolutions.
 
-A multiplication and an addition are two. A layer's forward pass takes as many again for the gradient of its weights,
-and as many for that of its inputs, where somebody needs it: nobody asks for the gradient of the data. A one-hot input
-picks a column of the weights, so that no product is counted for it, although some sides compute one. Activations,
-normalisation, losses and optimizers are left out; they are a few per cent. What would be multiplied with a border of
-zeros is not counted.
+A multiplication and an addition are two operations. The gradient of a layer's weights takes as many as its forward
+pass, and the gradient of its inputs as many again; the data needs no gradient. A one-hot input selects a column of the
+weights, so no product is counted for it, although some implementations compute one. Activations, normalisation, losses
+and optimizers are left out; they are a few per cent. Products with zeros of the padding are not counted.
 """
 
 from collections.abc import Callable
@@ -33,7 +32,7 @@ class Product:
 
     @property
     def passing(self) -> int:
-        """FLOPs where the weights stay as they are and only hand the gradient on."""
+        """FLOPs where the weights stay fixed and the layer only propagates the gradient."""
         return 2 * self.macs * 2
 
 
@@ -46,7 +45,7 @@ def flops(case: Case, vocabulary: int) -> int:
 
 
 def _lstm(case: Case) -> list[Product]:
-    """Of one character: four gates from the state, and from the layer below; the first layer looks its inputs up."""
+    """Of one character: four gates from the state and from the layer below; the first layer is a table lookup."""
     units = case.layers
     between = [4 * here * below for below, here in pairwise(units)]
     return [Product(4 * here * here) for here in units] + [Product(macs) for macs in between]
@@ -85,7 +84,7 @@ def _decoder() -> list[Product]:
 def taps(small: int, large: int, kernel: int, stride: int, padding: int) -> int:
     """Pairs of a position in the smaller map and one in the larger that a kernel connects, in one dimension.
 
-    A convolution reads the larger and writes the smaller; a transposed one the other way about.
+    A convolution reads the larger and writes the smaller; a transposed convolution does the opposite.
     """
     return sum(0 <= place * stride - padding + tap < large for place in range(small) for tap in range(kernel))
 
@@ -110,14 +109,14 @@ def _discriminator() -> list[Product]:
 
 
 def _acgan_training(case: Case, _vocabulary: int) -> int:
-    """The discriminator learns from a batch and as many generated images; the generator from two batches of its own.
+    """The discriminator trains on a batch and as many generated images; the generator on two batches of its own.
 
-    In the generator's step the discriminator only hands the gradient on, to the images as well.
+    In the generator's step the discriminator only propagates the gradient, to the images as well.
     """
-    drawing = case.batch * sum(product.forward for product in _generator())
-    telling = 2 * case.batch * sum(product.training for product in _discriminator())
+    generating = case.batch * sum(product.forward for product in _generator())
+    discriminating = 2 * case.batch * sum(product.training for product in _discriminator())
     learning = sum(product.training for product in _generator()) + sum(p.passing for p in _discriminator())
-    return drawing + telling + 2 * case.batch * learning
+    return generating + discriminating + 2 * case.batch * learning
 
 
 def _acgan_sampling(_case: Case, _vocabulary: int) -> int:

@@ -1,8 +1,8 @@
 """The Keras baseline, as a program: `python -m benchmarks.speed.baselines_keras DATA.npz THREADS`, commands on stdin.
 
-One JSON object a line, and one back for each: {"do": "prepare", "case": {…}} → {"parameters", "about"};
-{"do": "run", "count": k} → {"seconds": s}; {"do": "versions"} → {…}; what goes wrong → {"error": "…"}. It knows nothing
-of Mimeo: cases come as JSON, data as arrays. Between commands it waits.
+One JSON object per line, and one in reply to each: {"do": "prepare", "case": {…}} → {"parameters", "about"}; {"do":
+"run", "count": k} → {"seconds": s}; {"do": "versions"} → {…}; an error → {"error": "…"}. It imports nothing of Mimeo:
+cases come as JSON, data as arrays. Between commands it is idle.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ Arrays = dict[str, Any]
 
 
 def shape_batches(case: dict[str, Any], arrays: Arrays) -> tf.data.Dataset:
-    """Batches of random examples without end, made beside the training as TensorFlow recommends."""
+    """Endless batches of random examples, made in parallel with the training as TensorFlow recommends."""
     batch, window = case["batch"], case["window"]
     forever = tf.data.Dataset.counter()
     if case["model_type"] == "lstm":
@@ -67,7 +67,7 @@ def prepare_training(case: dict[str, Any], arrays: Arrays) -> tuple[Run, dict[st
             model = models.Vae()
         case _:
             model = models.Acgan()
-    model.optimizer.build(model.trainable_variables)  # a compiled step may not make variables
+    model.optimizer.build(model.trainable_variables)  # a compiled step must not create variables
     model.make_train_function()
     batches = iter(shape_batches(case, arrays))
 
@@ -115,7 +115,7 @@ def prepare_sampling(case: dict[str, Any], arrays: Arrays) -> tuple[Run, dict[st
 
 
 def text_writer(case: dict[str, Any], arrays: Arrays, random: np.random.Generator) -> Callable[[], Any]:
-    """The published way: each character is drawn from what the model says of the window before it."""
+    """The published way: each character is sampled from the model's prediction for the window before it."""
     vocabulary, window = case["vocabulary"], case["window"]
     model = models.character_model(vocabulary, case["layers"], window, every_character=False)
     one_hot = np.eye(vocabulary, dtype=np.float32)
@@ -132,7 +132,7 @@ def text_writer(case: dict[str, Any], arrays: Arrays, random: np.random.Generato
 
 
 def answer(command: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-    """Do what was asked."""
+    """Execute one command."""
     match command["do"]:
         case "versions":
             return {"keras": keras.__version__, "tensorflow": tf.__version__, "numpy": np.__version__}
@@ -149,19 +149,19 @@ def answer(command: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
 
 
 def serve(commands: TextIO, answers: TextIO, arrays: Arrays) -> None:
-    """Until the parent closes the pipe."""
+    """Answer commands until the parent closes the pipe."""
     state: dict[str, Any] = {"arrays": arrays}
     for line in commands:
         try:
-            said = answer(json.loads(line), state)
+            reply = answer(json.loads(line), state)
         except Exception as error:  # noqa: BLE001 - the parent shows it in the row
-            said = {"error": f"{type(error).__name__}: {error}"}
+            reply = {"error": f"{type(error).__name__}: {error}"}
         with contextlib.suppress(BrokenPipeError):
-            print(json.dumps(said), file=answers, flush=True)
+            print(json.dumps(reply), file=answers, flush=True)
 
 
 def main() -> None:
-    """Set up and serve. Standard output is the protocol's alone."""
+    """Set up and serve. Standard output carries the protocol only."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[2]))

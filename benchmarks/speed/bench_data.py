@@ -1,4 +1,4 @@
-"""The data that every side reads: the real datasets where they are at hand, the built-in ones otherwise."""
+"""The data of every implementation: the real datasets where they are on this machine, the built-in ones otherwise."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,14 @@ from worker.data import Dataset, ImageDataset, TextCorpus, load
 
 @dataclass(frozen=True, kw_only=True)
 class BenchData:
-    """One dataset for each model type, and the folder that its files are in (None: it is built in)."""
+    """One dataset for each model type, and the folder of its files (None: it is built in)."""
 
     datasets: dict[str, Dataset]
     folders: dict[str, Path | None]
 
     @classmethod
     def at_hand(cls, settings: Settings, *, builtin: bool = False) -> "BenchData":
-        """Loads them. Nothing is downloaded. builtin: use nothing but the built-in ones, which are small."""
+        """Load the datasets. Nothing is downloaded. builtin: use only the built-in ones, which are small."""
         datasets: dict[str, Dataset] = {}
         folders: dict[str, Path | None] = {}
         loaded: dict[str, Dataset] = {}
@@ -41,19 +41,19 @@ class BenchData:
 
     @property
     def text(self) -> TextCorpus:
-        """What the LSTM reads."""
+        """The LSTM's data."""
         corpus = self.datasets["lstm"]
         assert isinstance(corpus, TextCorpus)
         return corpus
 
     def images(self, model_type: str) -> ImageDataset:
-        """What the VAE or the ACGAN sees."""
+        """The data of the VAE or the ACGAN."""
         dataset = self.datasets[model_type]
         assert isinstance(dataset, ImageDataset)
         return dataset
 
     def write(self, path: Path) -> None:
-        """Everything as one npz, for a side with an environment of its own.
+        """Write everything as one npz, for an implementation with an environment of its own.
 
         `lstm.ids` uint8 [N], `TYPE.images` uint8 [N, 28, 28], `TYPE.labels` int64 [N].
         """

@@ -1,4 +1,4 @@
-"""What is measured: four training steps of the published settings, and four ways of sampling. No library is needed."""
+"""The cases: four training steps of the published settings, and four kinds of sampling. No library is needed."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -6,11 +6,11 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One row of sides that all compute the same.
+    """One computation that several implementations do.
 
-    unit: what one number of the table is for; a call of a side makes `units_per_call` of them. batch: examples of a
-    step, or texts written or images drawn at once. window: characters of an example, and of a prompt. length:
-    characters to write. steps_per_epoch: so many that no epoch ends while it is measured.
+    unit: the unit of a figure in the table; one call of an implementation makes `units_per_call` of them. batch:
+    examples per step, or texts or images generated at once. window: characters of an example, and of a prompt. length:
+    characters to generate. steps_per_epoch: so many that no epoch ends during the measurement.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Case:
     epochs: int = 100
 
     def small(self) -> "Case":
-        """The same on little: for a test of the benchmark itself."""
+        """The same case at a small size, for tests of the benchmark."""
         batch = min(self.batch, 4)
         length = min(self.length, 8)
         units = {"step": 1, "character": batch * length, "image": batch}[self.unit]

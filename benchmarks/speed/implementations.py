@@ -1,4 +1,4 @@
-"""What a side of the comparison is. A further row is an entry in a tuple of them, and nothing else."""
+"""An implementation in the comparison. A further row is an entry in a tuple of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,24 +10,24 @@ from benchmarks.speed.cases import Case
 
 
 class LeftOutError(Exception):
-    """A side does not play a case, and why: its row says so."""
+    """An implementation skips a case. The message is the reason, which its row shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchContext:
-    """What all sides share: data, a folder of their own for files, and how many threads each gets."""
+    """The context of all implementations: data, a folder for files, and the number of threads of each."""
 
-    material: BenchData
+    data: BenchData
     folder: Path
     threads: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """A side that has built its model for a case.
+    """An implementation with its model built for a case.
 
-    run: makes so many calls of the case and gives the seconds they took. about: what the row should say of it, such as
-    a precision. parameters: trainable ones, None where nothing was trained. close: frees the model.
+    run: makes n calls of the case and returns the seconds they took. about: a note for the row, such as a precision.
+    parameters: trainable ones, None where nothing was trained. close: frees the model.
     """
 
     run: Callable[[int], float]
@@ -38,9 +38,10 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class Implementation:
-    """One row of the cases of a kind. `prepare` raises LeftOutError for a case that this side does not play.
+    """One row of the cases of a kind. `prepare` raises LeftOutError for a case that this implementation skips.
 
-    name: unique among the sides of its kind. role: `ours`, or `peer`: each row is compared with every peer.
+    name: unique among the implementations of its kind. role: `ours`, or `peer` for a baseline; each row is compared
+    with every baseline.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Keras in an environment and a process of its own, which works only when it is asked to."""
+"""Keras in an environment and a process of its own, which is idle between commands."""
 
 import json
 import os
@@ -14,18 +14,18 @@ from benchmarks.speed.cases import Case
 from benchmarks.speed.implementations import BenchContext, Implementation, LeftOutError, Ready
 
 ROOT = Path(__file__).parents[2]
-# The comparison is of processors.
+# The comparison uses processors only.
 ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 class Keras:
-    """The child and its answers."""
+    """The child process and its replies."""
 
     def __init__(self, process: "subprocess.Popen[str]", log: Path) -> None:
         self._process, self._log = process, log
 
     def ask(self, **command: Any) -> dict[str, Any]:
-        """One command. Raises LeftOutError with what the child says went wrong."""
+        """Send one command. Raises LeftOutError with the error that the child reports."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -35,8 +35,8 @@ class Keras:
         except BrokenPipeError:
             line = ""
         if not line:
-            said = self._log.read_text(errors="replace").strip().splitlines()
-            raise LeftOutError(f"Keras's process ended with status {self._process.wait()}: {''.join(said[-1:])}")
+            log = self._log.read_text(errors="replace").strip().splitlines()
+            raise LeftOutError(f"Keras's process ended with status {self._process.wait()}: {''.join(log[-1:])}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise LeftOutError(answer["error"])
@@ -44,12 +44,12 @@ class Keras:
 
 
 @contextmanager
-def started(python: Path, workplace: BenchContext) -> Iterator[Keras]:
-    """A child that has read the data."""
-    data = workplace.folder / "data.npz"
-    workplace.material.write(data)
-    command = [str(python.absolute()), "-m", "benchmarks.speed.baselines_keras", str(data), str(workplace.threads)]
-    log = workplace.folder / "keras.log"  # TensorFlow greets at length
+def started(python: Path, context: BenchContext) -> Iterator[Keras]:
+    """A child process that has loaded the data."""
+    arrays = context.folder / "data.npz"
+    context.data.write(arrays)
+    command = [str(python.absolute()), "-m", "benchmarks.speed.baselines_keras", str(arrays), str(context.threads)]
+    log = context.folder / "keras.log"  # TensorFlow logs at length at its start
     with (
         log.open("w") as stderr,
         subprocess.Popen(
@@ -68,22 +68,22 @@ def started(python: Path, workplace: BenchContext) -> Iterator[Keras]:
             process.kill()
 
 
-def prepare(case: Case, workplace: BenchContext, *, keras: Keras | str) -> Ready:
-    """The child's model for the case. keras: a reason instead of a child leaves the row out."""
+def prepare(case: Case, context: BenchContext, *, keras: Keras | str) -> Ready:
+    """The child's model for the case. keras: a string is the reason why there is no child; the row is left out."""
     if isinstance(keras, str):
         raise LeftOutError(keras)
     if case.unit == "character" and case.batch > 1:
         raise LeftOutError("the book writes one text at a time")
-    vocabulary = len(workplace.material.text.vocabulary)
-    said = keras.ask(do="prepare", case={**asdict(case), "vocabulary": vocabulary})
+    vocabulary = len(context.data.text.vocabulary)
+    reply = keras.ask(do="prepare", case={**asdict(case), "vocabulary": vocabulary})
 
     def run(count: int) -> float:
         return float(keras.ask(do="run", count=count)["seconds"])
 
-    return Ready(run=run, about=said["about"], parameters=said["parameters"])
+    return Ready(run=run, about=reply["about"], parameters=reply["parameters"])
 
 
-def sides(keras: Keras | str) -> tuple[Implementation, ...]:
+def implementations(keras: Keras | str) -> tuple[Implementation, ...]:
     """The rows, with a reason where there is no Keras."""
     prepared = partial(prepare, keras=keras)
     return tuple(

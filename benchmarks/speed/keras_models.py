@@ -1,4 +1,4 @@
-"""The book's models in Keras 3 on TensorFlow, compiled the way Keras does by itself; for its own environment."""
+"""The book's models in Keras 3 on TensorFlow, compiled as Keras does by default; for an environment of its own."""
 
 from typing import Any
 
@@ -34,16 +34,16 @@ class Vae(keras.Model):
         self.decoder = keras.Sequential(
             [keras.Input((2,)), layers.Dense(512, activation="relu"), layers.Dense(784, activation="sigmoid")]
         )
-        self.draws = keras.random.SeedGenerator(0)
+        self.seeds = keras.random.SeedGenerator(0)
         self.compile(keras.optimizers.Adam(1e-3))
-        self(ops.zeros((1, 784)))  # makes the variables, which a compiled step may not
+        self(ops.zeros((1, 784)))  # creates the variables, because a compiled step must not
 
     def call(self, images: Any) -> Any:
         """Reconstruction; adds its KL to the loss."""
         hidden = self.hidden(images)
         mean, log_var = self.mean(hidden), self.log_var(hidden)
         self.add_loss(-0.5 * ops.mean(ops.sum(1 + log_var - ops.square(mean) - ops.exp(log_var), axis=1)))
-        noise = keras.random.normal(ops.shape(mean), seed=self.draws)
+        noise = keras.random.normal(ops.shape(mean), seed=self.seeds)
         return self.decoder(mean + ops.exp(log_var / 2) * noise)
 
     def compute_loss(self, _x: Any, y: Any, y_pred: Any, _sample_weight: Any = None) -> Any:
@@ -79,38 +79,42 @@ class Acgan(keras.Model):
     def __init__(self) -> None:
         super().__init__()
         self.generator, self.discriminator = make_generator(), make_discriminator()
-        self.draws = keras.random.SeedGenerator(0)
+        self.seeds = keras.random.SeedGenerator(0)
         self.compile(keras.optimizers.Adam(2e-4, beta_1=0.5))
         self.g_optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
         self.d_optimizer = keras.optimizers.Adam(2e-4, beta_1=0.5)
         self.g_optimizer.build(self.generator.trainable_variables)
         self.d_optimizer.build(self.discriminator.trainable_variables)
-        self.called = keras.losses.BinaryCrossentropy(from_logits=True)
-        self.classed = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self.bce_with_label = keras.losses.BinaryCrossentropy(from_logits=True)
+        self.class_loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self.built = True  # its parts are
 
     def noise(self, batch: int) -> tuple[Any, Any]:
         """Latents, uniform ±1, and classes."""
-        z = keras.random.uniform((batch, LATENT), -1, 1, seed=self.draws)
-        return z, keras.random.randint((batch,), 0, CLASSES, seed=self.draws)
+        z = keras.random.uniform((batch, LATENT), -1, 1, seed=self.seeds)
+        return z, keras.random.randint((batch,), 0, CLASSES, seed=self.seeds)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of each."""
         images, labels = data
         batch = images.shape[0]
-        z, drawn = self.noise(batch)
-        generated = self.generator([z, drawn], training=False)
+        z, random_labels = self.noise(batch)
+        generated = self.generator([z, random_labels], training=False)
         wanted = tf.concat([tf.fill((batch, 1), REAL), tf.zeros((batch, 1))], 0)
         with tf.GradientTape() as tape:
             realness, classes = self.discriminator(tf.concat([images, generated], 0), training=True)
-            d_loss = self.called(wanted, realness) + self.classed(tf.concat([labels, drawn], 0), classes)
+            d_loss = self.bce_with_label(wanted, realness) + self.class_loss(
+                tf.concat([labels, random_labels], 0), classes
+            )
         weights = self.discriminator.trainable_variables
         self.d_optimizer.apply(tape.gradient(d_loss, weights), weights)
 
-        z, drawn = self.noise(2 * batch)
+        z, random_labels = self.noise(2 * batch)
         with tf.GradientTape() as tape:
-            realness, classes = self.discriminator(self.generator([z, drawn], training=True), training=True)
-            g_loss = self.called(tf.fill((2 * batch, 1), REAL), realness) + self.classed(drawn, classes)
+            realness, classes = self.discriminator(self.generator([z, random_labels], training=True), training=True)
+            g_loss = self.bce_with_label(tf.fill((2 * batch, 1), REAL), realness) + self.class_loss(
+                random_labels, classes
+            )
         weights = self.generator.trainable_variables
         self.g_optimizer.apply(tape.gradient(g_loss, weights), weights)
         return {"d_loss": d_loss, "g_loss": g_loss}

@@ -1,4 +1,4 @@
-"""Sides in turn, a slice of each in every round, so that whatever else the machine does meets all of them alike."""
+"""Implementations in turn, a slice of each in every round, so that other load on the machine affects all alike."""
 
 import statistics
 import time
@@ -14,8 +14,8 @@ from benchmarks.speed.implementations import BenchContext, Implementation, LeftO
 class Plan:
     """How much is measured.
 
-    slice_s: of one side in one round. budget_s: of a case, by kind; it gets as many rounds as fit, at least `fewest`
-    and at most `most`. product: size of the matrices of the ceiling.
+    slice_s: of one implementation in one round. budget_s: of a case, by kind; it gets as many rounds as fit, at least
+    `fewest` and at most `most`. product: size of the matrices of the ceiling.
     """
 
     slice_s: dict[str, float]
@@ -35,10 +35,10 @@ QUICK = Plan(
 
 
 @dataclass(kw_only=True)
-class Player:
-    """A side in a case. times: seconds per call, by round."""
+class Entry:
+    """An implementation in a case. times: seconds per call, by round."""
 
-    side: Implementation
+    implementation: Implementation
     ready: Ready
     count: int
     times: list[float] = field(default_factory=list)
@@ -46,46 +46,48 @@ class Player:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One case. left_out: sides that did not play, and why. ceiling: FLOP/s by precision and round."""
+    """One case. left_out: implementations that skipped it, and why. ceiling: FLOP/s by precision and round."""
 
     case: Case
-    players: list[Player]
+    entries: list[Entry]
     left_out: list[tuple[Implementation, str]]
     ceiling: dict[str, list[float]]
 
 
 def measure(
     case: Case,
-    sides: Sequence[Implementation],
-    workplace: BenchContext,
+    implementations: Sequence[Implementation],
+    context: BenchContext,
     products: dict[str, Callable[[int], float]],
     plan: Plan,
 ) -> Measured:
-    """Prepare the sides one after another, then let them take turns."""
-    players: list[Player] = []
+    """Prepare the implementations one after another, then time them in turn."""
+    entries: list[Entry] = []
     left_out: list[tuple[Implementation, str]] = []
     ceiling: dict[str, list[float]] = {name: [] for name in products}
     with ExitStack() as stack:
-        for side in (side for side in sides if side.kind == case.kind):
+        for implementation in (each for each in implementations if each.kind == case.kind):
             try:
-                ready = side.prepare(case, workplace)
+                ready = implementation.prepare(case, context)
                 stack.callback(ready.close)
-                players.append(Player(side=side, ready=ready, count=_calls(ready, plan.slice_s[case.kind])))
+                entries.append(
+                    Entry(implementation=implementation, ready=ready, count=_calls(ready, plan.slice_s[case.kind]))
+                )
             except LeftOutError as reason:
-                left_out.append((side, str(reason)))
+                left_out.append((implementation, str(reason)))
         began = time.monotonic()
         for number in range(plan.most):
             if number >= plan.fewest and time.monotonic() - began > plan.budget_s[case.kind]:
                 break
             for name, multiply in products.items():
                 ceiling[name].append(multiply(2))
-            for player in players:
-                player.times.append(player.ready.run(player.count) / player.count)
-    return Measured(case=case, players=players, left_out=left_out, ceiling=ceiling)
+            for entry in entries:
+                entry.times.append(entry.ready.run(entry.count) / entry.count)
+    return Measured(case=case, entries=entries, left_out=left_out, ceiling=ceiling)
 
 
 def _calls(ready: Ready, slice_s: float) -> int:
-    """Calls that fill a slice; warms up meanwhile, since the first calls allocate, compile and fill caches."""
+    """The number of calls that fill a slice. It also warms up: first calls allocate, compile and fill caches."""
     if not slice_s:
         ready.run(1)
         return 1
@@ -96,6 +98,6 @@ def _calls(ready: Ready, slice_s: float) -> int:
     return max(1, round(slice_s / each))
 
 
-def faster(player: Player, peer: Player) -> float:
-    """How many times as fast as a peer: the median of the rounds' ratios, since both met the same machine in each."""
-    return statistics.median(theirs / own for own, theirs in zip(player.times, peer.times, strict=True))
+def faster(entry: Entry, baseline: Entry) -> float:
+    """How many times as fast as a baseline: the median of the ratios within rounds, which share the machine's state."""
+    return statistics.median(theirs / own for own, theirs in zip(entry.times, baseline.times, strict=True))

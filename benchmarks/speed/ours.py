@@ -1,4 +1,4 @@
-"""Mimeo's sides: the model's own step as the loop calls it, the whole loop, and sampling as generation jobs do it."""
+"""Mimeo's implementations: the model's own step as in the loop, the whole loop, and sampling as in generation jobs."""
 
 import gc
 import time
@@ -29,7 +29,7 @@ SEED = 7
 
 
 def hyperparameters(case: Case) -> dict[str, Any]:
-    """What a case changes of the book preset."""
+    """The hyperparameters of a case that differ from the book preset."""
     chosen: dict[str, Any] = {"batch_size": case.batch, "epochs": case.epochs}
     examples = case.batch * case.steps_per_epoch
     if case.model_type == "lstm":
@@ -42,46 +42,46 @@ def hyperparameters(case: Case) -> dict[str, Any]:
 class Training:
     """One run of the trainer, prepared as the trainer program prepares it."""
 
-    def __init__(self, case: Case, workplace: BenchContext, *, precision: str) -> None:
-        folder = workplace.folder / f"{case.name}-{precision}-{time.monotonic_ns()}"
+    def __init__(self, case: Case, context: BenchContext, *, precision: str) -> None:
+        folder = context.folder / f"{case.name}-{precision}-{time.monotonic_ns()}"
         folder.mkdir()
-        home = workplace.folder / "home"
+        home = context.folder / "home"
         home.mkdir(exist_ok=True)
-        material = workplace.material
+        data = context.data
         self._log = (folder / "stdout").open("w")
         self.reporter = Reporter(folder, JsonLines(self._log))
         spec = TrainerSpec(
             model_type=case.model_type,
-            dataset=material.names[case.model_type],
+            dataset=data.names[case.model_type],
             preset="book",
             hyperparameters=hyperparameters(case),
             seed=SEED,
             device="cpu",
             precision=cast(Any, precision),
-            threads=workplace.threads,
+            threads=context.threads,
         )
-        settings = Settings(home=home, datasets_dir=material.folders[case.model_type], offline=True)
+        settings = Settings(home=home, datasets_dir=data.folders[case.model_type], offline=True)
         self.run: Run = prepare.prepare(spec.completed(), folder, settings, self.reporter)
 
     @property
     def about(self) -> str:
-        """How it computes, for its row."""
+        """Precision and backend, for the row."""
         return self.run.compute.precision
 
     def close(self) -> None:
-        """End the reports and forget the model."""
+        """Close the reports and drop the model."""
         self.reporter.close()
         self._log.close()
         del self.run
         gc.collect()
 
     def ready(self, run: Callable[[int], float], about: str) -> Ready:
-        """This run, as a side."""
+        """This run as a prepared implementation."""
         return Ready(run=run, about=about, parameters=count_parameters(self.run.model), close=self.close)
 
 
 def deterministic(run: Callable[[int], float], count: int) -> float:
-    """Run under the trainer's setting of torch, which the other sides in this process do not want."""
+    """Run under the trainer's torch settings, which the other implementations in this process do not use."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         return run(count)
@@ -93,7 +93,7 @@ def deterministic(run: Callable[[int], float], count: int) -> float:
 
 
 def steps(run: Run, positions: Iterator[tuple[int, int, Any]], count: int) -> float:
-    """Steps as the loop does them, nothing else of the loop around them. Seconds."""
+    """Take steps as the loop does, without the rest of the loop. Returns the seconds."""
     take_step = stepper(run.model, run.compute)
     began = time.perf_counter()
     for _ in range(count):
@@ -104,38 +104,38 @@ def steps(run: Run, positions: Iterator[tuple[int, int, Any]], count: int) -> fl
 
 
 def every_batch(model: GenerativeModel) -> Iterator[tuple[int, int, Any]]:
-    """Epoch, step and batch, without end."""
+    """Epoch, step and batch, endlessly."""
     for epoch in count_from(1):
         for number, batch in enumerate(model.batches(epoch, 0)):
             yield epoch, number, batch
 
 
-def prepare_step(case: Case, workplace: BenchContext, *, precision: str) -> Ready:
+def prepare_step(case: Case, context: BenchContext, *, precision: str) -> Ready:
     """The model's `training_step` with data, seeding and precision as in the loop."""
-    training = Training(case, workplace, precision=precision)
+    training = Training(case, context, precision=precision)
     training.run.model.train()
     run = partial(steps, training.run, every_batch(training.run.model))
     return training.ready(partial(deterministic, run), training.about)
 
 
 class SteppingControl:
-    """Stops the loop after so many steps and times them: the loop asks before every step whether to stop.
+    """Stops the loop after a number of steps and times them: the loop reads the stop flag before every step.
 
-    So the time holds everything the loop does from one step to the next, and not the checkpoint it ends with.
+    So the time includes everything that the loop does from one step to the next, and excludes its last checkpoint.
     """
 
     def __init__(self) -> None:
         self.begin(0)
 
     def begin(self, count: int) -> None:
-        """Start anew."""
+        """Start a new count."""
         self._left = count
         self._began: float | None = None
         self.seconds = 0.0
 
     @property
     def stop_requested(self) -> bool:
-        """Whether enough steps were done."""
+        """Whether enough steps are done."""
         now = time.perf_counter()
         if self._began is None:
             self._began = now
@@ -146,29 +146,29 @@ class SteppingControl:
 
 
 def loop_steps(loop: Loop, control: SteppingControl, count: int) -> float:
-    """Steps of the trainer's own loop, which reads figures, reports and keeps its cadences meanwhile. Seconds."""
+    """Run the trainer's own loop, with its reports and cadences. Returns the seconds."""
     control.begin(count)
     finished = loop.train()
     assert not finished, "the run is longer than what is measured of it"
     return control.seconds
 
 
-def prepare_loop(case: Case, workplace: BenchContext) -> Ready:
-    """The whole trainer, loop and all, in the precision that it chooses."""
-    training = Training(case, workplace, precision="auto")
+def prepare_loop(case: Case, context: BenchContext) -> Ready:
+    """The whole trainer with its loop, in the precision that it chooses."""
+    training = Training(case, context, precision="auto")
     control = SteppingControl()
     loop = Loop(training.run, cast(StopSignal, control), training.reporter)
     return training.ready(partial(deterministic, partial(loop_steps, loop, control)), training.about)
 
 
-def prepare_float32(case: Case, workplace: BenchContext) -> Ready:
-    """The step in float32, where the trainer would choose otherwise."""
-    chosen = Training(case, workplace, precision="auto")
+def prepare_float32(case: Case, context: BenchContext) -> Ready:
+    """The step in float32, where the trainer would choose another precision."""
+    chosen = Training(case, context, precision="auto")
     same = chosen.about == "float32"
     chosen.close()
     if same:
         raise LeftOutError("float32 is what the trainer chose")
-    return prepare_step(case, workplace, precision="float32")
+    return prepare_step(case, context, precision="float32")
 
 
 # --- sampling -----------------------------------------------------------------------------------------------------
@@ -185,20 +185,20 @@ def sampling_of(case: Case) -> dict[str, Any]:
             return {"labels": [index % 10 for index in range(case.batch)], "n_per_label": 1}
 
 
-def fresh_model(case: Case, workplace: BenchContext) -> GenerativeModel:
-    """An untrained model with the book's layers, built as from a checkpoint: its weights do not change its speed."""
+def fresh_model(case: Case, context: BenchContext) -> GenerativeModel:
+    """An untrained model of the book's layers, built as from a checkpoint: weights do not affect its speed."""
     contract = model_types.get(case.model_type)
     torch.manual_seed(SEED)
-    dataset = workplace.material.datasets[case.model_type]
+    dataset = context.data.datasets[case.model_type]
     fresh = implementation(contract).for_data(contract.resolve("book", hyperparameters(case)), dataset)
     model = implementation(contract).from_config(fresh.config())
     model.load_state_dict(fresh.state_dict())
     return model.eval()
 
 
-def prepare_sampling(case: Case, workplace: BenchContext) -> Ready:
-    """`generate`, whole: from the request's parameters to the texts or pixels."""
-    model = fresh_model(case, workplace)
+def prepare_sampling(case: Case, context: BenchContext) -> Ready:
+    """The whole `generate`: from the request's parameters to the texts or pixels."""
+    model = fresh_model(case, context)
     parameters = model_types.get(case.model_type).sampling.validate_python(sampling_of(case))
     seeds = count_from(1)
 
@@ -211,7 +211,7 @@ def prepare_sampling(case: Case, workplace: BenchContext) -> Ready:
     return Ready(run=run, about="generate()")
 
 
-SIDES = (
+IMPLEMENTATIONS = (
     Implementation(
         name="mimeo", title="Mimeo, step", role="ours", kind="training", prepare=partial(prepare_step, precision="auto")
     ),
@@ -228,11 +228,11 @@ SIDES = (
 
 
 def set_up(threads: int) -> None:
-    """Torch as it comes, but for the threads: what the peers in this process expect."""
+    """Torch's defaults except for the threads: the baselines in this process expect them."""
     compute.set_up(compute.Compute(device=torch.device("cpu"), precision="float32", threads=threads))
     torch.use_deterministic_algorithms(False)
 
 
 def versions() -> dict[str, str]:
-    """Of what computes here."""
+    """Versions of the libraries that compute here."""
     return device.versions(torch.device("cpu")) | {"instructions": torch.backends.cpu.get_cpu_capability()}

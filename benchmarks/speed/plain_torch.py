@@ -1,6 +1,6 @@
-"""The book's LSTM and VAE in plain PyTorch, eager, as a user would write them.
+"""The book's LSTM and VAE in plain, eager PyTorch, as a user would write them.
 
-Nothing of these models and steps comes from Mimeo, only the data they read.
+The models and steps share nothing with Mimeo but the data.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Trainer(Protocol):
     model: nn.Module
 
     def step(self) -> dict[str, Tensor]:
-        """Take a batch and learn from it. The losses."""
+        """Train on one batch. Returns the losses."""
         ...
 
 
@@ -52,14 +52,14 @@ class CharacterModel(nn.Module):
 class TextTrainer:
     """Windows from random places, RMSprop."""
 
-    def __init__(self, case: Case, material: BenchData, autocast: Autocast) -> None:
-        self.text = material.text.training_ids.long()
+    def __init__(self, case: Case, data: BenchData, autocast: Autocast) -> None:
+        self.text = data.text.training_ids.long()
         self.case, self.autocast = case, autocast
-        self.model = CharacterModel(len(material.text.vocabulary), case.layers)
+        self.model = CharacterModel(len(data.text.vocabulary), case.layers)
         self.optimizer = torch.optim.RMSprop(self.model.parameters(), lr=1e-2, alpha=0.9, eps=1e-7)
 
     def loss(self, windows: Tensor) -> Tensor:
-        """Of windows [B, T + 1]: what comes after each character, or after the last but one."""
+        """Loss of windows [B, T + 1]: the next character after each position, or after the last but one."""
         with self.autocast():
             hidden, _ = self.model(windows[:, :-1])
             if self.case.every_character:
@@ -118,8 +118,8 @@ class Vae(nn.Module):
 class VaeTrainer:
     """784 × mean squared error + KL, Adam."""
 
-    def __init__(self, case: Case, material: BenchData, autocast: Autocast) -> None:
-        self.images = material.images("vae").train_images.flatten(1)
+    def __init__(self, case: Case, data: BenchData, autocast: Autocast) -> None:
+        self.images = data.images("vae").train_images.flatten(1)
         self.case, self.autocast = case, autocast
         self.model = Vae()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)

@@ -10,7 +10,7 @@ from benchmarks.speed.plain_torch import Autocast
 
 LATENT = 100
 CLASSES = 10
-REAL = 0.95  # what the discriminator is asked to say of real images
+REAL = 0.95  # the discriminator's target for real images
 
 
 class Generator(nn.Module):
@@ -55,8 +55,8 @@ class Discriminator(nn.Module):
 class AcganTrainer:
     """One step of the discriminator on 100 real and 100 generated images, one of the generator on 200."""
 
-    def __init__(self, case: Case, material: BenchData, autocast: Autocast) -> None:
-        dataset = material.images("acgan")
+    def __init__(self, case: Case, data: BenchData, autocast: Autocast) -> None:
+        dataset = data.images("acgan")
         self.images, self.labels = dataset.train_images, dataset.train_labels
         self.case, self.autocast = case, autocast
         self.generator, self.discriminator = Generator(), Discriminator()
@@ -86,24 +86,24 @@ class AcganTrainer:
 
     def discriminator_loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Real images in [-1, 1] from generated ones, and the classes of both."""
-        z, drawn = self.noise(len(images))
+        z, random_labels = self.noise(len(images))
         self.generator.eval()
         with self.autocast():
             with torch.no_grad():
-                generated = self.generator(z, drawn)
+                generated = self.generator(z, random_labels)
             realness, classes = self.discriminator(torch.cat([images, generated]))
         wanted = torch.cat([torch.full((len(images),), REAL), torch.zeros(len(images))])
-        told = F.binary_cross_entropy_with_logits(realness, wanted)
-        return told + F.cross_entropy(classes, torch.cat([labels, drawn]))
+        bce = F.binary_cross_entropy_with_logits(realness, wanted)
+        return bce + F.cross_entropy(classes, torch.cat([labels, random_labels]))
 
     def generator_loss(self, batch: int) -> Tensor:
-        """Be called real and of the class asked for."""
-        z, drawn = self.noise(batch)
+        """The generated images classified as real and as the requested class."""
+        z, random_labels = self.noise(batch)
         self.generator.train()
         with self.autocast():
-            realness, classes = self.discriminator(self.generator(z, drawn))
-        called = F.binary_cross_entropy_with_logits(realness, torch.full((batch,), REAL))
-        return called + F.cross_entropy(classes, drawn)
+            realness, classes = self.discriminator(self.generator(z, random_labels))
+        bce = F.binary_cross_entropy_with_logits(realness, torch.full((batch,), REAL))
+        return bce + F.cross_entropy(classes, random_labels)
 
     def noise(self, batch: int) -> tuple[Tensor, Tensor]:
         """Latents, uniform ±1, and classes."""

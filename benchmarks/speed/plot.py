@@ -1,4 +1,4 @@
-"""The figures as one picture: a bar for each side of each case, and the arithmetic floors."""
+"""The figures as one picture: a bar for each implementation in each case, and the arithmetic floors."""
 
 from pathlib import Path
 from textwrap import wrap

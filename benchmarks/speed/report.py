@@ -8,23 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.arithmetic import flops
-from benchmarks.speed.measuring import Measured, Player, faster
+from benchmarks.speed.measuring import Entry, Measured, faster
 
 NOTES = """
-Every row computes the same model on the same batch shapes. Sides take turns, a slice each in every round; figures are
-medians over the rounds (in brackets: fastest and slowest round), and “× as fast as” is the median of the rounds' own
-ratios. Times of steps hold the making of batches. *Mimeo, step* is the model's `training_step` with data, seeding and
-precision as in the trainer's loop; *whole loop* is that loop itself, with its figures and reports, between two epoch
-ends. PyTorch is the plain loop in `benchmarks/speed/plain_torch*.py`; Keras runs the compiled step that `fit` runs,
-without callbacks, from a `tf.data` pipeline. All get the same threads, and only the side at work does work.
+Every row computes the same model on the same batch shapes. Implementations take turns, a slice each in every round.
+Figures are medians over the rounds (in brackets: fastest and slowest round), and “× as fast as” is the median of the
+rounds' own ratios. Times of steps include the making of batches. *Mimeo, step* is the model's `training_step` with
+data, seeding and precision as in the trainer's loop; *whole loop* is that loop itself, with its metrics and reports,
+between two epoch ends. PyTorch is the plain loop in `benchmarks/speed/plain_torch*.py`; Keras runs the compiled step
+that `fit` runs, without callbacks, from a `tf.data` pipeline. All get the same threads, and only one implementation
+runs at a time.
 
-GFLOP counts matrix products and convolutions, as `benchmarks/speed/arithmetic.py` says; the ceiling is a 2048³ product
+GFLOP counts matrix products and convolutions, as in `benchmarks/speed/arithmetic.py`; the ceiling is a 2048³ product
 by PyTorch, timed in the same rounds. A share of the bfloat16 ceiling is shown for the rows that compute in it.
 """
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """What the figures are taken on; call it before the work, whose own load would count."""
+    """The machine of the figures. Call it before the work, because the work itself raises the load."""
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
@@ -50,34 +51,39 @@ def figures(measured: Measured, vocabulary: int) -> dict[str, Any]:
     case = measured.case
     work = flops(case, vocabulary)
     ceiling = {name: statistics.median(speeds) / 1e9 for name, speeds in measured.ceiling.items()}
-    peers = [player for player in measured.players if player.side.role == "peer"]
-    rows = {player.side.name: _row(player, peers, case.units_per_call, work, ceiling) for player in measured.players}
-    rows |= {side.name: {"title": side.title, "left_out": reason} for side, reason in measured.left_out}
+    baselines = [entry for entry in measured.entries if entry.implementation.role == "peer"]
+    rows = {
+        entry.implementation.name: _row(entry, baselines, case.units_per_call, work, ceiling)
+        for entry in measured.entries
+    }
+    rows |= {one.name: {"title": one.title, "left_out": reason} for one, reason in measured.left_out}
     return {
         "title": case.title,
         "unit": case.unit,
         "gflop_per_unit": work / 1e9,
         "ceiling_gflops": ceiling,
         "floor_ms": {name: work / 1e6 / speed for name, speed in ceiling.items()},
-        "rounds": len(measured.players[0].times) if measured.players else 0,
+        "rounds": len(measured.entries[0].times) if measured.entries else 0,
         "rows": rows,
     }
 
 
-def _row(player: Player, peers: list[Player], units: int, work: int, ceiling: dict[str, float]) -> dict[str, Any]:
-    times = [1000 * seconds / units for seconds in player.times]
+def _row(entry: Entry, baselines: list[Entry], units: int, work: int, ceiling: dict[str, float]) -> dict[str, Any]:
+    times = [1000 * seconds / units for seconds in entry.times]
     middle = statistics.median(times)
     return {
-        "title": player.side.title,
-        "role": player.side.role,
-        "about": player.ready.about,
-        "parameters": player.ready.parameters,
+        "title": entry.implementation.title,
+        "role": entry.implementation.role,
+        "about": entry.ready.about,
+        "parameters": entry.ready.parameters,
         "ms": middle,
         "ms_fastest": min(times),
         "ms_slowest": max(times),
         "per_s": 1000 / middle,
-        "units_per_round": player.count * units,
-        "times_as_fast_as": {peer.side.name: faster(player, peer) for peer in peers if peer is not player},
+        "units_per_round": entry.count * units,
+        "times_as_fast_as": {
+            baseline.implementation.name: faster(entry, baseline) for baseline in baselines if baseline is not entry
+        },
         "share_of_ceiling": {name: work / 1e6 / middle / speed for name, speed in ceiling.items()},
     }
 
@@ -98,8 +104,8 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def _table(case: dict[str, Any]) -> list[str]:
-    played = {name: row for name, row in case["rows"].items() if "left_out" not in row}
-    peers = [name for name, row in played.items() if row["role"] == "peer"]
+    measured = {name: row for name, row in case["rows"].items() if "left_out" not in row}
+    baselines = [name for name, row in measured.items() if row["role"] == "peer"]
     unit = case["unit"]
     ceiling, floor = case["ceiling_gflops"], case["floor_ms"]
     arithmetic = (
@@ -108,14 +114,14 @@ def _table(case: dict[str, Any]) -> list[str]:
         f"{_number(floor['bfloat16'])} ms. {case['rounds']} rounds."
     )
     lines = [f"## {case['title']}", "", arithmetic, ""]
-    heads = ["", f"ms/{unit}", f"{unit}s/s", *(f"× as fast as {played[peer]['title']}" for peer in peers)]
+    heads = ["", f"ms/{unit}", f"{unit}s/s", *(f"× as fast as {measured[baseline]['title']}" for baseline in baselines)]
     heads += ["of the float32 ceiling", "of the bfloat16 ceiling"]
     lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name, row in case["rows"].items():
         if "left_out" in row:
             lines.append(f"| {row['title']} | – ({row['left_out']}) " + "| " * (len(heads) - 2) + "|")
             continue
-        ratios = [f"{row['times_as_fast_as'][peer]:.2f}" if peer != name else "" for peer in peers]
+        ratios = [f"{row['times_as_fast_as'][baseline]:.2f}" if baseline != name else "" for baseline in baselines]
         half = f"{row['share_of_ceiling']['bfloat16']:.0%}" if "bfloat16" in row["about"] else ""
         cells = [
             f"{row['title']} ({row['about']})",
@@ -130,5 +136,5 @@ def _table(case: dict[str, Any]) -> list[str]:
 
 
 def _number(value: float) -> str:
-    """Three digits that count."""
+    """Three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"

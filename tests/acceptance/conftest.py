@@ -1,4 +1,4 @@
-"""One real stack for all acceptance tests that do not break it."""
+"""One real stack for all acceptance tests that do not stop it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 
 from tests.acceptance.stack import Stack, running_stack
 
-# Real trainings, two stacks at a time: a job that takes too long should be told of by who waits for it (240 s).
+# Real trainings on two stacks at a time. A slow job should fail in the helper that waits for it (240 s), not here.
 TIMEOUT_S = 300
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder is an acceptance test, and is selected as one, without saying so in each file."""
+    """Everything in this folder is an acceptance test, and is marked as one here."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker("acceptance")

@@ -59,7 +59,7 @@ def _wait_until_ready(stack: Stack, log_path: Path, ready_s: float) -> None:
             if httpx.get(f"{stack.url}/readyz", timeout=5).status_code == 200:
                 return
         except httpx.TransportError:
-            pass  # not listening yet
+            pass  # the server does not listen yet
         time.sleep(0.1)
     raise TimeoutError(f"the stack is not ready:\n{log_path.read_text()}")
 

@@ -34,25 +34,25 @@ def mimeo(stack: Stack, cwd: Path, *arguments: str) -> "subprocess.CompletedProc
 
 
 def on_a_terminal(stack: Stack, cwd: Path, *arguments: str) -> tuple[int, str]:
-    """Run `mimeo` on a pseudo-terminal with 24-bit colour; its exit status and everything it drew."""
+    """Run `mimeo` on a pseudo-terminal with 24-bit colour. Returns its exit status and its output."""
     env = {**stack.env(), "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     env |= {"COLUMNS": "120", "LINES": "40"}
     env.pop("NO_COLOR", None)
     master, slave = pty.openpty()
     process = subprocess.Popen(command(*arguments), env=env, cwd=cwd, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
-    drawn = bytearray()
+    output = bytearray()
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if select.select([master], [], [], 0.5)[0]:
             try:
-                drawn += os.read(master, 65536)
+                output += os.read(master, 65536)
             except OSError:  # the other end is closed: the command has ended
                 break
         elif process.poll() is not None:
             break
     os.close(master)
-    return process.wait(PATIENCE_S), drawn.decode(errors="replace")
+    return process.wait(PATIENCE_S), output.decode(errors="replace")
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +71,11 @@ def model(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
     return model
 
 
-def test_training_on_a_terminal_shows_progress_and_draws_the_samples(stack: Stack, tmp_path: Path) -> None:
-    status, drawn = on_a_terminal(stack, tmp_path, *TINY, "--follow")
-    assert status == 0, drawn
+def test_training_on_a_terminal_shows_progress_and_samples(stack: Stack, tmp_path: Path) -> None:
+    status, output = on_a_terminal(stack, tmp_path, *TINY, "--follow")
+    assert status == 0, output
     for part in ("epoch", "loss", "succeeded", "▀", "mimeo generate mdl_"):
-        assert part in drawn
+        assert part in output
     assert len(list((tmp_path / "samples").rglob("*.png"))) == 2
 
 
@@ -108,7 +108,7 @@ def test_job_and_model_can_be_listed_and_shown(stack: Stack, model: str, tmp_pat
     assert kinds == {"training", "generation"}
 
 
-def test_wrong_hyperparameter_is_answered_with_the_right_one(stack: Stack, tmp_path: Path) -> None:
+def test_misspelt_hyperparameter_is_refused_with_the_closest_name(stack: Stack, tmp_path: Path) -> None:
     done = mimeo(stack, tmp_path, "train", "vae", "--set", "epocs=3")
     assert done.returncode == 2
     assert "hyperparameters.epocs" in done.stderr

@@ -34,14 +34,14 @@ def files_of(stack: Stack, job_id: str) -> list[str]:
 
 
 def starts_of(http: httpx.Client, path: str) -> list[int]:
-    """The steps at which the attempts of a job began."""
+    """The start steps of a job's attempts."""
     events = http.get(f"{path}/events").json()["data"]
     return [event["data"]["step"] for event in events if event["type"] == "started"]
 
 
 @pytest.fixture
 def long_job(http: httpx.Client) -> Iterator[str]:
-    """A job that trains for as long as it is let, and has a checkpoint; cancelled at the end if it is still there."""
+    """A job that trains until it is stopped, and has a checkpoint. It is cancelled at the end if it still runs."""
     path = f"/v1/training-jobs/{http.post('/v1/training-jobs', json=LONG).json()['id']}"
     wait_until(lambda: http.get(f"{path}/checkpoints").json()["data"])
     yield path
@@ -49,7 +49,7 @@ def long_job(http: httpx.Client) -> Iterator[str]:
     wait_until(lambda: http.get(path).json().get("is_terminal", True))
 
 
-def test_paused_job_frees_its_worker_for_another_and_goes_on_afterwards(
+def test_paused_job_frees_its_worker_and_continues_after_resume(
     stack: Stack, http: httpx.Client, long_job: str
 ) -> None:
     job_id = long_job.rsplit("/", 1)[-1]

@@ -1,4 +1,4 @@
-"""The demonstration on a real stack, on budgets of seconds; `make demo` runs it whole."""
+"""The demonstration on a real stack, with budgets of seconds; `make demo` runs it in full."""
 
 import io
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from tests.acceptance.stack import Stack
 pytestmark = pytest.mark.slow
 
 
-class HastyClient(Client):
-    """A client that sees every model type with the small budget of its contract, on its built-in dataset."""
+class SmallBudgetClient(Client):
+    """A client that shows every model type with the small budget of its contract, on its built-in dataset."""
 
     extra: Mapping[str, Any] = {}
 
@@ -36,11 +36,11 @@ class HastyClient(Client):
 
 def test_every_model_type_is_trained_sampled_and_shown(stack: Stack, tmp_path: Path) -> None:
     said = io.StringIO()
-    with HastyClient(stack.url) as client:
+    with SmallBudgetClient(stack.url) as client:
         assert run(client, Console(file=said, width=200), tmp_path / "demo") == 0
     lines = said.getvalue().splitlines()
     for name in REGISTRY:
-        assert any(f"({name}): " in line for line in lines)  # which dataset, and why
+        assert any(f"({name}): " in line for line in lines)  # the dataset and the reason for it
     written = {path.name for path in (tmp_path / "demo").iterdir()}
     expected = {f"{name}.{kind.formats[0]}" for name, kind in REGISTRY.items()} | {"samples.png"}
     assert written == expected
@@ -55,7 +55,7 @@ def test_every_model_type_is_trained_sampled_and_shown(stack: Stack, tmp_path: P
 
 def test_failed_job_fails_the_demonstration_and_is_explained(stack: Stack, tmp_path: Path) -> None:
     said = io.StringIO()
-    with HastyClient(stack.url) as client:
+    with SmallBudgetClient(stack.url) as client:
         client.extra = {"timeout_s": 1, "max_attempts": 1}
         assert run(client, Console(file=said, width=200), tmp_path / "demo") == 1
     assert "(timeout)" in said.getvalue()

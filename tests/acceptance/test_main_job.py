@@ -1,4 +1,4 @@
-"""The main job over HTTP on the real stack, for every model type: submit, watch, fetch, generate, download."""
+"""The main job over HTTP on the real stack, for every model type: submit, poll, fetch, generate, download."""
 
 import hashlib
 import io
@@ -40,7 +40,7 @@ def generate(http: httpx.Client, request: Json) -> Json:
     return job
 
 
-QUICK = "vae"  # the model type of the one pass that `make test` includes
+QUICK = "vae"  # the model type of the single pass in `make test`
 
 
 @pytest.fixture(
@@ -111,7 +111,7 @@ def test_same_seed_generates_the_same_bytes_and_another_seed_others(http: httpx.
     assert bodies[0] != bodies[2]
 
 
-def test_generated_output_has_the_size_that_was_asked_for(http: httpx.Client, trained: Json) -> None:
+def test_generated_output_has_the_requested_size(http: httpx.Client, trained: Json) -> None:
     kind = model_types.get(trained["model_type"])
     request = {"model": trained["model"], "sampling": dict(kind.demo_sampling), "seed": 1}
     if "png" not in kind.formats:
@@ -132,7 +132,7 @@ def test_generated_output_has_the_size_that_was_asked_for(http: httpx.Client, tr
 
 
 def exported(http: httpx.Client, model: str, form: str, folder: Path) -> Path:
-    """The file that a model is exported as."""
+    """The file of a model's export."""
     started = time.perf_counter()
     while (response := http.get(f"/v1/models/{model}/export", params={"format": form})).status_code == 503:
         assert response.json()["code"] == "export_pending"
@@ -144,9 +144,7 @@ def exported(http: httpx.Client, model: str, form: str, folder: Path) -> Path:
     return path
 
 
-def test_exported_weights_generate_what_the_service_generates(
-    http: httpx.Client, trained: Json, tmp_path: Path
-) -> None:
+def test_exported_weights_generate_the_same_as_the_service(http: httpx.Client, trained: Json, tmp_path: Path) -> None:
     kind = model_types.get(trained["model_type"])
     model = load_weights(exported(http, trained["model"], "safetensors", tmp_path))
 
@@ -160,7 +158,7 @@ def test_exported_weights_generate_what_the_service_generates(
         assert np.allclose(rebuilt.images, images, atol=1e-6)
 
 
-def test_exported_graph_computes_what_the_service_generates(http: httpx.Client, trained: Json, tmp_path: Path) -> None:
+def test_exported_graph_computes_the_same_as_the_service(http: httpx.Client, trained: Json, tmp_path: Path) -> None:
     if not model_types.get(trained["model_type"]).onnx_parts:
         pytest.skip("has no graph")
     path = exported(http, trained["model"], "onnx", tmp_path)
@@ -181,7 +179,7 @@ def test_exported_graph_computes_what_the_service_generates(http: httpx.Client, 
 
 
 def greedy(run: onnxruntime.InferenceSession, prompt: str, length: int) -> str:
-    """The likeliest text after a prompt."""
+    """The most likely text after a prompt."""
     vocabulary = run.get_modelmeta().custom_metadata_map["vocabulary"]
     state = {i.name: np.zeros((1, i.shape[1]), np.float32) for i in run.get_inputs()[1:]}
     text = prompt
@@ -193,7 +191,7 @@ def greedy(run: onnxruntime.InferenceSession, prompt: str, length: int) -> str:
     return text[len(prompt) :]
 
 
-def test_generations_one_after_another_are_answered_within_the_wait(http: httpx.Client, trained: Json) -> None:
+def test_consecutive_generations_are_answered_within_the_wait(http: httpx.Client, trained: Json) -> None:
     sampling = dict(model_types.get(trained["model_type"]).small_sampling)
     jobs = [generate(http, {"model": trained["model"], "sampling": sampling, "seed": seed}) for seed in range(9)]
     assert [job["attempt"] for job in jobs] == [1] * 9
@@ -220,7 +218,7 @@ def test_uploaded_text_can_be_trained_on(http: httpx.Client) -> None:
 
 
 @pytest.mark.slow
-def test_running_job_is_cancelled_and_the_worker_takes_the_next(http: httpx.Client) -> None:
+def test_running_job_is_cancelled_and_the_worker_claims_the_next(http: httpx.Client) -> None:
     long = {**TRAINING["vae"], "hyperparameters": {"epochs": 5000, "examples_per_epoch": 6000}}
     job_id = http.post("/v1/training-jobs", json=long).json()["id"]
     short_id = http.post("/v1/training-jobs", json=TRAINING["vae"]).json()["id"]

@@ -1,4 +1,4 @@
-"""A whole stack whose files live in an object store."""
+"""A whole stack with its files in an object store."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ JOB = {
 }
 
 
-def test_a_stack_on_an_object_store_trains_generates_deletes_and_says_when_the_store_is_away(tmp_path: Path) -> None:
+def test_stack_on_an_object_store_trains_generates_deletes_and_reports_an_outage(tmp_path: Path) -> None:
     with servers.object_store() as store:
         env = {**store.environment, "MIMEO_STORAGE_URL": store.url, "MIMEO_RECONCILE_S": "0.2"}
         with (
@@ -37,8 +37,8 @@ def test_a_stack_on_an_object_store_trains_generates_deletes_and_says_when_the_s
             assert weights.status_code == 200
             assert safetensors.numpy.load(weights.content)
             request = {"model": job["model"], "sampling": {"mode": "random", "n": 4}, "seed": 1}
-            drawn = http.post("/v1/generation-jobs", json=request, headers={"Prefer": "wait=60"}).json()
-            assert drawn["status"] == "succeeded", drawn
+            generation = http.post("/v1/generation-jobs", json=request, headers={"Prefer": "wait=60"}).json()
+            assert generation["status"] == "succeeded", generation
             assert not list((tmp_path / "home" / "storage").rglob("*"))
 
             assert store.names()
@@ -50,5 +50,5 @@ def test_a_stack_on_an_object_store_trains_generates_deletes_and_says_when_the_s
             away = http.get("/readyz")
             assert away.status_code == 503
             assert [check["name"] for check in away.json()["checks"] if not check["ok"]] == ["storage"]
-            unread = http.get(drawn["artifacts"][0]["urls"]["content"])
+            unread = http.get(generation["artifacts"][0]["urls"]["content"])
             assert (unread.status_code, unread.json()["code"]) == (503, "unavailable")

@@ -1,4 +1,4 @@
-"""`mimeo up` as its users meet it: start, crash, stop, and what is left afterwards."""
+"""`mimeo up` from the user's view: start, crash, stop, and the state afterwards."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def runs_completely(up: Up) -> bool:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, Up]]:
-    """Two stacks side by side; the second has a home whose path is too long for a socket."""
+    """Two stacks on one machine; the home of the second has a path that is too long for a socket."""
     folder = tmp_path_factory.mktemp("pair")
     deep = folder / ("d" * 100)
     deep.mkdir()
@@ -53,7 +53,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, Up]]:
         assert not answers(up)
 
 
-def test_two_stacks_run_side_by_side_each_with_its_own_files(pair: tuple[Up, Up]) -> None:
+def test_two_stacks_run_on_one_machine_with_separate_files(pair: tuple[Up, Up]) -> None:
     for up in pair:
         assert answers(up)
         wait_until(partial(runs_completely, up))
@@ -62,7 +62,7 @@ def test_two_stacks_run_side_by_side_each_with_its_own_files(pair: tuple[Up, Up]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_crashed_process_is_started_again(pair: tuple[Up, Up], program: str) -> None:
+def test_crashed_process_is_restarted(pair: tuple[Up, Up], program: str) -> None:
     up = pair[0]
     wait_until(lambda: runs_completely(up))
     killed = pid_of(up.home, program)
@@ -74,7 +74,7 @@ def test_crashed_process_is_started_again(pair: tuple[Up, Up], program: str) -> 
 
 def test_second_stack_in_the_same_home_is_refused(pair: tuple[Up, Up]) -> None:
     with Up(pair[0].home, free_port()) as refused:
-        pair[0].output_path.write_text(refused.output or "")  # the two share a file name
+        pair[0].output_path.write_text(refused.output or "")  # the two stacks share a file name
         assert refused.process.wait(PATIENCE_S) == 2
     assert f"another stack (process {pair[0].process.pid})" in refused.output
     assert answers(pair[0])
@@ -102,7 +102,7 @@ def test_unwritable_home_is_one_line_and_status_2(tmp_path: Path) -> None:
     assert "cannot write to the home" in refusal(tmp_path / "home", free_port())
 
 
-def test_wrong_setting_is_one_line_and_status_2(tmp_path: Path) -> None:
+def test_invalid_setting_is_one_line_and_status_2(tmp_path: Path) -> None:
     assert "MIMEO_LEASE_S='soon' is not valid" in refusal(tmp_path / "home", free_port(), MIMEO_LEASE_S="soon")
 
 
@@ -117,7 +117,7 @@ def test_database_at_an_unknown_revision_is_one_line_and_status_2(tmp_path: Path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stop_signal_stops_everything_in_order_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+def test_stop_signal_stops_all_processes_in_order(tmp_path: Path, number: signal.Signals) -> None:
     with Up(tmp_path / "home", free_port()) as up:
         up.ready()
         wait_until(lambda: runs_completely(up))
@@ -131,7 +131,7 @@ def test_stop_signal_stops_everything_in_order_and_leaves_nothing(tmp_path: Path
 
 
 @pytest.mark.parametrize("victims", [("up",), ("supervisord",), ("up", "supervisord")], ids="-and-".join)
-def test_kill_amid_training_leaves_no_process_and_a_usable_home(tmp_path: Path, victims: tuple[str, ...]) -> None:
+def test_kill_during_training_leaves_no_process_and_a_usable_home(tmp_path: Path, victims: tuple[str, ...]) -> None:
     with Up(tmp_path / "home", free_port()) as up:
         up.ready()
         wait_until(lambda: runs_completely(up))
@@ -149,7 +149,7 @@ def test_kill_amid_training_leaves_no_process_and_a_usable_home(tmp_path: Path, 
         again.ready()
 
 
-def test_stack_that_cannot_become_ready_says_why_and_ends_with_status_1(tmp_path: Path) -> None:
+def test_stack_that_does_not_become_ready_prints_the_reason_and_ends_with_status_1(tmp_path: Path) -> None:
     broken = tmp_path / "broken" / "api"
     broken.mkdir(parents=True)
     (broken / "__init__.py").write_text("raise SystemExit('the API is broken on purpose')\n")

@@ -1,4 +1,4 @@
-"""An application on a fresh database, and a worker's hands to fill it with."""
+"""An application on a fresh database, and the writes of a worker to fill it."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -15,12 +15,12 @@ from shared.broker import NullBroker
 from shared.db.session import SessionFactory
 from shared.settings import Settings
 from shared.storage import Storage
-from tests.api.worker_hands import WorkerHands
+from tests.api.worker_hands import WorkerWrites
 
 
 @pytest.fixture(scope="package", autouse=True)
 def schemas_built_once() -> Iterator[None]:
-    """Reuse the component schemas of the OpenAPI document: they take most of the time that an application takes."""
+    """Reuse the component schemas of the OpenAPI document, which take most of an application's start."""
     build = openapi._component_schemas
 
     @cache
@@ -34,7 +34,7 @@ def schemas_built_once() -> Iterator[None]:
 
 @pytest.fixture
 def app(settings: Settings, database: SessionFactory, broker: NullBroker) -> Iterator[DocumentedApi]:
-    """The API on a database with tables and no rows, and on a broker that remembers."""
+    """The API on a database with tables and no rows, and on a broker that records notifications."""
     made = create_app(settings, broker=broker)
     yield made
     made.extensions[EXTENSION].close()
@@ -46,5 +46,5 @@ def client(app: DocumentedApi) -> FlaskClient:
 
 
 @pytest.fixture
-def worker(settings: Settings, database: SessionFactory, storage: Storage, broker: NullBroker) -> WorkerHands:
-    return WorkerHands(settings, database, storage, broker)
+def worker(settings: Settings, database: SessionFactory, storage: Storage, broker: NullBroker) -> WorkerWrites:
+    return WorkerWrites(settings, database, storage, broker)

@@ -1,4 +1,4 @@
-"""The API as it is run: gunicorn in a process of its own."""
+"""The API under gunicorn in a process of its own."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ from tests.waiting import PATIENCE_S
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A running server. log: what it wrote so far."""
+    """A running server. log: its output so far."""
 
     url: str
     process: "subprocess.Popen[bytes]"

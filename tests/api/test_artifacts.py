@@ -6,7 +6,7 @@ from flask.testing import FlaskClient
 from shared.ids import new_id
 from shared.job_status import JobKind
 from shared.storage import Storage
-from tests.api.worker_hands import WorkerHands
+from tests.api.worker_hands import WorkerWrites
 
 pytestmark = pytest.mark.slow_on_postgresql
 
@@ -14,7 +14,7 @@ DATA = bytes(range(256)) * 64
 
 
 @pytest.fixture
-def artifact(client: FlaskClient, worker: WorkerHands) -> dict[str, object]:
+def artifact(client: FlaskClient, worker: WorkerWrites) -> dict[str, object]:
     """A sample of a running job."""
     client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"})
     lease = worker.claim(JobKind.TRAINING)
@@ -23,7 +23,9 @@ def artifact(client: FlaskClient, worker: WorkerHands) -> dict[str, object]:
     return dict(found)
 
 
-def test_artifact_says_what_it_is_and_where_its_bytes_are(client: FlaskClient, artifact: dict[str, object]) -> None:
+def test_artifact_shows_its_description_and_the_address_of_its_content(
+    client: FlaskClient, artifact: dict[str, object]
+) -> None:
     shown = client.get(f"/v1/artifacts/{artifact['id']}").get_json()
 
     assert shown == artifact
@@ -32,7 +34,7 @@ def test_artifact_says_what_it_is_and_where_its_bytes_are(client: FlaskClient, a
     assert shown["urls"]["content"] == f"/v1/artifacts/{shown['id']}/content"
 
 
-def test_content_is_the_file_with_its_type_and_its_sha256_as_etag(
+def test_content_is_the_file_with_its_type_and_with_its_sha256_as_etag(
     client: FlaskClient, artifact: dict[str, object]
 ) -> None:
     response = client.get(f"/v1/artifacts/{artifact['id']}/content")
@@ -45,7 +47,7 @@ def test_content_is_the_file_with_its_type_and_its_sha256_as_etag(
     assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_content_that_the_client_has_is_not_sent_again(client: FlaskClient, artifact: dict[str, object]) -> None:
+def test_content_with_a_matching_etag_is_not_sent_again(client: FlaskClient, artifact: dict[str, object]) -> None:
     headers = {"If-None-Match": f'"{artifact["sha256"]}"'}
 
     response = client.get(f"/v1/artifacts/{artifact['id']}/content", headers=headers)
@@ -53,7 +55,7 @@ def test_content_that_the_client_has_is_not_sent_again(client: FlaskClient, arti
     assert (response.status_code, response.data) == (304, b"")
 
 
-def test_part_of_the_content_can_be_fetched(client: FlaskClient, artifact: dict[str, object]) -> None:
+def test_range_of_the_content_can_be_fetched(client: FlaskClient, artifact: dict[str, object]) -> None:
     url = f"/v1/artifacts/{artifact['id']}/content"
 
     middle = client.get(url, headers={"Range": "bytes=100-199"})
@@ -66,14 +68,14 @@ def test_part_of_the_content_can_be_fetched(client: FlaskClient, artifact: dict[
     assert beyond.mimetype == "application/problem+json"
 
 
-def test_head_gives_the_headers_alone(client: FlaskClient, artifact: dict[str, object]) -> None:
+def test_head_returns_only_the_headers(client: FlaskClient, artifact: dict[str, object]) -> None:
     response = client.head(f"/v1/artifacts/{artifact['id']}/content")
 
     assert (response.status_code, response.data) == (200, b"")
     assert response.headers["Content-Length"] == str(len(DATA))
 
 
-def test_file_that_is_gone_is_404(client: FlaskClient, storage: Storage, artifact: dict[str, object]) -> None:
+def test_artifact_without_its_file_is_404(client: FlaskClient, storage: Storage, artifact: dict[str, object]) -> None:
     storage.delete_tree(f"jobs/{artifact['job']}/sample")
 
     assert client.get(f"/v1/artifacts/{artifact['id']}/content").status_code == 404

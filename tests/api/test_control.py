@@ -1,4 +1,4 @@
-"""What a user may ask of a job in which status: everything, on both databases."""
+"""The user's actions on jobs in every status, on both databases."""
 
 import pytest
 from flask.testing import FlaskClient
@@ -9,7 +9,7 @@ from shared.errors import JobFailure
 from shared.job_status import ErrorCode, JobKind
 from shared.job_status import JobStatus as S
 from tests import jobs, transition_table
-from tests.api.worker_hands import WorkerHands
+from tests.api.worker_hands import WorkerWrites
 
 pytestmark = pytest.mark.slow_on_postgresql
 
@@ -24,7 +24,7 @@ def submit(client: FlaskClient, **fields: object) -> str:
     return str(response.get_json()["id"])
 
 
-def generation(client: FlaskClient, worker: WorkerHands) -> str:
+def generation(client: FlaskClient, worker: WorkerWrites) -> str:
     submit(client)
     model = worker.publish(worker.claim(JobKind.TRAINING))
     return str(client.post("/v1/generation-jobs", json={"model": model}).get_json()["id"])
@@ -49,7 +49,7 @@ def check(
         assert (response.status_code, response.get_json()["code"]) == (409, "conflict")
         assert before.value in response.get_json()["detail"]
     else:
-        is_done = after.is_terminal or after is S.PAUSED  # else a worker has to do the rest
+        is_done = after.is_terminal or after is S.PAUSED  # otherwise a worker has to complete the action
         assert (response.status_code, response.get_json()["status"]) == (200 if is_done else 202, after)
     added = client.get(f"{path}/events").get_json()["data"][len(history) :]
     assert len(added) == (before is not after)
@@ -67,14 +67,14 @@ def test_each_action_on_a_training_job_is_done_or_refused_with_the_reason(
 @pytest.mark.parametrize("action", sorted(GENERATION))
 @pytest.mark.parametrize("before", [status for status in S if status not in {S.PAUSED, S.PAUSING}])
 def test_each_action_on_a_generation_job_is_done_or_refused_with_the_reason(
-    client: FlaskClient, database: SessionFactory, worker: WorkerHands, action: str, before: S
+    client: FlaskClient, database: SessionFactory, worker: WorkerWrites, action: str, before: S
 ) -> None:
     check(client, database, f"/v1/generation-jobs/{generation(client, worker)}", action, before, GENERATION[action])
 
 
 @pytest.mark.parametrize("job_id", ["trn_1", "trn_01m838k0749cnxvppr0c0g85z6", "%00"])
 @pytest.mark.parametrize("action", sorted(TRAINING))
-def test_nothing_can_be_asked_of_a_job_that_is_not_there(client: FlaskClient, action: str, job_id: str) -> None:
+def test_actions_on_an_unknown_job_are_404(client: FlaskClient, action: str, job_id: str) -> None:
     path = f"/v1/training-jobs/{job_id}"
     response = client.delete(path) if action == "delete" else client.post(f"{path}/{action}")
     assert (response.status_code, response.get_json()["code"]) == (404, "not_found")
@@ -83,9 +83,7 @@ def test_nothing_can_be_asked_of_a_job_that_is_not_there(client: FlaskClient, ac
 # --- pause and resume -------------------------------------------------------------------------------------------
 
 
-def test_resumed_job_takes_its_old_place_in_the_queue_and_a_worker_is_woken(
-    client: FlaskClient, broker: NullBroker
-) -> None:
+def test_resumed_job_takes_its_old_place_in_the_queue_and_is_notified(client: FlaskClient, broker: NullBroker) -> None:
     first, second = submit(client), submit(client)
     client.post(f"/v1/training-jobs/{first}/pause")
     assert client.get(f"/v1/training-jobs/{second}").get_json()["queue_position"] == 1
@@ -97,13 +95,13 @@ def test_resumed_job_takes_its_old_place_in_the_queue_and_a_worker_is_woken(
     assert [notification.job_id for notification in broker.sent] == [first, second, first]
 
 
-def test_paused_job_is_not_claimed_and_a_cancelled_one_neither(client: FlaskClient, worker: WorkerHands) -> None:
+def test_paused_and_cancelled_jobs_are_not_claimed(client: FlaskClient, worker: WorkerWrites) -> None:
     client.post(f"/v1/training-jobs/{submit(client)}/pause")
     client.post(f"/v1/training-jobs/{submit(client)}/cancel")
     assert worker.claim_if_any(JobKind.TRAINING) is None
 
 
-def test_job_in_its_back_off_starts_at_once_after_pause_and_resume(client: FlaskClient, worker: WorkerHands) -> None:
+def test_job_in_its_back_off_starts_at_once_after_pause_and_resume(client: FlaskClient, worker: WorkerWrites) -> None:
     job_id = submit(client)
     worker.fail(worker.claim(JobKind.TRAINING), JobFailure(ErrorCode.INTERNAL, "Something broke."))
     client.post(f"/v1/training-jobs/{job_id}/pause")
@@ -114,8 +112,8 @@ def test_job_in_its_back_off_starts_at_once_after_pause_and_resume(client: Flask
 # --- retry ------------------------------------------------------------------------------------------------------
 
 
-def test_retried_job_starts_anew_with_all_its_attempts_and_a_fresh_token(
-    client: FlaskClient, worker: WorkerHands, broker: NullBroker
+def test_retried_job_is_queued_with_all_attempts_and_a_new_fencing_token(
+    client: FlaskClient, worker: WorkerWrites, broker: NullBroker
 ) -> None:
     job_id = submit(client, max_attempts=1)
     first = worker.claim(JobKind.TRAINING)
@@ -142,7 +140,7 @@ def test_retried_job_starts_anew_with_all_its_attempts_and_a_fresh_token(
 # --- delete -----------------------------------------------------------------------------------------------------
 
 
-def test_deleted_job_takes_everything_of_it_along(client: FlaskClient, worker: WorkerHands) -> None:
+def test_delete_removes_all_rows_and_files_of_a_job(client: FlaskClient, worker: WorkerWrites) -> None:
     job_id = submit(client)
     lease = worker.claim(JobKind.TRAINING)
     worker.points(lease, "loss", [3.0, 2.0])
@@ -168,8 +166,8 @@ def test_deleted_job_takes_everything_of_it_along(client: FlaskClient, worker: W
 
 
 @pytest.mark.parametrize("reference", ["generation", "training"])
-def test_job_whose_weights_an_unfinished_job_is_to_read_is_kept(
-    client: FlaskClient, worker: WorkerHands, reference: str
+def test_job_with_weights_that_an_unfinished_job_needs_is_not_deleted(
+    client: FlaskClient, worker: WorkerWrites, reference: str
 ) -> None:
     job_id = submit(client)
     model = worker.publish(worker.claim(JobKind.TRAINING))
@@ -184,6 +182,6 @@ def test_job_whose_weights_an_unfinished_job_is_to_read_is_kept(
 
     client.post(f"/v1/{reference}-jobs/{user}/cancel")
     assert client.delete(f"/v1/training-jobs/{job_id}").status_code == 204
-    # What was made with the model stays, and says what it was made with.
+    # A generation with the model remains, and still names the model.
     left = client.get(f"/v1/{reference}-jobs/{user}").get_json()
     assert model in {left["model"], left.get("init_from")}

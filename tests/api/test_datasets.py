@@ -21,7 +21,7 @@ def upload(client: FlaskClient, data: bytes = TEXT.encode(), **fields: str) -> T
     return client.post("/v1/datasets", data=form, content_type="multipart/form-data")
 
 
-def test_registry_is_listed_with_whether_each_dataset_is_here(client: FlaskClient) -> None:
+def test_registry_is_listed_with_the_availability_of_each_dataset(client: FlaskClient) -> None:
     listed = {dataset["name"]: dataset for dataset in client.get("/v1/datasets").get_json()["data"]}
 
     assert set(REGISTRY) <= set(listed)
@@ -43,7 +43,7 @@ def test_checksum_of_a_first_download_is_listed(settings: Settings, client: Flas
     assert len(client.get("/v1/datasets/mnist").get_json()["checksums"]) == 4
 
 
-def test_dataset_that_cannot_be_had_says_where_its_files_belong(settings: Settings) -> None:
+def test_unavailable_dataset_names_the_folder_of_its_files(settings: Settings) -> None:
     offline = Settings(home=settings.home, offline=True, datasets_dir=Path("/nonexistent"))
     client = create_app(offline, broker=NullBroker()).test_client()
 
@@ -69,13 +69,13 @@ def test_uploaded_text_can_be_listed_and_trained_on(client: FlaskClient, storage
 
 
 @pytest.mark.parametrize("name", ["dickens", "shakespeare"])
-def test_name_that_is_taken_is_a_conflict(client: FlaskClient, name: str) -> None:
+def test_existing_name_is_a_conflict(client: FlaskClient, name: str) -> None:
     upload(client)
 
     assert upload(client, name=name).status_code == 409
 
 
-def test_text_that_is_not_utf8_is_refused_with_the_place(client: FlaskClient) -> None:
+def test_text_that_is_not_utf8_is_refused_with_the_offset(client: FlaskClient) -> None:
     response = upload(client, TEXT.encode() + b"\xff\xfe")
 
     assert response.status_code == 422
@@ -84,14 +84,14 @@ def test_text_that_is_not_utf8_is_refused_with_the_place(client: FlaskClient) ->
 
 
 @pytest.mark.parametrize("data", [b"", b"short", b"a" * 5000])
-def test_text_with_nothing_to_learn_is_refused(client: FlaskClient, data: bytes) -> None:
+def test_empty_short_or_uniform_text_is_refused(client: FlaskClient, data: bytes) -> None:
     response = upload(client, data)
 
     assert response.status_code == 422
     assert client.get("/v1/datasets/dickens").status_code == 404
 
 
-def test_text_of_many_reads_is_taken_whole(client: FlaskClient) -> None:
+def test_text_of_several_chunks_is_stored_whole(client: FlaskClient) -> None:
     data = TEXT.encode() * 200
 
     answer = upload(client, data)
@@ -111,7 +111,7 @@ def test_file_over_the_limit_is_413(settings: Settings, client: FlaskClient) -> 
     assert slightly.mimetype == vastly.mimetype == "application/problem+json"
 
 
-def test_store_that_does_not_answer_is_503_and_leaves_no_dataset(
+def test_unavailable_storage_is_503_and_leaves_no_dataset(
     settings: Settings, client: FlaskClient, unreachable_store: str
 ) -> None:
     storeless = create_app(settings.model_copy(update={"storage_url": unreachable_store}), broker=NullBroker())
@@ -125,7 +125,7 @@ def test_store_that_does_not_answer_is_503_and_leaves_no_dataset(
     assert [d for d in client.get("/v1/datasets").get_json()["data"] if d["source"] == "upload"] == []
 
 
-def test_form_that_lacks_or_invents_fields_is_refused_with_each(client: FlaskClient) -> None:
+def test_missing_and_unknown_form_fields_are_each_named(client: FlaskClient) -> None:
     form = {"nmae": "x", "kind": "images"}
 
     response = client.post("/v1/datasets", data=form, content_type="multipart/form-data")
@@ -137,7 +137,7 @@ def test_form_that_lacks_or_invents_fields_is_refused_with_each(client: FlaskCli
 
 
 @pytest.mark.parametrize("name", ["", "Has Capitals", "../escape", "a" * 65, "nul\x00"])
-def test_name_that_cannot_be_one_is_refused(client: FlaskClient, name: str) -> None:
+def test_invalid_name_is_refused(client: FlaskClient, name: str) -> None:
     response = upload(client, name=name)
 
     assert response.status_code == 422
@@ -145,11 +145,11 @@ def test_name_that_cannot_be_one_is_refused(client: FlaskClient, name: str) -> N
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data-not", ""])
-def test_upload_that_is_no_form_is_415(client: FlaskClient, content_type: str) -> None:
+def test_upload_without_a_form_is_415(client: FlaskClient, content_type: str) -> None:
     assert client.post("/v1/datasets", data=b"{}", content_type=content_type).status_code == 415
 
 
-def test_unknown_dataset_is_404_with_the_nearest_name(client: FlaskClient) -> None:
+def test_unknown_dataset_is_404_with_the_closest_name(client: FlaskClient) -> None:
     response = client.get("/v1/datasets/mnits")
 
     assert response.status_code == 404

@@ -41,7 +41,7 @@ TRAINING = "/v1/training-jobs"
         ("POST", "/v1/generation-jobs", JSON, b'{"model": "mdl_1"}', 422, "invalid_request"),
     ],
 )
-def test_every_refusal_is_a_problem(
+def test_each_refusal_is_a_problem_document(
     client: FlaskClient, method: str, path: str, headers: dict[str, str], data: bytes, status: int, code: str
 ) -> None:
     response = client.open(path, method=method, headers=headers, data=data)
@@ -55,11 +55,11 @@ def test_every_refusal_is_a_problem(
     assert problem["instance"] == f"urn:mimeo:request:{response.headers['X-Request-Id']}"
 
 
-def test_method_that_is_not_allowed_names_those_that_are(client: FlaskClient) -> None:
+def test_refused_method_lists_the_allowed_methods(client: FlaskClient) -> None:
     assert set(client.put("/v1/models").headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
 
-def test_every_wrong_field_is_named(client: FlaskClient) -> None:
+def test_each_invalid_field_is_named(client: FlaskClient) -> None:
     body = {"seed": -1, "priority": "urgent", "model_type": "vae", "metadata": {"a": 1}, "colour": "blue"}
 
     errors = client.post(TRAINING, json=body).get_json()["errors"]
@@ -67,7 +67,7 @@ def test_every_wrong_field_is_named(client: FlaskClient) -> None:
     assert {error["pointer"] for error in errors} == {"/seed", "/priority", "/metadata/a", "/colour"}
 
 
-def test_unexpected_error_is_logged_whole_and_answered_plainly(
+def test_unexpected_error_is_logged_in_full_and_answered_without_details(
     app: DocumentedApi, client: FlaskClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken() -> str:
@@ -87,9 +87,9 @@ def test_unexpected_error_is_logged_whole_and_answered_plainly(
     assert response.headers["X-Request-Id"] in log
 
 
-def test_database_that_does_not_answer_is_503_with_retry_after(settings: Settings) -> None:
-    away = Settings(home=settings.home, database_url=SecretStr("postgresql://nobody@127.0.0.1:1/mimeo"))
-    client = create_app(away, broker=NullBroker()).test_client()
+def test_unavailable_database_is_503_with_retry_after(settings: Settings) -> None:
+    unavailable = Settings(home=settings.home, database_url=SecretStr("postgresql://nobody@127.0.0.1:1/mimeo"))
+    client = create_app(unavailable, broker=NullBroker()).test_client()
 
     for response in (
         client.get(TRAINING),
@@ -101,7 +101,7 @@ def test_database_that_does_not_answer_is_503_with_retry_after(settings: Setting
         assert int(response.headers["Retry-After"]) > 0
 
 
-def test_refused_request_leaves_nothing_behind(client: FlaskClient, database: SessionFactory) -> None:
+def test_refused_request_changes_no_row(client: FlaskClient, database: SessionFactory) -> None:
     client.post(TRAINING, json={"model_type": "vae", "dataset": "shakespeare"})
 
     with database() as session:

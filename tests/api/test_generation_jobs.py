@@ -14,18 +14,18 @@ from shared.ids import new_id
 from shared.job_status import JobKind
 from shared.settings import Settings
 from shared.storage import Storage
-from tests.api.worker_hands import WorkerHands
+from tests.api.worker_hands import WorkerWrites
 from tests.servers import Valkey
 
 
 @pytest.fixture
-def model(client: FlaskClient, worker: WorkerHands) -> str:
+def model(client: FlaskClient, worker: WorkerWrites) -> str:
     """Id of a published model."""
     assert client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).status_code == 202
     return worker.publish(worker.claim(JobKind.TRAINING))
 
 
-def test_accepted_job_shows_what_it_will_draw(client: FlaskClient, model: str, broker: NullBroker) -> None:
+def test_accepted_job_shows_its_resolved_sampling(client: FlaskClient, model: str, broker: NullBroker) -> None:
     response = client.post("/v1/generation-jobs", json={"model": model, "seed": 1})
 
     job = response.get_json()
@@ -37,9 +37,7 @@ def test_accepted_job_shows_what_it_will_draw(client: FlaskClient, model: str, b
     assert broker.sent[-1].kind == "generation"
 
 
-def test_training_job_that_still_runs_is_sampled_from_its_newest_checkpoint(
-    client: FlaskClient, worker: WorkerHands
-) -> None:
+def test_running_training_job_is_sampled_from_its_newest_checkpoint(client: FlaskClient, worker: WorkerWrites) -> None:
     job_id = client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).get_json()["id"]
     lease = worker.claim(JobKind.TRAINING)
     early = client.post("/v1/generation-jobs", json={"model": job_id})
@@ -52,8 +50,8 @@ def test_training_job_that_still_runs_is_sampled_from_its_newest_checkpoint(
     assert (job["model"], job["checkpoint"]) == (newest, newest)
 
 
-@pytest.mark.parametrize("has_redis", [False, True], ids=["remembering", "redis"])
-def test_preferring_to_wait_answers_as_soon_as_the_job_has_ended(
+@pytest.mark.parametrize("has_redis", [False, True], ids=["null", "redis"])
+def test_prefer_wait_answers_as_soon_as_the_job_has_ended(
     settings: Settings,
     database: SessionFactory,
     storage: Storage,
@@ -61,31 +59,31 @@ def test_preferring_to_wait_answers_as_soon_as_the_job_has_ended(
     monkeypatch: pytest.MonkeyPatch,
     has_redis: bool,
 ) -> None:
-    """The notification ends the wait: the looks at the database are too far apart to."""
+    """The notification ends the wait: the database is polled too rarely to end it."""
     monkeypatch.setattr(dispatch, "FIRST_POLL_S", 3600.0)
     if has_redis:
         valkey: Valkey = request.getfixturevalue("valkey")
         settings = settings.model_copy(update={"redis_url": SecretStr(valkey.url)})
     broker = CeleryBroker(settings) if has_redis else NullBroker()
-    worker = WorkerHands(settings, database, storage, broker)
+    worker = WorkerWrites(settings, database, storage, broker)
     app = create_app(settings, broker=broker)
     client = app.test_client()
     assert client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).status_code == 202
     model = worker.publish(worker.claim(JobKind.TRAINING))
 
-    def draw() -> None:
+    def generate() -> None:
         while broker.depth(JobKind.GENERATION) == 0:
             time.sleep(0.001)
         lease = worker.claim(JobKind.GENERATION)
         worker.file(lease, "images.png", b"\x89PNG", kind="output")
         worker.finish(lease, {"width": 224, "height": 224, "rows": 8, "columns": 8})
 
-    drawing = threading.Thread(target=draw)
+    generating = threading.Thread(target=generate)
     started = time.monotonic()
-    drawing.start()
+    generating.start()
     response = client.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "wait=60"})
     took_s = time.monotonic() - started
-    drawing.join()
+    generating.join()
     app.extensions[EXTENSION].close()
 
     job = response.get_json()
@@ -93,27 +91,27 @@ def test_preferring_to_wait_answers_as_soon_as_the_job_has_ended(
     assert response.headers["Preference-Applied"] == "wait=60"
     assert (job["status"], job["output"]["rows"]) == ("succeeded", 8)
     assert [artifact["name"] for artifact in job["artifacts"]] == ["images.png"]
-    assert took_s < 60  # the wait did not run out
+    assert took_s < 60  # the wait has not timed out
 
 
-def test_waiting_ends_by_looking_at_the_database_when_redis_is_away(
-    client: FlaskClient, model: str, worker: WorkerHands, broker: NullBroker
+def test_prefer_wait_polls_the_database_when_redis_is_unavailable(
+    client: FlaskClient, model: str, worker: WorkerWrites, broker: NullBroker
 ) -> None:
     broker.is_up = False
 
-    def draw() -> None:
+    def generate() -> None:
         time.sleep(0.2)
         worker.finish(worker.claim(JobKind.GENERATION))
 
-    drawing = threading.Thread(target=draw)
-    drawing.start()
+    generating = threading.Thread(target=generate)
+    generating.start()
     response = client.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "wait=30"})
-    drawing.join()
+    generating.join()
 
     assert (response.status_code, response.get_json()["status"]) == (200, "succeeded")
 
 
-def test_job_that_is_not_done_in_time_is_answered_202_with_where_to_look(client: FlaskClient, model: str) -> None:
+def test_unfinished_job_is_answered_202_with_its_location(client: FlaskClient, model: str) -> None:
     started = time.monotonic()
     response = client.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "respond-async, wait=1"})
 
@@ -123,14 +121,14 @@ def test_job_that_is_not_done_in_time_is_answered_202_with_where_to_look(client:
 
 
 @pytest.mark.parametrize("prefer", ["wait", "wait=soon", "wait=-1", "wait=0", "waiting=9", "handling=strict"])
-def test_preference_that_means_nothing_is_ignored(client: FlaskClient, model: str, prefer: str) -> None:
+def test_unknown_preference_is_ignored(client: FlaskClient, model: str, prefer: str) -> None:
     response = client.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": prefer})
 
     assert response.status_code == 202
     assert "Preference-Applied" not in response.headers
 
 
-def test_waiting_requests_leave_threads_for_others(settings: Settings, app: object) -> None:
+def test_waiting_requests_leave_threads_for_other_requests(settings: Settings, app: object) -> None:
     runtime = app.extensions["mimeo"]  # type: ignore[attr-defined]
     waiting = [runtime.may_wait(1) for _ in range(settings.api_threads)]
 
@@ -143,14 +141,14 @@ def test_waiting_requests_leave_threads_for_others(settings: Settings, app: obje
         assert again
 
 
-def test_model_that_does_not_exist_is_refused_at_its_field(client: FlaskClient) -> None:
+def test_unknown_model_is_refused_with_a_pointer(client: FlaskClient) -> None:
     response = client.post("/v1/generation-jobs", json={"model": new_id("mdl")})
 
     assert response.status_code == 422
     assert response.get_json()["errors"][0]["pointer"] == "/model"
 
 
-def test_sampling_that_the_model_cannot_do_is_refused_with_a_pointer(client: FlaskClient, model: str) -> None:
+def test_unsupported_sampling_is_refused_with_a_pointer(client: FlaskClient, model: str) -> None:
     body = {"model": model, "sampling": {"mode": "latent", "z": [0.0, 1.0, 2.0]}}
 
     response = client.post("/v1/generation-jobs", json=body)
@@ -159,7 +157,7 @@ def test_sampling_that_the_model_cannot_do_is_refused_with_a_pointer(client: Fla
     assert response.get_json()["errors"][0]["pointer"] == "/sampling/z"
 
 
-def test_unchanged_job_is_304_and_a_cancelled_one_is_not(client: FlaskClient, model: str) -> None:
+def test_unchanged_job_is_304_and_a_cancelled_one_is_200(client: FlaskClient, model: str) -> None:
     url = client.post("/v1/generation-jobs", json={"model": model}).headers["Location"]
     headers = {"If-None-Match": client.get(url).headers["ETag"]}
 
@@ -168,7 +166,7 @@ def test_unchanged_job_is_304_and_a_cancelled_one_is_not(client: FlaskClient, mo
     assert client.get(url, headers=headers).status_code == 200
 
 
-def test_list_shows_each_job_with_its_own_files(client: FlaskClient, model: str, worker: WorkerHands) -> None:
+def test_list_shows_each_job_with_its_own_artifacts(client: FlaskClient, model: str, worker: WorkerWrites) -> None:
     ids = [client.post("/v1/generation-jobs", json={"model": model}).get_json()["id"] for _ in range(2)]
     for name in ("first.png", "second.png"):
         lease = worker.claim(JobKind.GENERATION)

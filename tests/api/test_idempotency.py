@@ -1,4 +1,4 @@
-"""A POST that is sent twice with one key makes one job."""
+"""Repeated POST requests with one idempotency key create one job."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from shared.db.session import SessionFactory, transaction
 from shared.db.tables import IdempotencyKey
 from shared.job_status import JobKind
 from shared.services import idempotency
-from tests.api.worker_hands import WorkerHands
+from tests.api.worker_hands import WorkerWrites
 
 VAE = {"model_type": "vae", "dataset": "digits"}
 
@@ -38,7 +38,7 @@ def test_same_key_and_body_give_the_same_job_and_one_notification(client: FlaskC
     assert len(broker.sent) == 1
 
 
-def test_body_that_means_the_same_is_the_same(client: FlaskClient) -> None:
+def test_equivalent_body_is_the_same_request(client: FlaskClient) -> None:
     first = train(client, seed=7)
     reordered = client.post(
         "/v1/training-jobs",
@@ -48,7 +48,7 @@ def test_body_that_means_the_same_is_the_same(client: FlaskClient) -> None:
     assert reordered.get_json()["id"] == first.get_json()["id"]
 
 
-def test_same_key_with_another_body_is_refused(client: FlaskClient, worker: WorkerHands) -> None:
+def test_same_key_with_another_body_is_refused(client: FlaskClient, worker: WorkerWrites) -> None:
     train(client)
     model = worker.publish(worker.claim(JobKind.TRAINING))
 
@@ -61,7 +61,7 @@ def test_same_key_with_another_body_is_refused(client: FlaskClient, worker: Work
     assert total(client) == 1
 
 
-def test_replay_of_a_job_that_has_ended_shows_its_end(client: FlaskClient, worker: WorkerHands) -> None:
+def test_repeated_request_shows_the_end_of_a_finished_job(client: FlaskClient, worker: WorkerWrites) -> None:
     train(client)
     model = worker.publish(worker.claim(JobKind.TRAINING))
 
@@ -70,8 +70,8 @@ def test_replay_of_a_job_that_has_ended_shows_its_end(client: FlaskClient, worke
     assert (again.status_code, again.get_json()["model"]) == (200, model)
 
 
-def test_replay_waits_for_the_end_of_a_generation_where_that_is_preferred(
-    client: FlaskClient, worker: WorkerHands, broker: NullBroker
+def test_repeated_request_with_prefer_wait_waits_for_the_end_of_a_generation(
+    client: FlaskClient, worker: WorkerWrites, broker: NullBroker
 ) -> None:
     train(client)
     model = worker.publish(worker.claim(JobKind.TRAINING))
@@ -88,7 +88,7 @@ def test_replay_waits_for_the_end_of_a_generation_where_that_is_preferred(
     assert len(broker.sent) == notifications
 
 
-def test_refused_request_does_not_use_its_key_up(client: FlaskClient) -> None:
+def test_refused_request_does_not_reserve_its_key(client: FlaskClient) -> None:
     assert train(client, preset="fats").status_code == 422
     assert train(client).status_code == 202
 
@@ -101,7 +101,7 @@ def test_deleted_job_frees_its_key(client: FlaskClient) -> None:
     assert (again.status_code, "Idempotency-Replayed" in again.headers) == (202, False)
 
 
-def test_key_of_yesterday_is_forgotten(client: FlaskClient, database: SessionFactory) -> None:
+def test_key_expires_after_a_day(client: FlaskClient, database: SessionFactory) -> None:
     first = train(client).get_json()["id"]
     with transaction(database) as session:
         session.execute(update(IdempotencyKey).values(created_at=datetime.now(UTC) - timedelta(hours=25)))
@@ -110,14 +110,14 @@ def test_key_of_yesterday_is_forgotten(client: FlaskClient, database: SessionFac
 
 
 @pytest.mark.parametrize("key", ["", "two words", "ümlaut", "x" * 201, "tab\there"])
-def test_key_that_is_none_is_refused_and_named(client: FlaskClient, key: str) -> None:
+def test_invalid_key_is_refused_and_named(client: FlaskClient, key: str) -> None:
     refused = client.post("/v1/training-jobs", json=VAE, headers={"Idempotency-Key": key})
     assert refused.status_code == 422
     assert refused.get_json()["errors"][0]["pointer"] == "Idempotency-Key"
     assert total(client) == 0
 
 
-def test_twenty_at_once_make_one_job(app: DocumentedApi, broker: NullBroker) -> None:
+def test_twenty_concurrent_requests_with_one_key_make_one_job(app: DocumentedApi, broker: NullBroker) -> None:
     def send(_: int) -> tuple[int, str]:
         response = train(app.test_client(), seed=7)
         return response.status_code, response.get_json()["id"]
@@ -131,5 +131,5 @@ def test_twenty_at_once_make_one_job(app: DocumentedApi, broker: NullBroker) -> 
     assert len(broker.sent) == 1
 
 
-def test_without_a_key_every_request_makes_a_job(client: FlaskClient) -> None:
+def test_requests_without_a_key_each_make_a_job(client: FlaskClient) -> None:
     assert train(client, None).get_json()["id"] != train(client, None).get_json()["id"]

@@ -14,7 +14,7 @@ from shared.errors import JobFailure
 from shared.ids import new_id
 from shared.job_status import ErrorCode, JobKind
 from shared.storage import Storage
-from tests.api.worker_hands import WEIGHTS, WEIGHTS_FILE, WorkerHands
+from tests.api.worker_hands import WEIGHTS, WEIGHTS_FILE, WorkerWrites
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow_on_postgresql
@@ -23,7 +23,7 @@ GRAPHS = {"decoder.onnx": b"a decoder", "encoder.onnx": b"an encoder"}
 
 
 @pytest.fixture
-def model(client: FlaskClient, worker: WorkerHands) -> str:
+def model(client: FlaskClient, worker: WorkerWrites) -> str:
     """Id of a published model."""
     assert client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).status_code == 202
     return worker.publish(worker.claim(JobKind.TRAINING))
@@ -35,8 +35,8 @@ def _brief_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def exporting(worker: WorkerHands, broker: NullBroker) -> Iterator[None]:
-    """A worker that makes what it is woken for, meanwhile."""
+def exporting(worker: WorkerWrites, broker: NullBroker) -> Iterator[None]:
+    """A worker that processes export jobs during the block."""
 
     def make() -> None:
         deadline = time.monotonic() + PATIENCE_S
@@ -51,16 +51,14 @@ def exporting(worker: WorkerHands, broker: NullBroker) -> Iterator[None]:
     thread.join()
 
 
-def make_graphs(worker: WorkerHands) -> None:
+def make_graphs(worker: WorkerWrites) -> None:
     lease = worker.claim(JobKind.GENERATION)
     for name, data in GRAPHS.items():
         worker.file(lease, name, data, kind="output", media_type="application/octet-stream")
     worker.finish(lease, {"parts": ["decoder", "encoder"]})
 
 
-def test_weights_are_the_file_of_the_checkpoint_and_say_how_to_rebuild_the_model(
-    client: FlaskClient, model: str
-) -> None:
+def test_weights_are_the_checkpoint_file_with_metadata_to_rebuild_the_model(client: FlaskClient, model: str) -> None:
     response = client.get(f"/v1/models/{model}/export")
 
     length = int.from_bytes(response.data[:8], "little")
@@ -73,7 +71,7 @@ def test_weights_are_the_file_of_the_checkpoint_and_say_how_to_rebuild_the_model
     assert about == {"model_type": "vae", "config": {"hyperparameters": {}, "image_shape": [1, 28, 28]}}
 
 
-def test_part_of_the_weights_is_sent_where_a_download_goes_on(client: FlaskClient, model: str) -> None:
+def test_range_of_the_weights_is_sent_for_a_resumed_download(client: FlaskClient, model: str) -> None:
     url = f"/v1/models/{model}/export"
     part = client.get(url, headers={"Range": "bytes=8-", "If-Range": f'"{WEIGHTS}"'})
     beyond = client.get(url, headers={"Range": f"bytes={len(WEIGHTS_FILE)}-"})
@@ -83,7 +81,7 @@ def test_part_of_the_weights_is_sent_where_a_download_goes_on(client: FlaskClien
     assert beyond.status_code == 416
 
 
-def test_weights_are_the_same_bytes_each_time_and_not_sent_to_who_has_them(client: FlaskClient, model: str) -> None:
+def test_weights_are_identical_each_time_and_a_matching_etag_is_304(client: FlaskClient, model: str) -> None:
     url = f"/v1/models/{model}/export?format=safetensors"
     first, again = client.get(url), client.get(url)
     headers = {"If-None-Match": first.headers["ETag"]}
@@ -93,7 +91,7 @@ def test_weights_are_the_same_bytes_each_time_and_not_sent_to_who_has_them(clien
     assert client.head(url).headers["Content-Length"] == str(len(first.data))
 
 
-def test_missing_or_changed_weights_are_never_served(client: FlaskClient, model: str, storage: Storage) -> None:
+def test_missing_or_changed_weights_are_not_served(client: FlaskClient, model: str, storage: Storage) -> None:
     key = f"jobs/{client.get(f'/v1/models/{model}').get_json()['training_job']}/checkpoints/00000235/model.safetensors"
     data = storage.read_bytes(key)
     storage.put_bytes(data[:-1] + b"!", key)
@@ -110,7 +108,7 @@ def test_missing_or_changed_weights_are_never_served(client: FlaskClient, model:
 
 
 def test_graph_is_made_once_and_then_served_from_storage(
-    client: FlaskClient, model: str, worker: WorkerHands, broker: NullBroker, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, model: str, worker: WorkerWrites, broker: NullBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_exports, "WAIT_S", 30.0)
     with exporting(worker, broker):
@@ -127,8 +125,8 @@ def test_graph_is_made_once_and_then_served_from_storage(
     assert (job["format"], job["model"], job["sampling"]) == ("onnx", model, {})
 
 
-def test_graph_that_takes_longer_is_503_to_ask_again_with_one_job_for_all(
-    client: FlaskClient, model: str, worker: WorkerHands
+def test_unfinished_graph_is_503_with_retry_after_and_one_job(
+    client: FlaskClient, model: str, worker: WorkerWrites
 ) -> None:
     answers = [client.get(f"/v1/models/{model}/export?format=onnx") for _ in range(2)]
     make_graphs(worker)
@@ -141,15 +139,15 @@ def test_graph_that_takes_longer_is_503_to_ask_again_with_one_job_for_all(
     assert (at_last.status_code, at_last.data) == (200, b"a decoder")
 
 
-def test_graph_asked_for_by_many_at_once_is_one_job(client: FlaskClient, model: str) -> None:
+def test_concurrent_requests_for_a_graph_make_one_job(client: FlaskClient, model: str) -> None:
     barrier = threading.Barrier(4)
     statuses = []
 
-    def ask() -> None:
+    def request_graph() -> None:
         barrier.wait()
         statuses.append(client.application.test_client().get(f"/v1/models/{model}/export?format=onnx").status_code)
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threads = [threading.Thread(target=request_graph) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -159,7 +157,9 @@ def test_graph_asked_for_by_many_at_once_is_one_job(client: FlaskClient, model: 
     assert len(client.get("/v1/generation-jobs").get_json()["data"]) == 1
 
 
-def test_failed_graph_says_why_until_its_job_is_deleted(client: FlaskClient, model: str, worker: WorkerHands) -> None:
+def test_failed_graph_shows_its_reason_until_its_job_is_deleted(
+    client: FlaskClient, model: str, worker: WorkerWrites
+) -> None:
     url = f"/v1/models/{model}/export?format=onnx"
     client.get(url)
     lease = worker.claim(JobKind.GENERATION)
@@ -169,12 +169,12 @@ def test_failed_graph_says_why_until_its_job_is_deleted(client: FlaskClient, mod
 
     assert (failed.status_code, failed.get_json()["code"]) == (500, "export_failed")
     assert "The graph differs. Take the weights." in failed.get_json()["detail"]
-    assert f"delete {lease.job_id} and repeat the request" in failed.get_json()["detail"]
+    assert f"delete {lease.job_id}" in failed.get_json()["detail"]
     assert client.get(url).get_json()["code"] == "export_pending"
 
 
 def test_exports_are_deleted_with_the_job_that_trained_the_model(
-    client: FlaskClient, model: str, worker: WorkerHands
+    client: FlaskClient, model: str, worker: WorkerWrites
 ) -> None:
     job = client.get(f"/v1/models/{model}").get_json()["training_job"]
     client.get(f"/v1/models/{model}/export?format=onnx")
@@ -188,7 +188,7 @@ def test_exports_are_deleted_with_the_job_that_trained_the_model(
 
 
 @pytest.mark.parametrize(
-    ("query", "pointer", "said"),
+    ("query", "pointer", "reason"),
     [
         ("format=onxx", "?format", "there are safetensors and onnx"),
         ("format=onnx&part=decode", "?part", "decoder"),
@@ -196,15 +196,15 @@ def test_exports_are_deleted_with_the_job_that_trained_the_model(
         ("formt=onnx", "?formt", "format"),
     ],
 )
-def test_what_there_is_not_is_422_and_named(
-    client: FlaskClient, model: str, query: str, pointer: str, said: str
+def test_unknown_part_or_format_is_422_with_a_pointer(
+    client: FlaskClient, model: str, query: str, pointer: str, reason: str
 ) -> None:
     response = client.get(f"/v1/models/{model}/export?{query}")
 
     assert response.status_code == 422
     (error,) = response.get_json()["errors"]
     assert error["pointer"] == pointer
-    assert said in error["detail"]
+    assert reason in error["detail"]
 
 
 def test_unknown_model_is_404(client: FlaskClient) -> None:

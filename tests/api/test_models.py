@@ -3,18 +3,18 @@ from flask.testing import FlaskClient
 
 from shared.ids import new_id
 from shared.job_status import JobKind
-from tests.api.worker_hands import WEIGHTS, WorkerHands
+from tests.api.worker_hands import WEIGHTS, WorkerWrites
 
 pytestmark = pytest.mark.slow_on_postgresql
 
 
-def train(client: FlaskClient, worker: WorkerHands, **fields: object) -> str:
+def train(client: FlaskClient, worker: WorkerWrites, **fields: object) -> str:
     response = client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits", **fields})
     assert response.status_code == 202
     return worker.publish(worker.claim(JobKind.TRAINING))
 
 
-def test_model_says_where_it_comes_from_and_how_good_it_is(client: FlaskClient, worker: WorkerHands) -> None:
+def test_model_shows_its_origin_and_quality(client: FlaskClient, worker: WorkerWrites) -> None:
     model_id = train(client, worker, name="digits of mine")
 
     model = client.get(f"/v1/models/{model_id}").get_json()
@@ -27,7 +27,7 @@ def test_model_says_where_it_comes_from_and_how_good_it_is(client: FlaskClient, 
     assert model["urls"]["training_job"] == f"/v1/training-jobs/{model['training_job']}"
 
 
-def test_models_are_listed_newest_first_by_type_and_page(client: FlaskClient, worker: WorkerHands) -> None:
+def test_models_are_listed_newest_first_by_type_and_page(client: FlaskClient, worker: WorkerWrites) -> None:
     vaes = [train(client, worker) for _ in range(3)]
     lstm = train(client, worker, model_type="lstm", dataset="python-source")
 

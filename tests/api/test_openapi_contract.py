@@ -1,4 +1,4 @@
-"""The API keeps to its own OpenAPI document, whatever it is sent: schemathesis against the running server."""
+"""The API conforms to its own OpenAPI document: schemathesis sends generated requests to the running server."""
 
 import json
 import subprocess
@@ -19,10 +19,10 @@ from shared.job_status import JobKind
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.api.live import serve
-from tests.api.worker_hands import WorkerHands
+from tests.api.worker_hands import WorkerWrites
 from tests.servers import Valkey
 
-# Real ids, so that requests reach past 404; and waits that end.
+# Real ids, so that requests reach past 404; and waits with an end.
 CONFIG = """
 [generation]
 deterministic = true
@@ -33,7 +33,7 @@ database = "none"
 enabled = false
 
 [checks]
-# What the document cannot say (a taken name, a model that is not there, memory) is 422, a body over the limit 413.
+# Errors that the document cannot express (a taken name, a missing model, memory) are 422; a body over the limit is 413.
 positive_data_acceptance.expected-statuses = ["2xx", "3xx", "404", "409", "413", "416", "422"]
 negative_data_rejection.expected-statuses = ["400", "404", "405", "409", "413", "415", "422"]
 
@@ -69,7 +69,7 @@ include-method = "POST"
 parameters = {{ "body.model" = {{ dictionary = "models", probability = 0.8 }} }}
 
 [[operations]]
-# Others than those that the rest of the run looks at.
+# Jobs that the rest of the run does not use.
 include-path = "/v1/training-jobs/{{id}}"
 include-method = "DELETE"
 parameters = {{ "path.id" = {{ dictionary = "ended_jobs", probability = 0.8 }} }}
@@ -85,11 +85,11 @@ parameters = {{ "path.id" = {{ dictionary = "artifacts", probability = 0.8 }} }}
 
 
 @pytest.mark.slow
-def test_no_request_gets_a_server_error_or_an_answer_off_the_document(
+def test_each_response_conforms_to_the_document_and_none_is_a_server_error(
     settings: Settings, database: SessionFactory, storage: Storage, valkey: Valkey, tmp_path: Path
 ) -> None:
     live = settings.model_copy(update={"redis_url": SecretStr(valkey.url)})
-    worker = WorkerHands(live, database, storage, CeleryBroker(live))
+    worker = WorkerWrites(live, database, storage, CeleryBroker(live))
     with serve(live) as server:
         config = tmp_path / "schemathesis.toml"
         config.write_text(CONFIG.format(**_rows(server.url, worker)))
@@ -100,7 +100,7 @@ def test_no_request_gets_a_server_error_or_an_answer_off_the_document(
             "run",
             f"{server.url}/openapi/openapi.json",
         ]
-        with _drawing(worker):
+        with _generating_worker(worker):
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         log = server.log.read_text()
 
@@ -108,8 +108,8 @@ def test_no_request_gets_a_server_error_or_an_answer_off_the_document(
     assert "Traceback" not in log
 
 
-def _rows(url: str, worker: WorkerHands) -> dict[str, str]:
-    """A training job that left everything it can leave, and a generation job; their ids."""
+def _rows(url: str, worker: WorkerWrites) -> dict[str, str]:
+    """A training job with every kind of record, and a generation job; their ids."""
     vae = {"model_type": "vae", "dataset": "digits"}
     with httpx.Client(base_url=url, trust_env=False) as http:
         job = http.post("/v1/training-jobs", json=vae).json()
@@ -134,11 +134,11 @@ def _rows(url: str, worker: WorkerHands) -> dict[str, str]:
 
 
 @contextmanager
-def _drawing(worker: WorkerHands) -> Iterator[None]:
-    """A worker that ends every generation job at once."""
+def _generating_worker(worker: WorkerWrites) -> Iterator[None]:
+    """A worker that ends each generation job at once."""
     stop = threading.Event()
 
-    def draw() -> None:
+    def generate() -> None:
         while not stop.is_set():
             lease = worker.claim_if_any(JobKind.GENERATION)
             if lease is None:
@@ -148,7 +148,7 @@ def _drawing(worker: WorkerHands) -> Iterator[None]:
                     worker.file(lease, name, b"\x89PNG", kind="output")
                 worker.finish(lease, {"width": 28, "height": 28, "rows": 1, "columns": 1})
 
-    thread = threading.Thread(target=draw)
+    thread = threading.Thread(target=generate)
     thread.start()
     try:
         yield

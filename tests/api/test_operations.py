@@ -15,13 +15,13 @@ from shared.job_status import JobKind
 from shared.services import workers
 from shared.settings import Settings
 from tests import jobs
-from tests.api.worker_hands import WorkerHands
+from tests.api.worker_hands import WorkerWrites
 
 pytestmark = pytest.mark.slow_on_postgresql
 
 
 def samples(client: FlaskClient) -> dict[tuple[str, ...], float]:
-    """Every figure of /metrics, by name and sorted label values."""
+    """All metrics of /metrics, by name and sorted label values."""
     families = text_string_to_metric_families(client.get("/metrics").text)
     return {
         (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
@@ -30,7 +30,7 @@ def samples(client: FlaskClient) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_model_types_show_schemas_and_every_value_of_their_presets(client: FlaskClient) -> None:
+def test_model_types_show_schemas_and_all_values_of_their_presets(client: FlaskClient) -> None:
     listed = {shown["name"]: shown for shown in client.get("/v1/model-types").get_json()["data"]}
 
     assert set(listed) == set(model_types.REGISTRY)
@@ -55,7 +55,7 @@ def record_heartbeat(
             session.get_one(Worker, worker_id).heartbeat_at = datetime.now(UTC) - silent_for
 
 
-def test_worker_is_listed_with_what_it_does(client: FlaskClient, database: SessionFactory) -> None:
+def test_worker_is_listed_with_its_job(client: FlaskClient, database: SessionFactory) -> None:
     record_heartbeat(database, "training@host-1", job_id="trn_1", pid=42, device="cuda", examples_per_s=22000.0)
 
     [listed] = client.get("/v1/workers").get_json()["data"]
@@ -75,9 +75,7 @@ def test_worker_is_listed_with_what_it_does(client: FlaskClient, database: Sessi
     assert listed["examples_per_s"] == 22000.0
 
 
-def test_worker_that_fell_silent_is_shown_so_for_a_day_after_those_that_are_there(
-    client: FlaskClient, database: SessionFactory
-) -> None:
+def test_silent_worker_is_listed_for_a_day_after_the_live_ones(client: FlaskClient, database: SessionFactory) -> None:
     record_heartbeat(database, "a-silent", timedelta(hours=2))
     record_heartbeat(database, "b-silent", timedelta(hours=1), job_id="trn_1")
     record_heartbeat(database, "c-forgotten", timedelta(hours=25))
@@ -93,9 +91,7 @@ def test_worker_that_fell_silent_is_shown_so_for_a_day_after_those_that_are_ther
     assert listed[1]["job"] == "trn_1"
 
 
-def test_wait_of_the_oldest_job_does_not_count_the_time_it_was_put_aside(
-    client: FlaskClient, database: SessionFactory
-) -> None:
+def test_wait_of_the_oldest_job_excludes_the_time_of_its_pause(client: FlaskClient, database: SessionFactory) -> None:
     job_id = client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).get_json()["id"]
     client.post(f"/v1/training-jobs/{job_id}/pause")
     jobs.set_values(database, job_id, created_at=datetime.now(UTC) - timedelta(days=7))
@@ -103,22 +99,22 @@ def test_wait_of_the_oldest_job_does_not_count_the_time_it_was_put_aside(
     assert samples(client)["mimeo_oldest_queued_seconds", "training"] < 60
 
 
-def test_health_needs_nothing_else(settings: Settings) -> None:
-    away = Settings(home=settings.home, database_url=SecretStr("postgresql://nobody@127.0.0.1:1/mimeo"))
-    client = create_app(away, broker=NullBroker()).test_client()
+def test_health_needs_no_other_service(settings: Settings) -> None:
+    unavailable = Settings(home=settings.home, database_url=SecretStr("postgresql://nobody@127.0.0.1:1/mimeo"))
+    client = create_app(unavailable, broker=NullBroker()).test_client()
 
     assert client.get("/healthz").get_json() == {"status": "ok"}
 
 
-def test_readiness_says_which_server_is_missing(
+def test_readiness_names_the_unavailable_server(
     client: FlaskClient, broker: NullBroker, settings: Settings, database: SessionFactory, unreachable_store: str
 ) -> None:
     assert client.get("/readyz").get_json()["status"] == "ready"
 
     broker.is_up = False
     without_redis = client.get("/readyz")
-    away = Settings(home=settings.home, database_url=SecretStr("postgresql://nobody@127.0.0.1:1/mimeo"))
-    without_database = create_app(away, broker=NullBroker()).test_client().get("/readyz")
+    unavailable = Settings(home=settings.home, database_url=SecretStr("postgresql://nobody@127.0.0.1:1/mimeo"))
+    without_database = create_app(unavailable, broker=NullBroker()).test_client().get("/readyz")
     storeless = create_app(settings.model_copy(update={"storage_url": unreachable_store}), broker=NullBroker())
     without_store = storeless.test_client().get("/readyz")
     storeless.extensions["mimeo"].close()
@@ -142,7 +138,7 @@ def test_database_without_tables_is_not_ready(settings: Settings) -> None:
 
 
 def test_metrics_count_requests_jobs_and_notifications(
-    client: FlaskClient, database: SessionFactory, worker: WorkerHands
+    client: FlaskClient, database: SessionFactory, worker: WorkerWrites
 ) -> None:
     body = {"model_type": "vae", "dataset": "digits"}
     ids = [client.post("/v1/training-jobs", json=body).get_json()["id"] for _ in range(3)]
@@ -160,17 +156,17 @@ def test_metrics_count_requests_jobs_and_notifications(
     assert figures[("mimeo_database_up",)] == figures[("mimeo_redis_up",)] == 1
 
 
-def test_metrics_are_there_while_the_database_and_redis_are_not(settings: Settings) -> None:
-    away = Settings(home=settings.home, database_url=SecretStr("postgresql://nobody@127.0.0.1:1/mimeo"))
+def test_metrics_are_served_without_the_database_and_redis(settings: Settings) -> None:
+    unavailable = Settings(home=settings.home, database_url=SecretStr("postgresql://nobody@127.0.0.1:1/mimeo"))
     broker = NullBroker()
     broker.is_up = False
 
-    figures = samples(create_app(away, broker=broker).test_client())
+    figures = samples(create_app(unavailable, broker=broker).test_client())
 
     assert figures[("mimeo_database_up",)] == figures[("mimeo_redis_up",)] == 0
 
 
-def test_root_leads_to_the_documentation_which_works_offline(client: FlaskClient) -> None:
+def test_root_redirects_to_the_documentation_which_works_offline(client: FlaskClient) -> None:
     root = client.get("/").get_json()
 
     page = client.get(root["documentation"], follow_redirects=True)
@@ -181,7 +177,7 @@ def test_root_leads_to_the_documentation_which_works_offline(client: FlaskClient
     assert client.get(root["openapi"]).get_json()["openapi"] == "3.1.0"
 
 
-def test_links_carry_the_public_address_where_there_is_one(settings: Settings, database: SessionFactory) -> None:
+def test_links_use_the_public_address_if_one_is_set(settings: Settings, database: SessionFactory) -> None:
     public = settings.model_copy(update={"public_url": "https://models.example.org/mimeo/"})
     app = create_app(public, broker=NullBroker())
 

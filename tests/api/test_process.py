@@ -1,4 +1,4 @@
-"""The API as a process: what it loads, how much memory it takes, how it answers and stops."""
+"""The API as a process: its imports, memory, answers and shutdown."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from shared.job_status import JobKind
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.api.live import Server, serve
-from tests.api.worker_hands import WorkerHands
+from tests.api.worker_hands import WorkerWrites
 from tests.servers import Valkey
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -31,8 +31,8 @@ def live_settings(settings: Settings, valkey: Valkey) -> Settings:
 
 
 @pytest.fixture
-def live_worker(live_settings: Settings, database: SessionFactory, storage: Storage) -> WorkerHands:
-    return WorkerHands(live_settings, database, storage, CeleryBroker(live_settings))
+def live_worker(live_settings: Settings, database: SessionFactory, storage: Storage) -> WorkerWrites:
+    return WorkerWrites(live_settings, database, storage, CeleryBroker(live_settings))
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def http(server: Server) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_importing_the_application_loads_no_torch_and_stays_small(tmp_path: Path) -> None:
+def test_application_loads_no_torch_and_little_memory(tmp_path: Path) -> None:
     program = """
 import sys, psutil, json
 import api.wsgi
@@ -62,7 +62,7 @@ print(json.dumps({"heavy": sorted(heavy), "rss": psutil.Process().memory_info().
     assert seen["rss"] < 150 * MEBIBYTE
 
 
-def test_process_forked_from_one_that_has_answered_makes_its_own_connections(tmp_path: Path) -> None:
+def test_forked_process_opens_its_own_connections(tmp_path: Path) -> None:
     program = """
 import os, sys
 from api.wsgi import app
@@ -107,8 +107,8 @@ def test_requests_are_logged_as_json_with_their_id(server: Server, http: httpx.C
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-def test_server_that_is_told_to_stop_answers_what_it_is_working_on(
-    server: Server, http: httpx.Client, live_worker: WorkerHands
+def test_stopping_server_completes_its_current_request(
+    server: Server, http: httpx.Client, live_worker: WorkerWrites
 ) -> None:
     http.post("/v1/training-jobs", json=VAE)
     model = live_worker.publish(live_worker.claim(JobKind.TRAINING))

@@ -4,18 +4,18 @@ from flask.testing import FlaskClient
 from shared.ids import new_id
 from shared.job_status import JobKind, JobStatus
 from shared.services.job_queue import Lease
-from tests.api.worker_hands import WEIGHTS, WorkerHands
+from tests.api.worker_hands import WEIGHTS, WorkerWrites
 
 
 @pytest.fixture
-def lease(client: FlaskClient, worker: WorkerHands) -> Lease:
+def lease(client: FlaskClient, worker: WorkerWrites) -> Lease:
     """A running job."""
     client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"})
     return worker.claim(JobKind.TRAINING)
 
 
-def test_curves_are_shown_by_name_and_thinned_on_request(
-    client: FlaskClient, worker: WorkerHands, lease: Lease
+def test_metrics_are_listed_by_name_and_thinned_on_request(
+    client: FlaskClient, worker: WorkerWrites, lease: Lease
 ) -> None:
     worker.points(lease, "loss", [100.0 / step for step in range(1, 101)])
     worker.points(lease, "val_loss", [1.0])
@@ -31,7 +31,7 @@ def test_curves_are_shown_by_name_and_thinned_on_request(
     assert client.get(f"{url}?name=nothing").get_json() == {"data": []}
 
 
-def test_history_is_told_from_the_beginning_and_continued_after_an_event(client: FlaskClient, lease: Lease) -> None:
+def test_events_are_listed_from_the_beginning_or_after_a_given_event(client: FlaskClient, lease: Lease) -> None:
     url = f"/v1/training-jobs/{lease.job_id}/events"
 
     first = client.get(f"{url}?limit=1")
@@ -42,7 +42,7 @@ def test_history_is_told_from_the_beginning_and_continued_after_an_event(client:
     assert rest.get_json()["has_more"] is False
 
 
-def test_checkpoints_are_listed_newest_first(client: FlaskClient, worker: WorkerHands, lease: Lease) -> None:
+def test_checkpoints_are_listed_newest_first(client: FlaskClient, worker: WorkerWrites, lease: Lease) -> None:
     worker.checkpoint(lease, step=100)
     worker.checkpoint(lease, step=200)
 
@@ -54,7 +54,7 @@ def test_checkpoints_are_listed_newest_first(client: FlaskClient, worker: Worker
     ]
 
 
-def test_samples_are_the_files_written_while_training(client: FlaskClient, worker: WorkerHands, lease: Lease) -> None:
+def test_samples_are_the_files_of_the_training(client: FlaskClient, worker: WorkerWrites, lease: Lease) -> None:
     worker.file(lease, "epoch-0001-grid.png", b"one")
     worker.file(lease, "epoch-0002-grid.png", b"two")
     url = f"/v1/training-jobs/{lease.job_id}"
@@ -69,7 +69,7 @@ def test_samples_are_the_files_written_while_training(client: FlaskClient, worke
     assert everything[0]["urls"]["job"] == url
 
 
-def test_files_are_listed_by_kind_on_request(client: FlaskClient, worker: WorkerHands, lease: Lease) -> None:
+def test_files_are_listed_by_kind_on_request(client: FlaskClient, worker: WorkerWrites, lease: Lease) -> None:
     worker.file(lease, "epoch-0001-grid.png", b"picture")
     worker.file(lease, "events.out.tfevents.000001-00000001", b"curves", kind="tensorboard")
 
@@ -87,7 +87,7 @@ def test_records_of_an_unknown_job_are_404(client: FlaskClient, record: str) -> 
     assert client.get(f"/v1/training-jobs/{new_id('trn')}/{record}").status_code == 404
 
 
-def test_figure_that_is_not_finite_is_null(client: FlaskClient, worker: WorkerHands, lease: Lease) -> None:
+def test_metric_that_is_not_finite_is_null(client: FlaskClient, worker: WorkerWrites, lease: Lease) -> None:
     worker.report(lease, metrics={"loss": None, "kl": 1.5})
 
     job = client.get(f"/v1/training-jobs/{lease.job_id}").get_json()

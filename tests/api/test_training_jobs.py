@@ -14,7 +14,7 @@ from shared.job_status import ErrorCode, JobKind, Priority
 from shared.services import notifications
 from shared.settings import Settings
 from tests import jobs
-from tests.api.worker_hands import WorkerHands
+from tests.api.worker_hands import WorkerWrites
 
 REQUEST = {"model_type": "vae", "dataset": "digits", "seed": 7}
 
@@ -25,7 +25,7 @@ def submit(client: FlaskClient, **fields: object) -> dict[str, Any]:
     return dict(response.get_json())
 
 
-def test_accepted_job_is_queued_with_everything_resolved_and_one_notification_is_sent(
+def test_accepted_job_is_queued_with_resolved_values_and_one_notification(
     client: FlaskClient, broker: NullBroker
 ) -> None:
     response = client.post("/v1/training-jobs", json={**REQUEST, "hyperparameters": {"epochs": 3}, "priority": "high"})
@@ -51,7 +51,7 @@ def test_accepted_job_is_queued_with_everything_resolved_and_one_notification_is
     ]
 
 
-def test_submit_is_accepted_while_redis_is_away_and_noted_as_without_a_notification(
+def test_submit_without_redis_is_accepted_and_recorded_as_not_notified(
     client: FlaskClient, broker: NullBroker, database: SessionFactory
 ) -> None:
     broker.is_up = False
@@ -72,8 +72,8 @@ def test_queue_positions_follow_priority_then_arrival(client: FlaskClient) -> No
     assert positions == {urgent["id"]: 1, first["id"]: 2, second["id"]: 3}
 
 
-def test_job_in_its_back_off_is_shown_where_it_will_come_in(
-    client: FlaskClient, database: SessionFactory, worker: WorkerHands
+def test_job_in_its_back_off_shows_its_later_queue_position(
+    client: FlaskClient, database: SessionFactory, worker: WorkerWrites
 ) -> None:
     first, second = submit(client), submit(client)
     worker.fail(worker.claim(JobKind.TRAINING), JobFailure(ErrorCode.INTERNAL, "Something broke."))
@@ -86,7 +86,7 @@ def test_job_in_its_back_off_is_shown_where_it_will_come_in(
         assert client.get(f"/v1/training-jobs/{job['id']}").get_json()["queue_position"] == 1
 
 
-def test_misspelt_hyperparameter_is_refused_with_the_nearest_name(client: FlaskClient, broker: NullBroker) -> None:
+def test_misspelt_hyperparameter_is_refused_with_the_closest_name(client: FlaskClient, broker: NullBroker) -> None:
     response = client.post("/v1/training-jobs", json={**REQUEST, "hyperparameters": {"epocs": 3}})
 
     problem = response.get_json()
@@ -110,7 +110,7 @@ def test_job_that_needs_more_memory_than_a_worker_has_is_refused_with_the_estima
     assert "a worker has 1.00 GiB" in response.get_json()["detail"]
 
 
-def test_running_job_shows_progress_metrics_and_when_it_will_end(client: FlaskClient, worker: WorkerHands) -> None:
+def test_running_job_shows_progress_metrics_and_its_expected_end(client: FlaskClient, worker: WorkerWrites) -> None:
     job_id = submit(client)["id"]
     lease = worker.claim(JobKind.TRAINING)
     progress = {
@@ -133,7 +133,7 @@ def test_running_job_shows_progress_metrics_and_when_it_will_end(client: FlaskCl
     assert job["estimated_finish_at"] > job["started_at"]
 
 
-def test_job_that_has_not_changed_is_answered_304_without_a_body(client: FlaskClient, worker: WorkerHands) -> None:
+def test_unchanged_job_is_304_without_a_body(client: FlaskClient, worker: WorkerWrites) -> None:
     job_id = submit(client)["id"]
     first = client.get(f"/v1/training-jobs/{job_id}")
 
@@ -147,7 +147,7 @@ def test_job_that_has_not_changed_is_answered_304_without_a_body(client: FlaskCl
     assert changed.get_json()["status"] == "running"
 
 
-def test_etag_changes_when_only_the_queue_position_does(client: FlaskClient, worker: WorkerHands) -> None:
+def test_etag_changes_when_only_the_queue_position_does(client: FlaskClient, worker: WorkerWrites) -> None:
     submit(client)
     waiting = submit(client)["id"]
     second_in_line = client.get(f"/v1/training-jobs/{waiting}")
@@ -159,8 +159,8 @@ def test_etag_changes_when_only_the_queue_position_does(client: FlaskClient, wor
     assert response.get_json()["queue_position"] == 1
 
 
-def test_job_behind_the_last_position_that_is_counted_says_so_and_has_a_tag_of_its_own(
-    client: FlaskClient, worker: WorkerHands, monkeypatch: pytest.MonkeyPatch
+def test_job_beyond_the_counted_positions_is_marked_and_has_its_own_etag(
+    client: FlaskClient, worker: WorkerWrites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serializers, "COUNTED_POSITIONS", 2)
     ids = [submit(client)["id"] for _ in range(3)]
@@ -178,8 +178,8 @@ def test_job_behind_the_last_position_that_is_counted_says_so_and_has_a_tag_of_i
     assert (near.get_json()["queue_position"], near.get_json()["queue_position_is_exact"]) == (2, True)
 
 
-def test_succeeded_job_names_its_model_and_how_long_it_took(
-    client: FlaskClient, database: SessionFactory, worker: WorkerHands
+def test_succeeded_job_shows_its_model_and_duration(
+    client: FlaskClient, database: SessionFactory, worker: WorkerWrites
 ) -> None:
     job_id = submit(client)["id"]
     model_id = worker.publish(worker.claim(JobKind.TRAINING))
@@ -193,7 +193,7 @@ def test_succeeded_job_names_its_model_and_how_long_it_took(
     assert job["duration_s"] == 90.0
 
 
-def test_failed_job_says_why_and_what_to_do(client: FlaskClient, worker: WorkerHands) -> None:
+def test_failed_job_shows_the_reason_and_a_hint(client: FlaskClient, worker: WorkerWrites) -> None:
     job_id = submit(client)["id"]
     worker.fail(
         worker.claim(JobKind.TRAINING), JobFailure(ErrorCode.DIVERGED, "The loss is NaN.", "Lower the learning rate.")
@@ -205,16 +205,14 @@ def test_failed_job_says_why_and_what_to_do(client: FlaskClient, worker: WorkerH
     assert job["error"] == {"code": "diverged", "message": "The loss is NaN.", "hint": "Lower the learning rate."}
 
 
-def test_continued_job_shows_where_its_weights_come_from(client: FlaskClient, worker: WorkerHands) -> None:
+def test_continued_job_shows_the_source_of_its_weights(client: FlaskClient, worker: WorkerWrites) -> None:
     submit(client)
     model_id = worker.publish(worker.claim(JobKind.TRAINING))
 
     assert submit(client, init_from=model_id)["init_from"] == model_id
 
 
-def test_cancel_ends_a_queued_job_at_once_and_asks_the_worker_of_a_running_one(
-    client: FlaskClient, worker: WorkerHands
-) -> None:
+def test_cancel_ends_a_queued_job_at_once_and_marks_a_running_one(client: FlaskClient, worker: WorkerWrites) -> None:
     running, queued = submit(client)["id"], submit(client)["id"]
     worker.claim(JobKind.TRAINING)
 
@@ -226,7 +224,7 @@ def test_cancel_ends_a_queued_job_at_once_and_asks_the_worker_of_a_running_one(
     assert client.post(f"/v1/training-jobs/{running}/cancel").status_code == 202
 
 
-def test_cancel_of_a_job_that_has_ended_is_a_conflict(client: FlaskClient, worker: WorkerHands) -> None:
+def test_cancel_of_a_job_that_has_ended_is_a_conflict(client: FlaskClient, worker: WorkerWrites) -> None:
     job_id = submit(client)["id"]
     worker.publish(worker.claim(JobKind.TRAINING))
 
@@ -236,7 +234,7 @@ def test_cancel_of_a_job_that_has_ended_is_a_conflict(client: FlaskClient, worke
     assert "succeeded" in response.get_json()["detail"]
 
 
-def test_list_is_newest_first_and_its_links_lead_through_every_page_once(client: FlaskClient) -> None:
+def test_list_is_newest_first_and_its_links_visit_each_page_once(client: FlaskClient) -> None:
     submitted = {submit(client)["id"] for _ in range(5)}
     seen: list[str] = []
     url = "/v1/training-jobs?limit=2&status=queued"
@@ -250,7 +248,7 @@ def test_list_is_newest_first_and_its_links_lead_through_every_page_once(client:
     assert seen == sorted(submitted, reverse=True)
 
 
-def test_list_is_filtered_by_status_and_model_type(client: FlaskClient, worker: WorkerHands) -> None:
+def test_list_is_filtered_by_status_and_model_type(client: FlaskClient, worker: WorkerWrites) -> None:
     vae = submit(client)["id"]
     lstm = submit(client, model_type="lstm", dataset="python-source")["id"]
     worker.claim(JobKind.TRAINING)
@@ -276,7 +274,7 @@ def test_list_is_filtered_by_status_and_model_type(client: FlaskClient, worker: 
         ("model_type=vea", "?model_type"),
     ],
 )
-def test_query_that_means_nothing_is_refused_and_named(client: FlaskClient, query: str, pointer: str) -> None:
+def test_invalid_query_is_refused_and_named(client: FlaskClient, query: str, pointer: str) -> None:
     response = client.get(f"/v1/training-jobs?{query}")
 
     assert response.status_code == 422

@@ -1,4 +1,4 @@
-"""Does to the database and the store what a worker does, through the services that a worker uses."""
+"""The database and storage writes of a worker, made through the services that workers use."""
 
 import hashlib
 import json
@@ -25,20 +25,20 @@ WEIGHTS_FILE = len(_HEADER).to_bytes(8, "little") + _HEADER + TENSORS
 WEIGHTS = hashlib.sha256(WEIGHTS_FILE).hexdigest()
 
 
-class WorkerHands:
-    """Claims jobs and reports about them; trains and draws nothing."""
+class WorkerWrites:
+    """Claims jobs and reports on them; it neither trains nor generates."""
 
     def __init__(self, settings: Settings, sessions: SessionFactory, storage: Storage, broker: Broker) -> None:
         self._settings, self._sessions, self._storage, self._broker = settings, sessions, storage, broker
 
     def claim(self, kind: JobKind) -> Lease:
-        """Take the next job."""
+        """Claim the next job."""
         lease = self.claim_if_any(kind)
         assert lease is not None
         return lease
 
     def claim_if_any(self, kind: JobKind) -> Lease | None:
-        """Take the next job, if there is one."""
+        """Claim the next job, if there is one."""
         with transaction(self._sessions) as session:
             job = job_queue.claim_next(session, kind, "test-worker")
             return job_queue.lease_of(job) if job else None
@@ -49,7 +49,7 @@ class WorkerHands:
             job_queue.renew_lease(session, lease, visible=True, **values)
 
     def points(self, lease: Lease, name: str, values: list[float]) -> None:
-        """Record a curve, one point a step."""
+        """Record a curve with one point per step."""
         with transaction(self._sessions) as session:
             fenced = job_queue.renew_lease(session, lease)
             attempt_writes.add_metrics(
@@ -99,7 +99,7 @@ class WorkerHands:
             attempt_writes.add_artifacts(fenced, [stored])
 
     def publish(self, lease: Lease) -> str:
-        """End a training job well, with a model; returns the model's id."""
+        """Complete a training job with a model. Returns the model's id."""
         checkpoint_id = self.checkpoint(lease)
         with transaction(self._sessions) as session:
             fenced = job_queue.renew_lease(session, lease)
@@ -121,12 +121,12 @@ class WorkerHands:
             return model.id
 
     def finish(self, lease: Lease, output: dict[str, Any] | None = None) -> None:
-        """End a job well, and say so to whoever waits."""
+        """Complete a job and notify the waiting requests."""
         with transaction(self._sessions) as session:
             job_queue.finish_succeeded(job_queue.renew_lease(session, lease), output=output)
         self._broker.publish_done(lease.job_id)
 
     def fail(self, lease: Lease, failure: JobFailure) -> None:
-        """End a job badly."""
+        """Fail a job."""
         with transaction(self._sessions) as session:
             job_queue.finish_failed(job_queue.renew_lease(session, lease), failure, self._settings)

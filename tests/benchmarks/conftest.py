@@ -1,4 +1,4 @@
-"""Benchmarks set torch for a whole process; a test gives it back as it was."""
+"""Benchmarks set torch for a whole process; the fixture restores the settings after a test."""
 
 from collections.abc import Iterator
 

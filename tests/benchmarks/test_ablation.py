@@ -10,7 +10,7 @@ TINY = ["--model-type=vae", "--dataset=digits", "--epochs=1", "--set=hidden=[8]"
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # three trainer processes
-def test_every_change_is_one_row_with_the_quality_or_the_failure_of_its_run() -> None:
+def test_each_change_is_one_row_with_the_quality_or_the_failure_of_its_run() -> None:
     changes = ["--change", "latent_size=4 kl_weight=0.5", "--change", "no_such_setting=1"]
     command = [sys.executable, "-m", "benchmarks.ablation", *changes, "--", *TINY, "--threads=1"]
 

@@ -1,4 +1,4 @@
-"""The GPU check without a GPU: it says so, and finds what differs when the processor is compared with itself."""
+"""The GPU check without a GPU: it reports that there is none, and finds differences on the processor itself."""
 
 import json
 from pathlib import Path
@@ -16,18 +16,18 @@ PROCESSOR = torch.device("cpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_it_says_so_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_without_a_gpu_prints_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu_check.main([]) == 2
 
-    said = capsys.readouterr()
-    assert said.err.startswith("no GPU: ")
-    assert len(said.err.splitlines()) == 1
-    assert not said.out
+    printed = capsys.readouterr()
+    assert printed.err.startswith("no GPU: ")
+    assert len(printed.err.splitlines()) == 1
+    assert not printed.out
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model_type", model_types.REGISTRY)
-def test_the_processor_agrees_with_itself_and_every_preset_is_timed(
+def test_processor_agrees_with_itself_and_every_preset_is_timed(
     model_type: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written = tmp_path / "figures.json"
@@ -44,7 +44,7 @@ def test_the_processor_agrees_with_itself_and_every_preset_is_timed(
         assert all(speed > 0 for speed in row["steps_per_s"].values())
 
 
-def test_it_fails_when_the_device_computes_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_fails_when_the_device_computes_other_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     compute = gpu_check.Compute(device=PROCESSOR, precision="float32", threads=1)
     step_on = gpu_check.step_on
     computed = []
@@ -64,5 +64,5 @@ def test_it_fails_when_the_device_computes_something_else(monkeypatch: pytest.Mo
     assert not all(finding.agrees for finding in findings)
 
 
-def test_a_difference_that_is_not_a_number_does_not_agree() -> None:
+def test_difference_that_is_not_a_number_is_a_failure() -> None:
     assert not gpu_check.Finding("loss", gpu_check.largest([0.0, float("nan"), 1e-6]), 1e-3).agrees

@@ -1,4 +1,4 @@
-"""The quality benchmark: a real run's record, and what a run that is cut short leaves."""
+"""The quality benchmark: the record of a real run, and the record of an interrupted run."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from benchmarks import quality
 from shared import trainer_protocol
 
 
-def test_a_run_is_recorded_epoch_by_epoch_with_its_final_figures(tmp_path: Path) -> None:
+def test_run_is_recorded_by_epoch_with_its_final_figures(tmp_path: Path) -> None:
     out = tmp_path / "quality.json"
     command = [
         sys.executable,
@@ -45,7 +45,7 @@ def test_a_run_is_recorded_epoch_by_epoch_with_its_final_figures(tmp_path: Path)
     assert "epoch 2" in ended.stderr
 
 
-def test_evaluations_samples_and_checkpoints_are_not_training_time() -> None:
+def test_training_time_excludes_evaluations_samples_and_checkpoints() -> None:
     stamped = quality.Stamped({"epochs": [], "health": []})
     about = {"device": "cpu", "precision": "float32", "epochs": 1, "steps": 9, "step": 0, "epoch": 1, "parameters": 1}
     stamped.take(trainer_protocol.Started(**about, versions={}), 10.0)
@@ -55,7 +55,7 @@ def test_evaluations_samples_and_checkpoints_are_not_training_time() -> None:
     assert [(row["wall_s"], row["trained_s"]) for row in stamped.record["epochs"]] == [(20.0, 4.0)]
 
 
-def test_records_are_added_and_a_later_state_replaces_an_earlier_one(tmp_path: Path) -> None:
+def test_records_are_appended_and_a_later_state_replaces_an_earlier_one(tmp_path: Path) -> None:
     out = tmp_path / "results" / "quality.json"
     first = {"started_at": "2026-01-01T00:00:00+00:00", "spec": {"seed": 1}, "status": "running"}
     second = {**first, "started_at": "2026-01-01T00:05:00+00:00"}
@@ -67,7 +67,7 @@ def test_records_are_added_and_a_later_state_replaces_an_earlier_one(tmp_path: P
     assert [record["status"] for record in json.loads(out.read_text())] == ["running", "finished"]
 
 
-def test_a_folder_that_is_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_run_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["quality", "--model-type", "vae", "--run-dir", str(tmp_path)])
 
     with pytest.raises(SystemExit):

@@ -1,4 +1,4 @@
-"""`make bench` on little: every side works, sides take turns, peers compute what Mimeo computes, the sums are right."""
+"""`make bench` at small size: every implementation runs, they take turns, and baselines compute the same."""
 
 import json
 from contextlib import nullcontext
@@ -33,30 +33,30 @@ BY_NAME = {case.name: case for case in CASES}
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> BenchData:
+def data(tmp_path_factory: pytest.TempPathFactory) -> BenchData:
     return BenchData.at_hand(Settings(home=tmp_path_factory.mktemp("home"), datasets_dir=None), builtin=True)
 
 
 @pytest.fixture
-def workplace(material: BenchData, tmp_path: Path) -> BenchContext:
-    return BenchContext(material=material, folder=tmp_path, threads=1)
+def context(data: BenchData, tmp_path: Path) -> BenchContext:
+    return BenchContext(data=data, folder=tmp_path, threads=1)
 
 
-def model_of(case: Case, material: BenchData, **changed: Any) -> GenerativeModel:
+def model_of(case: Case, data: BenchData, **changed: Any) -> GenerativeModel:
     """Our model, ready for its first step."""
     kind = model_types.get(case.model_type)
     chosen = kind.resolve("book", {**ours.hyperparameters(case), **changed})
     torch.manual_seed(3)
-    model = implementation(kind).for_data(chosen, material.datasets[case.model_type])
+    model = implementation(kind).for_data(chosen, data.datasets[case.model_type])
     model.train()
-    model.start_training(material.datasets[case.model_type], seed=3)
+    model.start_training(data.datasets[case.model_type], seed=3)
     return model
 
 
 # --- the command --------------------------------------------------------------------------------------------------
 
 
-def test_quick_run_measures_every_case_on_every_side_and_writes_table_figures_and_picture(tmp_path: Path) -> None:
+def test_quick_run_measures_every_case_and_implementation_and_writes_table_figures_and_picture(tmp_path: Path) -> None:
     main(["--quick", "--threads", "1", "--results", str(tmp_path)])
 
     results = json.loads((tmp_path / "bench.json").read_text())
@@ -70,7 +70,7 @@ def test_quick_run_measures_every_case_on_every_side_and_writes_table_figures_an
         played = {name for name, row in found["rows"].items() if "left_out" not in row}
         expected = {"mimeo", "mimeo-loop", "torch", "torch-bf16"} if training else {"mimeo", "torch"}
         if training and Hardware.detect("cpu").has_bfloat16:
-            expected.add("mimeo-f32")  # the rule chooses bfloat16
+            expected.add("mimeo-f32")  # the trainer's rule chooses bfloat16
         if training and not onednn_has_bfloat16():
             expected.remove("torch-bf16")
             assert "does not multiply bfloat16" in found["rows"]["torch-bf16"]["left_out"]
@@ -86,7 +86,7 @@ def test_quick_run_measures_every_case_on_every_side_and_writes_table_figures_an
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_where_keras_could_not_be_installed_its_rows_say_so(tmp_path: Path) -> None:
+def test_rows_of_keras_give_the_reason_when_it_is_not_installed(tmp_path: Path) -> None:
     missing = tmp_path / "no" / "python"
     main(["--quick", "--cases", "grid-400", "--keras", str(missing), "--results", str(tmp_path)])
 
@@ -94,7 +94,7 @@ def test_where_keras_could_not_be_installed_its_rows_say_so(tmp_path: Path) -> N
     assert results["cases"]["grid-400"]["rows"]["keras"]["left_out"] == f"not installed: {missing} is missing"
 
 
-def test_a_whole_run_stays_within_its_minutes() -> None:
+def test_full_run_stays_within_its_time_budget() -> None:
     measured = sum(FULL.budget_s[case.kind] for case in CASES)
     assert measured < 4 * 60, "the other two of six minutes are for starting and warming up"
 
@@ -102,12 +102,12 @@ def test_a_whole_run_stays_within_its_minutes() -> None:
 # --- taking turns -------------------------------------------------------------------------------------------------
 
 
-def test_sides_take_turns_and_ratios_are_taken_within_rounds(workplace: BenchContext) -> None:
+def test_implementations_take_turns_and_ratios_are_computed_within_rounds(context: BenchContext) -> None:
     turns: list[str] = []
-    machine = iter([1.0, 10.0, 1.0])  # in the second round the machine is ten times as slow
+    machine = iter([1.0, 10.0, 1.0])  # in the second round the machine is ten times slower
     pace = 1.0
 
-    def side(name: str, seconds: float) -> Implementation:
+    def implementation_of(name: str, seconds: float) -> Implementation:
         def run(count: int) -> float:
             nonlocal pace
             if name == "a":
@@ -122,27 +122,27 @@ def test_sides_take_turns_and_ratios_are_taken_within_rounds(workplace: BenchCon
     def absent(_case: Case, _place: BenchContext) -> Ready:
         raise LeftOutError("not here")
 
-    sides = [
-        side("b", 2.0),
+    implementations = [
+        implementation_of("b", 2.0),
         Implementation(name="c", title="c", role="peer", kind="sampling", prepare=absent),
         Implementation(name="t", title="t", role="peer", kind="training", prepare=absent),
     ]
     plan = Plan(slice_s={"sampling": 0.0}, budget_s={"sampling": 0.0}, fewest=2)
-    measured = measure(BY_NAME["grid-400"], [side("a", 1.0), *sides], workplace, {}, plan)
+    measured = measure(BY_NAME["grid-400"], [implementation_of("a", 1.0), *implementations], context, {}, plan)
 
-    assert turns == ["a", "b", "a", "b", "a", "b"]  # the first of each warms up
-    a, b = measured.players
+    assert turns == ["a", "b", "a", "b", "a", "b"]  # the first call of each is the warm-up
+    a, b = measured.entries
     assert (a.times, b.times) == ([10.0, 1.0], [20.0, 2.0])
     assert faster(a, b) == 2.0
     assert [(left.name, reason) for left, reason in measured.left_out] == [("c", "not here")]
 
 
-def test_the_loops_time_holds_so_many_steps_and_the_run_goes_on_from_there(workplace: BenchContext) -> None:
-    ready = ours.prepare_loop(TRAINING["vae"].small(), workplace)
+def test_loop_runs_the_given_number_of_steps_and_continues_from_there(context: BenchContext) -> None:
+    ready = ours.prepare_loop(TRAINING["vae"].small(), context)
 
     assert all(ready.run(count) > 0 for count in (3, 2))
 
-    checkpoints = sorted(path.name for path in workplace.folder.glob("vae-auto-*/checkpoints/*"))
+    checkpoints = sorted(path.name for path in context.folder.glob("vae-auto-*/checkpoints/*"))
     ready.close()
     assert checkpoints == ["00000003", "00000005"]
 
@@ -195,12 +195,10 @@ def plain_batch(case: Case, batch: Any) -> tuple[torch.Tensor, ...]:
 
 
 @pytest.mark.parametrize("name", TRAINING)
-def test_plain_torch_computes_the_same_losses_from_the_same_weights_batch_and_noise(
-    name: str, material: BenchData
-) -> None:
+def test_plain_torch_computes_the_same_losses_from_equal_weights_batch_and_noise(name: str, data: BenchData) -> None:
     case = TRAINING[name].small()
-    model = model_of(case, material, **({"dropout": 0.0} if case.model_type == "acgan" else {}))
-    trainer: Any = TRAINERS[case.model_type](case, material, nullcontext)
+    model = model_of(case, data, **({"dropout": 0.0} if case.model_type == "acgan" else {}))
+    trainer: Any = TRAINERS[case.model_type](case, data, nullcontext)
     trainer.model.load_state_dict(WEIGHTS[case.model_type](model))
     for part in trainer.model.modules():
         if isinstance(part, torch.nn.Dropout):
@@ -217,55 +215,55 @@ def test_plain_torch_computes_the_same_losses_from_the_same_weights_batch_and_no
 
 
 @pytest.mark.parametrize("name", TRAINING)
-def test_plain_torch_has_as_many_parameters(name: str, material: BenchData) -> None:
+def test_plain_torch_has_the_same_number_of_parameters(name: str, data: BenchData) -> None:
     case = TRAINING[name]
-    trainer = TRAINERS[case.model_type](case, material, nullcontext)
-    assert sum(p.numel() for p in trainer.model.parameters()) == count_parameters(model_of(case, material))
+    trainer = TRAINERS[case.model_type](case, data, nullcontext)
+    assert sum(p.numel() for p in trainer.model.parameters()) == count_parameters(model_of(case, data))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not KERAS.is_file(), reason="`make bench` has not installed Keras")
-def test_keras_has_as_many_parameters_and_trains_and_samples(workplace: BenchContext) -> None:
-    with keras_child.started(KERAS, workplace) as keras:
-        sides = {side.kind: side for side in keras_child.sides(keras)}
+def test_keras_has_the_same_number_of_parameters_and_trains_and_samples(context: BenchContext) -> None:
+    with keras_child.started(KERAS, context) as keras:
+        implementations = {each.kind: each for each in keras_child.implementations(keras)}
         for case in CASES:
             if case.name == "text-64":
                 with pytest.raises(LeftOutError, match="one text at a time"):
-                    sides[case.kind].prepare(case, workplace)
+                    implementations[case.kind].prepare(case, context)
                 continue
-            ready = sides[case.kind].prepare(case.small(), workplace)
+            ready = implementations[case.kind].prepare(case.small(), context)
             assert ready.run(2) > 0
             if case.kind == "training":
-                # torch keeps two biases where Keras keeps their sum
+                # torch has two biases where Keras has their sum
                 second_biases = 4 * sum(case.small().layers) if case.model_type == "lstm" else 0
-                model = model_of(case.small(), workplace.material)
+                model = model_of(case.small(), context.data)
                 assert ready.parameters == count_parameters(model) - second_biases
 
 
 # --- arithmetic ---------------------------------------------------------------------------------------------------
 
 
-def counted(case: Case, material: BenchData) -> int:
+def counted(case: Case, data: BenchData) -> int:
     """FLOPs of one plain step, as torch counts them."""
-    trainer: Any = TRAINERS[case.model_type](case, material, nullcontext)
+    trainer: Any = TRAINERS[case.model_type](case, data, nullcontext)
     with FlopCounterMode(display=False) as counter:
         trainer.step()
     return int(counter.get_total_flops())
 
 
-def test_the_vaes_arithmetic_is_what_torch_counts(material: BenchData) -> None:
+def test_operations_of_the_vae_equal_those_counted_by_torch(data: BenchData) -> None:
     case = TRAINING["vae"].small()
-    assert flops(case, 0) == counted(case, material)
+    assert flops(case, 0) == counted(case, data)
 
 
-def test_the_acgans_arithmetic_is_what_torch_counts_less_the_products_with_borders_of_zeros(
-    material: BenchData,
+def test_operations_of_the_acgan_equal_those_counted_by_torch_without_padding(
+    data: BenchData,
 ) -> None:
     case = TRAINING["acgan"].small()
-    assert 0.8 * counted(case, material) < flops(case, 0) < counted(case, material)
+    assert 0.8 * counted(case, data) < flops(case, 0) < counted(case, data)
 
 
-def test_the_lstms_arithmetic_by_hand() -> None:
+def test_operations_of_the_lstm_equal_a_calculation_by_hand() -> None:
     first, second, head = 128 * 512, 2 * 128 * 512, 128 * 65
     body = 3 * 2 * (first + second) * 128 * 60
     assert flops(TRAINING["lstm-last"], 65) == body + 3 * 2 * head * 128

@@ -1,1 +1,1 @@
-"""The fault campaign: one named test per fault, on real processes. See docs/explanation/fault-tests.md."""
+"""The fault tests: one named test per fault, on real processes. See docs/explanation/fault-tests.md."""

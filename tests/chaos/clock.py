@@ -1,4 +1,4 @@
-"""A process whose wall clock is wrong. Import this, and call `shift`, before anything that may keep a clock."""
+"""A process with a wrong wall clock. Import this, and call `shift`, before any module that may keep a clock."""
 
 import datetime as dt
 import time
@@ -8,7 +8,7 @@ _REAL_DATETIME = dt.datetime
 
 
 def shift(seconds: float) -> None:
-    """From here on `time.time`, `time.time_ns` and `datetime.now` of this process are `seconds` ahead."""
+    """Shift `time.time`, `time.time_ns` and `datetime.now` of this process by `seconds`."""
 
     class ShiftedType(type):
         def __instancecheck__(cls, instance: object) -> bool:

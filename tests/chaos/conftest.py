@@ -1,8 +1,8 @@
-"""Every fault is tried MIMEO_CHAOS_RUNS times (1), each time with other timing, on SQLite and PostgreSQL in turn.
+"""Each fault is tried MIMEO_CHAOS_RUNS times (1), each time with other timing, on SQLite and PostgreSQL in turn.
 
-What varies comes from `chance`, which is seeded with the test's name and the number of the run: a run that failed is
-tried again by its name. MIMEO_CHAOS_FROM=7 leaves out the runs before run7: a campaign that was broken off goes on.
-MIMEO_CHAOS_LONG=1 makes outages as long as they are in life.
+The variations come from `chance`, which is seeded with the test's name and the number of the run, so that a failed run
+can be repeated by its name. MIMEO_CHAOS_FROM=7 skips the runs before run7, to continue an interrupted campaign.
+MIMEO_CHAOS_LONG=1 uses outages of realistic length.
 """
 
 import os
@@ -35,8 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.timeout(1800 if IS_LONG else 600))
 
-    # The first run of every fault before the second of any: a campaign that is broken off has tried them all. The
-    # longest first among them, so that none is left to run alone at the end.
+    # The first run of each fault before the second of any, so that an interrupted campaign has tried all faults. The
+    # longest come first among them, so that none runs alone at the end.
     def place(item: pytest.Item) -> tuple[int, bool]:
         run = item.callspec.params.get("run", 0) if hasattr(item, "callspec") else 0
         return run, item.get_closest_marker("starts_first") is None
@@ -46,39 +46,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def chance(request: pytest.FixtureRequest, run: int) -> random.Random:
-    """Where this run's variations come from."""
+    """The random numbers of this run's variations."""
     return random.Random(f"{request.node.originalname} {run}")
 
 
 @pytest.fixture
 def database_kind(request: pytest.FixtureRequest, run: int) -> str:
-    """SQLite for one half of the faults and PostgreSQL for the other, the other way round in the next run."""
+    """SQLite for one half of the faults and PostgreSQL for the other; the next run swaps them."""
     return ("sqlite", "postgresql")[(run + zlib.crc32(request.node.originalname.encode())) % 2]
 
 
 @pytest.fixture
 def outage_s() -> float:
-    """How long a server is away that is away for long."""
+    """Duration of a long outage of a server."""
     return 120.0 if IS_LONG else 3.0
 
 
 @pytest.fixture
 def valkey() -> Iterator[servers.Valkey]:
-    """A Valkey server of the test's own."""
+    """A Valkey server of this test."""
     with servers.valkey() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def restartable() -> Iterator[Server]:
-    """A PostgreSQL server that may be restarted."""
+    """A PostgreSQL server that tests may restart."""
     with server() as running:
         yield running
 
 
 @pytest.fixture
 def make_rig(database_url: str, valkey: servers.Valkey, tmp_path: Path) -> Iterator[MakeRig]:
-    """Makes the test's one rig, with settings of the test's choice. What it leaves is checked at the end."""
+    """A factory of the test's rig, with settings of the test's choice. The rig's results are checked at the end."""
     made: list[Rig] = []
 
     def make(**options: Any) -> Rig:
@@ -97,11 +97,11 @@ def make_rig(database_url: str, valkey: servers.Valkey, tmp_path: Path) -> Itera
 
 @pytest.fixture
 def rig(make_rig: MakeRig) -> Rig:
-    """A stack without a process yet, whose leases run out soon."""
+    """A stack without processes, with short leases."""
     return make_rig()
 
 
 @pytest.fixture
 def patient_rig(make_rig: MakeRig) -> Rig:
-    """A stack for faults that cost nobody a lease, on however busy a machine."""
+    """A stack for faults that expire no lease, also on a busy machine."""
     return make_rig(lease_s=60.0)

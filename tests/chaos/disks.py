@@ -1,4 +1,4 @@
-"""Disks that fill up or cannot be written: small file systems in memory, where we may mount them."""
+"""Disks that fill up or become read-only: small file systems in memory, where this user may mount them."""
 
 import contextlib
 import os
@@ -12,13 +12,13 @@ _FILLER = "filler"
 
 
 class Disk:
-    """A small file system of its own, mounted on a folder."""
+    """A small separate file system, mounted on a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def fill(self) -> None:
-        """Leave no space on it."""
+        """Use all free space."""
         with (self.folder / _FILLER).open("wb", buffering=0) as stream, contextlib.suppress(OSError):
             while True:
                 stream.write(bytes(1024))
@@ -28,7 +28,7 @@ class Disk:
         (self.folder / _FILLER).unlink()
 
     def lock(self) -> bool:
-        """Allow nobody to write on it. False: a file is open for writing just now."""
+        """Make it read-only. False: a file is open for writing at the moment."""
         return _mount("-o", "remount,ro", str(self.folder))
 
     def unlock(self) -> None:
@@ -38,7 +38,7 @@ class Disk:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str = "1m") -> Iterator[Disk]:
-    """A disk of this size on a folder, until the block ends. Skips the test where this user may not mount."""
+    """A disk of this size on a folder, until the block ends. Skips the test if this user may not mount."""
     folder.mkdir(parents=True)
     if os.getuid() != 0 or not _mount("-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs", str(folder)):
         pytest.skip("needs the right to mount a file system")

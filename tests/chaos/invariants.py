@@ -1,4 +1,4 @@
-"""What must hold after every fault."""
+"""The invariants after every fault."""
 
 import hashlib
 import tempfile
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _WAITING = {"running", "cancelled", "paused"}
 _HELD = {"succeeded", "failed", "cancelled", "retrying", "released", "reaped", "paused", "pausing", "cancelling"}
-# What may follow what in a job's history. Events that are no transition are not listed and may come at any time.
+# Permitted successions in a job's history. Events that are no transition are not listed and may come at any time.
 _FOLLOWS = {
     "queued": _WAITING,
     "running": _HELD,
@@ -42,32 +42,32 @@ _FOLLOWS = {
 
 
 def check_jobs(rig: "Rig") -> None:
-    """No accepted job lost, one result at most, tokens only rise, terminal is final, and nothing computed wrong."""
+    """No accepted job is lost, each has at most one result, tokens only rise, terminal is final, results are right."""
     assert rig.observer.violations == []
     with reading(rig.sessions) as session:
         rows = {job.id: job for job in session.scalars(select(Job)) if job.id in rig.accepted}
         models = list(session.scalars(select(Model)))
     assert rows.keys() == rig.accepted.keys()
-    for job_id, promised in rig.accepted.items():
+    for job_id, accepted in rig.accepted.items():
         job = rows[job_id]
         assert job.status.is_terminal, (job_id, job.status)
         published = [model for model in models if model.job_id == job_id]
         is_success = job.kind == "training" and job.status is JobStatus.SUCCEEDED
         assert len(published) == is_success, (job_id, job.status, published)
         _check_history(rig, job)
-        if is_success and promised is not None:
-            _check_result(rig, job, published[0], promised)
+        if is_success and accepted is not None:
+            _check_result(rig, job, published[0], accepted)
 
 
 def _check_history(rig: "Rig", job: Job) -> None:
-    told = history(rig.sessions, job.id)
-    transitions = [event.type for event in told if event.type in _FOLLOWS and not _is_trainer_s(event)]
+    events = history(rig.sessions, job.id)
+    transitions = [event.type for event in events if event.type in _FOLLOWS and not _is_trainer_s(event)]
     assert transitions[0] == "queued"
     for before, after in pairwise(transitions):
         assert after in _FOLLOWS[before], (job.id, transitions)
     assert transitions.count("running") == job.fencing_token, (job.id, transitions, job.fencing_token)
     attempt = 0
-    for event in told:
+    for event in events:
         attempt = event.attempt if event.type == "running" else attempt
         # A user's request does not belong to an attempt.
         assert event.attempt == attempt or "to" in event.data, (job.id, "an event of another attempt", event.type)
@@ -76,25 +76,25 @@ def _check_history(rig: "Rig", job: Job) -> None:
 
 
 def _is_trainer_s(event: JobEvent) -> bool:
-    """Whether it was the trainer that said `resumed`, of its checkpoint, and not a user, of a paused job."""
+    """Whether a `resumed` event is of the trainer (from its checkpoint), not of a user (from a pause)."""
     return event.type == "resumed" and "to" not in event.data
 
 
-def _check_result(rig: "Rig", job: Job, model: Model, promised: "Accepted") -> None:
-    """The chain of an interrupted run is that of an uninterrupted one: every point of the curve, every byte."""
+def _check_result(rig: "Rig", job: Job, model: Model, accepted: "Accepted") -> None:
+    """An interrupted run has the chain of an uninterrupted run: every point of the curve, every byte."""
     with reading(rig.sessions) as session:
         query = select(Metric).where(Metric.job_id == job.id, Metric.name == "loss")
         curve = list(session.scalars(query.order_by(Metric.step)))
         checkpoint = session.get_one(Checkpoint, model.checkpoint_id)
-    losses, best, digest = trainer.expected(promised.seed, promised.steps, int(rig.trainer["every"]))
-    assert [point.step for point in curve] == list(range(1, promised.steps + 1)), job.id
+    losses, best, digest = trainer.expected(accepted.seed, accepted.steps, int(rig.trainer["every"]))
+    assert [point.step for point in curve] == list(range(1, accepted.steps + 1)), job.id
     assert [point.value for point in curve] == losses, job.id
     assert (checkpoint.step, checkpoint.sha256) == (best, digest), job.id
-    assert job.progress["step"] == promised.steps
+    assert job.progress["step"] == accepted.steps
 
 
 def check_files(rig: "Rig") -> None:
-    """Every file that a row names is there and is what the row says; nothing is left of attempts that are over."""
+    """Each file named by a row exists and equals the row's digest; nothing of finished attempts remains."""
     with reading(rig.sessions) as session:
         checkpoints = list(session.scalars(select(Checkpoint)))
         artifacts = list(session.scalars(select(Artifact)))
@@ -105,7 +105,7 @@ def check_files(rig: "Rig") -> None:
     for artifact in artifacts:
         data = rig.storage.read_bytes(artifact.storage_key)
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (artifact.sha256, artifact.size)
-    # What killed workers left in the runs' folder goes when the next worker starts, and the reconciler sweeps storage.
+    # The next worker removes the workdirs of killed workers at its start, and the reconciler sweeps the storage.
     context = WorkerContext(
         settings=rig.settings, kind=JobKind.TRAINING, sessions=rig.sessions, storage=rig.storage, broker=rig.broker
     )

@@ -1,4 +1,4 @@
-"""A network that can be cut, with or without anybody being told: a TCP proxy."""
+"""A network that can be cut, with or without closed connections: a TCP proxy."""
 
 import contextlib
 import socket
@@ -9,13 +9,13 @@ from pathlib import Path
 class Proxy:
     """Forwards TCP connections to a Unix socket or to a port of this machine.
 
-    After `cut`, the connections of that time stay open and carry nothing, as after a firewall's timeout or a pulled
-    cable; connections made later are forwarded. While `is_away`, every new connection is closed at once.
+    After `cut`, existing connections stay open and carry nothing, as after a firewall's timeout or a pulled cable;
+    later connections are forwarded. While `is_refusing`, every new connection is closed at once.
     """
 
     def __init__(self, target: Path | int) -> None:
         self._target = target
-        self.is_transient = False
+        self.is_refusing = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = []
@@ -28,12 +28,12 @@ class Proxy:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def cut(self) -> None:
-        """Carry nothing any more on the connections that there are."""
+        """Carry no more data on the existing connections."""
         self._epoch += 1
 
-    def go_away(self) -> None:
-        """Close what is open and let nobody in, until `is_away` is taken back."""
-        self.is_transient = True
+    def refuse(self) -> None:
+        """Close all connections and refuse new ones, until `is_refusing` is reset."""
+        self.is_refusing = True
         _close(self._sockets)
 
     def close(self) -> None:
@@ -54,7 +54,7 @@ class Proxy:
                     threading.Thread(target=self._carry, args=(source, target, self._epoch), daemon=True).start()
 
     def _connect(self) -> socket.socket:
-        if self.is_transient:
+        if self.is_refusing:
             raise ConnectionRefusedError
         if isinstance(self._target, int):
             return socket.create_connection(("127.0.0.1", self._target))

@@ -1,4 +1,4 @@
-"""Somebody who looks at every job all the time, and remembers what must never be seen."""
+"""A thread that reads all jobs repeatedly, and records violations of invariants."""
 
 import threading
 
@@ -14,7 +14,7 @@ _EVERY_S = 0.1
 
 
 class Observer:
-    """Watches tokens, versions and ends. violations: one line for each broken promise.
+    """Observes tokens, versions and ends. violations: one line for each violation.
 
     may_return: jobs that the test retries, whose end is therefore not final.
     """
@@ -29,7 +29,7 @@ class Observer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look once more, and no longer."""
+        """Read once more, and end."""
         self._ending.set()
         self._thread.join(PATIENCE_S)
 
@@ -42,7 +42,7 @@ class Observer:
                     columns = (Job.id, Job.status, Job.fencing_token, Job.attempt, Job.version)
                     found = session.execute(select(*columns)).all()
             except SQLAlchemyError:
-                continue  # the database is away, which may be the fault that is being tried
+                continue  # the database is unavailable, which may be the fault under test
             for job_id, status, token, attempt, version in found:
                 self._compare(job_id, (status, token, attempt, version))
 

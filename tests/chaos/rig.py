@@ -1,6 +1,6 @@
-"""A stack of real processes that a test may hurt: workers, reconcilers and an API, on real servers.
+"""A stack of real processes for faults: workers, reconcilers and an API, on real servers.
 
-Whatever a test did, `settle` then asks for what Mimeo promises: every accepted job ends, and the invariants hold.
+After every test, `settle` checks Mimeo's guarantees: every accepted job ends, and the invariants hold.
 """
 
 import json
@@ -33,13 +33,13 @@ from tests.worker.attempts.harness import history
 
 TRAINER = {"step_s": 0.1, "save_s": 0.0, "every": 4}
 QUICK = {"step_s": 0.0, "save_s": 0.0, "every": 4}
-# Slow enough to be hurt amid its work and quick enough to be waited for: about three seconds.
+# Slow enough for faults during its work, and quick enough for a test: about three seconds.
 STEPS = 30
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """What was promised: a run of the hash chain."""
+    """The accepted run of the hash chain."""
 
     seed: int
     steps: int
@@ -66,7 +66,7 @@ class Rig:
         }
         self.settings = Settings(**{**known, **options})
         self.valkey = valkey
-        # Looking on must not be what waits when fifty claims come at once.
+        # The observer needs connections while fifty claims use theirs.
         self.engine = make_engine(self.settings.model_copy(update={"api_threads": 64}))
         if self.engine.dialect.name == "sqlite":
             Base.metadata.create_all(self.engine)
@@ -90,7 +90,7 @@ class Rig:
         return self._start("worker", [sys.executable, "-m", "tests.chaos.worker_main", options], env)
 
     def real_worker(self, kind: str = "training", *, prefix: Iterable[str] = ()) -> Process:
-        """`python -m worker KIND`: the worker as it is, with the real trainer (behind a prefix of its command)."""
+        """`python -m worker KIND`: the unchanged worker, with the real trainer (behind a prefix of its command)."""
         if not prefix:
             return self._start(f"{kind}-worker", [sys.executable, "-m", "worker", kind])
         options = json.dumps({"trainer": [*prefix, sys.executable, "-m", "worker.train"]})
@@ -101,7 +101,7 @@ class Rig:
         return self._start("reconciler", [sys.executable, "-m", "worker.reconciler"])
 
     def api(self) -> tuple[Process, httpx.Client]:
-        """The API under gunicorn, answering; and a client of it."""
+        """The API under gunicorn, once it answers, and a client of it."""
         port = free_port()
         command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:app"]
         process = self._start("api", command, {"MIMEO_PORT": str(port)})
@@ -110,11 +110,11 @@ class Rig:
         return process, client
 
     def keep(self, *processes: Process) -> None:
-        """From here on, start these again whenever they have ended, as whatever runs Mimeo does."""
+        """From here on, restart these whenever they have ended, like a process supervisor."""
         self._keeper.keep(*processes)
 
     def holder(self, job_id: str) -> Process:
-        """The worker process that has the job."""
+        """The worker process that runs the job."""
         with reading(self.sessions) as session:
             worker = session.get_one(Worker, session.get_one(Job, job_id).worker)
         return next(process for process in self.processes if process.pid == worker.pid)
@@ -132,7 +132,7 @@ class Rig:
     # --- jobs ---------------------------------------------------------------------------------------------------
 
     def submit(self, steps: int = STEPS, *, notifies: bool = True, **body: Any) -> str:
-        """Accept a job of so many steps as the API does: the row, and after it the notification."""
+        """Accept a job of `steps` steps as the API does: the row, then the notification."""
         body = self.body(steps, **body)
         job_id = jobs.submitted(self.sessions, self.settings, **body)
         self.accepted[job_id] = Accepted(body["seed"], steps)
@@ -141,13 +141,13 @@ class Rig:
         return job_id
 
     def body(self, steps: int, **changes: Any) -> dict[str, Any]:
-        """A request for a job of so many steps."""
+        """A request for a job of `steps` steps."""
         seed = len(self.accepted) + 1
         known = {"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": steps}, "seed": seed}
         return {**known, **changes}
 
     def adopt(self, answer: dict[str, Any]) -> str:
-        """Remember a job that the API has accepted; gives its id."""
+        """Record a job that the API has accepted. Returns its id."""
         self.accepted[answer["id"]] = Accepted(answer["seed"], answer["hyperparameters"]["epochs"])
         return str(answer["id"])
 
@@ -162,17 +162,17 @@ class Rig:
         """Send a notification."""
         return self.broker.send(JobKind.TRAINING, job_id, Priority.NORMAL)
 
-    def look(self, job_id: str) -> Job:
-        """The job's row now."""
-        return jobs.look(self.sessions, job_id)
+    def read_job(self, job_id: str) -> Job:
+        """The job's current row."""
+        return jobs.read_job(self.sessions, job_id)
 
     def status(self, job_id: str) -> JobStatus:
-        """The job's status now."""
-        return self.look(job_id).status
+        """The job's current status."""
+        return self.read_job(job_id).status
 
     def step(self, job_id: str) -> int:
-        """The last step that the database knows of."""
-        return int(self.look(job_id).progress.get("step", 0))
+        """The job's last step in the database."""
+        return int(self.read_job(job_id).progress.get("step", 0))
 
     def reaches(self, job_id: str, step: int) -> None:
         """Wait until the job is at a step."""
@@ -197,18 +197,18 @@ class Rig:
         return [event.type for event in history(self.sessions, job_id)]
 
     def starts(self, job_id: str) -> list[int]:
-        """The steps at which the job's trainers began."""
+        """The start steps of the job's trainers."""
         return [event.data["step"] for event in history(self.sessions, job_id) if event.type == "started"]
 
-    def ask(self, action: Callable[[Session, str], JobStatus], job_id: str) -> JobStatus:
-        """Ask something of a job (`control.cancel`)."""
+    def apply(self, action: Callable[[Session, str], JobStatus], job_id: str) -> JobStatus:
+        """Apply an action to a job (`transitions.cancel`)."""
         with transaction(self.sessions) as session:
             return action(session, job_id)
 
     # --- the end ------------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """See every accepted job through to its end, stop everything, and check the invariants."""
+        """Wait for the end of every accepted job, stop all processes, and check the invariants."""
         self._keeper.stop()
         if not all(self.status(job_id).is_terminal for job_id in self.accepted):
             if not any(process.is_alive for process in self.processes if "worker" in process.name):
@@ -227,13 +227,13 @@ class Rig:
         invariants.check_files(self)
 
     def kill_all(self) -> None:
-        """End every process as a crash does."""
+        """Kill every process."""
         for process in self.processes:
             if process.is_alive:
                 process.kill()
 
     def close(self) -> None:
-        """Leave nothing behind, whatever happened."""
+        """Remove everything, after any result of the test."""
         self._keeper.stop()
         self.observer.stop()
         self.kill_all()

@@ -1,4 +1,4 @@
-"""Many small jobs through several workers, while processes die at random."""
+"""Many small jobs through several workers, while random processes are killed."""
 
 import random
 import time
@@ -14,8 +14,8 @@ STEPS = 3
 
 
 @dataclass(frozen=True)
-class Passage:
-    """What it took. seconds: from the first submit to the last end. again: jobs that were claimed more than once."""
+class StormResult:
+    """The result. seconds: from the first submit to the last end. again: jobs that were claimed more than once."""
 
     jobs: int
     seconds: float
@@ -23,33 +23,33 @@ class Passage:
     again: int
 
 
-def pass_through(rig: Rig, jobs: int, *, kill_every_s: float | None, chance: random.Random) -> Passage:
+def run_storm(rig: Rig, jobs: int, *, kill_every_s: float | None, chance: random.Random) -> StormResult:
     """Submit jobs and wait for their ends; every few seconds kill a worker, the reconciler or Redis.
 
-    What was killed is started again at once. On a machine so busy that a worker is killed before it has started no job
-    would ever end, so the killing does: after half a minute, and a fifth of a second for each job. All succeed: the
-    rig's invariants say that each has one result.
+    Killed processes are restarted at once. The kills end after half a minute plus a fifth of a second per job, because
+    on a very busy machine workers could be killed before they have started. All jobs succeed, and the rig's invariants
+    require one result each.
     """
     rig.trainer.update(QUICK)
     processes = [rig.reconciler(), *(rig.worker() for _ in range(WORKERS))]
     rig.keep(*processes)
-    wait_until(lambda: all(process.said("ready") for process in processes))
+    wait_until(lambda: all(process.has_logged("ready") for process in processes))
     began = time.monotonic()
     ids = [rig.submit(STEPS, max_attempts=10) for _ in range(jobs)]
     kills, kill_at = 0, began + (kill_every_s or 0)
-    calm_at = began + 30 + jobs / 5
+    kills_end_at = began + 30 + jobs / 5
     waiting = set(ids)
     while waiting:
-        assert time.monotonic() < calm_at + PATIENCE_S + jobs, f"{len(waiting)} jobs do not end"
-        if kill_every_s and kill_at <= time.monotonic() < calm_at:
+        assert time.monotonic() < kills_end_at + PATIENCE_S + jobs, f"{len(waiting)} jobs do not end"
+        if kill_every_s and kill_at <= time.monotonic() < kills_end_at:
             _kill(rig, chance.choice([*processes, None]))
             kills, kill_at = kills + 1, kill_at + kill_every_s
         time.sleep(0.05)
         waiting &= rig.unfinished()
     seconds = time.monotonic() - began
-    found = [rig.look(job_id) for job_id in ids]
+    found = [rig.read_job(job_id) for job_id in ids]
     assert {job.status for job in found} == {JobStatus.SUCCEEDED}
-    return Passage(jobs, seconds, kills, sum(job.fencing_token > 1 for job in found))
+    return StormResult(jobs, seconds, kills, sum(job.fencing_token > 1 for job in found))
 
 
 def _kill(rig: Rig, victim: Process | None) -> None:

@@ -1,4 +1,4 @@
-"""Asking the embedded stack's process supervisor to restart what it keeps."""
+"""Restarts of programs through the embedded stack's supervisord."""
 
 import xmlrpc.client
 from pathlib import Path
@@ -11,7 +11,7 @@ from stack.configuration import control_socket
 
 
 def restart_program(home: Path, name: str) -> None:
-    """Stop a program in good order and start it again."""
+    """Stop a program with SIGTERM and start it again."""
     socket = control_socket(Settings(home=home))
     transport = SupervisorTransport(serverurl=f"unix://{socket}")
     with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:

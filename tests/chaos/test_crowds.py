@@ -1,4 +1,4 @@
-"""Several of what there should be one of, at once."""
+"""Several processes where one is expected."""
 
 import random
 import threading
@@ -43,9 +43,9 @@ def test_fifty_claims_at_once(rig: Rig, chance: random.Random) -> None:
     for thread in threads:
         thread.join()
 
-    # Then: every one got a job of its own, as far as there were any
+    # Then: each claimer has a job of its own, while there are jobs
     assert len(claimed) == len(set(claimed)) == min(50, len(ids))
-    # And nobody heard of them again: they are taken back, and run once more
+    # The jobs of the silent claimers are reaped, and run once more
     rig.reconciler()
     rig.worker(step_s=0)
     rig.worker(step_s=0)

@@ -1,4 +1,4 @@
-"""Databases that restart, wait on locks, and disagree with a worker about the time."""
+"""Databases that restart, wait for locks, and differ from a worker's clock."""
 
 import random
 import time
@@ -15,7 +15,7 @@ from tests.chaos.rig import Rig
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Each test here says which database it means."""
+    """Each test here chooses its database."""
     name = request.node.originalname
     if "sqlite" in name:
         return f"sqlite:///{tmp_path / 'home' / 'mimeo.db'}"
@@ -23,26 +23,26 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_postgresql_restarted_again_and_again_under_load(rig: Rig, restartable: Server, chance: random.Random) -> None:
-    # Given: two workers, and jobs that go on coming
+    # Given: two workers, and a stream of jobs
     rig.reconciler()
     every_s, times = (10.0, 4) if IS_LONG else (2.0, 3)
     rig.worker(step_s=0.05)
     rig.worker(step_s=0.05)
     ids = [rig.submit(10) for _ in range(6)]
 
-    # When: the database restarts every few seconds, in good order or by a crash
+    # When: the database restarts every few seconds, in order or by a crash
     for _ in range(times):
         time.sleep(every_s * chance.uniform(0.8, 1.2))
         restartable.restart(chance.choice(["fast", "immediate"]))
         ids += [rig.submit(10) for _ in range(2)]
 
-    # Then: all end well (that their curves are whole is an invariant)
+    # Then: all succeed (complete curves are an invariant)
     rig.end()
     assert {rig.status(job_id) for job_id in ids} == {JobStatus.SUCCEEDED}
 
 
 def test_sqlite_write_lock_held_for_5_s(rig: Rig, chance: random.Random) -> None:
-    # Given: a job that runs, with a lease that is longer than the lock
+    # Given: a running job, with a lease that is longer than the lock
     rig.reconciler()
     worker = rig.worker()
     job_id = rig.submit()
@@ -53,13 +53,13 @@ def test_sqlite_write_lock_held_for_5_s(rig: Rig, chance: random.Random) -> None
         time.sleep(5)
     rig.end()
 
-    # Then: it has waited, or has been taken back and gone on; either way it is done, and nobody crashed
+    # Then: it has waited, or was reaped and has continued; in both cases it succeeded, and no process crashed
     assert rig.status(job_id) is JobStatus.SUCCEEDED
     assert worker.is_alive
 
 
 @pytest.mark.parametrize("hours", [1, -1])
-def test_worker_whose_clock_is_an_hour_off(patient_rig: Rig, chance: random.Random, hours: int) -> None:
+def test_worker_with_a_clock_that_is_an_hour_wrong(patient_rig: Rig, chance: random.Random, hours: int) -> None:
     patient_rig.reconciler()
     worker = patient_rig.worker(clock_s=3600 * hours)
     job_id = patient_rig.submit()
@@ -69,8 +69,8 @@ def test_worker_whose_clock_is_an_hour_off(patient_rig: Rig, chance: random.Rand
 
     patient_rig.end()
 
-    # Then: the lease never ran out and nothing was late, since only the database's clock counts
-    job = patient_rig.look(job_id)
+    # Then: the lease did not expire and nothing was late, because only the database's clock counts
+    job = patient_rig.read_job(job_id)
     assert (job.status, job.attempt, patient_rig.events(job_id).count("reaped")) == (JobStatus.SUCCEEDED, 1, 0)
     assert job.finished_at is not None
     assert abs(job.finished_at.timestamp() - time.time()) < 600
@@ -78,7 +78,7 @@ def test_worker_whose_clock_is_an_hour_off(patient_rig: Rig, chance: random.Rand
     assert other.is_alive
 
 
-def test_jobs_of_a_worker_whose_clock_is_off_are_taken_back_in_time(rig: Rig, chance: random.Random) -> None:
+def test_jobs_of_a_worker_with_a_wrong_clock_are_reaped_in_time(rig: Rig, chance: random.Random) -> None:
     rig.reconciler()
     worker = rig.worker(clock_s=chance.choice([3600, -3600]))
     job_id = rig.submit()
@@ -88,4 +88,4 @@ def test_jobs_of_a_worker_whose_clock_is_off_are_taken_back_in_time(rig: Rig, ch
     rig.worker(clock_s=chance.choice([3600, -3600]))
     rig.end()
 
-    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
+    assert (rig.status(job_id), rig.read_job(job_id).attempt) == (JobStatus.SUCCEEDED, 2)

@@ -1,4 +1,4 @@
-"""Disks that are full, read-only, or change what was written on them."""
+"""Disks that are full, read-only, or corrupt the data."""
 
 import random
 import sys
@@ -25,7 +25,7 @@ LIMITED = (
 
 @pytest.fixture
 def runs_disk(tmp_path: Path) -> Iterator[Disk]:
-    """The disk of the runs' folders."""
+    """The disk of the workdirs."""
     with small_disk(tmp_path / "home" / "runs") as disk:
         yield disk
 
@@ -38,22 +38,22 @@ def storage_disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def broken(rig: Rig, job_id: str, worker: Process) -> Job:
-    """Wait until the job has failed, for a reason that a user understands, with its last checkpoint whole."""
+    """Wait until the job has failed, with a reason for the user and an intact last checkpoint."""
     rig.end(job_id)
-    job = rig.look(job_id)
+    job = rig.read_job(job_id)
     assert (job.status, job.attempt, job.error and job.error["code"]) == (JobStatus.FAILED, 2, "internal")
     assert worker.is_alive
     with reading(rig.sessions) as session:
-        assert checkpoints.list_for_job(session, job_id)  # the invariants see that they verify
+        assert checkpoints.list_for_job(session, job_id)  # the invariants verify them
     return job
 
 
 def repaired(rig: Rig, job_id: str) -> None:
-    """Retry the job: it goes on where its last good checkpoint is."""
+    """Retry the job: it continues from its last valid checkpoint."""
     with reading(rig.sessions) as session:
         newest = checkpoints.list_for_job(session, job_id)[0].step
     rig.observer.may_return.add(job_id)
-    rig.ask(transitions.retry, job_id)
+    rig.apply(transitions.retry, job_id)
     rig.notify(job_id)
     rig.end()
     assert rig.status(job_id) is JobStatus.SUCCEEDED
@@ -95,7 +95,7 @@ def test_files_limited_in_size(patient_rig: Rig) -> None:
 
     patient_rig.end()
 
-    job = patient_rig.look(job_id)
+    job = patient_rig.read_job(job_id)
     assert (job.status, job.attempt) == (JobStatus.FAILED, 2)
     assert job.error is not None
     assert "File too large" in job.error["message"]
@@ -118,7 +118,7 @@ def test_folder_of_the_runs_read_only(runs_disk: Disk, patient_rig: Rig, chance:
 
 @pytest.mark.parametrize("damage", ["a byte flipped", "a file truncated"])
 def test_checkpoint_damaged(rig: Rig, chance: random.Random, damage: str) -> None:
-    # Given: a job whose worker has gone, in good order or not
+    # Given: a job whose worker has stopped or was killed
     rig.reconciler()
     worker, job_id = rig.worker(), rig.submit()
     rig.reaches(job_id, chance.randint(9, 20))
@@ -137,8 +137,8 @@ def test_checkpoint_damaged(rig: Rig, chance: random.Random, damage: str) -> Non
     rig.worker()
     rig.end()
 
-    # Then: it went on from the checkpoint before, and said so
+    # Then: it continued from the previous checkpoint, with an event
     assert rig.status(job_id) is JobStatus.SUCCEEDED
-    told = [event.data["step"] for event in history(rig.sessions, job_id) if event.type == "checkpoint_damaged"]
-    assert told == [newest.step]
+    steps = [event.data["step"] for event in history(rig.sessions, job_id) if event.type == "checkpoint_damaged"]
+    assert steps == [newest.step]
     assert rig.starts(job_id) == [0, before.step]

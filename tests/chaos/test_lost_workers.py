@@ -1,4 +1,4 @@
-"""Workers and trainers that are killed, stopped, or told to go."""
+"""Workers and trainers that are killed, suspended or stopped."""
 
 import os
 import random
@@ -18,21 +18,21 @@ def test_worker_killed_before_its_claim(rig: Rig, chance: random.Random) -> None
     # Given: a worker that has received the notification, and cannot claim because the database is locked
     rig.reconciler()
     worker = rig.worker()
-    wait_until(lambda: worker.said("ready."))
+    wait_until(lambda: worker.has_logged("ready."))
     job_id = rig.submit(notifies=False)
     with rig.engine.connect() as blocking:
-        is_postgresql = rig.engine.dialect.name == "postgresql"  # SQLite's lock is taken with whatever comes first
+        is_postgresql = rig.engine.dialect.name == "postgresql"  # the next statement takes SQLite's lock
         blocking.execute(text("LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE" if is_postgresql else "SELECT 1"))
         rig.notify(job_id)
-        wait_until(lambda: worker.said("notification received"))
+        wait_until(lambda: worker.has_logged("notification received"))
         time.sleep(chance.uniform(0, 0.2))
         worker.kill()
-    assert rig.look(job_id).attempt == 0
+    assert rig.read_job(job_id).attempt == 0
 
     rig.worker()
     rig.end()
 
-    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 1)
+    assert (rig.status(job_id), rig.read_job(job_id).attempt) == (JobStatus.SUCCEEDED, 1)
 
 
 def test_worker_killed_mid_epoch(rig: Rig, chance: random.Random) -> None:
@@ -46,7 +46,7 @@ def test_worker_killed_mid_epoch(rig: Rig, chance: random.Random) -> None:
     rig.holder(job_id).kill()
     rig.end()
 
-    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
+    assert (rig.status(job_id), rig.read_job(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
     assert "reaped" in rig.events(job_id)
 
 
@@ -58,7 +58,7 @@ def test_worker_killed_during_a_checkpoint(rig: Rig, chance: random.Random) -> N
     rig.worker()
     where = chance.choice([rig.settings.runs_path, rig.settings.home_path / "storage"])
 
-    # When: the worker dies while one is being written, into the run's folder or into storage
+    # When: the worker is killed during the write, into the workdir or into the storage
     job_id = caught_writing(rig, where, chance)
     rig.end()
 
@@ -66,8 +66,8 @@ def test_worker_killed_during_a_checkpoint(rig: Rig, chance: random.Random) -> N
 
 
 def caught_writing(rig: Rig, where: Path, chance: random.Random) -> str:
-    """Kill a job's worker at the moment at which an unfinished file of its lies there; a copy takes milliseconds."""
-    for _ in range(40):  # on a busy machine the one who looks often sleeps through it
+    """Kill a job's worker while an unfinished file of it exists; a copy takes milliseconds."""
+    for _ in range(40):  # on a busy machine this thread may miss the moment
         job_id = rig.submit(20)
         rig.reaches(job_id, chance.randint(1, 10))
         holder = rig.holder(job_id)
@@ -79,7 +79,7 @@ def caught_writing(rig: Rig, where: Path, chance: random.Random) -> str:
 
 
 def has_unfinished_file(where: Path) -> bool:
-    """Whether a hidden file or folder of that kind is there just now."""
+    """Whether a hidden file or folder of that kind exists at the moment."""
     return any(name.startswith(".tmp-") for _, folders, files in os.walk(where) for name in (*folders, *files))
 
 
@@ -93,12 +93,12 @@ def test_trainer_killed_alone(rig: Rig, chance: random.Random) -> None:
     os.kill(trainer, signal.SIGKILL)
     rig.end()
 
-    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
+    assert (rig.status(job_id), rig.read_job(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
     assert worker.is_alive
     assert rig.events(job_id).count("retrying") == 1
 
 
-def test_supervisor_killed_alone_takes_its_trainer_along(rig: Rig, chance: random.Random) -> None:
+def test_trainer_ends_with_a_killed_supervisor(rig: Rig, chance: random.Random) -> None:
     rig.reconciler()
     worker, job_id = rig.worker(), rig.submit()
     rig.reaches(job_id, chance.randint(1, 20))
@@ -110,53 +110,51 @@ def test_supervisor_killed_alone_takes_its_trainer_along(rig: Rig, chance: rando
     wait_until(lambda: not is_running(trainer))
 
 
-def test_worker_stopped_past_its_lease_finds_its_writes_rejected(rig: Rig, chance: random.Random) -> None:
-    # Given: a worker that was stopped amid its job, and its job claimed by another
+def test_writes_of_a_worker_suspended_past_its_lease_are_rejected(rig: Rig, chance: random.Random) -> None:
+    # Given: a worker that was suspended during its job, and the job claimed by another worker
     rig.reconciler()
     worker, job_id = rig.worker(), rig.submit()
     rig.reaches(job_id, chance.randint(1, 20))
     worker.freeze()
     second = rig.worker(step_s=0.5)
-    wait_until(lambda: rig.look(job_id).fencing_token == 2)
+    wait_until(lambda: rig.read_job(job_id).fencing_token == 2)
 
-    # When: it goes on, while the other works or after the other has ended
+    # When: it continues, while the other works or after the other has finished
     is_late = chance.random() < 0.3
     if is_late:
         rig.end()
     worker.thaw()
 
-    # Then: it writes no more, kills its trainer at once, and is a good worker for the next job
-    wait_until(lambda: worker.said("lease lost"))
+    # Then: it writes no more, kills its trainer at once, and can run the next job
+    wait_until(lambda: worker.has_logged("lease lost"))
     wait_until(lambda: worker.trainer() is None)
     assert is_late or rig.status(job_id) is JobStatus.RUNNING
     rig.end()
-    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
+    assert (rig.status(job_id), rig.read_job(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
     second.stop()
     rig.end(rig.submit(5))
     assert worker.is_alive
 
 
-def test_worker_told_to_stop_gives_its_job_back_without_burning_the_attempt(
-    patient_rig: Rig, chance: random.Random
-) -> None:
+def test_stopping_worker_releases_its_job_without_using_an_attempt(patient_rig: Rig, chance: random.Random) -> None:
     patient_rig.reconciler()
     worker, job_id = patient_rig.worker(), patient_rig.submit(2 * STEPS, max_attempts=1)
     patient_rig.reaches(job_id, chance.randint(1, 20))
 
     assert worker.stop() == 0
 
-    assert (patient_rig.status(job_id), patient_rig.look(job_id).attempt) == (JobStatus.QUEUED, 0)
+    assert (patient_rig.status(job_id), patient_rig.read_job(job_id).attempt) == (JobStatus.QUEUED, 0)
     reached = patient_rig.step(job_id)
     patient_rig.worker()
     patient_rig.end()
-    assert (patient_rig.status(job_id), patient_rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 1)
+    assert (patient_rig.status(job_id), patient_rig.read_job(job_id).attempt) == (JobStatus.SUCCEEDED, 1)
     assert patient_rig.events(job_id).count("released") == 1
-    assert patient_rig.starts(job_id) == [0, reached]  # no step was done twice
+    assert patient_rig.starts(job_id) == [0, reached]  # no step was repeated
 
 
-def test_worker_told_to_stop_while_redis_is_down_stops_as_well(patient_rig: Rig, chance: random.Random) -> None:
+def test_worker_stops_while_redis_is_down(patient_rig: Rig, chance: random.Random) -> None:
     patient_rig.reconciler()
-    # Long enough that it is still running when the worker is told to stop, on however busy a machine.
+    # Long enough that it still runs when the worker stops, also on a busy machine.
     worker, job_id = patient_rig.worker(), patient_rig.submit(4 * STEPS, max_attempts=1)
     patient_rig.reaches(job_id, chance.randint(1, 10))
     patient_rig.valkey.kill()
@@ -165,14 +163,14 @@ def test_worker_told_to_stop_while_redis_is_down_stops_as_well(patient_rig: Rig,
     worker.signal(signal.SIGTERM)
 
     wait_until(lambda: not worker.is_alive)
-    assert (patient_rig.status(job_id), patient_rig.look(job_id).attempt) == (JobStatus.QUEUED, 0)
+    assert (patient_rig.status(job_id), patient_rig.read_job(job_id).attempt) == (JobStatus.QUEUED, 0)
     patient_rig.valkey.start()
     patient_rig.worker()
     patient_rig.end()
 
 
 def test_poison_job_fails_after_its_attempts_and_the_others_succeed(rig: Rig, chance: random.Random) -> None:
-    # Given: a job whose trainer takes its worker down each time, among others, and something that restarts workers
+    # Given: a job whose trainer kills its worker each time, among others, and a supervisor that restarts workers
     rig.reconciler()
     at = chance.randint(1, 5)
     rig.keep(rig.worker(act="kill_worker", at=at, only_seed=666, step_s=0.02))
@@ -182,6 +180,6 @@ def test_poison_job_fails_after_its_attempts_and_the_others_succeed(rig: Rig, ch
 
     rig.end()
 
-    job = rig.look(poison)
+    job = rig.read_job(poison)
     assert (job.status, job.attempt, job.error and job.error["code"]) == (JobStatus.FAILED, 2, "worker_lost")
     assert [rig.status(job_id) for job_id in others] == [JobStatus.SUCCEEDED] * 3

@@ -1,4 +1,4 @@
-"""Messages that come too often, too late, or not to anybody."""
+"""Notifications that are repeated, late or not received."""
 
 import random
 import signal
@@ -12,7 +12,7 @@ from tests.waiting import wait_until
 
 @pytest.fixture
 def rig(make_rig: MakeRig) -> Rig:
-    """These faults cost nobody a lease, on however busy a machine."""
+    """These faults expire no lease, also on a busy machine."""
     return make_rig(lease_s=60.0)
 
 
@@ -26,11 +26,11 @@ def test_same_message_ten_times(rig: Rig, chance: random.Random) -> None:
     rig.end()
     wait_until(lambda: rig.broker.depth(JobKind.TRAINING) == 0)
 
-    assert (rig.status(job_id), rig.look(job_id).fencing_token) == (JobStatus.SUCCEEDED, 1)
+    assert (rig.status(job_id), rig.read_job(job_id).fencing_token) == (JobStatus.SUCCEEDED, 1)
 
 
 def test_old_messages(rig: Rig, chance: random.Random) -> None:
-    # Given: messages about a job that has ended, one that is running, and one that never was
+    # Given: notifications of an ended job, a running job and a job that never existed
     rig.worker()
     rig.worker()
     ended = rig.submit(1)
@@ -45,25 +45,25 @@ def test_old_messages(rig: Rig, chance: random.Random) -> None:
     wait_until(lambda: rig.broker.depth(JobKind.TRAINING) == 0)
     rig.end()
 
-    assert [rig.look(job_id).fencing_token for job_id in (ended, running)] == [1, 1]
+    assert [rig.read_job(job_id).fencing_token for job_id in (ended, running)] == [1, 1]
 
 
-def test_worker_that_went_deaf_restarts_itself(make_rig: MakeRig, chance: random.Random) -> None:
+def test_worker_with_a_stalled_consumer_restarts_itself(make_rig: MakeRig, chance: random.Random) -> None:
     rig = make_rig(consumer_stall_s=6.0, lease_s=60.0)
     rig.reconciler()
     worker = rig.worker()
     rig.end(rig.submit(1))
 
-    worker.signal(signal.SIGUSR2)  # alive, connected, idle, and listening no more
-    wait_until(lambda: worker.said("listens no more"))
-    # The last blocking read that the worker began has to end, or the worker receives the first notification.
+    worker.signal(signal.SIGUSR2)  # alive, connected and idle, but without a consumer
+    wait_until(lambda: worker.has_logged("consumer stopped"))
+    # The worker's last blocking read has to end, or the worker receives the first notification.
     with rig.valkey.client() as client:
         wait_until(lambda: client.info("clients")["blocked_clients"] == 0)
     ids = [rig.submit(3) for _ in range(chance.randint(1, 4))]
     wait_until(lambda: not worker.is_alive)
     assert worker.popen.returncode == 75
-    assert worker.said("ending this worker")
+    assert worker.has_logged("ending this worker")
     worker.start()
     rig.end()
 
-    assert [rig.look(job_id).attempt for job_id in ids] == [1] * len(ids)
+    assert [rig.read_job(job_id).attempt for job_id in ids] == [1] * len(ids)

@@ -1,4 +1,4 @@
-"""Faults of a file store that is elsewhere."""
+"""Outages of an object store."""
 
 import random
 import time
@@ -13,15 +13,17 @@ from tests.chaos.rig import MakeRig
 
 
 @pytest.fixture
-def road(object_store_server: servers.ObjectStore) -> Iterator[Proxy]:
-    """The way to an object store, which this process and those that it starts take."""
+def proxy(object_store_server: servers.ObjectStore) -> Iterator[Proxy]:
+    """A proxy to an object store, which this process and its children use."""
     made = Proxy(object_store_server.port)
     with servers.s3_at(object_store_server.environment_at(made.port)):
         yield made
     made.close()
 
 
-def test_object_store_away_mid_training(road: Proxy, make_rig: MakeRig, chance: random.Random, outage_s: float) -> None:
+def test_object_store_unavailable_during_training(
+    proxy: Proxy, make_rig: MakeRig, chance: random.Random, outage_s: float
+) -> None:
     rig = make_rig(storage_url=f"{servers.ObjectStore.url}/{uuid4().hex}")
     rig.reconciler()
     worker = rig.worker(step_s=max(0.1, outage_s / 20))
@@ -29,10 +31,10 @@ def test_object_store_away_mid_training(road: Proxy, make_rig: MakeRig, chance: 
     rig.reaches(running, 1)
     time.sleep(chance.uniform(0, 1))
 
-    road.go_away()
+    proxy.refuse()
     time.sleep(outage_s)
-    road.is_transient = False
+    proxy.is_refusing = False
     rig.end()
 
-    assert [rig.look(job_id).attempt for job_id in (running, waiting)] == [1, 1]
+    assert [rig.read_job(job_id).attempt for job_id in (running, waiting)] == [1, 1]
     assert worker.is_alive

@@ -1,4 +1,4 @@
-"""The real trainer, hurt amid its work: it ends with the weights of a run that nobody disturbed."""
+"""The real trainer with faults during its work: it ends with the weights of an undisturbed run."""
 
 import json
 import os
@@ -25,13 +25,13 @@ SPEC: dict[str, Any] = {
     "seed": 11,
     "hyperparameters": {"epochs": 20, "hidden": [32], "examples_per_epoch": 2000, "batch_size": 50},
 }
-# Figures that say how fast it was, not what was computed.
+# Metrics of speed, not of the result.
 SPEED = "examples_per_s"
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[tuple[str, int], float]]:
-    """Sha256 of the weights, and the curves, of the trainer program on its own."""
+    """Sha256 of the weights, and the curves, of the trainer program without faults."""
     folder = tmp_path_factory.mktemp("undisturbed")
     (folder / "spec.json").write_text(json.dumps(SPEC))
     command = [sys.executable, "-m", "worker.train", str(folder / "spec.json"), str(folder / "run")]
@@ -51,7 +51,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[tup
 
 
 def outcome(rig: Rig, job_id: str) -> tuple[str, dict[tuple[str, int], float]]:
-    """The same of a job."""
+    """The same figures of a job."""
     with reading(rig.sessions) as session:
         model = session.scalars(select(Model).where(Model.job_id == job_id)).one()
         digest = session.get_one(Checkpoint, model.checkpoint_id).sha256
@@ -84,7 +84,7 @@ def test_sigkill_mid_epoch_of_a_real_training(
         os.kill(trainer, signal.SIGKILL)
     rig.end()
 
-    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
+    assert (rig.status(job_id), rig.read_job(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
     assert outcome(rig, job_id) == undisturbed
 
 
@@ -92,13 +92,13 @@ def test_sigkill_mid_epoch_of_a_real_training(
 def test_sigterm_and_a_flipped_byte_in_a_real_training(
     rig: Rig, chance: random.Random, undisturbed: tuple[str, dict[tuple[str, int], float]]
 ) -> None:
-    # Given: a training whose worker was told to stop, and a newest checkpoint that the disk has changed
+    # Given: a training whose worker was stopped, and a newest checkpoint that is corrupted on disk
     rig.reconciler()
     worker = rig.real_worker()
     job_id = rig.submit_real(**SPEC)
     rig.reaches(job_id, chance.randint(200, 450))
     assert worker.stop() == 0
-    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.QUEUED, 0)
+    assert (rig.status(job_id), rig.read_job(job_id).attempt) == (JobStatus.QUEUED, 0)
     newest, before, *_ = stored(rig, job_id)
     file = rig.storage.local_path(f"{newest.storage_key}/{chance.choice(['model', 'training'])}.safetensors")
     assert isinstance(file, Path)
@@ -109,7 +109,7 @@ def test_sigterm_and_a_flipped_byte_in_a_real_training(
     rig.real_worker()
     rig.end()
 
-    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 1)
+    assert (rig.status(job_id), rig.read_job(job_id).attempt) == (JobStatus.SUCCEEDED, 1)
     assert rig.events(job_id).count("checkpoint_damaged") == 1
     assert rig.starts(job_id) == [0, before.step]
     assert outcome(rig, job_id) == undisturbed

@@ -1,4 +1,4 @@
-"""Redis dies, forgets, and falls silent. It holds notifications only: nothing that was accepted may depend on it."""
+"""Redis stops, loses its data, or hangs. It holds notifications only: no accepted job may depend on it."""
 
 import random
 import time
@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 
 @pytest.fixture
 def rig(make_rig: MakeRig) -> Rig:
-    """These faults cost nobody a lease, on however busy a machine."""
+    """These faults expire no lease, also on a busy machine."""
     return make_rig(lease_s=60.0)
 
 
@@ -31,7 +31,7 @@ def test_redis_killed_with_queued_notifications(rig: Rig, chance: random.Random)
     rig.valkey.start()
     rig.end()
 
-    assert all(rig.look(job_id).attempt == 1 for job_id in waiting)
+    assert all(rig.read_job(job_id).attempt == 1 for job_id in waiting)
 
 
 def test_redis_flushed(rig: Rig, chance: random.Random) -> None:
@@ -44,7 +44,7 @@ def test_redis_flushed(rig: Rig, chance: random.Random) -> None:
     rig.valkey.flush()
     rig.end()
 
-    assert all(rig.look(job_id).attempt == 1 for job_id in [running, *waiting])
+    assert all(rig.read_job(job_id).attempt == 1 for job_id in [running, *waiting])
     assert worker.is_alive
 
 
@@ -72,14 +72,14 @@ def test_redis_down_mid_training(rig: Rig, chance: random.Random, outage_s: floa
     running, waiting = rig.submit(), rig.submit(5)
     rig.reaches(running, 1)
 
-    # When: it is away for minutes, and comes back empty
+    # When: it is unavailable for minutes, and returns empty
     rig.valkey.kill()
     time.sleep(outage_s)
     assert rig.status(running) is not JobStatus.QUEUED
     rig.valkey.start()
     rig.end()
 
-    assert [rig.look(job_id).attempt for job_id in (running, waiting)] == [1, 1]
+    assert [rig.read_job(job_id).attempt for job_id in (running, waiting)] == [1, 1]
     assert worker.is_alive
 
 
@@ -91,7 +91,7 @@ def proxy(valkey: servers.Valkey) -> Iterator[Proxy]:
 
 
 def test_redis_connections_half_open(make_rig: MakeRig, proxy: Proxy, chance: random.Random) -> None:
-    # Given: an idle worker and a reconciler whose connections carry nothing any more, and nobody told them
+    # Given: an idle worker and a reconciler whose connections silently carry no more data
     rig = make_rig(redis_url=SecretStr(proxy.url), lease_s=60.0)
     rig.reconciler()
     worker = rig.worker()
@@ -101,7 +101,7 @@ def test_redis_connections_half_open(make_rig: MakeRig, proxy: Proxy, chance: ra
 
     waiting = [rig.submit(3) for _ in range(2)]
 
-    # Then: they notice, and the jobs run
+    # Then: they detect it, and the jobs run
     rig.end()
-    assert all(rig.look(job_id).attempt == 1 for job_id in waiting)
+    assert all(rig.read_job(job_id).attempt == 1 for job_id in waiting)
     wait_until(lambda: worker.is_alive)

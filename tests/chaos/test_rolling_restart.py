@@ -1,4 +1,4 @@
-"""Every process is restarted, one after another, while jobs run and wait. Nobody is to notice."""
+"""Every process is restarted, one after another, while jobs run and wait. No job and no client is affected."""
 
 import random
 import signal
@@ -33,7 +33,7 @@ def database_url(request: pytest.FixtureRequest, database_kind: str, tmp_path: P
 
 @contextmanager
 def users(rig: Rig, client: httpx.Client) -> Iterator[None]:
-    """People who submit jobs all the time, and try again where the API does not answer."""
+    """Clients that submit jobs all the time, and retry while the API is unavailable."""
     leaving = threading.Event()
 
     def submit() -> None:
@@ -66,14 +66,14 @@ def users(rig: Rig, client: httpx.Client) -> Iterator[None]:
 def test_rolling_restart(
     request: pytest.FixtureRequest, make_rig: MakeRig, database_kind: str, chance: random.Random
 ) -> None:
-    # Given: every kind of process, long jobs that may not be tried twice, and people who send more
+    # Given: every kind of process, long jobs with one attempt only, and clients that submit more
     rig = make_rig(lease_s=30.0)
     api, client = rig.api()
     processes: list[Process] = [rig.reconciler(), rig.worker(), rig.worker(), api]
     ids = [rig.submit(40, max_attempts=1) for _ in range(4)]
     wait_until(lambda: sum(rig.status(job_id) is JobStatus.RUNNING for job_id in ids) == 2)
 
-    # When: each is told to stop, and started again
+    # When: each process is stopped and restarted
     with users(rig, client):
         chance.shuffle(processes)
         for process in processes:
@@ -90,9 +90,9 @@ def test_rolling_restart(
     rig.end()
     client.close()
 
-    # Then: no job failed, and none was tried twice
+    # Then: no job failed, and none used two attempts
     for job_id in rig.accepted:
-        assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 1)
+        assert (rig.status(job_id), rig.read_job(job_id).attempt) == (JobStatus.SUCCEEDED, 1)
         assert not DISTURBED & set(rig.events(job_id))
 
 
@@ -105,7 +105,7 @@ def client_answers(client: httpx.Client) -> bool:
 
 @pytest.mark.starts_first
 def test_rolling_restart_of_the_embedded_stack(tmp_path: Path, run: int) -> None:
-    # Given: `mimeo up` with a training that runs, one that waits, and a model to generate from
+    # Given: `mimeo up` with a running training, a waiting one, and a model to generate from
     long = {"model_type": "vae", "dataset": "digits", "max_attempts": 1,
             "hyperparameters": {"epochs": 60, "hidden": [16], "examples_per_epoch": 2000}}  # fmt: skip
     short = {**long, "hyperparameters": {"epochs": 1, "hidden": [16], "examples_per_epoch": 500}}
@@ -122,13 +122,13 @@ def test_rolling_restart_of_the_embedded_stack(tmp_path: Path, run: int) -> None
             restart_program(stack.home, program)
         wait_until(lambda: client_answers(client))
 
-        # Then: all is as if nothing had been
+        # Then: all jobs end as without a restart
         for job_id in ids:
             wait_until(lambda job_id=job_id: job(client, job_id)["is_terminal"])  # type: ignore[misc]
             found = job(client, job_id)
             assert (found["status"], found["attempt"]) == ("succeeded", 1), found["error"]
-            told = client.get(f"/v1/training-jobs/{job_id}/events", params={"limit": 100}).json()["data"]
-            assert not DISTURBED & {event["type"] for event in told}
+            events = client.get(f"/v1/training-jobs/{job_id}/events", params={"limit": 100}).json()["data"]
+            assert not DISTURBED & {event["type"] for event in events}
         wait_until(lambda: client.get(f"/v1/generation-jobs/{generation}").json()["is_terminal"])
         assert client.get(f"/v1/generation-jobs/{generation}").json()["status"] == "succeeded"
 

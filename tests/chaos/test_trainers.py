@@ -1,4 +1,4 @@
-"""Trainings that cannot end well, whatever the engine does: it has to say so, and go on with the next job."""
+"""Trainings that cannot succeed: the job fails with a reason, and the worker runs the next job."""
 
 import random
 import sys
@@ -8,7 +8,7 @@ import pytest
 from shared.job_status import JobStatus
 from tests.chaos.rig import MakeRig, Rig
 
-# Bytes of address space that torch and a small model fit in, and the large model below does not.
+# Bytes of address space that suffice for torch and a small model, and not for the large model below.
 LIMITED = (
     "import os, resource, sys; resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30)); "
     "os.execv(sys.argv[1], sys.argv[1:])"
@@ -18,7 +18,7 @@ SMALL = {"epochs": 1, "hidden": [16], "examples_per_epoch": 256}
 
 @pytest.mark.starts_first
 def test_out_of_memory(make_rig: MakeRig) -> None:
-    # Given: an estimate that lets a job through for which there is too little memory
+    # Given: an estimate that admits a job although there is too little memory
     rig = make_rig(worker_memory_bytes=1 << 50, stall_timeout_s=300, lease_s=60.0)
     worker = rig.real_worker(prefix=[sys.executable, "-c", LIMITED])
     large = rig.submit_real(hyperparameters={**SMALL, "hidden": [8192] * 8})
@@ -26,7 +26,7 @@ def test_out_of_memory(make_rig: MakeRig) -> None:
 
     rig.end()
 
-    job = rig.look(large)
+    job = rig.read_job(large)
     assert (job.status, job.attempt, job.error and job.error["code"]) == (JobStatus.FAILED, 1, "out_of_memory")
     assert rig.status(small) is JobStatus.SUCCEEDED
     assert worker.is_alive
@@ -42,7 +42,7 @@ def test_loss_that_is_no_number(patient_rig: Rig) -> None:
 
     patient_rig.end()
 
-    job = patient_rig.look(wild)
+    job = patient_rig.read_job(wild)
     assert (job.status, job.attempt, job.error and job.error["code"]) == (JobStatus.FAILED, 1, "diverged")
     assert job.error is not None
     assert "learning_rate" in job.error["hint"]
@@ -58,7 +58,7 @@ def test_hung_trainer(make_rig: MakeRig, chance: random.Random) -> None:
 
     rig.end()
 
-    assert (rig.status(job_id), rig.look(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
+    assert (rig.status(job_id), rig.read_job(job_id).attempt) == (JobStatus.SUCCEEDED, 2)
     assert "retrying" in rig.events(job_id)
     assert rig.starts(job_id)[1] > 0
     assert worker.is_alive

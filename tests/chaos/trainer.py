@@ -1,13 +1,14 @@
-"""A trainer whose weights are a hash chain: whoever loses, repeats or reorders a step ends with other bytes.
+"""A trainer with a hash chain as its weights: a lost, repeated or reordered step changes the final bytes.
 
-It speaks the real protocol, stops and dies as the real trainer does, and writes real checkpoint folders, without torch
-and in milliseconds. Every epoch is one step. `python -S -m tests.chaos.trainer OPTIONS SPEC.json RUN_DIR --supervised`
+It uses the real protocol, stops and dies like the real trainer, and writes real checkpoint folders, without torch and
+in milliseconds. Every epoch is one step. `python -S -m tests.chaos.trainer OPTIONS SPEC.json RUN_DIR --supervised`
 
 OPTIONS is a JSON object:
-  step_s, save_s     how long a step and the writing of a checkpoint take
+
+  step_s, save_s     duration of a step, and of the writing of a checkpoint
   every              steps between checkpoints
-  act, at            what goes wrong once step `at` is done, in every attempt (see `misbehave`)
-  only_seed          `act` applies to jobs of this seed alone
+  act, at            the fault after step `at`, in every attempt (see `misbehave`)
+  only_seed          `act` applies only to jobs of this seed
 """
 
 import hashlib
@@ -38,17 +39,17 @@ def next_state(state: bytes, step: int) -> bytes:
 
 
 def loss_of(state: bytes) -> float:
-    """The figure that a state shows, in [0, 1)."""
+    """The loss of a state, in [0, 1)."""
     return int.from_bytes(state[:6], "big") / 2**48
 
 
 def weights_of(state: bytes) -> bytes:
-    """The weights file: large enough to be cut short."""
+    """The weights file, large enough to be truncated."""
     return state.hex().encode() * 64
 
 
 def expected(seed: int, steps: int, every: int) -> tuple[list[float], int, str]:
-    """What an uninterrupted run gives: losses of steps 1 to `steps`, the published step, and its weights' sha256."""
+    """The results of an uninterrupted run: losses, the published step, and the sha256 of its weights."""
     state, losses, best, digest = first_state(seed), [], 0, ""
     for step in range(1, steps + 1):
         state = next_state(state, step)
@@ -73,30 +74,32 @@ class Run:
         self.control.follow_supervisor()
 
     def train(self) -> int:
-        """Train, and give the exit status."""
+        """Train. Returns the exit status."""
         is_resumed = self._resume()
         versions = {"chain": "1"}
-        self._say("started", device="cpu", precision="float32", epochs=self.steps, steps=self.steps, step=self.step,
+        self._report("started", device="cpu", precision="float32", epochs=self.steps, steps=self.steps, step=self.step,
                   epoch=max(self.step, 1), parameters=256, versions=versions)  # fmt: skip
         while self.step < self.steps:
-            self._rest(self.step_s)
+            self._sleep(self.step_s)
             if self.control.stop_requested:
                 self._save()
-                self._say("stopped", epoch=max(self.step, 1), step=self.step)
+                self._report("stopped", epoch=max(self.step, 1), step=self.step)
                 return 3
             self._advance()
             if self.act is not None and self.step == self.at:
                 self._misbehave(is_resumed=is_resumed)
         path = f"checkpoints/{self.best:08d}"
-        self._say("finished", epoch=self.steps, step=self.steps, checkpoint=path, quality={"val_loss": self.best_loss})
+        self._report(
+            "finished", epoch=self.steps, step=self.steps, checkpoint=path, quality={"val_loss": self.best_loss}
+        )
         return 0
 
     def _advance(self) -> None:
         self.step += 1
         self.state = next_state(self.state, self.step)
         loss = loss_of(self.state)
-        self._say("progress", epoch=self.step, step=self.step, examples_per_s=100.0, metrics={"loss": loss})
-        self._say("metrics", epoch=self.step, step=self.step, values={"loss": loss})
+        self._report("progress", epoch=self.step, step=self.step, examples_per_s=100.0, metrics={"loss": loss})
+        self._report("metrics", epoch=self.step, step=self.step, values={"loss": loss})
         if self.step % self.every == 0 or self.step == self.steps:
             if self.best == 0 or loss < self.best_loss:
                 self.best, self.best_loss = self.step, loss
@@ -134,9 +137,9 @@ class Run:
         try:
             files = self._write(final)
         except OSError as error:
-            self._say("failed", code="internal", message=f"The checkpoint cannot be written: {error.strerror}.")
+            self._report("failed", code="internal", message=f"The checkpoint cannot be written: {error.strerror}.")
             sys.exit(4)
-        self._say("checkpoint", epoch=max(self.step, 1), step=self.step, path=f"checkpoints/{final.name}",
+        self._report("checkpoint", epoch=max(self.step, 1), step=self.step, path=f"checkpoints/{final.name}",
                   sha256=files[WEIGHTS]["sha256"], size=sum(file["size"] for file in files.values()),
                   metrics={"val_loss": loss_of(self.state)}, is_best=self.step == self.best)  # fmt: skip
         self._prune()
@@ -148,7 +151,7 @@ class Run:
         weights, half = weights_of(self.state), len(weights_of(self.state)) // 2
         with (hidden / WEIGHTS).open("wb", buffering=0) as stream:
             stream.write(weights[:half])
-            self._rest(self.save_s)
+            self._sleep(self.save_s)
             stream.write(weights[half:])
         (hidden / TRAINING).write_text(json.dumps([self.state.hex(), self.best, self.best_loss]))
         files = {name: _digest(hidden / name) for name in (WEIGHTS, TRAINING)}
@@ -163,13 +166,13 @@ class Run:
 
     # --- the protocol -------------------------------------------------------------------------------------------
 
-    def _say(self, kind: str, **fields: Any) -> None:
+    def _report(self, kind: str, **fields: Any) -> None:
         try:
             print(json.dumps({"type": kind, **fields}), flush=True)
         except BrokenPipeError:
             os._exit(ORPHANED)
 
-    def _rest(self, seconds: float) -> None:
+    def _sleep(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and not self.control.stop_requested:
             time.sleep(min(left, 0.02))

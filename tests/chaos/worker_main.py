@@ -1,7 +1,8 @@
-"""`python -m worker training` in every respect but the trainer: `python -m tests.chaos.worker_main OPTIONS`.
+"""`python -m worker training` with another trainer: `python -m tests.chaos.worker_main OPTIONS`.
 
-OPTIONS is a JSON object: `trainer` (the command to which specification and run folder are appended), `clock_s` (how far
-this process's clock is off). SIGUSR2 makes it deaf: alive, connected, and taking no message any more.
+OPTIONS is a JSON object: `trainer` (the command to which specification and run folder are appended), `clock_s` (the
+offset of this process's clock). SIGUSR2 stops its consumer: alive and connected, but no longer receiving
+notifications.
 """
 
 import json
@@ -14,7 +15,7 @@ from tests.chaos import clock
 
 
 def main(options: dict[str, Any]) -> None:
-    """Run the worker until it is told to stop."""
+    """Run the worker until SIGTERM."""
     if options.get("clock_s"):
         clock.shift(options["clock_s"])
 
@@ -28,11 +29,11 @@ def main(options: dict[str, Any]) -> None:
     from worker import app
     from worker.context import make_context
 
-    def go_deaf(*_: object) -> None:
+    def stop_consumer(*_: object) -> None:
         setattr(Channel, "_brpop_start", lambda _channel, timeout=1: None)  # noqa: B010
-        print("listens no more", flush=True)
+        print("consumer stopped", flush=True)
 
-    signal.signal(signal.SIGUSR2, go_deaf)
+    signal.signal(signal.SIGUSR2, stop_consumer)
     settings = Settings()
     logs.configure(settings)
     app.run(replace(make_context(settings, JobKind.TRAINING, CeleryBroker(settings)), trainer=options["trainer"]))

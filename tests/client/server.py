@@ -1,4 +1,4 @@
-"""A small real HTTP server that answers from a script, for what a healthy API cannot be made to do."""
+"""A small real HTTP server with scripted answers, for responses that a healthy API cannot give."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ from shared.model_types import REGISTRY
 
 @dataclass
 class Reply:
-    """One answer. body: JSON unless it is bytes. dropped: close the connection without a word."""
+    """One answer. body: JSON unless it is bytes. dropped: close the connection without an answer."""
 
     status: int = 200
     body: Any = None
@@ -24,7 +24,7 @@ class Reply:
 
 @dataclass
 class Request:
-    """One request as it came in."""
+    """One received request."""
 
     method: str
     path: str
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass
 class Server:
-    """A running server: where it is, and what it was asked."""
+    """A running server: its address and its requests."""
 
     url: str
     requests: list[Request]
@@ -42,14 +42,14 @@ class Server:
 
 @contextmanager
 def serving(answer: Callable[[Request], Reply]) -> Iterator[Server]:
-    """Serve on a free port until the block ends. The model types are the real ones, and their requests not recorded."""
+    """Serve on a free port until the block ends. Requests for the (real) model types are not recorded."""
     seen: list[Request] = []
 
     class Handler(BaseHTTPRequestHandler):
         def _handle(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             request = Request(self.command, self.path, dict(self.headers), self.rfile.read(length))
-            if request.path == "/v1/model-types":  # whatever the script is about
+            if request.path == "/v1/model-types":  # independent of the script
                 reply = Reply(body=model_types())
             else:
                 seen.append(request)
@@ -67,7 +67,7 @@ def serving(answer: Callable[[Request], Reply]) -> Iterator[Server]:
             if reply.status != 304:
                 self.wfile.write(body)
 
-        do_GET = do_POST = do_DELETE = _handle  # noqa: N815  the names http.server looks for
+        do_GET = do_POST = do_DELETE = _handle  # noqa: N815  names that http.server requires
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  http.server's own name
             pass

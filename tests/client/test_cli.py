@@ -21,7 +21,7 @@ def mimeo(*arguments: str, url: str = "http://127.0.0.1:9", cwd: Path = ROOT) ->
     return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=30, check=False)
 
 
-def test_no_server_is_one_clear_line_and_status_2() -> None:
+def test_missing_server_is_one_clear_line_and_status_2() -> None:
     done = mimeo("jobs")
     assert done.returncode == 2
     assert done.stdout == ""
@@ -40,7 +40,7 @@ def test_no_server_is_one_clear_line_and_status_2() -> None:
         ("jobs", "--kind", "x"),
     ],
 )
-def test_bad_usage_is_status_2_without_a_trace(arguments: tuple[str, ...]) -> None:
+def test_bad_usage_is_status_2_without_a_traceback(arguments: tuple[str, ...]) -> None:
     done = mimeo(*arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
@@ -60,7 +60,7 @@ def test_fault_of_the_server_is_status_1() -> None:
     assert (done.returncode, done.stderr) == (1, "mimeo: it broke\n")
 
 
-def test_train_sends_what_was_given_and_prints_the_id_alone() -> None:
+def test_train_sends_the_given_values_and_prints_only_the_id() -> None:
     with serving(lambda _: Reply(202, training_job(status="queued"))) as server:
         done = mimeo(
             *("train", "vae", "--dataset", "digits", "--preset", "fast", "--set", "epochs=3", "--set", "layers=[8]"),
@@ -93,7 +93,7 @@ def test_followed_job_decides_the_exit_status(tmp_path: Path, status: str, expec
     assert status in done.stderr
 
 
-def test_interrupted_follow_leaves_the_job_running_and_says_how_to_go_on() -> None:
+def test_interrupted_follow_leaves_the_job_running_and_prints_how_to_continue() -> None:
     def answer(request: Request) -> Reply:
         is_list = request.path.split("?")[0].endswith(("/samples", "/events"))
         return Reply(body={"data": [], "has_more": False} if is_list else training_job())
@@ -117,7 +117,7 @@ def test_interrupted_follow_leaves_the_job_running_and_says_how_to_go_on() -> No
     ("command", "status"),
     [("cancel", "cancelling"), ("pause", "pausing"), ("resume", "queued"), ("retry", "queued")],
 )
-def test_what_is_asked_of_jobs_is_posted_and_their_new_status_printed(command: str, status: str) -> None:
+def test_action_on_jobs_is_posted_and_their_new_status_printed(command: str, status: str) -> None:
     with serving(lambda _: Reply(202, training_job(status=status))) as server:
         done = mimeo(command, "trn_1", "trn_2", url=server.url)
     assert (done.returncode, done.stdout) == (0, f"trn_1  {status}\n" * 2)
@@ -127,7 +127,7 @@ def test_what_is_asked_of_jobs_is_posted_and_their_new_status_printed(command: s
     ]
 
 
-def test_history_shows_its_last_lines_or_on_request_all_of_them() -> None:
+def test_history_shows_its_last_lines_or_on_request_all_lines() -> None:
     lines = [
         {"id": n, "type": "retrying", "attempt": n, "message": f"Reason {n}.", "at": "2026-11-23T04:05:06Z", "data": {}}
         for n in range(1, 21)
@@ -148,7 +148,7 @@ def test_history_shows_its_last_lines_or_on_request_all_of_them() -> None:
     assert "\t1\tretrying\tReason 1.\n" in whole.stdout
 
 
-def test_deleted_jobs_are_named_one_by_one() -> None:
+def test_delete_prints_each_job() -> None:
     with serving(lambda _: Reply(204)) as server:
         done = mimeo("delete", "trn_1", "gen_1", url=server.url)
         as_json = mimeo("delete", "trn_2", "--json", url=server.url)
@@ -160,7 +160,7 @@ def test_deleted_jobs_are_named_one_by_one() -> None:
     ]
 
 
-def test_what_a_job_s_status_forbids_is_said_in_one_line() -> None:
+def test_action_that_the_status_forbids_is_one_line() -> None:
     problem = {"code": "conflict", "detail": "The job is running; cancel it before you delete it.", "errors": []}
     with serving(lambda _: Reply(409, problem)) as server:
         done = mimeo("delete", "trn_1", url=server.url)
@@ -174,7 +174,7 @@ def test_only_training_jobs_are_paused_resumed_and_retried(command: str) -> None
     assert done.stderr.startswith("mimeo: gen_1: only training jobs (trn_…) can be ")
 
 
-def test_a_model_is_deleted_with_the_job_that_trained_it() -> None:
+def test_model_is_deleted_with_the_job_that_trained_it() -> None:
     with serving(lambda _: Reply(body={"id": "mdl_1", "training_job": "trn_1"})) as server:
         done = mimeo("delete", "mdl_1", url=server.url)
     assert (done.returncode, done.stdout) == (2, "")
@@ -194,7 +194,7 @@ def test_generated_text_goes_to_standard_output() -> None:
     assert json.loads(server.requests[-1].body)["sampling"] == {"prompt": "To", "length": 3, "temperature": 0.0}
 
 
-def test_generated_image_goes_to_the_file_that_was_named(tmp_path: Path) -> None:
+def test_generated_image_goes_to_the_named_file(tmp_path: Path) -> None:
     artifact = {"id": "art_1", "name": "samples.png", "media_type": "image/png"}
 
     def answer(request: Request) -> Reply:
@@ -261,7 +261,7 @@ def test_model_type_is_shown_with_its_options_and_the_meaning_of_its_figures() -
     assert (unknown.returncode, ", ".join(sorted(REGISTRY)) in unknown.stderr) == (2, True)
 
 
-def test_exported_model_is_waited_for_and_saved_under_the_server_s_name(tmp_path: Path) -> None:
+def test_export_waits_and_saves_the_file_under_the_server_s_name(tmp_path: Path) -> None:
     replies = iter([
         Reply(503, {"code": "export_pending", "detail": "ask again"}, {"Retry-After": "5"}),
         Reply(body=b"a graph", headers={"Content-Disposition": "attachment; filename=../vae-digits-mdl_1.onnx"}),
@@ -274,7 +274,7 @@ def test_exported_model_is_waited_for_and_saved_under_the_server_s_name(tmp_path
     assert server.requests[0].path == "/v1/models/mdl_1/export?format=onnx&part=encoder"
 
 
-def test_export_goes_where_it_was_told_to(tmp_path: Path) -> None:
+def test_export_is_written_to_the_given_path(tmp_path: Path) -> None:
     with serving(lambda _: Reply(body=b"weights")) as server:
         named = mimeo("export", "mdl_1", "--out", "mine.safetensors", url=server.url, cwd=tmp_path)
         piped = mimeo("export", "mdl_1", "--out", "-", url=server.url, cwd=tmp_path)
@@ -285,7 +285,7 @@ def test_export_goes_where_it_was_told_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("status", "code", "expected"), [(404, "not_found", 2), (500, "export_failed", 1)])
-def test_export_that_cannot_be_leaves_no_file(tmp_path: Path, status: int, code: str, expected: int) -> None:
+def test_failed_export_leaves_no_file(tmp_path: Path, status: int, code: str, expected: int) -> None:
     with serving(lambda _: Reply(status, {"code": code, "detail": "it is gone"})) as server:
         done = mimeo("export", "mdl_1", url=server.url, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (expected, "mimeo: it is gone\n")

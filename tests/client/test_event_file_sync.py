@@ -1,4 +1,4 @@
-"""`mimeo tensorboard`: a real TensorBoard on event files that came over HTTP."""
+"""`mimeo tensorboard`: a real TensorBoard on event files downloaded over HTTP."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def event_file(folder: Path, first: int, last: int, losses: float, *, resumes: b
 
 
 class Job:
-    """A job that a server tells of: its event files so far, and whether it has ended."""
+    """A job of the scripted server: its event files so far, and whether it has ended."""
 
     def __init__(self) -> None:
         self.files: list[bytes] = []
@@ -56,18 +56,18 @@ class Job:
         return Reply(body={"data": [job], "has_more": False} if path == "/v1/training-jobs" else job)
 
 
-def ask(address: str, path: str) -> object:
+def fetch(address: str, path: str) -> object:
     with urllib.request.urlopen(f"{address.rstrip('/')}/{path}", timeout=10) as answer:
         return json.load(answer)
 
 
 def until(address: str, path: str, wanted: object) -> None:
-    wait_until(lambda: ask(address, path) == wanted, because=f"{path} never became {wanted}")
+    wait_until(lambda: fetch(address, path) == wanted, because=f"{path} never became {wanted}")
 
 
 @contextmanager
 def running(*arguments: str, url: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """The command, and the address it prints."""
+    """The command and the address that it prints."""
     command = [sys.executable, "-m", "client.cli", "tensorboard", "--port", "0", *arguments]
     env = {**os.environ, "MIMEO_URL": url, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -82,7 +82,7 @@ def running(*arguments: str, url: str) -> Iterator[tuple["subprocess.Popen[str]"
 
 def is_gone(address: str) -> bool:
     try:
-        ask(address, "data/runs")
+        fetch(address, "data/runs")
     except OSError:
         return True
     return False
@@ -94,7 +94,7 @@ def test_tensorboard_shows_the_runs_of_jobs_until_ctrl_c(tmp_path: Path) -> None
     with api(job.answer) as server, running("trn_1", url=server.url) as (process, address):
         until(address, "data/runs", ["trn_1 my run"])
         until(address, "data/plugin/scalars/tags", {"trn_1 my run": {"loss": {"displayName": "", "description": ""}}})
-        points = ask(address, "data/plugin/scalars/scalars?run=trn_1+my+run&tag=loss")
+        points = fetch(address, "data/plugin/scalars/scalars?run=trn_1+my+run&tag=loss")
         assert isinstance(points, list)
         assert [step for _, step, _ in points] == list(range(1, 21))
         process.send_signal(signal.SIGINT)
@@ -111,15 +111,15 @@ def test_tensorboard_shows_each_step_of_a_killed_and_resumed_run_once(tmp_path: 
         (run / f"events.out.tfevents.{number:08d}").write_bytes(content)
     with serving(tmp_path / "log", 0) as address:
         until(address, "data/plugin/scalars/tags", {"run": {"loss": {"displayName": "", "description": ""}}})
-        points = ask(address, "data/plugin/scalars/scalars?run=run&tag=loss")
+        points = fetch(address, "data/plugin/scalars/scalars?run=run&tag=loss")
     assert isinstance(points, list)
     assert [(step, round(value, 5)) for _, step, value in points] == [(n, round(10.0 / n, 5)) for n in range(1, 21)]
 
 
-def test_tensorboard_ends_with_the_command_however_that_is_ended(tmp_path: Path) -> None:
+def test_tensorboard_ends_with_the_command_after_any_signal(tmp_path: Path) -> None:
     job = Job()
     with api(job.answer) as server, running("--logdir", str(tmp_path / "log"), url=server.url) as (process, address):
-        assert ask(address, "data/runs") == []
+        assert fetch(address, "data/runs") == []
         process.kill()
         process.wait(PATIENCE_S)
         wait_until(lambda: is_gone(address))
@@ -142,7 +142,7 @@ def test_only_new_event_files_are_fetched_and_none_after_the_end(tmp_path: Path)
     assert kept == {"events.out.tfevents.000001-00000000": b"first", "events.out.tfevents.000001-00000001": b"second"}
 
 
-def test_a_job_that_runs_again_is_followed_again(tmp_path: Path) -> None:
+def test_retried_job_is_followed_again(tmp_path: Path) -> None:
     job = Job()
     job.status, job.files = "succeeded", [b"first"]
     with api(job.answer) as server, Client(server.url) as client:
@@ -153,13 +153,13 @@ def test_a_job_that_runs_again_is_followed_again(tmp_path: Path) -> None:
         assert folder.refresh() == 1
 
 
-def test_a_port_that_is_taken_is_a_clear_error(tmp_path: Path) -> None:
+def test_port_in_use_is_a_clear_error(tmp_path: Path) -> None:
     with api(lambda _: Reply()) as taken:
         port = int(taken.url.rsplit(":", 1)[1])
         with pytest.raises(BoardFailed, match=f"{port}.*in use"), serving(tmp_path, port):
             pass
 
 
-def test_what_is_no_training_job_is_refused() -> None:
+def test_job_that_is_not_a_training_is_refused() -> None:
     done = mimeo("tensorboard", "gen_1")
     assert (done.returncode, done.stderr) == (2, "mimeo: gen_1: only training jobs (trn_…) have event files\n")

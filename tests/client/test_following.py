@@ -46,7 +46,7 @@ def follow(tmp_path: Path, presenter: PlainPresenter | JsonPresenter | LivePrese
         return Follower(client, "trn_1", presenter, tmp_path / "samples").run()["status"]
 
 
-def test_samples_are_saved_as_files_once(tmp_path: Path) -> None:
+def test_each_sample_is_saved_once(tmp_path: Path) -> None:
     assert follow(tmp_path, PlainPresenter(Console(file=io.StringIO()))) == "succeeded"
     saved = {path.name: path.read_bytes() for path in (tmp_path / "samples").iterdir()}
     assert saved == {TEXT["name"]: CONTENT["art_1"], GRID["name"]: CONTENT["art_2"]}

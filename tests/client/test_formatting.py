@@ -17,17 +17,17 @@ def job(**changes: Any) -> Job:
     ("seconds", "expected"),
     [(None, "–"), (0.25, "0.2 s"), (42.4, "42 s"), (185, "3 min 05 s"), (7620, "2 h 07 min"), (59.7, "1 min 00 s")],
 )
-def test_duration_is_written_in_the_units_people_use(seconds: float | None, expected: str) -> None:
+def test_duration_is_written_in_common_units(seconds: float | None, expected: str) -> None:
     assert duration(seconds) == expected
 
 
-def test_moment_is_told_by_its_age() -> None:
+def test_time_is_shown_as_an_age() -> None:
     now = datetime(2026, 11, 23, 4, 5, 16, tzinfo=UTC)
     assert ago("2026-11-23T04:05:06.000Z", now) == "10 s ago"
-    assert ago("2026-11-23T04:05:26.000Z", now) == "0 s ago"  # the server's clock is a little ahead
+    assert ago("2026-11-23T04:05:26.000Z", now) == "0 s ago"  # the server's clock is slightly ahead
 
 
-def test_a_model_in_a_list_shows_the_figures_that_say_most_about_it() -> None:
+def test_model_in_a_list_shows_its_headline_figures() -> None:
     quality: dict[str, float | None] = {
         "class_accuracy": 0.98765,
         "worst_class_accuracy": 0.9,
@@ -41,22 +41,22 @@ def test_a_model_in_a_list_shows_the_figures_that_say_most_about_it() -> None:
     assert quality_line({}, names) == ""
 
 
-def test_running_job_tells_epoch_loss_speed_and_time_left() -> None:
+def test_running_job_shows_epoch_loss_speed_and_remaining_time() -> None:
     line = progress_line(job())
     assert line == "running  epoch 3/10  step 705/2350  30%  loss 28.41  22,000/s  eta 42 s"
 
 
-def test_queued_job_tells_its_position() -> None:
+def test_queued_job_shows_its_position() -> None:
     assert progress_line(job(status="queued", queue_position=2, progress=None)) == "queued  position 2"
 
 
-def test_queued_job_tells_that_it_is_further_back_than_is_counted() -> None:
+def test_queued_job_beyond_the_counted_positions_is_marked() -> None:
     far = job(status="queued", queue_position=1_000, queue_position_is_exact=False, progress=None)
     assert progress_line(far) == "queued  position over 1,000"
     assert state_text({**far, "attempt": 0}) == "queued at position over 1,000"
 
 
-def test_position_of_a_server_that_counts_them_all_is_taken_as_it_is() -> None:
+def test_position_of_a_server_without_a_limit_is_shown_unchanged() -> None:
     old = job(status="queued", queue_position=1_200, progress=None)
     del old["queue_position_is_exact"]
     assert progress_line(old) == "queued  position 1,200"
@@ -69,13 +69,13 @@ def test_progress_shows_the_named_metrics_in_their_order_or_all_of_them() -> Non
     assert metrics_line(None, ["d_loss"]) == ""
 
 
-def test_failed_job_tells_the_reason_and_what_to_do() -> None:
+def test_failed_job_shows_the_reason_and_a_hint() -> None:
     error = {"code": "diverged", "message": "the loss is not a number", "hint": "Lower learning_rate."}
-    told = outcome(job(status="failed", is_terminal=True, error=error))
-    assert told == "trn_1 failed: the loss is not a number (diverged). Lower learning_rate."
+    message = outcome(job(status="failed", is_terminal=True, error=error))
+    assert message == "trn_1 failed: the loss is not a number (diverged). Lower learning_rate."
 
 
-def test_sample_is_titled_by_epoch_and_what_it_shows() -> None:
+def test_sample_is_titled_by_epoch_and_content() -> None:
     text = cast("Artifact", {"name": "epoch-0003-t0.25.txt", "epoch": 3, "details": {"temperature": 0.25}})
     grid = cast("Artifact", {"name": "epoch-0003-grid.png", "epoch": 3, "details": {}})
     assert sample_title(text) == "epoch 3 · T = 0.25"

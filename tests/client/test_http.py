@@ -17,14 +17,14 @@ def test_address_comes_from_the_url_variable_then_from_the_port_variable(monkeyp
     assert default_url() == "http://far:1"
 
 
-def test_get_is_sent_again_after_a_lost_connection() -> None:
+def test_get_is_repeated_after_a_lost_connection() -> None:
     replies = [Reply(dropped=True), Reply(dropped=True), Reply(body={"data": []})]
     with serving(lambda _: replies.pop(0)) as server, Client(server.url) as client:
         assert client.workers() == []
     assert len(server.requests) == 3
 
 
-def test_submission_is_sent_again_after_a_lost_connection_with_the_same_key() -> None:
+def test_submission_is_repeated_after_a_lost_connection_with_the_same_key() -> None:
     replies = [Reply(dropped=True), Reply(dropped=True), Reply(202, training_job())]
     with serving(lambda _: replies.pop(0)) as server, Client(server.url) as client:
         assert client.train({"model_type": "vae"})["id"] == "trn_1"
@@ -32,7 +32,7 @@ def test_submission_is_sent_again_after_a_lost_connection_with_the_same_key() ->
     assert (len(server.requests), len(keys)) == (3, 1)
 
 
-def test_every_submission_has_a_key_of_its_own_unless_one_is_given() -> None:
+def test_each_submission_has_its_own_key_unless_one_is_given() -> None:
     with serving(lambda _: Reply(202, training_job())) as server, Client(server.url) as client:
         client.train({"model_type": "vae"})
         client.train({"model_type": "vae"})
@@ -44,7 +44,7 @@ def test_every_submission_has_a_key_of_its_own_unless_one_is_given() -> None:
     assert third == fourth == "mine"
 
 
-def test_what_is_asked_of_a_job_is_never_sent_twice() -> None:
+def test_action_on_a_job_is_not_repeated() -> None:
     with serving(lambda _: Reply(dropped=True)) as server, Client(server.url) as client:
         for ask in (client.cancel, client.pause, client.resume, client.retry, client.delete):
             with pytest.raises(ServerUnreachable):
@@ -52,7 +52,7 @@ def test_what_is_asked_of_a_job_is_never_sent_twice() -> None:
     assert len(server.requests) == 5
 
 
-def test_missing_server_is_told_in_one_line_that_names_mimeo_up() -> None:
+def test_missing_server_is_one_line_that_names_mimeo_up() -> None:
     with Client("http://127.0.0.1:9") as client, pytest.raises(ServerUnreachable, match="mimeo up") as caught:
         client.workers()
     assert "\n" not in str(caught.value)
@@ -75,7 +75,7 @@ def test_problem_document_becomes_an_error_that_names_the_fields() -> None:
     assert caught.value.is_the_users
 
 
-def test_answer_that_is_no_problem_document_still_becomes_an_error() -> None:
+def test_response_without_a_problem_document_becomes_an_error() -> None:
     with (
         serving(lambda _: Reply(502, b"<html>bad gateway</html>")) as server,
         Client(server.url) as client,
@@ -85,7 +85,7 @@ def test_answer_that_is_no_problem_document_still_becomes_an_error() -> None:
     assert not caught.value.is_the_users
 
 
-def test_waiting_asks_with_the_last_tag_and_returns_the_terminal_job() -> None:
+def test_wait_sends_the_last_etag_and_returns_the_terminal_job() -> None:
     done = training_job(status="succeeded", is_terminal=True)
     script = [
         Reply(body=training_job(), headers={"ETag": '"1"'}),
@@ -98,7 +98,7 @@ def test_waiting_asks_with_the_last_tag_and_returns_the_terminal_job() -> None:
     assert {request.path for request in server.requests} == {"/v1/training-jobs/trn_1"}
 
 
-def test_waiting_ends_when_its_time_is_over() -> None:
+def test_wait_ends_at_its_timeout() -> None:
     with (
         serving(lambda _: Reply(body=training_job())) as server,
         Client(server.url) as client,
@@ -107,7 +107,7 @@ def test_waiting_ends_when_its_time_is_over() -> None:
         client.wait("trn_1", poll_s=0.01, timeout_s=0.1)
 
 
-def test_generation_asks_the_server_to_hold_its_answer() -> None:
+def test_generation_request_prefers_to_wait() -> None:
     job = training_job(id="gen_1", object="generation_job", status="succeeded", is_terminal=True)
     with serving(lambda _: Reply(202, job)) as server, Client(server.url) as client:
         assert client.generate({"model": "mdl_1"})["id"] == "gen_1"
@@ -116,7 +116,7 @@ def test_generation_asks_the_server_to_hold_its_answer() -> None:
     assert json.loads(request.body) == {"model": "mdl_1"}
 
 
-def test_list_that_has_more_is_read_to_its_end() -> None:
+def test_list_is_read_through_all_pages() -> None:
     def answer(request: Request) -> Reply:
         if "after=art_2" in request.path:
             return Reply(body={"data": [{"id": "art_3"}], "has_more": False})

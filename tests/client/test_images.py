@@ -7,7 +7,7 @@ from client.images import contact_sheet, enlarged, half_blocks
 
 
 def png(width: int, height: int) -> bytes:
-    """A picture whose pixels are all different: red grows to the right, green downwards."""
+    """A picture with different pixels: red grows to the right, green downwards."""
     image = Image.new("RGB", (width, height))
     image.putdata([(x * 10, y * 10, 0) for y in range(height) for x in range(width)])
     buffer = io.BytesIO()
@@ -15,28 +15,28 @@ def png(width: int, height: int) -> bytes:
     return buffer.getvalue()
 
 
-def drawn(content: bytes, *, columns: int, rows: int) -> str:
+def rendered(content: bytes, *, columns: int, rows: int) -> str:
     buffer = io.StringIO()
     console = Console(file=buffer, force_terminal=True, color_system="truecolor", width=200)
     console.print(half_blocks(content, columns=columns, rows=rows))
     return buffer.getvalue()
 
 
-def test_each_character_shows_two_pixels_one_above_the_other_in_24_bit_colour() -> None:
-    lines = drawn(png(4, 4), columns=4, rows=2).splitlines()
+def test_each_character_shows_two_pixels_in_24_bit_colour() -> None:
+    lines = rendered(png(4, 4), columns=4, rows=2).splitlines()
     assert [line.count("▀") for line in lines if "▀" in line] == [4, 4]
     # Second character of the first line: pixel (1, 0) above pixel (1, 1).
     assert "\x1b[38;2;10;0;0;48;2;10;10;0m▀" in lines[0]
 
 
-def test_picture_is_reduced_to_the_characters_there_are() -> None:
-    lines = [line for line in drawn(png(20, 20), columns=10, rows=3).splitlines() if "▀" in line]
+def test_picture_is_reduced_to_the_available_characters() -> None:
+    lines = [line for line in rendered(png(20, 20), columns=10, rows=3).splitlines() if "▀" in line]
     assert len(lines) == 3
     assert {line.count("▀") for line in lines} == {6}
 
 
 def test_picture_of_odd_height_keeps_its_last_row() -> None:
-    lines = [line for line in drawn(png(3, 3), columns=3, rows=9).splitlines() if "▀" in line]
+    lines = [line for line in rendered(png(3, 3), columns=3, rows=9).splitlines() if "▀" in line]
     assert len(lines) == 2
 
 
@@ -46,7 +46,7 @@ def test_small_picture_is_enlarged_by_a_whole_number_and_keeps_its_pixels() -> N
     assert image.getpixel((4, 0)) == image.getpixel((7, 3)) == (10, 0, 0)
 
 
-def test_contact_sheet_holds_every_panel_in_its_order() -> None:
+def test_contact_sheet_has_all_panels_in_order() -> None:
     red, blue = Image.new("RGB", (10, 10), "red"), Image.new("RGB", (20, 10), "blue")
     long_text = "the quick brown fox jumps over the lazy dog " * 8
     sheet = contact_sheet([("red", red), ("words", long_text), ("blue", blue)], width=200)

@@ -37,7 +37,7 @@ LSTM_HYPERPARAMETERS = properties_of(REGISTRY["lstm"].hyperparameters.model_json
         ({"anyOf": [{"type": "object"}, {"type": "null"}]}, ['{"a": 1}'], {"a": 1}),
     ],
 )
-def test_text_becomes_a_value_of_the_schema_s_type(schema: Any, texts: list[str], value: object) -> None:
+def test_text_is_parsed_to_the_schema_s_type(schema: Any, texts: list[str], value: object) -> None:
     assert decode(texts, schema) == value
 
 
@@ -51,11 +51,11 @@ def test_text_becomes_a_value_of_the_schema_s_type(schema: Any, texts: list[str]
         ({"type": "boolean"}, "yes", "true or false"),
     ],
 )
-def test_text_of_another_type_is_answered_with_the_types_that_fit(schema: Any, text: str, words: str) -> None:
+def test_text_of_another_type_is_refused_with_the_allowed_types(schema: Any, text: str, words: str) -> None:
     with pytest.raises(ValueError, match=f"expects {words}"):
         decode([text], schema)
 
 
-def test_options_of_a_union_are_those_of_all_its_members() -> None:
+def test_union_has_the_options_of_all_its_members() -> None:
     assert {"mode", "n", "points", "z", "from", "to", "indices"} <= set(VAE)
     assert expected(VAE["mode"]) == "random, or grid, or interpolate, or latent, or reconstruct, or encode"

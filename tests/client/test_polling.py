@@ -28,15 +28,15 @@ def test_only_changes_are_shown_and_the_last_is_terminal() -> None:
     assert watched(RUNNING, None, None, DONE) == ["running", "succeeded"]
 
 
-def test_server_that_restarts_meanwhile_is_waited_for() -> None:
+def test_polling_continues_while_the_server_restarts() -> None:
     assert watched(RUNNING, AWAY, AWAY, DONE) == ["running", "succeeded"]
 
 
-def test_server_that_stays_away_is_given_up() -> None:
+def test_polling_ends_when_the_server_stays_unavailable() -> None:
     with pytest.raises(ServerUnreachable):
         watched(RUNNING, AWAY, AWAY, patience_s=0.0)
 
 
-def test_server_that_never_answered_gets_no_patience() -> None:
+def test_polling_of_an_unreachable_server_ends_at_once() -> None:
     with pytest.raises(ServerUnreachable):
         watched(AWAY, DONE)

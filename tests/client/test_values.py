@@ -20,11 +20,11 @@ def test_value_is_json_where_it_parses_and_text_otherwise(pair: str, expected: d
 
 
 @pytest.mark.parametrize("pair", ["epochs", "=3", " =3"])
-def test_pair_without_key_or_equals_sign_says_how_to_write_it(pair: str) -> None:
+def test_pair_without_key_or_equals_sign_is_refused_with_the_syntax(pair: str) -> None:
     with pytest.raises(BadInput, match="key=value"):
         settings_of([pair])
 
 
-def test_key_given_twice_is_refused_rather_than_one_of_them_dropped() -> None:
+def test_repeated_key_is_refused() -> None:
     with pytest.raises(BadInput, match="epochs is given twice"):
         settings_of(["epochs=3", "epochs=4"])

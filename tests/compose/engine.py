@@ -1,4 +1,4 @@
-"""A Docker engine with Compose v2: the machine's own, or one started here and stopped again."""
+"""A Docker engine with Compose v2: the machine's own, or one that is started and stopped here."""
 
 import os
 import shutil
@@ -13,11 +13,11 @@ STOP_TIMEOUT_S = 60.0
 
 
 class EngineError(Exception):
-    """The engine, or something asked of it, is not to be had. The message says why and what to do."""
+    """The engine or one of its commands is unavailable. The message gives the reason and a remedy."""
 
 
 def docker(*arguments: str, check: bool = True, timeout_s: float = 1800.0) -> str:
-    """What `docker ARGUMENTS` prints.
+    """The output of `docker ARGUMENTS`.
 
     Raises:
         EngineError: it exited with an error, and `check` is set.
@@ -35,7 +35,7 @@ def _answers() -> bool:
 
 @contextmanager
 def running_engine(log: Path) -> Iterator[None]:
-    """An engine that answers. One that runs already is used and left alone.
+    """An engine that answers. A running engine is used and left running.
 
     Raises:
         EngineError: none runs and none can be started.
@@ -76,5 +76,5 @@ def _start(log: Path) -> "subprocess.Popen[bytes]":
 
 
 def has_compose() -> bool:
-    """Whether `docker compose` is there."""
+    """Whether `docker compose` is available."""
     return subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""What a user does over HTTP: train, watch, fetch, generate; and which jobs ran at the same time."""
+"""A user's requests over HTTP (train, watch, fetch, generate), and the overlap of jobs in time."""
 
 import hashlib
 import io
@@ -70,7 +70,7 @@ def image_size(png: bytes) -> tuple[int, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """When one job ran."""
+    """The start and end of one job."""
 
     job_id: str
     model_type: str
@@ -89,7 +89,7 @@ class Run:
 
 
 def all_at_once(runs: list[Run]) -> float:
-    """Seconds during which every one of the runs was running; 0 or less when there was no such time."""
+    """Seconds during which all runs overlapped; 0 or less if they did not."""
     return (min(run.finished for run in runs) - max(run.started for run in runs)).total_seconds()
 
 

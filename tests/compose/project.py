@@ -1,4 +1,4 @@
-"""The stack of docker-compose.yml under a project name of its own, brought up and taken down."""
+"""The stack of docker-compose.yml under a separate project name, started and removed."""
 
 import os
 import socket
@@ -14,18 +14,18 @@ UP_TIMEOUT_S = 300
 
 
 class Project:
-    """One deployment: its address and the commands a user would type."""
+    """One deployment: its address and the commands of a user."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
 
     def compose(self, *arguments: str, check: bool = True) -> str:
-        """What `docker compose ARGUMENTS` prints."""
+        """The output of `docker compose ARGUMENTS`."""
         file = str(ROOT / "docker-compose.yml")
         return docker("compose", "--project-name", NAME, "--file", file, "--progress", "plain", *arguments, check=check)
 
     def up(self, *arguments: str) -> None:
-        """Start what is not running and wait until all of it is healthy."""
+        """Start the missing services and wait until all are healthy."""
         self.compose("up", "--detach", "--wait", "--wait-timeout", str(UP_TIMEOUT_S), *arguments)
 
     def containers(self, service: str | None = None) -> list[str]:
@@ -46,7 +46,7 @@ class Project:
 
 @contextmanager
 def deployed() -> Iterator[Project]:
-    """The project on a free port, up and healthy. Down at the end, its last words printed when the block failed."""
+    """The project on a free port, started and healthy. It is removed at the end; a failure prints its logs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])

@@ -22,7 +22,7 @@ JOB_TIMEOUT_S = 600.0
 POLL_WORKERS_S = 1.0
 CACHE = Path(tempfile.gettempdir()) / "mimeo-compose"
 
-# Only the datasets that are always there: the containers need no network.
+# Only built-in datasets: the containers need no network.
 FIRST = {
     "model_type": "vae",
     "dataset": "digits",
@@ -57,12 +57,12 @@ def main() -> int:
 
 
 def step(message: str) -> None:
-    """Tell what was just seen to hold."""
+    """Print a verified fact."""
     print(f"• {message}", flush=True)
 
 
 def build() -> None:
-    """Build both images and look at what is in them."""
+    """Build both images and check their contents."""
     started = time.monotonic()
     Project(0).compose("build")
     step(f"images built in {time.monotonic() - started:.0f} s")
@@ -70,8 +70,8 @@ def build() -> None:
     for image, size in megabytes.items():
         step(f"{image}: {size:,.0f} MB")
     assert megabytes[IMAGES[0]] < API_IMAGE_LIMIT_MB, "the API image has grown: is torch in it?"
-    look = "import importlib.util as u, os; print(os.getuid(), u.find_spec('torch') is not None)"
-    seen = {image: docker("run", "--rm", image, "python", "-c", look).split() for image in IMAGES}
+    probe = "import importlib.util as u, os; print(os.getuid(), u.find_spec('torch') is not None)"
+    seen = {image: docker("run", "--rm", image, "python", "-c", probe).split() for image in IMAGES}
     assert seen == {IMAGES[0]: ["10001", "False"], IMAGES[1]: ["10001", "True"]}, seen
     step("both run as user 10001; torch is in the worker image alone")
 
@@ -93,7 +93,7 @@ def exercise(project: Project) -> None:
 
 
 def pixels(png: bytes) -> str:
-    """A picture's size, for people."""
+    """A picture's size for the output."""
     return "×".join(map(str, jobs.image_size(png))) + " px"
 
 

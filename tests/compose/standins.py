@@ -1,6 +1,6 @@
-"""Stand-ins for the official images, made from Debian's packages where the official ones cannot be pulled.
+"""Stand-ins for the official images, made from Debian packages where the official ones cannot be pulled.
 
-A stand-in has the official image's name, so that the Dockerfiles and docker-compose.yml are tested as they are.
+A stand-in has the official image's name, so that the Dockerfiles and docker-compose.yml are tested unchanged.
 """
 
 import os
@@ -14,13 +14,13 @@ from tests.compose.engine import EngineError, docker, has_compose
 FOLDER = Path(__file__).parent / "standins"
 OFFICIAL = ("python:3.11-slim-bookworm", "redis:8.0", "postgres:17")
 SUITES = ("bookworm", "trixie")
-# Where the machine reaches its registries through a certificate of its own, a container needs that certificate too.
+# Where the machine reaches registries through a certificate of its own, containers need that certificate too.
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 
 
 def provide_images(cache: Path) -> str:
-    """Make sure every official image, or its stand-in, and Compose v2 are there; say which it was."""
+    """Provide each official image or its stand-in, and Compose v2. Prints which of the two it is."""
     if not has_compose():
         _install_compose(cache)
     missing = [image for image in OFFICIAL if not _present(image) and not _pull(image)]
@@ -46,7 +46,7 @@ def _pull(image: str) -> bool:
 
 
 def _debian(suite: str) -> None:
-    """A minimal Debian as an image, unless it is there already.
+    """A minimal Debian image, unless it exists already.
 
     Raises:
         EngineError: `debootstrap` is missing or failed.
@@ -78,7 +78,7 @@ def _debian(suite: str) -> None:
 
 
 def _install_compose(cache: Path) -> None:
-    """Debian 13's Compose v2 plugin, into a Docker configuration of our own; it needs libc6 alone."""
+    """Install Debian 13's Compose v2 plugin into a separate Docker configuration; it needs only libc6."""
     _debian("trixie")
     plugins = cache / "cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What has to be true of the database after every step: as the model says, and nothing ever taken back."""
+"""Conditions of the database after every step: it equals the model, and nothing final changes."""
 
 from dataclasses import dataclass, field
 
@@ -12,12 +12,12 @@ from shared.services import queue_stats
 from tests.engine.model import ENDED, ModelJob
 from tests.engine.model import Model as Expectation
 
-COUNTED = 2  # positions, beside all of them: queues are short here
+COUNTED = 2  # positions, beside all of them: queues in the tests are short
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
-    """One job, as it was seen last."""
+class Observation:
+    """The last observation of one job."""
 
     status: S
     attempt: int
@@ -27,14 +27,16 @@ class Sight:
 
 
 @dataclass
-class Witness:
-    """Remembers what was seen of each job, by id."""
+class Observations:
+    """The last observation of each job, by id."""
 
-    seen: dict[str, Sight] = field(default_factory=dict)
+    seen: dict[str, Observation] = field(default_factory=dict)
 
-    def look(self, job: Job, events: int) -> None:
-        """Tokens and versions only rise, the end is final, and every transition is told."""
-        now = Sight(status=job.status, attempt=job.attempt, token=job.fencing_token, version=job.version, events=events)
+    def record(self, job: Job, events: int) -> None:
+        """Check that tokens and versions only rise, terminal states are final, and each transition has an event."""
+        now = Observation(
+            status=job.status, attempt=job.attempt, token=job.fencing_token, version=job.version, events=events
+        )
         before = self.seen.get(job.id)
         if before is not None:
             assert now.token >= before.token
@@ -46,20 +48,20 @@ class Witness:
                 assert (before.status, now.status, now.attempt) in {
                     (S.FAILED, S.QUEUED, 0),
                     (S.CANCELLED, S.QUEUED, 0),
-                }, "only a retry leads out of the end"
+                }, "only a retry leaves a terminal status"
         self.seen[job.id] = now
 
 
-def compare(session: Session, expected: Expectation, ids: list[str], witness: Witness, now_ms: int) -> None:
-    """Every accepted job is there, and is as expected."""
+def compare(session: Session, expected: Expectation, ids: list[str], observations: Observations, now_ms: int) -> None:
+    """Check that every accepted job exists and equals its model."""
     rows = {job.id: job for job in session.scalars(select(Job))}
-    assert set(rows) == {ids[number] for number in expected.jobs}, "an accepted job is lost, or a deleted one is there"
-    told = select(JobEvent.job_id, func.count()).group_by(JobEvent.job_id)
-    events = {row[0]: row[1] for row in session.execute(told)}
+    assert set(rows) == {ids[number] for number in expected.jobs}, "an accepted job is lost, or a deleted one exists"
+    counts = select(JobEvent.job_id, func.count()).group_by(JobEvent.job_id)
+    events = {row[0]: row[1] for row in session.execute(counts)}
     for number, job in expected.jobs.items():
         row = rows[ids[number]]
-        witness.look(row, events[row.id])
-        assert _seen(row) == _meant(job)
+        observations.record(row, events[row.id])
+        assert _actual(row) == _expected(job)
         place = expected.position(job, now_ms)
         assert queue_stats.queue_position(session, row) == place
         assert queue_stats.queue_position(session, row, counted=COUNTED) == _counted(place)
@@ -90,7 +92,7 @@ def _compare_records(session: Session, expected: Expectation, ids: list[str]) ->
     published = select(Model.job_id, Checkpoint.step).join(Checkpoint, Model.checkpoint_id == Checkpoint.id)
     assert sorted(tuple(row) for row in session.execute(published)) == sorted(
         (ids[number], job.published) for number, job in expected.jobs.items() if job.published is not None
-    ), "a job has published twice, or not at all"
+    ), "a job has published twice, or never"
     outputs = sorted(session.scalars(select(Artifact.job_id)))
     assert outputs == sorted(
         ids[number] for number, job in expected.jobs.items() if job.kind == "generation" and job.status is S.SUCCEEDED
@@ -104,11 +106,11 @@ def _compare_records(session: Session, expected: Expectation, ids: list[str]) ->
     }
 
 
-def _seen(row: Job) -> tuple[object, ...]:
+def _actual(row: Job) -> tuple[object, ...]:
     heartbeat = None if row.heartbeat_at is None else round(row.heartbeat_at.timestamp() * 1000)
     error = row.error["code"] if row.error else None
     return row.kind, row.priority, row.status, row.attempt, row.fencing_token, heartbeat, error
 
 
-def _meant(job: ModelJob) -> tuple[object, ...]:
+def _expected(job: ModelJob) -> tuple[object, ...]:
     return job.kind, job.rank, job.status, job.attempt, job.token, job.heartbeat_ms, job.error

@@ -1,4 +1,4 @@
-"""Hypothesis profiles of the engine's tests, and helpers whose assertions explain themselves."""
+"""Hypothesis profiles of the engine's tests, and helpers with rewritten assertions."""
 
 import pytest
 from hypothesis import HealthCheck, settings

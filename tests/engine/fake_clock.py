@@ -1,7 +1,7 @@
-"""Time that a test moves: the database's clock, replaced where statements leave for the database.
+"""A clock that tests move, in place of the database's clock.
 
-`db_now()` compiles to an expression of its dialect. Here that expression is swapped for a number in each statement
-that is about to run, on one engine; the services and the product's clock know nothing of it.
+`db_now()` compiles to an expression of its dialect. Here a number replaces that expression in each statement, just
+before it runs, on one engine. The services and the product's clock are unchanged.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ START_MS = 1_700_000_000_000
 
 
 class FakeClock:
-    """The clock of one engine, in milliseconds since 1970 UTC, and a monotonic one. Both stand still until moved."""
+    """The clock of one engine, in milliseconds since 1970 UTC, and a monotonic clock. Both change only when moved."""
 
     def __init__(self, engine: Engine) -> None:
         self.now_ms = START_MS
@@ -23,16 +23,16 @@ class FakeClock:
         event.listen(engine, "before_cursor_execute", self._replace, retval=True)
 
     def monotonic(self) -> float:
-        """Seconds that have passed; `jump` does not change it."""
+        """Elapsed seconds; `jump` does not change them."""
         return self._elapsed_ms / 1000
 
     def advance(self, ms: int) -> None:
-        """Let time pass."""
+        """Advance both clocks."""
         self.now_ms += ms
         self._elapsed_ms += ms
 
     def jump(self, ms: int) -> None:
-        """Set the database's clock, as an administrator does."""
+        """Set the database's clock, as an administrator may."""
         self.now_ms += ms
 
     def _replace(

@@ -1,8 +1,8 @@
-"""Random lives of jobs: users, workers, a reconciler, an unreliable broker and the clock, against the model.
+"""Random histories of jobs: users, workers, a reconciler, an unreliable broker and the clock, against the model.
 
-Each rule does one thing with the real services, on a real database, and the same with the model. Every claim, write and
-request is predicted; after each rule every row is compared (tests/engine/comparing.py). When an example ends, the
-trouble ends too, and every job that was accepted has to come to its own end.
+Each rule does one operation with the real services on a real database, and the same with the model. The model predicts
+every claim, write and request. After each rule every row is compared (tests/engine/comparing.py). At the end of an
+example the faults stop, and every accepted job has to reach a terminal status.
 """
 
 from collections.abc import Collection
@@ -19,7 +19,7 @@ from shared.services import attempt_writes, checkpoints, deletion, idempotency, 
 from shared.services.attempt_writes import MetricPoint
 from shared.services.job_queue import FencedSession, Lease
 from tests import jobs
-from tests.engine.model import ASKED, ENDED, HELD, ModelJob
+from tests.engine.model import ACTIONS, ENDED, HELD, ModelJob
 from tests.engine.stage import Stage, stored
 
 WORKERS = ("wrk_a", "wrk_b", "wrk_c")
@@ -27,13 +27,13 @@ KEYS = "xy"
 
 
 class JobMachine(Stage):
-    """What can happen."""
+    """The rules of the machine."""
 
     # --- users --------------------------------------------------------------------------------------------------
 
     @initialize(priorities=st.lists(st.sampled_from(Priority), min_size=2, max_size=4))
     def begin(self, priorities: list[Priority]) -> None:
-        """The first jobs, one of them at work: most of what can go wrong needs that."""
+        """Submit the first jobs and claim one: most faults need a running job."""
         for priority in priorities:
             self.submit(priority=priority, max_attempts=2)
         self._claim(self.broker.take_number(0).kind, WORKERS[0])
@@ -43,7 +43,7 @@ class JobMachine(Stage):
         with transaction(self.database) as session:
             job_id = jobs.submit(session, self.settings, priority=priority.value, max_attempts=max_attempts)
         self._accepted(job_id, self.expected.submit(JobKind.TRAINING, priority.rank, max_attempts))
-        self.clock.advance(1)  # no two jobs are accepted at the same time
+        self.clock.advance(1)  # so that no two jobs have the same time of submission
 
     @precondition(lambda self: len(self.keys) < len(KEYS) or len(self.ids) % 3 == 0)
     @rule(key=st.sampled_from(KEYS), body=st.integers(0, 1))
@@ -82,22 +82,22 @@ class JobMachine(Stage):
     @precondition(lambda self: self.expected.jobs)
     @rule(data=st.data())
     def cancel(self, data: Any) -> None:
-        self._ask(data, "cancel")
+        self._request(data, "cancel")
 
     @precondition(lambda self: self.expected.jobs)
     @rule(data=st.data())
     def pause(self, data: Any) -> None:
-        self._ask(data, "pause")
+        self._request(data, "pause")
 
     @precondition(lambda self: self.expected.jobs)
     @rule(data=st.data())
     def resume(self, data: Any) -> None:
-        self._ask(data, "resume")
+        self._request(data, "resume")
 
     @precondition(lambda self: self.expected.jobs)
     @rule(data=st.data())
     def retry(self, data: Any) -> None:
-        self._ask(data, "retry")
+        self._request(data, "retry")
 
     @precondition(lambda self: self.expected.jobs)
     @rule(data=st.data())
@@ -119,7 +119,7 @@ class JobMachine(Stage):
     @precondition(lambda self: self.broker.waiting)
     @rule(data=st.data(), worker=st.sampled_from(WORKERS))
     def take_a_notification(self, data: Any, worker: str) -> None:
-        number = data.draw(st.integers(0, len(self.broker.waiting) - 1), label="hint")
+        number = data.draw(st.integers(0, len(self.broker.waiting) - 1), label="notification")
         self._claim(self.broker.take_number(number).kind, worker)
 
     @precondition(lambda self: self.broker.waiting)
@@ -158,12 +158,12 @@ class JobMachine(Stage):
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
-    def finish_well(self, data: Any) -> None:
-        self._finish_well(self._some_lease(data))
+    def finish_succeeded(self, data: Any) -> None:
+        self._finish_succeeded(self._some_lease(data))
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data(), code=st.sampled_from(ErrorCode))
-    def finish_badly(self, data: Any, code: ErrorCode) -> None:
+    def finish_failed(self, data: Any, code: ErrorCode) -> None:
         lease = self._some_lease(data)
         failure = JobFailure(code, "It went wrong.")
         ended: list[S] = []
@@ -179,18 +179,18 @@ class JobMachine(Stage):
 
     @precondition(lambda self: self.leases)
     @rule(data=st.data())
-    def let_go(self, data: Any) -> None:
-        """A worker that stops, or has written its checkpoint for a pause."""
+    def release(self, data: Any) -> None:
+        """A worker stops, or has written its checkpoint for a pause."""
         ended: list[S] = []
         if job := self._write(self._some_lease(data), lambda fenced: ended.append(job_queue.release(fenced))):
             before = job.status
             assert ended == [self.expected.release(job)]
-            self.happened[f"let go: {before} → {job.status}"] += 1
+            self.happened[f"released: {before} → {job.status}"] += 1
 
     # --- time, reconciler, broker -------------------------------------------------------------------------------
 
     @rule(ms=st.sampled_from((40, 400, 2_100, 10_000)))
-    def time_passes(self, ms: int) -> None:
+    def advance_time(self, ms: int) -> None:
         self.clock.advance(ms)
 
     @rule()
@@ -199,47 +199,47 @@ class JobMachine(Stage):
 
     @precondition(lambda self: self.broker.waiting)
     @rule(data=st.data(), is_lost=st.booleans())
-    def notification_lost_or_doubled(self, data: Any, is_lost: bool) -> None:
-        number = data.draw(st.integers(0, len(self.broker.waiting) - 1), label="hint")
+    def notification_is_lost_or_doubled(self, data: Any, is_lost: bool) -> None:
+        number = data.draw(st.integers(0, len(self.broker.waiting) - 1), label="notification")
         if is_lost:
             self.broker.take_number(number)
         else:
             self.broker.double(number)
 
     @rule()
-    def redis_goes_or_comes_back_empty(self) -> None:
+    def redis_stops_or_returns_empty(self) -> None:
         self.broker.is_up = not self.broker.is_up
         self.broker.flush()
 
     # --- helpers ------------------------------------------------------------------------------------------------
 
-    def _ask(self, data: Any, action: str) -> None:
-        job = self._some_job(data, set(ASKED[action]))
+    def _request(self, data: Any, action: str) -> None:
+        job = self._some_job(data, set(ACTIONS[action]))
         try:
             with transaction(self.database) as session:
                 after: S | None = getattr(transitions, action)(session, self.ids[job.number])
         except Conflict:
             after = None
         before = job.status
-        assert after is self.expected.ask(job, action)
+        assert after is self.expected.apply(job, action)
         self.happened[f"{action}: {before} → {after or 'refused'}"] += 1
         if after is S.QUEUED:
             self._notify(job)
 
     def _some_job(self, data: Any, fitting: Collection[S]) -> ModelJob:
-        """Any job, most often one in a status that fits."""
+        """Any job, most often one in a fitting status."""
         numbers = sorted(self.expected.jobs)
         fit = [number for number in numbers if self.expected.jobs[number].status in fitting]
         choice = st.sampled_from(numbers)
         return self.expected.jobs[data.draw(st.sampled_from(fit) | choice if fit else choice, label="job")]
 
     def _some_lease(self, data: Any) -> Lease:
-        """Any lease that was ever given: most often a good one, or one whose job is another worker's by now."""
+        """Any lease ever given: most often a valid one, or one whose job another worker has claimed."""
         held = {self.ids[job.number]: job.token for job in self.expected.jobs.values() if job.status in HELD}
-        good = [lease for lease in self.leases if held.get(lease.job_id) == lease.fencing_token]
-        passed_on = [
+        valid = [lease for lease in self.leases if held.get(lease.job_id) == lease.fencing_token]
+        reclaimed = [
             lease for lease in self.leases if held.get(lease.job_id, lease.fencing_token) != lease.fencing_token
         ]
-        choices = [st.sampled_from(leases) for leases in (good, good, passed_on, self.leases) if leases]
+        choices = [st.sampled_from(leases) for leases in (valid, valid, reclaimed, self.leases) if leases]
         lease: Lease = data.draw(st.one_of(choices), label="lease")
         return lease

@@ -1,4 +1,4 @@
-"""What the queue promises, as a dict of jobs and a few rules: the yardstick of the real one.
+"""The specification of the queue: a dict of jobs and a few rules, against which the real queue is compared.
 
 Times are milliseconds of the fake clock. Jobs have numbers, in the order in which they were accepted.
 """
@@ -14,8 +14,8 @@ HELD = {S.RUNNING, S.PAUSING, S.CANCELLING}
 ENDED = {S.SUCCEEDED, S.FAILED, S.CANCELLED}
 RETRIED = {ErrorCode.WORKER_LOST, ErrorCode.INTERNAL}
 
-# What a user may ask of a job, and what comes of it. Anything else is refused and changes nothing.
-ASKED: dict[str, dict[S, S]] = {
+# The user's actions and their results. All others are refused and change nothing.
+ACTIONS: dict[str, dict[S, S]] = {
     action: {before: after for before, after in moves.items() if after is not None}
     for action, moves in transition_table.documented().items()
     if action != "delete"
@@ -24,8 +24,10 @@ ASKED: dict[str, dict[S, S]] = {
 
 @dataclass
 class ModelJob:
-    """One job. checkpoints: step → whether it is the best. published: step of the published checkpoint. reads: job and
-    step whose weights it needs. error: code of the failure that is shown.
+    """One job.
+
+    checkpoints: step → whether it is the best. published: step of the published checkpoint. reads: job and step of the
+    weights that it needs. error: code of the visible failure.
     """
 
     number: int
@@ -45,7 +47,7 @@ class ModelJob:
 
     @property
     def place(self) -> tuple[int, int]:
-        """What jobs of a kind are sorted by."""
+        """The sort key of the jobs of a kind."""
         return self.rank, self.number
 
 
@@ -81,15 +83,15 @@ class Model:
         job.status, job.attempt, job.token = S.RUNNING, job.attempt + 1, job.token + 1
         job.heartbeat_ms, job.not_before_ms, job.error = now_ms, None, None
 
-    # --- holding and letting go ---------------------------------------------------------------------------------
+    # --- leases and ends of attempts ---------------------------------------------------------------------------------
 
     def holds(self, number: int, token: int) -> bool:
-        """Whether a lease is good."""
+        """Whether a lease is valid."""
         job = self.jobs.get(number)
         return job is not None and job.token == token and job.status in HELD
 
     def add_checkpoint(self, job: ModelJob, step: int, *, is_best: bool) -> None:
-        """Kept: the newest two, the best, the published, and what an unfinished job reads."""
+        """Add a checkpoint and prune; the newest two, the best, the published and those of unfinished jobs stay."""
         if is_best:
             job.checkpoints = dict.fromkeys(job.checkpoints, False)
         job.checkpoints[step] = is_best
@@ -106,18 +108,18 @@ class Model:
             return self._end(job, S.CANCELLED)
         if code in RETRIED and job.attempt < job.max_attempts:
             if job.status is S.PAUSING:
-                return self._give_back(job, S.PAUSED)
-            return self._let_go(job, S.QUEUED)
+                return self._give_back_attempt(job, S.PAUSED)
+            return self._leave(job, S.QUEUED)
         job.error = code.value
         return self._end(job, S.FAILED)
 
     def release(self, job: ModelJob) -> S:
         if job.status is S.CANCELLING:
             return self._end(job, S.CANCELLED)
-        return self._give_back(job, S.PAUSED if job.status is S.PAUSING else S.QUEUED)
+        return self._give_back_attempt(job, S.PAUSED if job.status is S.PAUSING else S.QUEUED)
 
     def expired(self, now_ms: int) -> list[ModelJob]:
-        """Held jobs whose workers have been silent for more than a lease."""
+        """Jobs whose heartbeat is older than a lease."""
         oldest = now_ms - round(1000 * self._settings.lease_s)
         return [job for job in self.jobs.values() if job.heartbeat_ms is not None and job.heartbeat_ms < oldest]
 
@@ -127,7 +129,7 @@ class Model:
         if job.attempt >= job.max_attempts:
             job.error = ErrorCode.WORKER_LOST.value
             return self._end(job, S.FAILED)
-        return self._let_go(job, S.PAUSED if job.status is S.PAUSING else S.QUEUED)
+        return self._leave(job, S.PAUSED if job.status is S.PAUSING else S.QUEUED)
 
     def backoff_ms(self, attempt: int) -> tuple[int, int]:
         """Least and longest wait after an attempt that failed."""
@@ -135,22 +137,22 @@ class Model:
         return round(longest / 2), round(longest)
 
     def _end(self, job: ModelJob, status: S) -> S:
-        return self._let_go(job, status)
+        return self._leave(job, status)
 
-    def _give_back(self, job: ModelJob, status: S) -> S:
+    def _give_back_attempt(self, job: ModelJob, status: S) -> S:
         job.attempt -= 1
-        return self._let_go(job, status)
+        return self._leave(job, status)
 
     @staticmethod
-    def _let_go(job: ModelJob, status: S) -> S:
+    def _leave(job: ModelJob, status: S) -> S:
         job.status, job.heartbeat_ms = status, None
         return status
 
-    # --- asking -------------------------------------------------------------------------------------------------
+    # --- actions of users --------------------------------------------------------------------------------------------
 
-    def ask(self, job: ModelJob, action: str) -> S | None:
+    def apply(self, job: ModelJob, action: str) -> S | None:
         """The new status; None: refused."""
-        after = ASKED[action].get(job.status)
+        after = ACTIONS[action].get(job.status)
         if after is None or after is job.status:
             return after
         job.status = after
@@ -161,7 +163,7 @@ class Model:
         return after
 
     def delete(self, job: ModelJob) -> bool:
-        """False: refused, because it has not ended or an unfinished job reads its weights."""
+        """False: refused, because the job is not terminal or an unfinished job reads its weights."""
         readers = [other for other in self.jobs.values() if other.reads and other.reads[0] == job.number]
         if job.status not in ENDED or any(
             reader.status not in ENDED and reader.reads is not None and reader.reads[1] in job.checkpoints

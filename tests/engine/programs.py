@@ -1,7 +1,7 @@
-"""What the processes do that a test lets die: one request, one task, one round, one run, with the real parts.
+"""The programs of processes that tests kill: one request, one task, one round, one run, with the real parts.
 
-Each function is a whole program for a child process. None of them needs Redis; the trainer is the one without a model,
-but for `train`.
+Each function is a whole program for a child process. None of them needs Redis. The trainer is the one without a model,
+except in `train`.
 """
 
 import io
@@ -41,7 +41,7 @@ DEAD = failpoints.EXIT_STATUS
 
 
 def dies(plan: str | None, program: Callable[..., None], *arguments: Any) -> int:
-    """Run a program in a process of its own that dies as planned; its exit status."""
+    """Run a program in a process that exits at a failpoint. Returns its exit status."""
     child = harness.children.Process(target=_run, args=(plan, program, arguments), daemon=True)
     child.start()
     child.join(PATIENCE_S)
@@ -90,21 +90,21 @@ def _api(settings: Settings, *, is_redis_up: bool = True) -> FlaskClient:
 
 
 def work(settings: Settings) -> None:
-    """Take the next training job and see it through."""
-    with a_worker(settings, JobKind.TRAINING) as context, WorkerHeartbeat(context) as worker_heartbeat:
+    """Claim the next training job and run it to its end."""
+    with worker_context(settings, JobKind.TRAINING) as context, WorkerHeartbeat(context) as worker_heartbeat:
         training.prepare(context, worker_heartbeat)()
 
 
 def generate(settings: Settings) -> None:
-    """Take the next generation job and see it through."""
-    with a_worker(settings, JobKind.GENERATION) as context:
+    """Claim the next generation job and run it to its end."""
+    with worker_context(settings, JobKind.GENERATION) as context:
         job = claim(context)
         if isinstance(job, GenerationJob):
             sample(context, job, Writer(settings, context.storage))
 
 
 def reconcile(settings: Settings) -> None:
-    """Reap and notify as long as it takes to reap somebody."""
+    """Reap and notify until a job is reaped."""
     reconciler = Reconciler(settings, session_factory(make_engine(settings)), NullBroker())
     deadline = time.monotonic() + 3 * settings.lease_s
     while time.monotonic() < deadline:
@@ -113,13 +113,13 @@ def reconcile(settings: Settings) -> None:
 
 
 def sweep(settings: Settings) -> None:
-    """Remove files that nobody needs."""
+    """Remove unneeded files."""
     storage = Storage.open_url(settings.resolved_storage_url)
     Sweeper(settings, session_factory(make_engine(settings)), storage).round()
 
 
 @contextmanager
-def a_worker(settings: Settings, kind: JobKind) -> Iterator[WorkerContext]:
+def worker_context(settings: Settings, kind: JobKind) -> Iterator[WorkerContext]:
     """The parts of a worker process, with the trainer that has no model."""
     engine = make_engine(settings)
     context = WorkerContext(

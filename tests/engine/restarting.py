@@ -1,4 +1,4 @@
-"""After a crash: everything starts again, runs until every job has ended, and leaves nothing wrong behind."""
+"""After a crash: restart all parts, run until every job has ended, and check that no error remains."""
 
 import hashlib
 import time
@@ -28,10 +28,11 @@ WORK: dict[JobKind, Callable[[Settings], None]] = {
 
 
 def restart(settings: Settings, database: SessionFactory) -> None:
-    """A reconciler and one worker of each kind, taking turns, until every job has ended."""
+    """Run a reconciler and one worker of each kind in turn until every job has ended."""
     broker = NullBroker()
-    hurried = settings.model_copy(update={"lease_s": 0.2, "notification_stale_s": 0.1})
-    reconciler = Reconciler(hurried, database, broker)  # no worker is at work while it looks: whoever holds is dead
+    short_leases = settings.model_copy(update={"lease_s": 0.2, "notification_stale_s": 0.1})
+    # No worker runs during a round, so every lease is that of a dead worker.
+    reconciler = Reconciler(short_leases, database, broker)
     deadline = time.monotonic() + PATIENCE_S
     while not _all_ended(database):
         assert time.monotonic() < deadline
@@ -43,7 +44,7 @@ def restart(settings: Settings, database: SessionFactory) -> None:
 
 
 def check(settings: Settings, database: SessionFactory, storage: Storage) -> None:
-    """Every job has ended with one result, every file that a row names is whole, and no other file stays."""
+    """Check that every job has one result, every file named by a row is complete, and no other file remains."""
     with reading(database) as session:
         jobs = list(session.scalars(select(Job)))
         checkpoints = list(session.scalars(select(Checkpoint)))
@@ -63,11 +64,11 @@ def check(settings: Settings, database: SessionFactory, storage: Storage) -> Non
 
 
 def _check_nothing_is_left(settings: Settings, database: SessionFactory, storage: Storage, named: set[str]) -> None:
-    with programs.a_worker(settings, JobKind.TRAINING) as context:
+    with programs.worker_context(settings, JobKind.TRAINING) as context:
         workdir.sweep(context)
     assert list(settings.runs_path.glob("*_*-*")) == []
-    impatient = settings.model_copy(update={"orphan_grace_s": 0.001})
-    Sweeper(impatient, database, storage).round()
+    no_grace = settings.model_copy(update={"orphan_grace_s": 0.001})
+    Sweeper(no_grace, database, storage).round()
     stored = {f"jobs/{name}" for name in storage.list_names("jobs", unfinished=True)}
     assert {key for key in stored if key not in named and key.rpartition("/")[0] not in named} == set()
 

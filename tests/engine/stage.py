@@ -1,4 +1,4 @@
-"""The stage of the job machine: the services on one side, the model on the other, and each step taken on both."""
+"""The state of the job machine: the services and the model, with each step taken on both."""
 
 import sys
 from collections import Counter
@@ -31,12 +31,12 @@ REMEMBERED_LEASES = 12
 
 
 class Stage(RuleBasedStateMachine):
-    """One example, without its rules. The class attributes are set once a test."""
+    """One example, without its rules. A test sets the class attributes once."""
 
     database: ClassVar[SessionFactory]
     settings: ClassVar[Settings]
     clock: ClassVar[FakeClock]
-    happened: ClassVar[Counter[str]]  # what the examples have come to, for whoever wants to know
+    happened: ClassVar[Counter[str]]  # outcomes of the examples, for statistics
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,23 +46,23 @@ class Stage(RuleBasedStateMachine):
         self.broker = UnreliableBroker()
         self.reconciler = Reconciler(self.settings, self.database, self.broker)
         self.expected = Expectation(self.settings)
-        self.ids: list[str] = []  # by number, deleted jobs too
-        self.leases: list[Lease] = []  # newest last; good ones, lost ones and given-up ones
+        self.ids: list[str] = []  # by number, deleted jobs included
+        self.leases: list[Lease] = []  # newest last; valid, lost and released ones
         self.keys: dict[str, tuple[int, int]] = {}  # idempotency key → (job, body)
-        self.witness = comparing.Witness()
+        self.observations = comparing.Observations()
 
-    # --- what has to be true ------------------------------------------------------------------------------------
+    # --- invariants -------------------------------------------------------------------------------------------------
 
     @invariant()
     def every_row_is_as_expected(self) -> None:
         with reading(self.database) as session:
-            comparing.compare(session, self.expected, self.ids, self.witness, self.clock.now_ms)
-        self.clock.advance(1)  # so that no two jobs are accepted at the same time
+            comparing.compare(session, self.expected, self.ids, self.observations, self.clock.now_ms)
+        self.clock.advance(1)  # so that no two jobs have the same time of submission
 
     def teardown(self) -> None:
-        """No more trouble: every accepted job comes to an end."""
+        """Without faults, every accepted job reaches a terminal status."""
         if sys.exc_info()[0] is not None:
-            return  # the example has failed already
+            return  # the example has already failed
         self.broker.is_up = True
         for _ in range(QUIET_ROUNDS):
             self._quiet_round()
@@ -76,13 +76,13 @@ class Stage(RuleBasedStateMachine):
             if job.status is S.PAUSED:
                 with transaction(self.database) as session:
                     transitions.resume(session, self.ids[job.number])
-                self.expected.ask(job, "resume")
+                self.expected.apply(job, "resume")
                 self._notify(job)
         self.clock.advance(round(1000 * max(self.settings.lease_s, self.settings.backoff_max_s)) + 1)
         self._reconcile()
         while notification := (self.broker.take(JobKind.GENERATION) or self.broker.take(JobKind.TRAINING)):
             if lease := self._claim(notification.kind, "wrk_quiet"):
-                self._finish_well(lease)
+                self._finish_succeeded(lease)
 
     # --- steps that several rules take ----------------------------------------------------------------------------
 
@@ -123,25 +123,25 @@ class Stage(RuleBasedStateMachine):
         return lease
 
     def _write(self, lease: Lease, write: Any) -> ModelJob | None:
-        """Write under a lease; the job where it was good, None where it was refused, as predicted."""
+        """Write under a lease. Returns the job if the lease was valid, None if the write was refused, as predicted."""
         number = self.ids.index(lease.job_id)
-        is_good = self.expected.holds(number, lease.fencing_token)
+        is_valid = self.expected.holds(number, lease.fencing_token)
         try:
             with transaction(self.database) as session:
                 fenced = job_queue.renew_lease(session, lease, visible=True)
                 assert fenced.status is self.expected.jobs[number].status
                 write(fenced)
         except LeaseLost:
-            assert not is_good
+            assert not is_valid
             self.happened["stale write refused"] += 1
             return None
-        assert is_good
+        assert is_valid
         job = self.expected.jobs[number]
         job.heartbeat_ms = self.clock.now_ms
         return job
 
-    def _finish_well(self, lease: Lease) -> None:
-        """Publish as the worker does: the result and the job's success in one transaction."""
+    def _finish_succeeded(self, lease: Lease) -> None:
+        """Publish as a worker does: the result and the job's success in one transaction."""
         ended: list[S] = []
         is_training = lease.job_id.startswith("trn")
         number = self.ids.index(lease.job_id)
@@ -167,7 +167,7 @@ class Stage(RuleBasedStateMachine):
             self.happened[f"{job.kind} published" if job.status is S.SUCCEEDED else "cancelled before the end"] += 1
 
     def _back_off(self, job: ModelJob, attempt: int, *, waited_ms: int = 0) -> None:
-        """The wait is drawn at random: see that it is within its bounds, and take it over."""
+        """The back-off is random: check its bounds, and copy it to the model."""
         with reading(self.database) as session:
             not_before = session.scalars(select(Job.not_before).where(Job.id == self.ids[job.number])).one()
         assert not_before is not None

@@ -1,6 +1,6 @@
-"""Dying at every named point between durable writes, in a real process, and starting again.
+"""A real process exits at every named point between durable writes, and all parts start again.
 
-The points are read from the source: one that no test visits, or that no run reaches, fails here.
+The points are read from the source: a point that no test visits, or that no run reaches, fails here.
 """
 
 import ast
@@ -39,9 +39,9 @@ pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A process that dies at each of `points`; afterwards every job still has to succeed once.
+    """A process that exits at each of `points`; afterwards every job still has to succeed once.
 
-    program: the process. given: what exists before it starts. jobs: rows of jobs that exist after its death.
+    program: the process. given: the state before its start. jobs: rows of jobs after its exit.
     """
 
     points: Sequence[str]
@@ -154,11 +154,11 @@ def points_in_the_source() -> Iterator[str]:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "failpoint":
                     [name] = node.args
-                    assert isinstance(name, ast.Constant), f"{path}: a point's name is written out"
+                    assert isinstance(name, ast.Constant), f"{path}: a point's name is a literal"
                     yield str(name.value)
 
 
-def test_every_point_in_the_source_is_visited() -> None:
+def test_each_point_in_the_source_is_visited() -> None:
     found = list(points_in_the_source())
     assert sorted(found) == sorted(VISITED)
 
@@ -176,7 +176,7 @@ def test_every_point_in_the_source_is_visited() -> None:
     ],
     indirect=["database_kind"],
 )
-def test_a_death_loses_no_job_and_leaves_one_result_each(
+def test_crash_loses_no_job_and_leaves_one_result_per_job(
     case: Case, plan: str, database: SessionFactory, settings: Settings, storage: Storage
 ) -> None:
     case.given(database, settings, storage)
@@ -188,7 +188,7 @@ def test_a_death_loses_no_job_and_leaves_one_result_each(
 
 @on_both
 @pytest.mark.parametrize("plan", [*DELETE, *SWEEP])
-def test_a_delete_takes_rows_and_files_whenever_it_is_cut_short(
+def test_interrupted_delete_removes_rows_and_files_when_repeated(
     plan: str, database: SessionFactory, settings: Settings, storage: Storage
 ) -> None:
     jobs.submitted(database, settings)
@@ -212,7 +212,7 @@ def test_a_delete_takes_rows_and_files_whenever_it_is_cut_short(
 
 @on_both
 @pytest.mark.parametrize("plan", UPLOAD)
-def test_an_upload_cut_short_can_be_sent_again_and_leaves_no_file(
+def test_interrupted_upload_can_be_repeated_and_leaves_no_file(
     plan: str, database: SessionFactory, settings: Settings, storage: Storage
 ) -> None:
     settings = settings.model_copy(update={"orphan_grace_s": 0.5})
@@ -221,7 +221,7 @@ def test_an_upload_cut_short_can_be_sent_again_and_leaves_no_file(
         assert list(session.scalars(select(UploadedDataset))) == []
 
     time.sleep(0.6)
-    for _ in range(2):  # what is removed is looked at once more
+    for _ in range(2):  # the sweeper checks removed keys once more
         Sweeper(settings, database, storage).round()
         time.sleep(0.6)
     assert [*storage.list_names("datasets", unfinished=True)] == []
@@ -233,7 +233,7 @@ def test_an_upload_cut_short_can_be_sent_again_and_leaves_no_file(
 
 
 @pytest.mark.parametrize("plan", MIGRATE)
-def test_a_migration_happens_as_a_whole_or_not_at_all(plan: str, empty_database_url: str, tmp_path: Path) -> None:
+def test_migration_is_atomic(plan: str, empty_database_url: str, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", database_url=SecretStr(empty_database_url))
     assert dies(plan, programs.migrate, settings) == DEAD
     assert runner.current(settings)[0] is None
@@ -248,14 +248,14 @@ def test_a_migration_happens_as_a_whole_or_not_at_all(plan: str, empty_database_
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Digest of the weights that the run ends with when nothing happens."""
+    """Digest of the weights of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     assert dies(None, programs.train, folder) == 0
     return weights(folder)
 
 
 @pytest.mark.parametrize("plan", TRAIN)
-def test_a_trainer_that_dies_ends_with_the_same_weights(plan: str, undisturbed: str, tmp_path: Path) -> None:
+def test_killed_trainer_ends_with_the_same_weights_after_a_restart(plan: str, undisturbed: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert dies(plan, programs.train, folder) == DEAD
     assert local.newest_valid(folder).damaged == []
@@ -285,7 +285,7 @@ def jobs_now(database: SessionFactory) -> list[JobStatus]:
 
 
 def requeue(database: SessionFactory) -> None:
-    """A reconciler has taken the dead worker's job back."""
+    """Requeue the dead worker's job, as the reconciler does."""
     with reading(database) as session:
         [job_id] = session.scalars(select(Job.id))
     jobs.set_values(database, job_id, status=JobStatus.QUEUED, worker=None, heartbeat_at=None)

@@ -1,4 +1,4 @@
-"""The job core against a model of itself, in random lives. A failure prints the steps and how to replay them."""
+"""The job queue against its model, in random histories. A failure prints the steps and how to replay them."""
 
 import secrets
 from collections import Counter
@@ -14,12 +14,12 @@ from shared.settings import Settings
 from tests.engine.fake_clock import FakeClock
 from tests.engine.job_machine import JobMachine
 
-QUICK = 4  # histories in `make test`; `make test-all` runs as many as the profile says
+QUICK = 4  # histories in `make test`; `make test-all` runs the number of the profile
 
 
 @pytest.mark.parametrize("histories", [QUICK, pytest.param(None, marks=pytest.mark.slow, id="profile")])
-@pytest.mark.timeout(0)  # a failure is made small before it is shown; Hypothesis ends that after five minutes
-def test_jobs_live_as_the_model_says_whatever_happens(
+@pytest.mark.timeout(0)  # Hypothesis shrinks a failure before it shows it, for at most five minutes
+def test_jobs_follow_the_model_in_random_histories(
     engine: Engine,
     database: SessionFactory,
     settings: Settings,

@@ -1,6 +1,6 @@
-"""A small further model type, which the suites over the registry run on beside the real ones.
+"""A small fourth model type. The suites over the registry run on it as on the others.
 
-It consists of what any model type consists of: a contract, a model, and one line in a registry.
+It consists of the parts of any model type: a contract, a model, and one line in a registry.
 """
 
 from shared.model_types import REGISTRY, ModelType

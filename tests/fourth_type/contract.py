@@ -1,4 +1,4 @@
-"""Contract of the further model type. Some of its schemas have names that other contracts use."""
+"""Contract of the fourth model type. Some of its schemas share their names with those of other contracts."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -11,7 +11,7 @@ from shared.model_types.base import Hyperparameters, Measure, ModelType, Samplin
 
 
 class Priority(StrEnum):
-    """Shares its name with the priority of jobs."""
+    """It shares its name with the priority of jobs."""
 
     CENTRE = "centre"
     EDGE = "edge"
@@ -30,7 +30,7 @@ class SketchHyperparameters(Hyperparameters):
 
 
 class RandomSampling(SamplingParameters):
-    """Images of random codes."""
+    """Images of random latent codes."""
 
     mode: Literal["random"] = "random"
     count: int = Field(4, ge=1, le=100, description="Images to generate.")
@@ -39,7 +39,7 @@ class RandomSampling(SamplingParameters):
 
 
 class GridSampling(SamplingParameters):
-    """Shares its name with a mode of the VAE."""
+    """It shares its name with a mode of the VAE."""
 
     mode: Literal["grid"]
     side: int = Field(3, ge=1, le=10, description="Images along each side.")
@@ -62,13 +62,13 @@ def sampling_bytes(hyperparameters: SketchHyperparameters, sampling: Any, datase
 
 
 def check_training(hyperparameters: SketchHyperparameters, dataset: DatasetShape) -> None:
-    """A code is no larger than an image."""
+    """A code must not be larger than an image."""
     if hyperparameters.codes > dataset.height * dataset.width:
         raise SpecError.at("/hyperparameters/codes", "A code has at most one number per pixel.", "too_large")
 
 
 def check_sampling(hyperparameters: SketchHyperparameters, sampling: Any, dataset: DatasetShape) -> None:
-    """`shades` are two."""
+    """`shades` has two entries."""
     if isinstance(sampling, RandomSampling) and sampling.shades is not None and len(sampling.shades) != 2:
         raise SpecError.at("/sampling/shades", "Give the darkest and the lightest grey.", "wrong_length")
 

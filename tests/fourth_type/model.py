@@ -1,4 +1,4 @@
-"""The further model type: a linear autoencoder of noisy images."""
+"""The fourth model type: a linear autoencoder of noisy images."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from worker.data import Dataset, ImageDataset
 from worker.models.base import Generated, GenerativeModel, Sample, StepMetrics
 from worker.models.optimization import load_optimizer_tensors, optimizer_tensors
 
-SEED = 11  # of the samples of an epoch
+SEED = 11  # of an epoch's samples
 
 
 class Sketch(GenerativeModel):
@@ -95,14 +95,14 @@ class Sketch(GenerativeModel):
         return {**self.evaluate(), "spread": float(self.encoder(self.test_BP.float() / 255).std())}
 
     def epoch_samples(self, epoch: int) -> list[Sample]:
-        image_HW = self._drawn(1, SEED)[0, 0]
+        image_HW = self._decode_random(1, SEED)[0, 0]
         return [Sample(name="sketch", content=(image_HW * 255).byte().cpu().numpy(), meta={"epoch": epoch})]
 
     def generate(self, sampling: Any, *, seed: int, dataset: Dataset | None = None) -> Generated:
         if isinstance(sampling, GridSampling):
             side = sampling.side
-            return Generated(images=self._drawn(side**2, seed).cpu().numpy(), rows=side, columns=side)
-        images = self._drawn(sampling.count, seed)
+            return Generated(images=self._decode_random(side**2, seed).cpu().numpy(), rows=side, columns=side)
+        images = self._decode_random(sampling.count, seed)
         if sampling.shades is not None:
             dark, light = sampling.shades
             images = dark + (light - dark) * images
@@ -110,8 +110,8 @@ class Sketch(GenerativeModel):
         return Generated(images=images.cpu().numpy(), rows=1, columns=sampling.count, meta={"seed": seed})
 
     @torch.no_grad()
-    def _drawn(self, count: int, seed: int) -> Tensor:
-        """Images [N, C, H, W] in [0, 1] of random codes."""
+    def _decode_random(self, count: int, seed: int) -> Tensor:
+        """Images [N, C, H, W] in [0, 1] of random latent codes."""
         codes_NZ = torch.randn(count, self.hyperparameters.codes, generator=torch.Generator().manual_seed(seed))
         images: Tensor = self.decoder(codes_NZ.to(self.device))
         return images.clamp(0, 1).view(count, *self.shape)

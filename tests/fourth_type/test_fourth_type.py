@@ -1,4 +1,4 @@
-"""A model type that is a contract, a model and a line in the registry is served, trained, sampled and typed."""
+"""A model type with a contract, a model and a line in the registry is served, trained, sampled and typed."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from shared.job_status import JobKind
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.api.conftest import app, client, worker  # noqa: F401  fixtures
-from tests.api.worker_hands import WorkerHands
+from tests.api.worker_hands import WorkerWrites
 from tests.client.server import Reply, Request, serving, training_job
 from tests.client.test_cli import mimeo
 from tests.fourth_type.contract import SKETCH
@@ -44,7 +44,7 @@ def test_api_lists_its_schemas_presets_and_the_meaning_of_its_figures(client: Fl
     assert [each["name"] for each in shown["quality_docs"]] == ["val_loss", "spread"]
 
 
-def test_api_checks_its_requests_by_its_contract(client: FlaskClient, worker: WorkerHands) -> None:  # noqa: F811
+def test_api_validates_its_requests_by_its_contract(client: FlaskClient, worker: WorkerWrites) -> None:  # noqa: F811
     asked = {"model_type": "sketch", "dataset": "digits", "hyperparameters": {"codes": 4}}
     accepted = client.post("/v1/training-jobs", json=asked)
     assert accepted.status_code == 202, accepted.text
@@ -57,8 +57,8 @@ def test_api_checks_its_requests_by_its_contract(client: FlaskClient, worker: Wo
     assert [job["id"] for job in found] == [accepted.get_json()["id"]]
 
     model = worker.publish(worker.claim(JobKind.TRAINING))
-    drawn = client.post("/v1/generation-jobs", json={"model": model, "sampling": {"mode": "grid", "side": 2}})
-    assert drawn.get_json()["sampling"] == {"mode": "grid", "side": 2}
+    response = client.post("/v1/generation-jobs", json={"model": model, "sampling": {"mode": "grid", "side": 2}})
+    assert response.get_json()["sampling"] == {"mode": "grid", "side": 2}
     refused = client.post("/v1/generation-jobs", json={"model": model, "sampling": {"shades": [0.5]}}).get_json()
     assert refused["errors"][0]["pointer"] == "/sampling/shades"
 
@@ -71,7 +71,7 @@ def references(value: Any) -> Iterator[str]:
             yield from references(item)
 
 
-def test_openapi_document_keeps_schemas_of_one_name_apart(app: DocumentedApi, client: FlaskClient) -> None:  # noqa: F811
+def test_openapi_document_distinguishes_schemas_of_one_name(app: DocumentedApi, client: FlaskClient) -> None:  # noqa: F811
     document = client.get("/openapi/openapi.json").get_json()
 
     schemas = document["components"]["schemas"]
@@ -86,7 +86,7 @@ def test_openapi_document_keeps_schemas_of_one_name_apart(app: DocumentedApi, cl
     assert "Standard deviation of the codes" in schemas["Model"]["properties"]["quality"]["description"]
 
 
-def test_trainer_program_trains_it_and_the_generator_samples_its_checkpoint(tmp_path: Path) -> None:
+def test_trainer_program_trains_it_and_the_generator_samples_from_its_checkpoint(tmp_path: Path) -> None:
     spec, folder = tmp_path / "spec.json", tmp_path / "run"
     spec.write_text(json.dumps({"model_type": "sketch", "hyperparameters": dict(SKETCH.small), "threads": 1}))
     environment = {**os.environ, "MIMEO_HOME": str(tmp_path), "MIMEO_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
@@ -122,7 +122,7 @@ def test_its_hyperparameters_and_sampling_are_options_of_the_command_line(tmp_pa
     assert "--shades" in shown.stdout
 
 
-def test_it_may_learn_from_a_further_kind_of_data(
+def test_fourth_type_can_train_on_a_new_kind_of_data(
     client: FlaskClient,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

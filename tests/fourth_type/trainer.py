@@ -1,4 +1,4 @@
-"""The trainer with the further model type in its registry: `python -m tests.fourth_type.trainer SPEC RUN_DIR`."""
+"""The trainer with the fourth model type in its registry: `python -m tests.fourth_type.trainer SPEC RUN_DIR`."""
 
 import sys
 

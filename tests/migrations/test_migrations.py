@@ -1,4 +1,4 @@
-"""The schema's steps, on SQLite and on PostgreSQL."""
+"""The migrations, on SQLite and on PostgreSQL."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ def engine(settings: Settings) -> Iterator[Engine]:
     made.dispose()
 
 
-def test_an_upgrade_makes_exactly_the_tables_that_the_models_describe(settings: Settings, engine: Engine) -> None:
+def test_upgrade_makes_exactly_the_tables_of_the_models(settings: Settings, engine: Engine) -> None:
     runner.upgrade(settings)
 
     with engine.connect() as connection:
@@ -44,7 +44,7 @@ def test_an_upgrade_makes_exactly_the_tables_that_the_models_describe(settings: 
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_a_database_goes_up_and_down_and_up_again(settings: Settings, engine: Engine) -> None:
+def test_database_is_upgraded_downgraded_and_upgraded_again(settings: Settings, engine: Engine) -> None:
     assert runner.current(settings)[0] is None
     runner.upgrade(settings)
     assert runner.current(settings) == (HEAD, HEAD)
@@ -57,7 +57,7 @@ def test_a_database_goes_up_and_down_and_up_again(settings: Settings, engine: En
     assert runner.current(settings)[0] == HEAD
 
 
-def test_every_revision_can_be_left_again_with_its_rows_kept(settings: Settings, engine: Engine) -> None:
+def test_each_revision_can_be_reverted_and_keeps_its_rows(settings: Settings, engine: Engine) -> None:
     runner.upgrade(settings)
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO workers VALUES ('w', 'training', 'h', 1, 'cpu', NULL, 0, NULL, 0, 0)"))
@@ -78,7 +78,7 @@ VALUES ('trn_1', 'training', 'queued', 'vae', '{}', '{}', 1, 7, 3, 60, 1, 4, 123
 
 
 def test_renamed_columns_and_tables_keep_their_rows_in_both_directions(settings: Settings, engine: Engine) -> None:
-    # Given: a database of the revision before the names changed
+    # Given: a database of the revision before the renaming
     runner.upgrade(settings, "0004")
     with engine.begin() as connection:
         connection.execute(text(JOB))
@@ -97,7 +97,7 @@ def test_renamed_columns_and_tables_keep_their_rows_in_both_directions(settings:
     assert tuple(pending) == tuple(garbage) == ("jobs/trn_1", 500, 400)
 
 
-def test_upgrading_twice_changes_nothing(settings: Settings, engine: Engine) -> None:
+def test_second_upgrade_changes_nothing(settings: Settings, engine: Engine) -> None:
     runner.upgrade(settings)
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO workers VALUES ('w', 'training', 'h', 1, 'cpu', NULL, 0, NULL, 0, 0)"))
@@ -108,7 +108,7 @@ def test_upgrading_twice_changes_nothing(settings: Settings, engine: Engine) -> 
         assert connection.execute(text("SELECT count(*) FROM workers")).scalar_one() == 1
 
 
-def test_upgrades_started_together_take_turns(settings: Settings) -> None:
+def test_concurrent_upgrades_take_turns(settings: Settings) -> None:
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(runner.upgrade, settings) for _ in range(4)]:
             done.result()
@@ -116,7 +116,7 @@ def test_upgrades_started_together_take_turns(settings: Settings) -> None:
     assert runner.current(settings)[0] == HEAD
 
 
-def test_an_unknown_revision_is_refused_and_left_alone(settings: Settings, engine: Engine) -> None:
+def test_unknown_revision_is_refused_and_unchanged(settings: Settings, engine: Engine) -> None:
     runner.upgrade(settings)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = 'ffff'"))
@@ -126,8 +126,8 @@ def test_an_unknown_revision_is_refused_and_left_alone(settings: Settings, engin
             move(settings)
 
 
-def test_a_failing_upgrade_leaves_nothing_behind(settings: Settings, engine: Engine) -> None:
-    # Given: a table that the upgrade will stumble over, after it has made others
+def test_failing_upgrade_changes_nothing(settings: Settings, engine: Engine) -> None:
+    # Given: a table with which the upgrade collides after it has made others
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE models (id INTEGER)"))
 
@@ -144,14 +144,14 @@ def run_command(url: str, home: Path, *arguments: str) -> subprocess.CompletedPr
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
-def test_the_command_says_where_the_database_is(empty_database_url: str, tmp_path: Path) -> None:
+def test_command_prints_the_revision_of_the_database(empty_database_url: str, tmp_path: Path) -> None:
     done = run_command(empty_database_url, tmp_path, "upgrade")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"The database is at revision {HEAD}; the newest is {HEAD}.\n"
 
 
-def test_the_command_ends_with_one_line_and_status_2_at_an_unknown_revision(
+def test_command_at_an_unknown_revision_is_one_line_and_status_2(
     settings: Settings, engine: Engine, empty_database_url: str, tmp_path: Path
 ) -> None:
     runner.upgrade(settings)
@@ -166,7 +166,7 @@ def test_the_command_ends_with_one_line_and_status_2_at_an_unknown_revision(
 
 
 @pytest.mark.parametrize("url", ["mysql://somewhere/db", "not a url", "postgresql://127.0.0.1:1/nothing"])
-def test_a_database_that_cannot_be_used_is_one_line_and_status_2(url: str, tmp_path: Path) -> None:
+def test_unusable_database_is_one_line_and_status_2(url: str, tmp_path: Path) -> None:
     done = run_command(url, tmp_path, "upgrade")
 
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""The registry of datasets, as the API shows it."""
+"""The registry of datasets, as in the API."""
 
 import re
 from concurrent.futures import ProcessPoolExecutor
@@ -14,7 +14,7 @@ CHECKSUM = re.compile("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}")
 
 
 @pytest.mark.parametrize("name", list(REGISTRY))
-def test_a_dataset_is_builtin_or_has_files_with_places(name: str) -> None:
+def test_dataset_is_builtin_or_has_files_with_addresses(name: str) -> None:
     info = REGISTRY[name]
 
     assert info.name == name
@@ -27,7 +27,7 @@ def test_a_dataset_is_builtin_or_has_files_with_places(name: str) -> None:
     assert info.shape.kind == info.kind
 
 
-def test_files_are_found_in_the_first_folder_that_has_them_all(tmp_path: Path) -> None:
+def test_files_are_found_in_the_first_folder_with_all_of_them(tmp_path: Path) -> None:
     info = REGISTRY["mnist"]
     first, second = tmp_path / "first", tmp_path / "second"
     for folder, files in ((first, info.files[:3]), (second, info.files)):
@@ -39,7 +39,7 @@ def test_files_are_found_in_the_first_folder_that_has_them_all(tmp_path: Path) -
     assert locate(info, (first,)) is None
 
 
-def test_availability_says_what_a_user_can_count_on(tmp_path: Path) -> None:
+def test_availability_is_builtin_local_or_downloadable(tmp_path: Path) -> None:
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "shakespeare.txt").touch()
     (tmp_path / "prepared").mkdir()
@@ -56,7 +56,7 @@ def test_availability_says_what_a_user_can_count_on(tmp_path: Path) -> None:
     assert state("nietzsche", offline=False) == "downloadable"
 
 
-def test_checksums_are_the_registrys_and_the_recorded_ones(tmp_path: Path) -> None:
+def test_checksums_are_those_of_the_registry_and_of_recorded_downloads(tmp_path: Path) -> None:
     record(tmp_path, "text/nietzsche.txt", "sha256:" + "1" * 64)
     record(tmp_path, "text/jules-verne.txt", "sha256:" + "2" * 64)
 
@@ -66,7 +66,7 @@ def test_checksums_are_the_registrys_and_the_recorded_ones(tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checksums.json", "checksums.json.lock"]
 
 
-def test_records_of_several_processes_at_once_are_all_kept(tmp_path: Path) -> None:
+def test_concurrent_records_of_several_processes_are_all_kept(tmp_path: Path) -> None:
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         list(pool.map(record, [tmp_path] * 20, map(str, range(20)), ["sha256:0"] * 20))
 

@@ -25,7 +25,7 @@ def sampling(name: str, **fields: Any) -> Any:
 
 
 @EACH
-def test_every_preset_resolves_to_all_hyperparameters_as_json(kind: model_types.ModelType) -> None:
+def test_each_preset_resolves_to_all_hyperparameters_as_json(kind: model_types.ModelType) -> None:
     assert next(iter(kind.presets)) == "fast"
     for preset in kind.presets:
         resolved = kind.resolve(preset, {})
@@ -35,7 +35,7 @@ def test_every_preset_resolves_to_all_hyperparameters_as_json(kind: model_types.
 
 
 @EACH
-def test_metrics_and_quality_figures_are_explained_and_some_of_each_are_headlines(kind: model_types.ModelType) -> None:
+def test_metrics_and_quality_figures_have_descriptions_and_headlines(kind: model_types.ModelType) -> None:
     for measures in (kind.metrics, kind.quality):
         assert all(each.meaning.endswith(".") for each in measures.values())
         assert 1 <= sum(each.is_headline for each in measures.values()) <= 3
@@ -45,14 +45,14 @@ def test_metrics_and_quality_figures_are_explained_and_some_of_each_are_headline
 
 
 @EACH
-def test_the_datasets_of_a_model_type_are_its_kind_and_the_fallback_is_builtin(kind: model_types.ModelType) -> None:
+def test_datasets_of_a_model_type_have_its_kind_and_the_fallback_is_builtin(kind: model_types.ModelType) -> None:
     assert DATASETS[kind.default_dataset].kind == kind.data_kind
     assert DATASETS[kind.fallback_dataset].kind == kind.data_kind
     assert DATASETS[kind.fallback_dataset].builtin
 
 
 @EACH
-def test_an_unknown_hyperparameter_is_refused(kind: model_types.ModelType) -> None:
+def test_unknown_hyperparameter_is_refused(kind: model_types.ModelType) -> None:
     with pytest.raises(ValidationError):
         kind.resolve("fast", {"learning_rat": 1})
     with pytest.raises(ValidationError):
@@ -69,7 +69,7 @@ def test_sampling_parameters_all_have_defaults_and_a_schema(kind: model_types.Mo
 
 
 @EACH
-def test_estimates_grow_with_what_is_asked_for(kind: model_types.ModelType) -> None:
+def test_memory_estimates_grow_with_the_request(kind: model_types.ModelType) -> None:
     shape = DATASETS[kind.default_dataset].shape
     small, large = (kind.resolve("fast", {"batch_size": size}) for size in (4, 4096))
 
@@ -98,7 +98,7 @@ def test_an_unknown_model_type_is_answered_with_the_nearest() -> None:
         model_types.get("acgn")
 
 
-def test_the_book_presets_are_the_published_settings() -> None:
+def test_book_presets_are_the_published_settings() -> None:
     lstm = model_types.get("lstm").resolve("book", {})
     assert lstm.model_dump(include={"window", "sample_step", "layers", "examples_per_epoch", "epochs"}) == {
         "window": 60,
@@ -125,11 +125,11 @@ def test_the_book_presets_are_the_published_settings() -> None:
     }
 
 
-def test_layers_of_an_lstm_may_differ() -> None:
+def test_lstm_layers_can_have_different_sizes() -> None:
     assert hyperparameters("lstm", layers=[100, 50]).layers == (100, 50)
 
 
-def test_a_vae_may_be_trained_without_the_kl_term() -> None:
+def test_vae_can_be_trained_without_the_kl_term() -> None:
     assert hyperparameters("vae", kl_weight=0).kl_weight == 0
 
 
@@ -146,7 +146,7 @@ def test_a_vae_may_be_trained_without_the_kl_term() -> None:
         ({"mode": "encode", "indices": [5]}, "encode", True),
     ],
 )
-def test_a_vae_samples_in_several_modes_and_says_which_need_the_dataset(
+def test_vae_samples_in_several_modes_and_declares_those_that_need_the_dataset(
     fields: dict[str, Any], mode: str, *, reads: bool
 ) -> None:
     parsed = sampling("vae", **fields)
@@ -184,7 +184,7 @@ def test_too_much_text_in_one_request_is_refused() -> None:
         )
 
 
-def test_labels_are_checked_where_the_classes_are_known() -> None:
+def test_labels_are_validated_against_known_classes() -> None:
     merged = hyperparameters("acgan", label_map=[0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
     check = model_types.get("acgan").check_sampling
 
@@ -194,7 +194,7 @@ def test_labels_are_checked_where_the_classes_are_known() -> None:
     assert caught.value.errors[0].pointer == "/sampling/labels/1"
 
 
-def test_a_window_longer_than_the_text_allows_is_refused() -> None:
+def test_window_that_is_too_long_for_the_text_is_refused() -> None:
     with pytest.raises(SpecError) as caught:
         model_types.get("lstm").check_training(
             hyperparameters("lstm", window=500), DatasetShape(kind="text", examples=1000)
@@ -202,14 +202,14 @@ def test_a_window_longer_than_the_text_allows_is_refused() -> None:
     assert caught.value.errors[0].pointer == "/hyperparameters/window"
 
 
-def test_book_networks_want_images_of_the_books_size() -> None:
+def test_book_networks_require_images_of_the_book_s_size() -> None:
     kind = model_types.get("acgan")
 
     with pytest.raises(SpecError, match="28×28"):
         kind.check_training(kind.resolve("book", {}), DatasetShape(kind="images", height=32, width=32))
 
 
-def test_reference_explains_every_preset_option_and_figure_of_every_model_type() -> None:
+def test_reference_describes_each_preset_option_and_figure_of_each_model_type() -> None:
     page = markdown(MODEL_TYPES.values())
 
     for kind in MODEL_TYPES.values():

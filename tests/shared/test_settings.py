@@ -1,4 +1,4 @@
-"""Settings that are read from the environment."""
+"""Settings from the environment."""
 
 import os
 import subprocess
@@ -14,9 +14,7 @@ RENAMED = [("MIMEO_HINT_STALE_S", "MIMEO_NOTIFICATION_STALE_S"), ("MIMEO_DEAF_S"
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED)
-def test_renamed_variable_is_refused_and_the_new_name_is_given(
-    old: str, new: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_renamed_variable_is_refused_with_the_new_name(old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(old, "7")
 
     with pytest.raises(SetupError, match=f"{old} is now called {new}"):

@@ -18,7 +18,7 @@ def wrong(body: Any) -> list[tuple[str, str]]:
     return [(error.pointer, error.detail) for error in caught.value.errors]
 
 
-def test_a_model_type_is_enough() -> None:
+def test_model_type_is_the_only_required_field() -> None:
     request = parse_training({"model_type": "vae"})
     assert (request.preset, request.priority, request.max_attempts) == ("fast", Priority.NORMAL, 3)
     assert request.timeout_s == 86_400
@@ -26,7 +26,7 @@ def test_a_model_type_is_enough() -> None:
 
 
 @pytest.mark.parametrize("body", [None, [], "x", 3, [{"model_type": "vae"}]])
-def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
+def test_body_that_is_not_an_object_is_refused(body: Any) -> None:
     assert wrong(body) == [("", "The body must be a JSON object.")]
 
 
@@ -57,26 +57,26 @@ def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
         ({"hyperparameters": {str(n): n for n in range(65)}}, "/hyperparameters", "at most 64 items"),
     ],
 )
-def test_each_wrong_field_is_named_with_what_to_change(changes: dict[str, Any], pointer: str, words: str) -> None:
+def test_each_invalid_field_is_named_with_a_remedy(changes: dict[str, Any], pointer: str, words: str) -> None:
     [(at, detail)] = wrong({"model_type": "vae", **changes})
     assert at == pointer
     assert words in detail
 
 
-def test_everything_wrong_is_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     errors = wrong({"sed": 1, "priority": "urgent"})
     assert [pointer for pointer, _ in errors] == ["/model_type", "/priority", "/sed"]
     assert dict(errors)["/model_type"] == "This field is required."
 
 
 @pytest.mark.parametrize("model", ["mdl_1", "art_" + "0" * 26, "", "mdl_" + "A" * 26, "mdl_" + "0" * 27])
-def test_a_generation_names_a_model_a_checkpoint_or_a_job(model: str) -> None:
+def test_generation_names_a_model_a_checkpoint_or_a_job(model: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_generation({"model": model})
     assert [error.pointer for error in caught.value.errors] == ["/model"]
 
 
-def test_a_request_cannot_be_changed_afterwards() -> None:
+def test_request_is_immutable() -> None:
     request: BaseModel = parse_training({"model_type": "vae"})
     with pytest.raises(ValueError, match="frozen"):
         request.seed = 3  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Durable files: complete when they are there, whatever kills the writer."""
+"""Durable files: complete or absent, even if the writer is killed."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from shared.storage import Storage, StorageUnavailable
 
 @pytest.fixture(params=["file", "s3"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """A local store, and one that is elsewhere."""
+    """A local store and a remote one."""
     if request.param == "file":
         return Storage.open_url(f"file://{tmp_path / 'store'}")
     return Storage.open_url(request.getfixturevalue("object_store"))
@@ -24,7 +24,7 @@ def local(tmp_path: Path) -> Storage:
     return Storage.open_url(f"file://{tmp_path / 'store'}")
 
 
-def test_what_is_put_can_be_read_back(storage: Storage, tmp_path: Path) -> None:
+def test_stored_file_can_be_read_back(storage: Storage, tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"from a file")
     storage.put_file(tmp_path / "a.bin", "jobs/1/a.bin")
     storage.put_bytes(b"from memory", "jobs/1/b.bin")
@@ -38,7 +38,7 @@ def test_what_is_put_can_be_read_back(storage: Storage, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "b.bin").read_bytes() == b"from memory"
 
 
-def test_putting_again_replaces(storage: Storage, tmp_path: Path) -> None:
+def test_second_put_replaces_the_file(storage: Storage, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"2")
     storage.put_bytes(b"1", "k/a")
     storage.put_file(tmp_path / "a", "k/a")
@@ -47,7 +47,7 @@ def test_putting_again_replaces(storage: Storage, tmp_path: Path) -> None:
     assert list(storage.list_names("k")) == ["a"]
 
 
-def test_trees_go_in_and_out_whole(storage: Storage, tmp_path: Path) -> None:
+def test_trees_are_stored_and_loaded_completely(storage: Storage, tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "sub").mkdir(parents=True)
     for name in ("model", "manifest.json", "sub/x"):
@@ -62,14 +62,14 @@ def test_trees_go_in_and_out_whole(storage: Storage, tmp_path: Path) -> None:
     assert list(storage.list_names("jobs/1/c")) == []
 
 
-def test_what_is_not_there_is_not_found_and_deleting_it_is_no_error(storage: Storage, tmp_path: Path) -> None:
-    for look in (
+def test_missing_file_is_not_found_and_deleting_it_is_no_error(storage: Storage, tmp_path: Path) -> None:
+    for read in (
         lambda: storage.read_bytes("no/thing"),
         lambda: storage.get_file("no/thing", tmp_path / "x"),
         lambda: storage.get_tree("no", tmp_path / "y"),
     ):
         with pytest.raises(NotFound):
-            look()
+            read()
     storage.delete_file("no/thing")
     storage.delete_tree("no")
     storage.put_bytes(b"", "a/b")
@@ -77,7 +77,7 @@ def test_what_is_not_there_is_not_found_and_deleting_it_is_no_error(storage: Sto
     assert not storage.exists("a/b")
 
 
-def test_folders_ages_and_unfinished_files_can_be_seen(storage: Storage, tmp_path: Path) -> None:
+def test_folders_ages_and_unfinished_files_can_be_listed(storage: Storage, tmp_path: Path) -> None:
     storage.put_bytes(b"1", "seen/a/x")
     storage.put_bytes(b"2", "seen/b/y/z")
     storage.put_bytes(b"3", "seen/b/.tmp-1")
@@ -92,14 +92,14 @@ def test_folders_ages_and_unfinished_files_can_be_seen(storage: Storage, tmp_pat
         storage.age_s("seen/a/nothing")
 
 
-def test_a_file_is_as_old_as_its_place_in_the_store(local: Storage, tmp_path: Path) -> None:
+def test_age_of_a_file_counts_from_its_upload(local: Storage, tmp_path: Path) -> None:
     (tmp_path / "old").write_bytes(b"x")
     os.utime(tmp_path / "old", (0, 0))
     local.put_file(tmp_path / "old", "jobs/a/linked")
     assert local.age_s("jobs/a/linked") < 60
 
 
-def test_a_store_that_does_not_answer_is_no_empty_store(unreachable_store: str, tmp_path: Path) -> None:
+def test_unavailable_store_raises_and_is_not_empty(unreachable_store: str, tmp_path: Path) -> None:
     storage = Storage.open_url(unreachable_store)
     (tmp_path / "a").write_bytes(b"1")
     for ask in (
@@ -120,12 +120,12 @@ def test_a_store_that_does_not_answer_is_no_empty_store(unreachable_store: str, 
 
 
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../secret", "a/../../b"])
-def test_a_key_stays_inside_the_store(storage: Storage, key: str) -> None:
+def test_key_outside_the_store_is_refused(storage: Storage, key: str) -> None:
     with pytest.raises(ValueError, match="not a storage key"):
         storage.put_bytes(b"x", key)
 
 
-def test_the_manifest_of_a_tree_comes_last(local: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_manifest_of_a_tree_is_written_last(local: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for name in ("a", "manifest.json", "z"):
@@ -144,7 +144,7 @@ def test_the_manifest_of_a_tree_comes_last(local: Storage, tmp_path: Path, monke
     assert order == ["t/a", "t/z", "t/manifest.json"]
 
 
-def test_a_failed_write_leaves_neither_a_file_nor_a_scrap(local: Storage, tmp_path: Path) -> None:
+def test_failed_write_leaves_no_file(local: Storage, tmp_path: Path) -> None:
     local.put_bytes(b"old", "k/a")
     with pytest.raises(FileNotFoundError):
         local.put_file(tmp_path / "missing", "k/a")
@@ -155,7 +155,7 @@ def test_a_failed_write_leaves_neither_a_file_nor_a_scrap(local: Storage, tmp_pa
     assert local.read_bytes("k/a") == b"old"
 
 
-def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_the_new(local: Storage, tmp_path: Path) -> None:
+def test_writer_killed_at_any_time_leaves_the_old_file_or_the_new_one(local: Storage, tmp_path: Path) -> None:
     local.put_bytes(b"0" * 100_000, "k/a")
     writer = (
         "import sys; from shared.storage import Storage; store = Storage.open_url(sys.argv[1])\n"
@@ -180,10 +180,10 @@ def test_a_writer_killed_at_any_moment_leaves_the_old_file_or_the_new(local: Sto
         content = local.read_bytes("k/a")
         assert len(content) == 100_000
         assert len(set(content)) == 1
-        assert list(local.list_names("k")) == ["a"]  # scraps of killed writers are not files
+        assert list(local.list_names("k")) == ["a"]  # temporary files of killed writers are not listed
 
 
-def test_an_unusable_store_is_a_set_up_error(tmp_path: Path) -> None:
+def test_unusable_store_is_a_setup_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SetupError, match="cannot be created"):
         Storage.open_url(f"file://{tmp_path / 'file' / 'store'}")

@@ -1,4 +1,4 @@
-"""Looking at processes from outside, and `mimeo up` with its output at hand."""
+"""Checks of processes from outside, and `mimeo up` with its output in a file."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def is_alive(pid: int) -> bool:
-    """True while the process runs; a zombie does not."""
+    """True while the process runs; false for a zombie."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -22,9 +22,9 @@ def is_alive(pid: int) -> bool:
 
 
 def processes_of(home: Path) -> dict[int, str]:
-    """Command lines of every live process whose MIMEO_HOME is `home`, whoever its parent is.
+    """Command lines of all live processes whose MIMEO_HOME is `home`, with any parent.
 
-    Valkey writes its title over its environment, and names its socket there.
+    Valkey writes its title over its environment, and that title contains the path of its socket.
     """
     found = {}
     socket = str(Settings(home=home).redis_socket)
@@ -46,7 +46,7 @@ def pid_of(home: Path, part: str) -> int:
 
 
 class Up:
-    """`mimeo up` in a home of its own; its output goes to a file. Use it in a `with` block: nothing is left behind."""
+    """`mimeo up` in a home of its own, with its output in a file. Leaving the `with` block ends all processes."""
 
     def __init__(self, home: Path, port: int, **environment: str) -> None:
         self.home = home

@@ -11,7 +11,7 @@ from shared.settings import Settings
 from stack.checks import check_port, hold_lock, prepare_home
 
 
-def test_home_is_made_with_its_folders_and_a_private_run_folder(tmp_path: Path) -> None:
+def test_home_is_created_with_its_folders_and_a_private_run_folder(tmp_path: Path) -> None:
     prepare_home(Settings(home=tmp_path / "deep" / "home"))
     folders = {path.name for path in (tmp_path / "deep" / "home").iterdir()}
     assert folders == {"run", "logs", "runs", "storage", "datasets"}
@@ -26,7 +26,7 @@ def test_home_that_is_a_file_is_refused_by_name(tmp_path: Path, below: str) -> N
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a file system that root cannot write to either")
-def test_home_that_nobody_can_write_to_is_refused() -> None:
+def test_home_that_cannot_be_created_is_refused() -> None:
     with pytest.raises(SetupError, match="/proc/mimeo"):
         prepare_home(Settings(home=Path("/proc/mimeo")))
 
@@ -47,7 +47,7 @@ def test_address_of_another_machine_is_named(host: str) -> None:
         check_port(host, 8000)
 
 
-def test_second_stack_in_one_home_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
+def test_second_stack_in_one_home_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     prepare_home(settings)
     lock = hold_lock(settings)
@@ -59,11 +59,11 @@ def test_second_stack_in_one_home_is_refused_and_told_who_has_it(tmp_path: Path)
     os.close(hold_lock(settings))
 
 
-def test_home_of_a_stack_that_is_on_its_way_down_is_waited_for(tmp_path: Path) -> None:
+def test_start_waits_for_a_stopping_stack_in_the_same_home(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     prepare_home(settings)
     lock = hold_lock(settings)
-    (tmp_path / "run" / "lock").write_text("999999999\n")  # `mimeo up` is gone, its supervisord still holds the lock
+    (tmp_path / "run" / "lock").write_text("999999999\n")  # `mimeo up` has ended; its supervisord still has the lock
     with subprocess.Popen(["sleep", "0.6"], pass_fds=[lock]):
         os.close(lock)
         os.close(hold_lock(settings))

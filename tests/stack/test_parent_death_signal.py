@@ -10,7 +10,7 @@ from stack import parent_death_signal
 from tests.stack.processes import is_alive
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the death of a parent")
 
 
 def test_command_ends_when_its_parent_is_killed() -> None:
@@ -24,7 +24,7 @@ def test_command_ends_when_its_parent_is_killed() -> None:
     wait_until(lambda: not is_alive(pid))
 
 
-def test_chain_of_commands_ends_from_the_top() -> None:
+def test_chain_of_processes_ends_with_the_topmost() -> None:
     inner = parent_death_signal.command("sleep", "60")
     middle = f"import subprocess, time\np = subprocess.Popen({inner!r})\nprint(p.pid, flush=True)\ntime.sleep(60)"
     environment = {**os.environ, parent_death_signal.PARENT_VARIABLE: str(os.getpid())}
@@ -37,7 +37,7 @@ def test_chain_of_commands_ends_from_the_top() -> None:
     wait_until(lambda: not is_alive(pid))
 
 
-def test_command_does_not_start_when_the_parent_is_gone_already() -> None:
+def test_command_does_not_start_after_the_end_of_its_parent() -> None:
     environment = {**os.environ, parent_death_signal.PARENT_VARIABLE: "1"}
     done = subprocess.run(
         parent_death_signal.command("echo", "started"), env=environment, capture_output=True, check=False
@@ -45,7 +45,7 @@ def test_command_does_not_start_when_the_parent_is_gone_already() -> None:
     assert (done.returncode, done.stdout) == (1, b"")
 
 
-def test_exit_status_and_signals_are_the_commands_own() -> None:
+def test_exit_status_and_signals_pass_through() -> None:
     assert subprocess.run(parent_death_signal.command("sh", "-c", "exit 7"), check=False).returncode == 7
     with subprocess.Popen(parent_death_signal.command("sleep", "60")) as process:
         command = Path(f"/proc/{process.pid}/cmdline")

@@ -8,12 +8,12 @@ from tests.stack.processes import ROOT, is_alive
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
-def test_orphans_are_taken_in_and_ended_even_when_they_do_not_listen() -> None:
+def test_orphans_are_adopted_and_killed_even_when_they_ignore_sigterm() -> None:
     program = """
 import subprocess, sys, time
 from stack.process_tree import become_subreaper, descendants, end_descendants
 become_subreaper()
-# A shell that leaves behind one sleeper that listens to SIGTERM and one that does not, then ends.
+# A shell that starts one process that ends at SIGTERM and one that ignores it, and then ends.
 subprocess.run(["sh", "-c", "sleep 60 & (trap '' TERM; sleep 60) & exit 0"], stdout=subprocess.DEVNULL)
 time.sleep(0.2)
 left = descendants()

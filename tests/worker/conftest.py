@@ -15,12 +15,12 @@ from worker.worker_heartbeat import WorkerHeartbeat
 
 @pytest.fixture
 def context(settings: Settings, database: SessionFactory, storage: Storage, broker: NullBroker) -> WorkerContext:
-    """A training worker's parts, on a fresh database and store."""
+    """The context of a training worker, on a fresh database and store."""
     return WorkerContext(settings=settings, kind=JobKind.TRAINING, sessions=database, storage=storage, broker=broker)
 
 
 @pytest.fixture
 def worker_heartbeat(context: WorkerContext) -> Iterator[WorkerHeartbeat]:
-    """The worker's sign of life."""
+    """The worker's heartbeat."""
     with WorkerHeartbeat(context) as beating:
         yield beating

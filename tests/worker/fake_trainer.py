@@ -1,4 +1,4 @@
-"""A trainer without a model: speaks the real protocol, writes real checkpoints, and misbehaves on request.
+"""A trainer without a model: it uses the real protocol, writes real checkpoints, and fails on request.
 
 `python fake_trainer.py BEHAVIOUR SPEC.json RUN_DIR --supervised`
 """
@@ -21,12 +21,12 @@ DAMAGED_STEP = 9
 EPOCH = 1
 
 
-def say(kind: str, **fields: Any) -> None:
+def report(kind: str, **fields: Any) -> None:
     print(json.dumps({"type": kind, **fields}), flush=True)
 
 
 def progress(step: int) -> None:
-    say("progress", epoch=EPOCH, step=step, examples_per_s=100.0, metrics={"loss": 10.0 - step})
+    report("progress", epoch=EPOCH, step=step, examples_per_s=100.0, metrics={"loss": 10.0 - step})
 
 
 def checkpoint(run_dir: Path, step: int, *, is_best: bool = False, is_damaged: bool = False) -> None:
@@ -40,7 +40,7 @@ def checkpoint(run_dir: Path, step: int, *, is_best: bool = False, is_damaged: b
     (folder / "manifest.json").write_text(manifest_json(step, digests))
     if is_damaged:
         (folder / "model.safetensors").write_bytes(b"WEIGHTS %d" % step)
-    say(
+    report(
         "checkpoint",
         epoch=EPOCH,
         step=step,
@@ -56,7 +56,7 @@ def sample(run_dir: Path, name: str, text: str) -> None:
     (run_dir / "samples").mkdir(exist_ok=True)
     (run_dir / "samples" / name).write_text(text)
     meta = {"temperature": 0.5}
-    say("sample", epoch=EPOCH, step=1, path=f"samples/{name}", media_type="text/plain", meta=meta)
+    report("sample", epoch=EPOCH, step=1, path=f"samples/{name}", media_type="text/plain", meta=meta)
 
 
 def asked_to_stop(wait_s: float) -> bool:
@@ -76,7 +76,7 @@ def first_step(run_dir: Path) -> int:
 
 def start(run_dir: Path) -> int:
     step = first_step(run_dir)
-    say(
+    report(
         "started",
         device="cpu",
         precision="float32",
@@ -91,29 +91,29 @@ def start(run_dir: Path) -> int:
 
 
 def finish(run_dir: Path, best: int) -> None:
-    say("finished", epoch=EPOCH, step=STEPS, checkpoint=f"checkpoints/{best:08d}", quality={"val_loss": 1.5})
+    report("finished", epoch=EPOCH, step=STEPS, checkpoint=f"checkpoints/{best:08d}", quality={"val_loss": 1.5})
 
 
 def train(run_dir: Path) -> None:
     for step in range(start(run_dir) + 1, STEPS + 1):
         progress(step)
-        say("metrics", epoch=EPOCH, step=step, values={"loss": 10.0 - step})
+        report("metrics", epoch=EPOCH, step=step, values={"loss": 10.0 - step})
         checkpoint(run_dir, step, is_best=step <= 4)
     sample(run_dir, "epoch-0001-t0.5.txt", json.dumps(dict(os.environ)))
-    say("notice", code="collapse", message="All samples look alike.", hint="Lower the rate.", data={"n": 1})
+    report("notice", code="collapse", message="All samples look alike.", hint="Lower the rate.", data={"n": 1})
     finish(run_dir, 4)
 
 
-def work_until_stopped(run_dir: Path, *, obeys: bool = True) -> None:
+def work_until_stopped(run_dir: Path, *, stops: bool = True) -> None:
     step = start(run_dir)
     checkpoint(run_dir, step + 1, is_best=True)
     while True:
         progress(step + 1)
         if not asked_to_stop(0.02):
             continue
-        if obeys:
+        if stops:
             checkpoint(run_dir, step + 2)
-            say("stopped", epoch=EPOCH, step=step + 2)
+            report("stopped", epoch=EPOCH, step=step + 2)
             sys.exit(3)
         (run_dir.parent / "stop_ignored").touch()
 
@@ -151,17 +151,17 @@ def event_file(run_dir: Path, step: int, contents: str) -> None:
     (run_dir / "tensorboard").mkdir(exist_ok=True)
     name = f"events.out.tfevents.{len(list((run_dir / 'tensorboard').iterdir())) + 1:08d}"
     (run_dir / "tensorboard" / name).write_text(contents)
-    say("event_file", step=step, path=f"tensorboard/{name}")
+    report("event_file", step=step, path=f"tensorboard/{name}")
 
 
 def alarm_and_crash_once(run_dir: Path) -> None:
-    """Both attempts do step 5, and find there what a deterministic run finds there."""
+    """Both attempts run step 5 and find the same there, as a deterministic run does."""
     first = first_step(run_dir)
     start(run_dir)
     if first == 0:
         event_file(run_dir, 3, "steps 1 to 3")
         checkpoint(run_dir, 3)
-    say("notice", code="mode_collapse", message="It has collapsed.", hint="Lower the rate.", step=5, data={"n": 1})
+    report("notice", code="mode_collapse", message="It has collapsed.", hint="Lower the rate.", step=5, data={"n": 1})
     if first == 0:
         sys.exit(1)
     event_file(run_dir, 6, "steps 4 to 6")
@@ -181,7 +181,7 @@ def killed(run_dir: Path) -> None:
 
 def diverged(run_dir: Path) -> None:
     start(run_dir)
-    say("failed", code="diverged", message="loss became nan at step 3.", hint="Lower the rate.")
+    report("failed", code="diverged", message="loss became nan at step 3.", hint="Lower the rate.")
     sys.exit(4)
 
 
@@ -193,12 +193,12 @@ def noise(run_dir: Path) -> None:
 
 def escape(run_dir: Path) -> None:
     start(run_dir)
-    say("sample", epoch=1, step=1, path="../../../../etc/hostname", media_type="text/plain")
+    report("sample", epoch=1, step=1, path="../../../../etc/hostname", media_type="text/plain")
     time.sleep(600)
 
 
 def damaged(run_dir: Path) -> None:
-    """The damaged checkpoint has the highest step: once it had a row, nothing would prune it."""
+    """The damaged checkpoint has the highest step: if it had a row, it would never be pruned."""
     first = start(run_dir)
     checkpoint(run_dir, DAMAGED_STEP, is_damaged=True)
     for step in range(first + 1, STEPS + 1):
@@ -215,7 +215,7 @@ def family(run_dir: Path) -> None:
 BEHAVIOURS = {
     "train": train,
     "work": work_until_stopped,
-    "ignore_stop": lambda run_dir: work_until_stopped(run_dir, obeys=False),
+    "ignore_stop": lambda run_dir: work_until_stopped(run_dir, stops=False),
     "finish_when_asked_to_stop": finish_when_asked_to_stop,
     "lies": start,
     "crash": crash,

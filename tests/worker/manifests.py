@@ -1,4 +1,4 @@
-"""Manifests for trainers and checkpoints that tests make up."""
+"""Manifests of made-up runs."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A worker that hears nothing any more."""
+"""A worker whose consumer no longer receives notifications."""
 
 import pytest
 from sqlalchemy import Engine
@@ -12,13 +12,13 @@ from tests.engine.fake_clock import FakeClock
 from worker.consumer_watchdog import ConsumerWatchdog
 from worker.context import WorkerContext
 
-DEAF_S = 60.0
-DEAF_MS = round(1000 * DEAF_S)
+STALL_S = 60.0
+STALL_MS = round(1000 * STALL_S)
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"consumer_stall_s": DEAF_S})
+    return settings.model_copy(update={"consumer_stall_s": STALL_S})
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def clock(engine: Engine) -> FakeClock:
 
 
 @pytest.fixture
-def hearing(context: WorkerContext, clock: FakeClock) -> ConsumerWatchdog:
-    """Not started: the tests look themselves."""
+def watchdog(context: WorkerContext, clock: FakeClock) -> ConsumerWatchdog:
+    """Not started: the tests call its checks."""
     return ConsumerWatchdog(context, monotonic=clock.monotonic)
 
 
@@ -37,47 +37,47 @@ def waiting(database: SessionFactory, settings: Settings, broker: NullBroker) ->
     broker.send(JobKind.TRAINING, jobs.submitted(database, settings), Priority.NORMAL)
 
 
-def test_an_idle_worker_that_leaves_notifications_for_jobs_waiting_is_stalled(
-    hearing: ConsumerWatchdog, clock: FakeClock, database: SessionFactory, settings: Settings, broker: NullBroker
+def test_idle_worker_with_untaken_notifications_is_stalled(
+    watchdog: ConsumerWatchdog, clock: FakeClock, database: SessionFactory, settings: Settings, broker: NullBroker
 ) -> None:
     waiting(database, settings, broker)
-    assert not hearing.is_stalled()
-    clock.advance(DEAF_MS - 1)
-    assert not hearing.is_stalled()
+    assert not watchdog.is_stalled()
+    clock.advance(STALL_MS - 1)
+    assert not watchdog.is_stalled()
     clock.advance(1)
-    assert hearing.is_stalled()
+    assert watchdog.is_stalled()
 
 
-def test_a_busy_worker_is_not_stalled_and_has_to_be_idle_for_long_to_become_so(
-    hearing: ConsumerWatchdog, clock: FakeClock, database: SessionFactory, settings: Settings, broker: NullBroker
+def test_busy_worker_is_stalled_only_after_it_has_been_idle(
+    watchdog: ConsumerWatchdog, clock: FakeClock, database: SessionFactory, settings: Settings, broker: NullBroker
 ) -> None:
     waiting(database, settings, broker)
-    hearing.is_stalled()
-    with hearing.taking():
-        clock.advance(DEAF_MS)
-        assert not hearing.is_stalled()
-    assert not hearing.is_stalled()
-    clock.advance(DEAF_MS)
-    assert hearing.is_stalled()
+    watchdog.is_stalled()
+    with watchdog.taking():
+        clock.advance(STALL_MS)
+        assert not watchdog.is_stalled()
+    assert not watchdog.is_stalled()
+    clock.advance(STALL_MS)
+    assert watchdog.is_stalled()
 
 
-def test_a_worker_without_notifications_for_jobs_is_not_stalled(
-    hearing: ConsumerWatchdog, clock: FakeClock, database: SessionFactory, settings: Settings, broker: NullBroker
+def test_worker_without_notifications_for_jobs_is_not_stalled(
+    watchdog: ConsumerWatchdog, clock: FakeClock, database: SessionFactory, settings: Settings, broker: NullBroker
 ) -> None:
-    # Given: a job whose notification was lost; then notifications for no job; then a Redis that is away
+    # Given: a job whose notification was lost; then notifications for no job; then a Redis that is unavailable
     jobs.submitted(database, settings)
-    assert not hearing.is_stalled()
-    clock.advance(DEAF_MS)
-    assert not hearing.is_stalled()
+    assert not watchdog.is_stalled()
+    clock.advance(STALL_MS)
+    assert not watchdog.is_stalled()
     jobs.claimed(database)
     broker.send(JobKind.TRAINING, "trn_" + "0" * 26, Priority.NORMAL)
-    assert not hearing.is_stalled()
-    clock.advance(DEAF_MS)
-    assert not hearing.is_stalled()
+    assert not watchdog.is_stalled()
+    clock.advance(STALL_MS)
+    assert not watchdog.is_stalled()
     waiting(database, settings, broker)
-    hearing.is_stalled()
+    watchdog.is_stalled()
     broker.is_up = False
-    assert not hearing.is_stalled()
+    assert not watchdog.is_stalled()
     broker.is_up = True
-    clock.advance(DEAF_MS)
-    assert not hearing.is_stalled()  # counted from when Redis was back
+    clock.advance(STALL_MS)
+    assert not watchdog.is_stalled()  # counted from the return of Redis

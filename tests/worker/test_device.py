@@ -1,11 +1,11 @@
-"""How many threads a run computes with."""
+"""The number of threads of a run."""
 
 import pytest
 
 from worker.device import choose_threads
 
 
-def test_threads_are_as_asked_or_as_openmp_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_follow_the_setting_or_the_openmp_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert choose_threads(None) == 3
     assert choose_threads(2) == 2
@@ -15,9 +15,7 @@ def test_threads_are_as_asked_or_as_openmp_is_told(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("nothing", [None, "", "0", "-1", "many"])
-def test_threads_are_the_cores_at_hand_where_openmp_is_told_nothing(
-    nothing: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_default_threads_are_the_available_cores(nothing: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if nothing is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", nothing)

@@ -34,6 +34,6 @@ def test_colour_keeps_its_channels_in_order() -> None:
         assert decoded.getpixel((0, 0)) == (255, 0, 0)
 
 
-def test_values_outside_0_to_1_are_clipped() -> None:
+def test_values_outside_0_to_1_are_clamped() -> None:
     image = np.array([[[[-0.5, 1.5]]]], np.float32)
     assert image_grid(image, 1).tolist() == [[0, 255]]

@@ -1,4 +1,4 @@
-"""The queue made true again: lost notifications, silent workers, outages."""
+"""The reconciler: lost notifications, silent workers, outages."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -35,24 +35,24 @@ def clock(engine: Engine) -> FakeClock:
 
 @pytest.fixture
 def make(settings: Settings, database: SessionFactory, broker: NullBroker, clock: FakeClock) -> Make:
-    """Makes a reconciler that starts at the moment of the call."""
+    """A factory of reconcilers; each starts at the time of the call."""
     assert settings.lease_s == LEASE_S
     return lambda: Reconciler(settings, database, broker, monotonic=clock.monotonic)
 
 
 def run_for(reconciler: Reconciler, clock: FakeClock, seconds: float) -> None:
-    """Rounds of a quarter of a second."""
+    """Run rounds of a quarter of a second."""
     for _ in range(round(1000 * seconds / ROUND_MS)):
         clock.advance(ROUND_MS)
         reconciler.round()
 
 
 def silence(clock: FakeClock) -> None:
-    """An hour passes without a heartbeat."""
+    """Advance the clock by an hour without a heartbeat."""
     clock.advance(3_600_000)
 
 
-def test_a_job_whose_notification_was_lost_gets_another(
+def test_lost_notification_is_repeated(
     database: SessionFactory, settings: Settings, broker: NullBroker, make: Make, clock: FakeClock
 ) -> None:
     job_id = jobs.submitted(database, settings, priority="high")
@@ -67,7 +67,7 @@ def test_a_job_whose_notification_was_lost_gets_another(
     ]
 
 
-def test_a_released_job_is_notified_at_once(
+def test_released_job_is_notified_at_once(
     database: SessionFactory, settings: Settings, broker: NullBroker, make: Make
 ) -> None:
     job_id = jobs.submitted(database, settings)
@@ -76,7 +76,7 @@ def test_a_released_job_is_notified_at_once(
     assert [notification.job_id for notification in broker.sent] == [job_id]
 
 
-def test_notifications_do_not_pile_up_while_no_worker_takes_them(
+def test_untaken_notifications_do_not_accumulate(
     database: SessionFactory, settings: Settings, broker: NullBroker, make: Make, clock: FakeClock
 ) -> None:
     for _ in range(3):
@@ -87,7 +87,7 @@ def test_notifications_do_not_pile_up_while_no_worker_takes_them(
     assert broker.depth(JobKind.TRAINING) == 3
 
 
-def test_only_the_missing_notifications_are_sent(
+def test_only_missing_notifications_are_sent(
     database: SessionFactory, settings: Settings, broker: NullBroker, make: Make, clock: FakeClock
 ) -> None:
     for _ in range(5):
@@ -100,7 +100,7 @@ def test_only_the_missing_notifications_are_sent(
     assert broker.depth(JobKind.TRAINING) == 5
 
 
-def test_a_silent_worker_s_job_is_reaped_only_after_one_lease(
+def test_job_of_a_silent_worker_is_reaped_after_one_lease(
     database: SessionFactory, settings: Settings, make: Make, clock: FakeClock
 ) -> None:
     lease = jobs.running(database, settings)
@@ -114,7 +114,7 @@ def test_a_silent_worker_s_job_is_reaped_only_after_one_lease(
     assert jobs.status_of(database, lease.job_id) is JobStatus.QUEUED
 
 
-def test_the_end_of_a_job_that_the_reaper_ended_is_published(
+def test_end_of_a_reaped_job_is_published(
     database: SessionFactory, settings: Settings, broker: NullBroker, make: Make, clock: FakeClock
 ) -> None:
     lost = jobs.running(database, settings, max_attempts=1)
@@ -126,14 +126,14 @@ def test_the_end_of_a_job_that_the_reaper_ended_is_published(
     assert broker.done == {lost.job_id}
 
 
-def test_after_a_pause_of_the_process_heartbeats_get_time_to_come_in(
+def test_reaping_is_delayed_after_a_suspension_of_the_process(
     database: SessionFactory, settings: Settings, make: Make, clock: FakeClock
 ) -> None:
     reconciler = make()
     run_for(reconciler, clock, 2 * LEASE_S)
     lease = jobs.running(database, settings)
 
-    silence(clock)  # the machine slept; the heartbeats are as old as the sleep was long
+    silence(clock)  # the machine was suspended; the heartbeats are as old as the suspension was long
     reconciler.round()
     assert jobs.status_of(database, lease.job_id) is JobStatus.RUNNING
 
@@ -142,10 +142,10 @@ def test_after_a_pause_of_the_process_heartbeats_get_time_to_come_in(
 
 
 @pytest.mark.parametrize("jump_s", [3600, -3600])
-def test_after_the_clock_was_set_only_the_job_of_the_dead_worker_is_reaped(
+def test_change_of_the_clock_reaps_only_the_job_of_the_dead_worker(
     database: SessionFactory, settings: Settings, make: Make, clock: FakeClock, jump_s: int
 ) -> None:
-    # Given: two workers, one of which is about to die
+    # Given: two workers, one of which will die
     alive, dead = jobs.running(database, settings), jobs.running(database, settings)
     reconciler = make()
 
@@ -156,7 +156,7 @@ def test_after_the_clock_was_set_only_the_job_of_the_dead_worker_is_reaped(
                 for lease in beating:
                     job_queue.renew_lease(session, lease)
 
-    # When: the clock is set, and the reconciler has seen as much as it needs to reap
+    # When: the clock is set, and the reconciler has made enough observations to reap
     rounds(1.1 * LEASE_S, beating=[alive, dead])
     clock.jump(1000 * jump_s)
     rounds(0.5 * LEASE_S, beating=[alive])
@@ -168,7 +168,7 @@ def test_after_the_clock_was_set_only_the_job_of_the_dead_worker_is_reaped(
     assert "reaped" in event_types(database, dead.job_id)
 
 
-def test_an_outage_of_the_database_is_survived_and_followed_by_a_lease_of_patience(
+def test_reaping_is_delayed_by_one_lease_after_an_outage_of_the_database(
     tmp_path: Path, database: SessionFactory, settings: Settings, make: Make, clock: FakeClock
 ) -> None:
     lease = jobs.running(database, settings)
@@ -176,19 +176,19 @@ def test_an_outage_of_the_database_is_survived_and_followed_by_a_lease_of_patien
     gone = make_engine(Settings(home=tmp_path, database_url=SecretStr("postgresql://127.0.0.1:1/nothing")))
     reconciler = make()
 
-    # When: the database is away for longer than the lease
+    # When: the database is unavailable for longer than the lease
     reconciler._sessions = session_factory(gone)
     run_for(reconciler, clock, 2 * LEASE_S)
     reconciler._sessions = database
     reconciler.round()
 
-    # Then: no job is reaped at once, and the silent worker's after a lease
+    # Then: no job is reaped at once; that of the silent worker is reaped after one lease
     assert jobs.status_of(database, lease.job_id) is JobStatus.RUNNING
     run_for(reconciler, clock, LEASE_S)
     assert jobs.status_of(database, lease.job_id) is JobStatus.QUEUED
 
 
-def test_without_redis_jobs_are_still_reaped_and_notified_when_it_is_back(
+def test_jobs_are_reaped_without_redis_and_notified_after_its_return(
     database: SessionFactory, settings: Settings, valkey: Valkey, clock: FakeClock
 ) -> None:
     with_redis = settings.model_copy(update={"redis_url": SecretStr(valkey.url)})
@@ -210,7 +210,7 @@ def test_without_redis_jobs_are_still_reaped_and_notified_when_it_is_back(
     assert jobs.status_of(database, waiting) is JobStatus.QUEUED
 
 
-def test_two_reconcilers_send_and_reap_about_as_much_as_one(
+def test_two_reconcilers_together_send_and_reap_like_one(
     database: SessionFactory, settings: Settings, broker: NullBroker, make: Make, clock: FakeClock
 ) -> None:
     leases = [jobs.running(database, settings, max_attempts=3) for _ in range(3)]
@@ -223,14 +223,12 @@ def test_two_reconcilers_send_and_reap_about_as_much_as_one(
             list(pool.map(Reconciler.round, both))
 
     for lease in leases:
-        job = jobs.look(database, lease.job_id)
+        job = jobs.read_job(database, lease.job_id)
         assert (job.status, job.attempt, job.fencing_token) == (JobStatus.QUEUED, 1, 1)
     assert len(leases) <= len(broker.sent) <= 2 * len(leases)
 
 
-def test_workers_silent_for_a_day_are_forgotten(
-    database: SessionFactory, settings: Settings, broker: NullBroker
-) -> None:
+def test_workers_silent_for_a_day_are_deleted(database: SessionFactory, settings: Settings, broker: NullBroker) -> None:
     old = datetime.now(UTC) - timedelta(days=2)
     with transaction(database) as session:
         for name, at in [("old", old), ("new", datetime.now(UTC))]:

@@ -1,4 +1,4 @@
-"""What nobody needs is removed, and nothing else."""
+"""The sweeper removes unneeded files, and no others."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -38,13 +38,13 @@ def sweeper(
     clock: FakeClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Sweeper:
-    """A sweeper on the test's clock, on which files age as well."""
+    """A sweeper on the test's clock, which also determines the age of files."""
     age_s = storage.age_s
     monkeypatch.setattr(storage, "age_s", lambda key: age_s(key) + clock.monotonic())
     return Sweeper(settings, database, storage, monotonic=clock.monotonic)
 
 
-def pass_the_grace(clock: FakeClock, settings: Settings) -> None:
+def advance_past_the_grace(clock: FakeClock, settings: Settings) -> None:
     clock.advance(round(1000 * settings.orphan_grace_s) + 1000)
 
 
@@ -52,8 +52,8 @@ def files(storage: Storage, prefix: str = "jobs") -> list[str]:
     return list(storage.list_names(prefix, unfinished=True))
 
 
-def leave_files(database: SessionFactory, storage: Storage, lease: Lease, step: int = 5) -> None:
-    """A checkpoint and a sample, with their rows."""
+def store_files(database: SessionFactory, storage: Storage, lease: Lease, step: int = 5) -> None:
+    """Store a checkpoint and a sample, with their rows."""
     folder = f"jobs/{lease.job_id}/checkpoints/{step:08d}-{lease.fencing_token}"
     sample = f"jobs/{lease.job_id}/samples/{lease.fencing_token}/grid.png"
     for key in (f"{folder}/model.safetensors", f"{folder}/manifest.json", sample):
@@ -71,9 +71,9 @@ def leave_files(database: SessionFactory, storage: Storage, lease: Lease, step: 
 
 
 def ended(database: SessionFactory, storage: Storage, settings: Settings) -> Lease:
-    """A job that has failed and left files."""
+    """A failed job with files."""
     lease = jobs.running(database, settings)
-    leave_files(database, storage, lease)
+    store_files(database, storage, lease)
     jobs.set_values(database, lease.job_id, status=JobStatus.FAILED)
     return lease
 
@@ -83,7 +83,7 @@ def delete(database: SessionFactory, job_id: str) -> None:
         deletion.delete_job(session, job_id)
 
 
-def notes(database: SessionFactory) -> int:
+def pending_count(database: SessionFactory) -> int:
     with reading(database) as session:
         return len(session.scalars(select(PendingDeletion)).all())
 
@@ -91,7 +91,7 @@ def notes(database: SessionFactory) -> int:
 # --- deleted jobs -----------------------------------------------------------------------------------------------
 
 
-def test_the_files_of_a_deleted_job_go_and_those_of_others_stay(
+def test_files_of_a_deleted_job_are_removed_and_those_of_others_stay(
     database: SessionFactory, settings: Settings, storage: Storage
 ) -> None:
     gone, kept = ended(database, storage, settings), ended(database, storage, settings)
@@ -103,7 +103,7 @@ def test_the_files_of_a_deleted_job_go_and_those_of_others_stay(
     assert len(files(storage)) == 3
 
 
-def test_what_a_worker_that_knew_nothing_of_it_wrote_after_the_delete_goes_too(
+def test_files_that_a_worker_writes_after_the_delete_are_removed(
     database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
 ) -> None:
     lease = ended(database, storage, settings)
@@ -111,14 +111,14 @@ def test_what_a_worker_that_knew_nothing_of_it_wrote_after_the_delete_goes_too(
     sweeper.round()
     storage.put_bytes(b"late", f"jobs/{lease.job_id}/samples/1/late.png")
 
-    pass_the_grace(clock, settings)
+    advance_past_the_grace(clock, settings)
     sweeper.round()
 
     assert files(storage) == []
-    assert notes(database) == 0
+    assert pending_count(database) == 0
 
 
-def test_files_that_cannot_be_removed_are_not_forgotten(
+def test_failed_removal_is_retried(
     database: SessionFactory, settings: Settings, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease = ended(database, storage, settings)
@@ -126,7 +126,7 @@ def test_files_that_cannot_be_removed_are_not_forgotten(
     with monkeypatch.context() as patch:
         patch.setattr(storage, "delete_tree", lambda _: None)  # as in a folder that is read-only for a while
         Sweeper(settings, database, storage).round()
-    assert notes(database) == 1
+    assert pending_count(database) == 1
 
     with transaction(database) as session:
         session.scalars(select(PendingDeletion)).one().due_at = datetime.now(UTC) - timedelta(seconds=1)
@@ -135,7 +135,7 @@ def test_files_that_cannot_be_removed_are_not_forgotten(
     assert files(storage) == []
 
 
-def test_two_sweepers_do_not_mind_each_other(database: SessionFactory, settings: Settings, storage: Storage) -> None:
+def test_two_sweepers_can_run_at_once(database: SessionFactory, settings: Settings, storage: Storage) -> None:
     for _ in range(5):
         delete(database, ended(database, storage, settings).job_id)
     threads = [threading.Thread(target=Sweeper(settings, database, storage).round) for _ in range(3)]
@@ -149,7 +149,7 @@ def test_two_sweepers_do_not_mind_each_other(database: SessionFactory, settings:
 # --- orphans ----------------------------------------------------------------------------------------------------
 
 
-def test_old_files_of_a_job_that_no_row_names_go_and_the_named_ones_stay(
+def test_old_files_of_a_job_without_a_row_are_removed_and_others_stay(
     database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
 ) -> None:
     lease = ended(database, storage, settings)
@@ -158,33 +158,33 @@ def test_old_files_of_a_job_that_no_row_names_go_and_the_named_ones_stay(
         storage.put_bytes(b"x", f"jobs/{lease.job_id}/{name}")
 
     sweeper.round()
-    assert len(files(storage)) == len(named) + 3  # too young
+    assert len(files(storage)) == len(named) + 3  # not old enough
 
-    pass_the_grace(clock, settings)
+    advance_past_the_grace(clock, settings)
     sweeper.round()
     assert files(storage) == named
 
 
-def test_nothing_of_a_job_that_a_worker_holds_is_touched(
+def test_files_of_a_running_job_stay(
     database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
 ) -> None:
     lease = jobs.running(database, settings)
     storage.put_bytes(b"x", f"jobs/{lease.job_id}/samples/{lease.fencing_token}/its-row-follows.png")
-    pass_the_grace(clock, settings)
+    advance_past_the_grace(clock, settings)
 
     sweeper.round()
 
     assert len(files(storage)) == 1
 
 
-def test_files_of_jobs_that_this_database_never_knew_are_left_alone(
+def test_files_of_jobs_unknown_to_the_database_stay(
     database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
 ) -> None:
-    # Given: a store that another stack uses too, or whose database was put back to an older state
+    # Given: a store that another stack uses too, or a database restored to an older state
     storage.put_bytes(b"x", f"jobs/trn_{'0' * 26}/checkpoints/00000001-1/model.safetensors")
     storage.put_bytes(b"x", "jobs/notes.txt")
     storage.put_bytes(b"x", "datasets/theirs/dst_1/text.txt")
-    pass_the_grace(clock, settings)
+    advance_past_the_grace(clock, settings)
 
     sweeper.round()
 
@@ -195,7 +195,7 @@ def test_files_of_jobs_that_this_database_never_knew_are_left_alone(
 # --- uploads ----------------------------------------------------------------------------------------------------
 
 
-def test_an_upload_whose_row_never_came_goes_after_the_grace(
+def test_upload_without_a_row_is_removed_after_the_grace(
     database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
 ) -> None:
     text = datasets.check_text(name="mine", data=TEXT, settings=settings)
@@ -205,16 +205,16 @@ def test_an_upload_whose_row_never_came_goes_after_the_grace(
     sweeper.round()
     assert len(files(storage, "datasets")) == 1
 
-    pass_the_grace(clock, settings)
+    advance_past_the_grace(clock, settings)
     sweeper.round()
 
     assert files(storage, "datasets") == []
-    assert notes(database) == 0
+    assert pending_count(database) == 0
     with pytest.raises(Unavailable), transaction(database) as session:
         pending_deletions.keep(session, text.folder, settings)
 
 
-def test_an_upload_that_got_its_row_stays(
+def test_upload_with_a_row_stays(
     database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
 ) -> None:
     text = datasets.check_text(name="mine", data=TEXT, settings=settings)
@@ -225,7 +225,7 @@ def test_an_upload_that_got_its_row_stays(
         pending_deletions.keep(session, text.folder, settings)
         datasets.add_upload(session, text)
 
-    pass_the_grace(clock, settings)
+    advance_past_the_grace(clock, settings)
     sweeper.round()
 
     assert storage.read_bytes(text.storage_key) == TEXT
@@ -234,7 +234,7 @@ def test_an_upload_that_got_its_row_stays(
 # --- keys and outages -------------------------------------------------------------------------------------------
 
 
-def test_idempotency_keys_are_forgotten_after_a_day(
+def test_idempotency_keys_are_deleted_after_a_day(
     database: SessionFactory, settings: Settings, storage: Storage
 ) -> None:
     job_id = jobs.submitted(database, settings)
@@ -249,7 +249,7 @@ def test_idempotency_keys_are_forgotten_after_a_day(
         assert list(session.scalars(select(IdempotencyKey.key))) == ["new"]
 
 
-def test_an_outage_of_the_database_is_survived(
+def test_sweeper_continues_after_an_outage_of_the_database(
     database: SessionFactory, settings: Settings, storage: Storage, tmp_path: Path
 ) -> None:
     delete(database, ended(database, storage, settings).job_id)

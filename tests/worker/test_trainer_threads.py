@@ -22,7 +22,7 @@ from worker.worker_heartbeat import WorkerHeartbeat
 def environment_of_a_trainer(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, tmp_path: Path
 ) -> dict[str, str]:
-    """Its environment, as the trainer process itself finds it."""
+    """The environment inside the trainer process."""
     path = tmp_path / "environment.json"
     code = f"import json, os; open({str(path)!r}, 'w').write(json.dumps(dict(os.environ)))"
     run_attempt(replace(context, trainer=[sys.executable, "-c", code]), claim(context), worker_heartbeat)
@@ -31,7 +31,7 @@ def environment_of_a_trainer(
 
 
 @pytest.mark.parametrize("has_neighbour", [False, True])
-def test_a_lone_trainers_threads_spin_and_those_of_neighbours_sleep(
+def test_wait_policy_is_active_for_a_single_trainer_and_passive_for_several(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,

@@ -1,4 +1,4 @@
-"""Whole worker processes: Celery, a real Valkey, a real child. The trainer has no model, so that they are quick."""
+"""Whole worker processes: Celery, a real Valkey, a real child process. The trainer has no model, so they are quick."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ Start = Callable[[str], subprocess.Popen[bytes]]
 
 @pytest.fixture(params=["sqlite"])
 def database_kind(request: pytest.FixtureRequest) -> str:
-    """One database is enough here: what differs between them is tested below this level."""
+    """One database is enough: the differences between them are tested at lower levels."""
     return str(request.param)
 
 
@@ -43,7 +43,7 @@ def notifications(redis_settings: Settings) -> CeleryBroker:
 
 @pytest.fixture
 def start_worker(redis_settings: Settings, tmp_path: Path) -> Iterator[Start]:
-    """Starts worker processes; whatever is left of them at the end is killed."""
+    """Starts worker processes, and kills the remaining ones at the end."""
     started: list[subprocess.Popen[bytes]] = []
     environment = dict(os.environ)
     for name in ("home", "lease_s", "heartbeat_s", "control_poll_s", "stop_grace_s", "backoff_s"):
@@ -75,7 +75,7 @@ def ended(database: SessionFactory, *job_ids: str) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize("module", [["worker", "training"], ["worker", "generation"], ["worker.reconciler"]])
-def test_settings_that_cannot_work_are_one_line_and_status_2(module: list[str], tmp_path: Path) -> None:
+def test_invalid_settings_are_one_line_and_status_2(module: list[str], tmp_path: Path) -> None:
     environment = {**os.environ, "MIMEO_HOME": str(tmp_path), "MIMEO_DATABASE_URL": "mysql://somewhere/db"}
     command = [sys.executable, "-m", *module]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
@@ -83,7 +83,7 @@ def test_settings_that_cannot_work_are_one_line_and_status_2(module: list[str], 
     assert done.stderr.startswith("mimeo: MIMEO_DATABASE_URL names mysql")
 
 
-def test_notifications_wake_a_worker_that_runs_job_after_job(
+def test_notified_worker_runs_job_after_job(
     database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start
 ) -> None:
     ids = [submit(database, redis_settings, notifications) for _ in range(3)]
@@ -98,7 +98,7 @@ def test_notifications_wake_a_worker_that_runs_job_after_job(
 
 
 @pytest.mark.slow
-def test_notifications_that_come_twice_or_too_late_do_nothing(
+def test_repeated_and_late_notifications_have_no_effect(
     database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start
 ) -> None:
     job_id = submit(database, redis_settings, notifications)
@@ -111,11 +111,11 @@ def test_notifications_that_come_twice_or_too_late_do_nothing(
     notifications.send(JobKind.TRAINING, "trn_" + "0" * 26, Priority.NORMAL)
     wait_until(lambda: notifications.depth(JobKind.TRAINING) == 0)
 
-    assert jobs.look(database, job_id).attempt == 1
+    assert jobs.read_job(database, job_id).attempt == 1
     assert event_types(database, job_id).count("running") == 1
 
 
-def test_sigterm_gives_the_job_back_and_another_worker_finishes_it(
+def test_sigterm_releases_the_job_and_another_worker_finishes_it(
     database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start
 ) -> None:
     job_id = submit(database, redis_settings, notifications, max_attempts=1)
@@ -125,7 +125,7 @@ def test_sigterm_gives_the_job_back_and_another_worker_finishes_it(
     first.send_signal(signal.SIGTERM)
     assert first.wait(PATIENCE_S) == 0
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
     with reading(database) as session:
         assert workers.list_alive(session, redis_settings) == []
@@ -136,7 +136,7 @@ def test_sigterm_gives_the_job_back_and_another_worker_finishes_it(
 
 
 @pytest.mark.slow
-def test_a_killed_worker_takes_its_trainer_along_and_its_job_is_done_by_another(
+def test_trainer_ends_with_a_killed_worker_and_another_worker_finishes_the_job(
     database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start
 ) -> None:
     job_id = submit(database, redis_settings, notifications)
@@ -151,21 +151,21 @@ def test_a_killed_worker_takes_its_trainer_along_and_its_job_is_done_by_another(
     second = start_worker("train")
     reconciler = Reconciler(redis_settings, database, notifications)
     wait_until(after_a_round(reconciler, ended(database, job_id)))
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.attempt, second.poll()) == (JobStatus.SUCCEEDED, 2, None)
     assert "reaped" in event_types(database, job_id)
-    # The second worker removes its own folder and what the first left.
+    # The second worker removes its own folder and that of the first.
     wait_until(lambda: list(redis_settings.runs_path.glob("trn_*")) == [])
 
 
 def after_a_round(reconciler: Reconciler, condition: Callable[[], bool]) -> Callable[[], bool]:
-    """The condition, looked at after one round of the reconciler."""
+    """A condition that is checked after one round of the reconciler."""
 
-    def look() -> bool:
+    def checked() -> bool:
         reconciler.round()
         return condition()
 
-    return look
+    return checked
 
 
 def trainer_of(pid: int) -> int:
@@ -178,10 +178,10 @@ def is_zombie(pid: int) -> bool:
 
 
 @pytest.mark.slow
-def test_a_worker_outlives_redis_and_takes_notifications_again(
+def test_worker_reconnects_after_a_restart_of_redis(
     database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start, valkey: Valkey
 ) -> None:
-    # Given: a job that runs while Redis goes away
+    # Given: a job that runs while Redis is stopped
     running = submit(database, redis_settings, notifications)
     start_worker("work")
     wait_until(lambda: has_checkpoint(database, running))
@@ -190,7 +190,7 @@ def test_a_worker_outlives_redis_and_takes_notifications_again(
     time.sleep(1)
     assert jobs.status_of(database, running) is JobStatus.RUNNING
 
-    # When: it comes back, empty, and the running job ends
+    # When: Redis returns empty, and the running job ends
     valkey.start()
     with transaction(database):
         pass

@@ -1,4 +1,4 @@
-"""A real worker process whose trainer has no model: `python -m tests.worker.worker_process BEHAVIOUR`."""
+"""A real worker process with a trainer that has no model: `python -m tests.worker.worker_process BEHAVIOUR`."""
 
 import sys
 from dataclasses import replace

@@ -18,22 +18,22 @@ def datasets(availability: str, sources: list[str] | None = None) -> dict[str, D
     return found
 
 
-def test_dataset_that_is_there_is_used() -> None:
+def test_available_dataset_is_used() -> None:
     assert choose(VAE, datasets("present")).dataset == "fashion-mnist"
 
 
-def test_offline_server_without_the_dataset_gets_the_built_in_one_and_says_so() -> None:
+def test_offline_server_without_the_dataset_gets_the_built_in_one_with_the_reason() -> None:
     chosen = choose(VAE, datasets("missing"))
     assert chosen.dataset == "digits"
     assert "fashion-mnist is not present" in chosen.reason
 
 
-def test_dataset_that_downloads_quickly_is_used() -> None:
+def test_quickly_downloaded_dataset_is_used() -> None:
     with serving(lambda _: Reply(body=b"x" * 100_000)) as server:
         assert choose(VAE, datasets("downloadable", [server.url])).dataset == "fashion-mnist"
 
 
-def test_slow_download_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_download_is_replaced_by_the_built_in_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_datasets, "PATIENCE_S", 0.0)
     with serving(lambda _: Reply(body=b"x" * 100_000)) as server:
         chosen = choose(VAE, datasets("downloadable", [server.url]))
@@ -42,10 +42,10 @@ def test_slow_download_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("reply", [Reply(404, b""), Reply(dropped=True)])
-def test_source_that_does_not_deliver_is_a_reason_for_the_built_in_dataset(reply: Reply) -> None:
+def test_unavailable_source_is_replaced_by_the_built_in_dataset(reply: Reply) -> None:
     with serving(lambda _: reply) as server:
         assert download_problem([server.url]) is not None
 
 
-def test_no_network_is_found_out_quickly() -> None:
+def test_missing_network_is_detected_quickly() -> None:
     assert download_problem(["http://127.0.0.1:9/nothing"]) == "it cannot be downloaded from here"

@@ -47,28 +47,26 @@ def test_notifications_are_counted_by_kind(any_broker: Broker) -> None:
     assert any_broker.ping()
 
 
-def test_a_waiter_hears_of_an_end_published_while_it_waits(any_broker: Broker) -> None:
+def test_waiter_receives_an_end_published_while_it_waits(any_broker: Broker) -> None:
     with any_broker.wait_done("trn_1") as waiter:
         assert not waiter.wait(0.02)
         threading.Timer(0.1, any_broker.publish_done, ["trn_1"]).start()
         assert waiter.wait(PATIENCE_S)
 
 
-def test_a_waiter_hears_of_an_end_published_before_it_waits_but_after_it_listens(any_broker: Broker) -> None:
+def test_waiter_receives_an_end_published_after_its_subscription(any_broker: Broker) -> None:
     with any_broker.wait_done("trn_1") as waiter:
         any_broker.publish_done("trn_1")
         assert waiter.wait(PATIENCE_S)
 
 
-def test_a_waiter_does_not_hear_of_other_jobs(any_broker: Broker) -> None:
+def test_waiter_receives_no_ends_of_other_jobs(any_broker: Broker) -> None:
     with any_broker.wait_done("trn_1") as waiter:
         any_broker.publish_done("trn_2")
         assert not waiter.wait(0.1)
 
 
-def test_all_who_wait_share_one_subscription_which_ends_when_nobody_waits(
-    redis_settings: Settings, valkey: Valkey
-) -> None:
+def test_waiters_share_one_subscription_which_ends_with_the_last(redis_settings: Settings, valkey: Valkey) -> None:
     broker = CeleryBroker(redis_settings)
     with valkey.client() as client:
 
@@ -89,21 +87,21 @@ def test_all_who_wait_share_one_subscription_which_ends_when_nobody_waits(
         wait_until(lambda: subscriptions() == 0)
 
 
-def test_ends_are_heard_again_when_redis_is_back(redis_settings: Settings, valkey: Valkey) -> None:
+def test_waiter_receives_ends_after_a_restart_of_redis(redis_settings: Settings, valkey: Valkey) -> None:
     broker = CeleryBroker(redis_settings)
     with broker.wait_done("trn_1") as waiter:
         valkey.kill()
         assert not waiter.wait(0.2)
         valkey.start()
 
-        def is_heard() -> bool:
-            broker.publish_done("trn_1")  # until the subscription is back
+        def is_received() -> bool:
+            broker.publish_done("trn_1")  # lost until the subscription is restored
             return waiter.wait(0.1)
 
-        wait_until(is_heard)
+        wait_until(is_received)
 
 
-def test_a_worker_gets_notifications_by_priority(redis_settings: Settings) -> None:
+def test_worker_receives_notifications_by_priority(redis_settings: Settings) -> None:
     broker = CeleryBroker(redis_settings)
     for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH):
         broker.send(JobKind.TRAINING, f"trn_{priority}", priority)
@@ -122,7 +120,7 @@ def received(app: Celery, count: int) -> Iterator[dict[str, Any]]:
             yield {"args": arguments, "task": message.headers["task"]}
 
 
-def test_the_message_is_a_small_notification(redis_settings: Settings, valkey: Valkey) -> None:
+def test_message_has_only_the_job_id(redis_settings: Settings, valkey: Valkey) -> None:
     broker = CeleryBroker(redis_settings)
     broker.send(JobKind.TRAINING, "trn_1", Priority.HIGH)
 
@@ -135,7 +133,7 @@ def test_the_message_is_a_small_notification(redis_settings: Settings, valkey: V
     assert message == {"args": ["trn_1"], "task": "mimeo.training"}
 
 
-def test_without_redis_nothing_raises(tmp_path: Path) -> None:
+def test_broker_without_redis_raises_nothing(tmp_path: Path) -> None:
     for url in (f"unix://{tmp_path / 'nobody.sock'}", "redis://127.0.0.1:1/0"):
         broker = CeleryBroker(settings_for(url, tmp_path))
         assert not broker.send(JobKind.TRAINING, "trn_1", Priority.NORMAL)
@@ -147,7 +145,7 @@ def test_without_redis_nothing_raises(tmp_path: Path) -> None:
             assert not waiter.wait(0.1)
 
 
-def test_a_redis_that_does_not_answer_is_given_up(redis_settings: Settings, valkey: Valkey) -> None:
+def test_unresponsive_redis_times_out(redis_settings: Settings, valkey: Valkey) -> None:
     broker = CeleryBroker(redis_settings)
     assert broker.send(JobKind.TRAINING, "trn_1", Priority.NORMAL)
     valkey.freeze()
@@ -157,7 +155,7 @@ def test_a_redis_that_does_not_answer_is_given_up(redis_settings: Settings, valk
         valkey.thaw()
 
 
-def test_a_broker_recovers_when_redis_comes_back(redis_settings: Settings, valkey: Valkey) -> None:
+def test_broker_recovers_with_redis(redis_settings: Settings, valkey: Valkey) -> None:
     broker = CeleryBroker(redis_settings)
     assert broker.send(JobKind.TRAINING, "trn_1", Priority.NORMAL)
     valkey.kill()
@@ -168,7 +166,7 @@ def test_a_broker_recovers_when_redis_comes_back(redis_settings: Settings, valke
     assert broker.depth(JobKind.TRAINING) == 1
 
 
-def test_a_broker_that_is_down_takes_nothing() -> None:
+def test_null_broker_that_is_down_accepts_nothing() -> None:
     broker = NullBroker()
     broker.is_up = False
     assert not broker.send(JobKind.TRAINING, "trn_1", Priority.NORMAL)
@@ -176,7 +174,7 @@ def test_a_broker_that_is_down_takes_nothing() -> None:
     assert (broker.depth(JobKind.TRAINING), broker.sent, broker.ping()) == (None, [], False)
 
 
-def test_the_null_broker_gives_notifications_by_priority_and_can_lose_them() -> None:
+def test_null_broker_delivers_notifications_by_priority_and_can_lose_them() -> None:
     broker = NullBroker()
     for job_id, priority in [("a", Priority.LOW), ("b", Priority.HIGH), ("c", Priority.HIGH)]:
         broker.send(JobKind.TRAINING, job_id, priority)

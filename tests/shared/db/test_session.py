@@ -25,7 +25,7 @@ def worker(name: str) -> Worker:
     return Worker(id=name, kind=JobKind.TRAINING, host="h", pid=1, device="cpu")
 
 
-def test_a_transaction_commits_at_its_end_and_rolls_back_on_an_exception(database: SessionFactory) -> None:
+def test_transaction_commits_at_its_end_and_rolls_back_on_an_exception(database: SessionFactory) -> None:
     with transaction(database) as session:
         session.add(worker("kept"))
 
@@ -41,7 +41,7 @@ def test_a_transaction_commits_at_its_end_and_rolls_back_on_an_exception(databas
         assert session.scalars(select(Worker.id)).all() == ["kept"]
 
 
-def test_the_database_s_clock_moves_within_a_transaction_and_is_utc(database: SessionFactory) -> None:
+def test_database_clock_advances_within_a_transaction_and_is_utc(database: SessionFactory) -> None:
     with transaction(database) as session:
         first = session.execute(select(db_now())).scalar_one()
         time.sleep(0.02)
@@ -50,15 +50,15 @@ def test_the_database_s_clock_moves_within_a_transaction_and_is_utc(database: Se
     assert abs(datetime.now(UTC) - second) < timedelta(seconds=5)
 
 
-def test_a_status_comes_back_as_a_status_and_json_null_as_null(database: SessionFactory, settings: Settings) -> None:
+def test_status_is_read_as_an_enum_and_json_null_as_null(database: SessionFactory, settings: Settings) -> None:
     job_id = jobs.submitted(database, settings)
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert type(job.status) is JobStatus
     with reading(database) as session:
         assert session.scalars(select(Job.id).where(Job.error.is_(None), Job.output.is_(None))).all() == [job_id]
 
 
-def test_two_writers_take_turns(database: SessionFactory) -> None:
+def test_concurrent_writers_take_turns(database: SessionFactory) -> None:
     with transaction(database) as session:
         session.add(worker("w"))
 
@@ -77,16 +77,16 @@ def test_two_writers_take_turns(database: SessionFactory) -> None:
         assert session.get_one(Worker, "w").jobs_done == 40
 
 
-def test_a_reader_does_not_wait_for_a_writer_that_has_not_committed(database: SessionFactory) -> None:
+def test_reader_does_not_wait_for_an_uncommitted_writer(database: SessionFactory) -> None:
     with transaction(database) as writing:
         writing.add(worker("w"))
         writing.flush()
-        # A reader that waited for the writer would wait for this block, and fail at the lock's timeout.
+        # A reader that waited for the writer would wait for this block and fail with a lock timeout.
         with reading(database) as session:
             assert session.scalars(select(Worker)).all() == []
 
 
-def test_foreign_keys_hold(database: SessionFactory) -> None:
+def test_foreign_keys_are_enforced(database: SessionFactory) -> None:
     statement = text(
         "INSERT INTO job_events (job_id, type, attempt, message, data, created_at) "
         "VALUES ('nobody', 't', 0, 'm', '{}', 0)"
@@ -96,7 +96,7 @@ def test_foreign_keys_hold(database: SessionFactory) -> None:
     assert not is_transient(caught.value)
 
 
-def test_a_database_that_is_away_is_told_from_a_mistake(tmp_path: Path) -> None:
+def test_unavailable_database_is_distinguished_from_an_error(tmp_path: Path) -> None:
     gone = Settings(home=tmp_path, database_url=SecretStr("postgresql://127.0.0.1:1/nothing"))
     engine = make_engine(gone)
     with pytest.raises(OperationalError) as caught, engine.connect():
@@ -106,12 +106,12 @@ def test_a_database_that_is_away_is_told_from_a_mistake(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "sqlite:///:memory:", "nonsense"])
-def test_a_database_that_mimeo_cannot_use_is_a_set_up_error(tmp_path: Path, url: str) -> None:
+def test_unsupported_database_is_a_setup_error(tmp_path: Path, url: str) -> None:
     with pytest.raises(SetupError, match="MIMEO_DATABASE_URL"):
         make_engine(Settings(home=tmp_path, database_url=SecretStr(url)))
 
 
-def test_a_folder_that_cannot_be_made_is_a_set_up_error(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_is_a_setup_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SetupError, match="cannot be created"):
         make_engine(Settings(home=tmp_path / "file"))
@@ -121,13 +121,13 @@ def test_a_folder_that_cannot_be_made_is_a_set_up_error(tmp_path: Path) -> None:
     (sys.platform, platform.machine()) not in {("linux", "x86_64"), ("darwin", "arm64")},
     reason="no SQLite of its own is published for this system",
 )
-def test_sqlite_is_one_that_writes_its_log_ahead_safely() -> None:
+def test_sqlite_version_has_safe_write_ahead_logging() -> None:
     assert sqlite.__name__ == "pysqlite3.dbapi2"
     assert sqlite.sqlite_version_info >= (3, 51, 3)
 
 
 @pytest.mark.parametrize("before", ["truncate", "delete", "wal"])
-def test_an_sqlite_file_is_kept_as_is_safe_however_it_was_kept_before(tmp_path: Path, before: str) -> None:
+def test_sqlite_file_gets_safe_settings_after_any_earlier_mode(tmp_path: Path, before: str) -> None:
     file = sqlite.connect(tmp_path / "mimeo.db")
     file.execute(f"PRAGMA journal_mode={before}")
     file.execute("CREATE TABLE t (x INTEGER)")

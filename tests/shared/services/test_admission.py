@@ -1,4 +1,4 @@
-"""Requests that only the registries, the database or the machine can judge."""
+"""Checks of requests that need the registries, the database or the machine."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ TEXT = b"To be, or not to be, that is the question. " * 40
 
 
 def refused(database: SessionFactory, settings: Settings, **body: Any) -> tuple[str, str]:
-    """Pointer and detail of the one thing wrong with a training request."""
+    """Pointer and detail of the only error in a training request."""
     with pytest.raises(SpecError) as caught, transaction(database) as session:
         training_jobs.submit(session, parse_training(body), settings=settings)
     [error] = caught.value.errors
@@ -43,7 +43,7 @@ def checkpointed(database: SessionFactory, settings: Settings, **body: Any) -> t
     return job_id, row.id
 
 
-def test_a_job_keeps_everything_resolved(database: SessionFactory, settings: Settings) -> None:
+def test_job_stores_all_resolved_values(database: SessionFactory, settings: Settings) -> None:
     body = {"model_type": "vae", "preset": "book", "hyperparameters": {"epochs": 3}, "metadata": {"team": "a"}}
     with transaction(database) as session:
         job = training_jobs.submit(session, parse_training(body), settings=settings)
@@ -72,7 +72,7 @@ def test_a_job_keeps_everything_resolved(database: SessionFactory, settings: Set
         ({"model_type": "vae", "init_from": "ckp_" + "0" * 26}, "/init_from", "There is no checkpoint"),
     ],
 )
-def test_a_wrong_training_request_is_told_where_and_what_to_change(
+def test_invalid_training_request_is_refused_with_a_pointer_and_a_remedy(
     database: SessionFactory, settings: Settings, body: dict[str, Any], pointer: str, words: str
 ) -> None:
     at, detail = refused(database, settings, **body)
@@ -80,7 +80,7 @@ def test_a_wrong_training_request_is_told_where_and_what_to_change(
     assert words in detail
 
 
-def test_a_job_that_needs_more_memory_than_a_worker_has_is_told_how_much(
+def test_job_that_needs_more_memory_than_a_worker_has_is_refused_with_the_estimate(
     database: SessionFactory, settings: Settings
 ) -> None:
     small = settings.model_copy(update={"worker_memory_bytes": 64 << 20})
@@ -92,12 +92,12 @@ def test_a_job_that_needs_more_memory_than_a_worker_has_is_told_how_much(
     assert "GiB of memory and a worker has 0.06 GiB" in detail
 
 
-def test_the_memory_limit_is_the_machine_s_where_none_is_set(settings: Settings) -> None:
+def test_default_memory_limit_is_the_machine_s_memory(settings: Settings) -> None:
     assert admission.memory_limit(settings) > 256 << 20
     assert admission.memory_limit(settings.model_copy(update={"worker_memory_bytes": 7})) == 7
 
 
-def test_an_uploaded_text_can_be_learned_from(database: SessionFactory, settings: Settings, storage: Storage) -> None:
+def test_uploaded_text_can_be_trained_on(database: SessionFactory, settings: Settings, storage: Storage) -> None:
     stored = datasets.check_text(name="hamlet", data=TEXT, settings=settings)
     datasets.put_text(storage, stored)
     with transaction(database) as session:
@@ -111,20 +111,20 @@ def test_an_uploaded_text_can_be_learned_from(database: SessionFactory, settings
     assert refused(database, settings, model_type="vae", dataset="hamlet")[0] == "/dataset"
 
 
-def test_a_job_can_start_from_a_checkpoint_of_its_own_model_type(database: SessionFactory, settings: Settings) -> None:
+def test_job_can_start_from_a_checkpoint_of_its_model_type(database: SessionFactory, settings: Settings) -> None:
     _, checkpoint = checkpointed(database, settings)
 
     job_id = jobs.submitted(database, settings, init_from=checkpoint)
 
-    assert jobs.look(database, job_id).spec["init_from"] == {"id": checkpoint, "checkpoint_id": checkpoint}
+    assert jobs.read_job(database, job_id).spec["init_from"] == {"id": checkpoint, "checkpoint_id": checkpoint}
     at, detail = refused(database, settings, model_type="acgan", dataset="digits", init_from=checkpoint)
     assert (at, detail) == ("/init_from", f"{checkpoint} is a vae; this job trains a acgan.")
 
 
-def test_a_generation_resolves_the_checkpoint_it_will_read(database: SessionFactory, settings: Settings) -> None:
+def test_generation_resolves_its_checkpoint(database: SessionFactory, settings: Settings) -> None:
     job_id, checkpoint = checkpointed(database, settings)
     for reference in (job_id, checkpoint):
-        spec = jobs.look(database, jobs.generated(database, settings, model=reference)).spec
+        spec = jobs.read_job(database, jobs.generated(database, settings, model=reference)).spec
         assert (spec["model"], spec["checkpoint_id"], spec["format"]) == (reference, checkpoint, "png")
         assert spec["sampling"]["mode"] == "random"
 
@@ -139,7 +139,7 @@ def test_a_generation_resolves_the_checkpoint_it_will_read(database: SessionFact
         ({"sampling": {"mode": "latent", "z": [1.0, 2.0, 3.0]}}, "/sampling/z", "2 numbers"),
     ],
 )
-def test_a_wrong_generation_request_is_told_where_and_what_to_change(
+def test_invalid_generation_request_is_refused_with_a_pointer_and_a_remedy(
     database: SessionFactory, settings: Settings, changes: dict[str, Any], pointer: str, words: str
 ) -> None:
     _, checkpoint = checkpointed(database, settings)
@@ -148,9 +148,7 @@ def test_a_wrong_generation_request_is_told_where_and_what_to_change(
     assert words in detail
 
 
-def test_a_training_job_without_a_checkpoint_cannot_be_sampled_yet(
-    database: SessionFactory, settings: Settings
-) -> None:
+def test_training_job_without_a_checkpoint_cannot_be_sampled(database: SessionFactory, settings: Settings) -> None:
     job_id = jobs.submitted(database, settings)
     assert "no checkpoint yet" in refused_generation(database, settings, model=job_id)[1]
     for unknown in ("mdl_" + "0" * 26, "ckp_" + "0" * 26, "trn_" + "0" * 26):

@@ -1,4 +1,4 @@
-"""What workers write about the jobs they hold."""
+"""The writes of workers to their jobs."""
 
 import math
 from typing import Any
@@ -46,9 +46,7 @@ def add_checkpoint(database: SessionFactory, lease: Lease, step: int, *, is_best
         return session.scalars(query).one()
 
 
-def test_a_point_written_again_by_a_resumed_run_replaces_the_first(
-    database: SessionFactory, settings: Settings
-) -> None:
+def test_repeated_point_of_a_resumed_run_replaces_the_first(database: SessionFactory, settings: Settings) -> None:
     lease = jobs.running(database, settings)
     with transaction(database) as session:
         attempt_writes.add_metrics(job_queue.renew_lease(session, lease), [point(1, 3.0), point(2, 2.0)])
@@ -60,7 +58,7 @@ def test_a_point_written_again_by_a_resumed_run_replaces_the_first(
     assert [(p.step, p.value) for p in curve] == [(1, 3.0), (2, 2.5), (3, 1.0)]
 
 
-def test_figures_that_are_not_finite_are_left_out(database: SessionFactory, settings: Settings) -> None:
+def test_metrics_that_are_not_finite_are_left_out(database: SessionFactory, settings: Settings) -> None:
     lease = jobs.running(database, settings)
     with transaction(database) as session:
         fenced = job_queue.renew_lease(session, lease)
@@ -70,9 +68,7 @@ def test_figures_that_are_not_finite_are_left_out(database: SessionFactory, sett
         assert [row.step for row in session.scalars(select(Metric))] == [3]
 
 
-def test_an_artifact_of_the_same_name_is_replaced_and_keeps_its_id(
-    database: SessionFactory, settings: Settings
-) -> None:
+def test_artifact_of_the_same_name_is_replaced_and_keeps_its_id(database: SessionFactory, settings: Settings) -> None:
     lease = jobs.running(database, settings)
     with transaction(database) as session:
         attempt_writes.add_artifacts(
@@ -104,7 +100,7 @@ def test_only_one_checkpoint_is_the_best(database: SessionFactory, settings: Set
     assert [(row.step, row.is_best) for row in rows] == [(30, True), (20, False), (10, False)]
 
 
-def test_a_checkpoint_written_again_takes_the_place_of_the_first(database: SessionFactory, settings: Settings) -> None:
+def test_repeated_checkpoint_replaces_the_first(database: SessionFactory, settings: Settings) -> None:
     lease = jobs.running(database, settings)
     first = add_checkpoint(database, lease, 10)
     with transaction(database) as session:
@@ -132,8 +128,8 @@ def test_pruning_keeps_the_newest_two_and_the_best(database: SessionFactory, set
     assert prune(database, lease.job_id) == []
 
 
-def test_pruning_keeps_what_others_need(database: SessionFactory, settings: Settings) -> None:
-    # Given: five checkpoints, of which one is published, one waits to be sampled, one to be continued from
+def test_pruning_keeps_checkpoints_that_other_jobs_need(database: SessionFactory, settings: Settings) -> None:
+    # Given: five checkpoints; one is published, one is to be sampled, one is to be continued from
     lease = jobs.running(database, settings)
     ids = [add_checkpoint(database, lease, step) for step in (10, 20, 30, 40, 50, 60)]
     with transaction(database) as session:
@@ -143,7 +139,7 @@ def test_pruning_keeps_what_others_need(database: SessionFactory, settings: Sett
 
     assert prune(database, lease.job_id) == ["c/40"]
 
-    # When those jobs have ended, what they read may go; the published one never
+    # When those jobs have ended, their checkpoints may be removed, but never the published one
     jobs.cancel(database, sampling)
     jobs.cancel(database, continuing)
     assert sorted(prune(database, lease.job_id)) == ["c/20", "c/30"]
@@ -160,7 +156,7 @@ def model(job_id: str, checkpoint_id: str) -> Model:
     )
 
 
-def test_a_job_publishes_one_model(database: SessionFactory, settings: Settings) -> None:
+def test_job_publishes_one_model(database: SessionFactory, settings: Settings) -> None:
     lease = jobs.running(database, settings)
     checkpoint = add_checkpoint(database, lease, 10)
     with transaction(database) as session:
@@ -185,7 +181,7 @@ def test_events_are_read_in_order_and_in_pages(database: SessionFactory, setting
     assert rest[0].message == "2\ufffd"
 
 
-def test_a_long_curve_is_thinned_and_keeps_its_last_point(database: SessionFactory, settings: Settings) -> None:
+def test_long_curve_is_thinned_and_keeps_its_last_point(database: SessionFactory, settings: Settings) -> None:
     lease = jobs.running(database, settings)
     with transaction(database) as session:
         fenced = job_queue.renew_lease(session, lease)

@@ -11,7 +11,7 @@ from shared.storage import Storage
 TEXT = ("Wir sind, was wir denken — né? " * 20).encode()
 
 
-def test_a_text_is_stored_before_its_row_and_described(
+def test_text_is_stored_before_its_row_and_described(
     database: SessionFactory, settings: Settings, storage: Storage
 ) -> None:
     stored = datasets.check_text(name="thoughts", data=b"\xef\xbb\xbf" + TEXT, settings=settings)
@@ -36,7 +36,7 @@ def test_a_text_is_stored_before_its_row_and_described(
         (b"a" * 5000, "one_character", "repeats one character"),
     ],
 )
-def test_a_text_that_cannot_be_learned_from_is_refused_and_not_kept(
+def test_text_that_cannot_be_trained_on_is_refused_and_not_stored(
     settings: Settings, storage: Storage, data: bytes, code: str, words: str
 ) -> None:
     with pytest.raises(SpecError) as caught:
@@ -49,7 +49,7 @@ def test_a_text_that_cannot_be_learned_from_is_refused_and_not_kept(
 
 
 @pytest.mark.parametrize("name", ["", "Caps", "../up", "a/b", "-dash", "x" * 65, "nul\x00"])
-def test_a_name_is_short_and_plain(settings: Settings, storage: Storage, database: SessionFactory, name: str) -> None:
+def test_invalid_name_is_refused(settings: Settings, storage: Storage, database: SessionFactory, name: str) -> None:
     with pytest.raises(SpecError) as caught:
         datasets.check_text(name=name, data=TEXT, settings=settings)
     assert caught.value.errors[0].pointer == "/name"
@@ -57,13 +57,13 @@ def test_a_name_is_short_and_plain(settings: Settings, storage: Storage, databas
         datasets.get_upload(session, name)
 
 
-def test_a_file_over_the_limit_is_too_large(settings: Settings, storage: Storage) -> None:
+def test_file_over_the_limit_is_refused(settings: Settings, storage: Storage) -> None:
     small = settings.model_copy(update={"max_upload_bytes": 300})
     with pytest.raises(TooLarge, match="at most 300"):
         datasets.check_text(name="big", data=TEXT, settings=small)
 
 
-def test_a_taken_name_is_a_conflict_and_the_first_text_stays(
+def test_existing_name_is_a_conflict_and_the_first_text_stays(
     database: SessionFactory, settings: Settings, storage: Storage
 ) -> None:
     first = datasets.check_text(name="mine", data=TEXT, settings=settings)

@@ -1,4 +1,4 @@
-"""Deleting jobs: everything or nothing, and never under a reader's feet."""
+"""Deletion of jobs: atomic, and never while another job reads the weights."""
 
 import threading
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tests import jobs
 
 
 def published(database: SessionFactory, settings: Settings) -> tuple[str, str]:
-    """A job that has succeeded and left a row in every table that jobs write to; its id and its model's."""
+    """A succeeded job with a row in every table that jobs write to; its id and its model's."""
     lease = jobs.running(database, settings)
     key = f"jobs/{lease.job_id}"
     with transaction(database) as session:
@@ -64,7 +64,7 @@ def delete(database: SessionFactory, job_id: str) -> None:
         deletion.delete_job(session, job_id)
 
 
-def test_no_table_keeps_a_row_of_a_deleted_job_and_the_others_keep_theirs(
+def test_delete_removes_the_rows_of_the_job_from_all_tables_and_no_others(
     database: SessionFactory, settings: Settings
 ) -> None:
     kept, _ = published(database, settings)
@@ -83,7 +83,7 @@ def test_no_table_keeps_a_row_of_a_deleted_job_and_the_others_keep_theirs(
         assert set(session.scalars(select(PendingDeletion.storage_key))) == {f"jobs/{gone}", f"jobs/{export.id}"}
 
 
-def test_every_table_that_names_jobs_lets_go_of_deleted_ones(database: SessionFactory) -> None:
+def test_foreign_keys_to_jobs_cascade_deletes(database: SessionFactory) -> None:
     with reading(database) as session:
         inspector = inspect(session.connection())
         for table in inspector.get_table_names():
@@ -92,7 +92,7 @@ def test_every_table_that_names_jobs_lets_go_of_deleted_ones(database: SessionFa
                     assert foreign_key["options"].get("ondelete") == "CASCADE", table
 
 
-def test_a_delete_that_is_rolled_back_changes_nothing(database: SessionFactory, settings: Settings) -> None:
+def test_rolled_back_delete_changes_nothing(database: SessionFactory, settings: Settings) -> None:
     job_id, _ = published(database, settings)
     before = rows_by_table(database)
 
@@ -105,22 +105,22 @@ def test_a_delete_that_is_rolled_back_changes_nothing(database: SessionFactory, 
         assert session.scalars(select(PendingDeletion)).all() == []
 
 
-def test_a_job_deleted_twice_at_once_is_deleted_once(database: SessionFactory, settings: Settings) -> None:
+def test_concurrent_deletes_of_a_job_delete_it_once(database: SessionFactory, settings: Settings) -> None:
     job_id, _ = published(database, settings)
     outcomes: list[str] = []
 
-    def try_it() -> None:
+    def delete_once() -> None:
         try:
             delete(database, job_id)
             outcomes.append("deleted")
         except NotFound:
             outcomes.append("not found")
 
-    at_once(*[try_it] * 4)
+    at_once(*[delete_once] * 4)
     assert sorted(outcomes) == ["deleted", "not found", "not found", "not found"]
 
 
-def test_a_generation_submitted_during_a_delete_is_refused_or_keeps_its_weights(
+def test_generation_submitted_during_a_delete_is_refused_or_keeps_its_weights(
     database: SessionFactory, settings: Settings
 ) -> None:
     for _ in range(8):
@@ -146,7 +146,9 @@ def test_a_generation_submitted_during_a_delete_is_refused_or_keeps_its_weights(
                 assert job.status is JobStatus.QUEUED
 
 
-def test_a_job_retried_during_a_delete_is_kept_or_gone_whole(database: SessionFactory, settings: Settings) -> None:
+def test_job_retried_during_a_delete_is_kept_or_deleted_completely(
+    database: SessionFactory, settings: Settings
+) -> None:
     for _ in range(5):
         job_id = jobs.submitted(database, settings)
         jobs.cancel(database, job_id)

@@ -19,12 +19,12 @@ def age_notification(database: SessionFactory, job_id: str, age_s: float | None)
     jobs.set_values(database, job_id, notified_at=at)
 
 
-def test_a_job_just_submitted_needs_none(database: SessionFactory, settings: Settings) -> None:
+def test_new_job_needs_no_notification(database: SessionFactory, settings: Settings) -> None:
     jobs.submitted(database, settings)
     assert due(database) == []
 
 
-def test_jobs_with_stale_or_missing_notifications_come_first_in_line_first(
+def test_jobs_with_stale_or_missing_notifications_are_returned_in_queue_order(
     database: SessionFactory, settings: Settings
 ) -> None:
     stale = jobs.submitted(database, settings)
@@ -37,7 +37,7 @@ def test_jobs_with_stale_or_missing_notifications_come_first_in_line_first(
     assert due(database, limit=1) == [(missing, Priority.HIGH)]
 
 
-def test_jobs_that_are_held_or_in_back_off_need_none(database: SessionFactory, settings: Settings) -> None:
+def test_running_jobs_and_jobs_in_back_off_need_no_notification(database: SessionFactory, settings: Settings) -> None:
     held = jobs.running(database, settings)
     age_notification(database, held.job_id, None)
     waiting = jobs.submitted(database, settings)
@@ -48,15 +48,13 @@ def test_jobs_that_are_held_or_in_back_off_need_none(database: SessionFactory, s
         assert notifications.count_due(session)[JobKind.TRAINING] == 0
 
 
-def test_a_marked_job_needs_none_for_a_while_and_shows_no_new_version(
-    database: SessionFactory, settings: Settings
-) -> None:
+def test_marked_job_needs_no_notification_and_keeps_its_version(database: SessionFactory, settings: Settings) -> None:
     job_id = jobs.submitted(database, settings)
     age_notification(database, job_id, None)
-    version = jobs.look(database, job_id).version
+    version = jobs.read_job(database, job_id).version
 
     with transaction(database) as session:
         notifications.mark_notified(session, [job_id])
 
     assert due(database) == []
-    assert jobs.look(database, job_id).version == version
+    assert jobs.read_job(database, job_id).version == version

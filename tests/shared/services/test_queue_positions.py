@@ -1,4 +1,4 @@
-"""Positions in the queue, of one job and of a whole page: counted up to a limit, whatever lies behind it."""
+"""Queue positions of one job and of a page of jobs, counted up to a limit."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ COUNTED = 3
 
 
 def positions(database: SessionFactory, ids: list[str], counted: int = COUNTED) -> list[int | None]:
-    """Positions of these jobs, which are the same whether asked for one by one or as a page."""
+    """Positions of these jobs; the result must be the same for single jobs and for a page."""
     with reading(database) as session:
         rows = [session.get_one(Job, job_id) for job_id in ids]
         page = queue_stats.queue_positions(session, rows, counted=counted)
@@ -25,13 +25,13 @@ def positions(database: SessionFactory, ids: list[str], counted: int = COUNTED) 
     return single
 
 
-def test_positions_are_counted_to_the_limit_and_no_further(database: SessionFactory, settings: Settings) -> None:
+def test_positions_are_counted_up_to_the_limit(database: SessionFactory, settings: Settings) -> None:
     ids = [jobs.submitted(database, settings) for _ in range(6)]
     assert positions(database, ids) == [1, 2, 3, 4, 4, 4]
     assert positions(database, ids, counted=1_000) == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_page_that_lies_behind_the_limit_or_before_it_is_numbered_alike(
+def test_pages_before_and_behind_the_limit_have_consistent_positions(
     database: SessionFactory, settings: Settings
 ) -> None:
     ids = [jobs.submitted(database, settings) for _ in range(6)]
@@ -39,23 +39,23 @@ def test_a_page_that_lies_behind_the_limit_or_before_it_is_numbered_alike(
     assert positions(database, ids[:2]) == [1, 2]
 
 
-def test_priority_decides_who_is_within_the_limit(database: SessionFactory, settings: Settings) -> None:
+def test_jobs_of_higher_priority_are_counted_first(database: SessionFactory, settings: Settings) -> None:
     wanted = ["low", "normal", "normal", "normal", "high", "low"]
     ids = [jobs.submitted(database, settings, priority=priority) for priority in wanted]
     assert positions(database, ids) == [4, 2, 3, 4, 1, 4]
 
 
 @pytest.mark.parametrize(("place", "expected"), [(0, [1, 1, 2, 3, 4]), (4, [1, 2, 3, 4, 4])])
-def test_a_job_in_its_back_off_stands_where_it_will_come_in(
+def test_job_in_its_back_off_has_its_later_position(
     database: SessionFactory, settings: Settings, place: int, expected: list[int]
 ) -> None:
     ids = [jobs.submitted(database, settings) for _ in range(5)]
-    later = jobs.look(database, ids[place]).created_at + timedelta(hours=1)
+    later = jobs.read_job(database, ids[place]).created_at + timedelta(hours=1)
     jobs.set_values(database, ids[place], not_before=later)
     assert positions(database, ids) == expected
 
 
-def test_jobs_of_the_same_millisecond_at_the_limit_are_told_apart_by_id(
+def test_jobs_of_the_same_millisecond_at_the_limit_are_ordered_by_id(
     database: SessionFactory, settings: Settings
 ) -> None:
     ids = sorted(jobs.submitted(database, settings) for _ in range(5))
@@ -66,16 +66,16 @@ def test_jobs_of_the_same_millisecond_at_the_limit_are_told_apart_by_id(
     assert positions(database, ids) == [1, 2, 3, 4, 4]
 
 
-def test_a_job_that_a_worker_has_takes_no_place(database: SessionFactory, settings: Settings) -> None:
+def test_running_job_has_no_position(database: SessionFactory, settings: Settings) -> None:
     running = jobs.running(database, settings).job_id
     ids = [jobs.submitted(database, settings) for _ in range(2)]
     assert positions(database, [running, *ids]) == [None, 1, 2]
 
 
-def test_positions_are_read_off_the_index_of_the_queue(
+def test_positions_are_read_from_the_index_of_the_queue(
     database: SessionFactory, engine: Engine, settings: Settings
 ) -> None:
-    """No sort, no table: what is read of a queue of 3,000 is the first part of its index, in order."""
+    """The query plan has no sort and no table scan: of a queue of 3,000 only the first part of its index is read."""
     first = jobs.submitted(database, settings)
     _copy(engine, first, 3_000)
     statements: list[tuple[str, object]] = []
@@ -95,15 +95,15 @@ def test_positions_are_read_off_the_index_of_the_queue(
         explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
         for statement, parameters in asked:
             plan = [str(row[-1]) for row in session.connection().exec_driver_sql(explain + statement, parameters)]  # type: ignore[arg-type]
-            told = "\n".join(plan)
-            assert "ix_jobs_queue" in told, told
-            assert "Sort" not in told, told
-            assert "TEMP B-TREE" not in told, told
+            text = "\n".join(plan)
+            assert "ix_jobs_queue" in text, text
+            assert "Sort" not in text, text
+            assert "TEMP B-TREE" not in text, text
     assert len(asked) == 3
 
 
 def _copy(engine: Engine, job_id: str, count: int) -> None:
-    """Put copies of a queued job behind it, each a millisecond after the one before."""
+    """Insert copies of a queued job behind it, each one millisecond later than the one before."""
     columns = [column.name for column in Job.__table__.columns if column.name not in {"id", "created_at"}]
     names = ", ".join(f'"{name}"' for name in columns)
     digits = "printf('%026d', n)" if engine.dialect.name == "sqlite" else "lpad(CAST(n AS text), 26, '0')"
@@ -114,6 +114,6 @@ def _copy(engine: Engine, job_id: str, count: int) -> None:
     )
     with engine.begin() as connection:
         connection.execute(text(statement), {"count": count, "id": job_id})
-    if engine.dialect.name == "postgresql":  # as its autovacuum does: until then it goes by a guess of the rows
+    if engine.dialect.name == "postgresql":  # as autovacuum does; before it, the planner estimates the number of rows
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE jobs"))

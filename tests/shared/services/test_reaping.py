@@ -1,4 +1,4 @@
-"""Jobs of workers that fell silent."""
+"""Reaping of jobs whose leases have expired."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ def reap(database: SessionFactory, settings: Settings) -> list[str]:
         return reaping.reap_expired(session, settings)
 
 
-def test_a_job_with_a_fresh_heartbeat_is_left_alone(database: SessionFactory, settings: Settings) -> None:
+def test_job_with_a_recent_heartbeat_is_left_alone(database: SessionFactory, settings: Settings) -> None:
     lease = jobs.running(database, settings)
     jobs.submitted(database, settings)
 
@@ -34,7 +34,7 @@ def test_a_job_with_a_fresh_heartbeat_is_left_alone(database: SessionFactory, se
 
 
 @pytest.mark.parametrize(("backoff_s", "least_s", "longest_s"), [(100, 48, 98), (2, 0, 0)])
-def test_a_silent_worker_s_job_is_queued_again_after_what_is_left_of_its_back_off(
+def test_job_of_a_silent_worker_is_queued_after_the_rest_of_its_back_off(
     database: SessionFactory, settings: Settings, backoff_s: float, least_s: float, longest_s: float
 ) -> None:
     settings = settings.model_copy(update={"lease_s": 2.0, "backoff_s": backoff_s, "backoff_max_s": 300.0})
@@ -43,7 +43,7 @@ def test_a_silent_worker_s_job_is_queued_again_after_what_is_left_of_its_back_of
 
     assert reap(database, settings) == [lease.job_id]
 
-    job = jobs.look(database, lease.job_id)
+    job = jobs.read_job(database, lease.job_id)
     assert (job.status, job.attempt, job.worker, job.notified_at) == (JobStatus.QUEUED, 1, None, None)
     assert job.not_before is not None
     assert least_s - 0.1 <= (job.not_before - job.updated_at).total_seconds() <= longest_s + 0.1
@@ -52,7 +52,7 @@ def test_a_silent_worker_s_job_is_queued_again_after_what_is_left_of_its_back_of
     assert (last.type, last.attempt, last.data["worker"]) == ("reaped", 1, "wrk_test")
 
 
-def test_what_the_silent_worker_writes_later_is_refused(database: SessionFactory, settings: Settings) -> None:
+def test_later_writes_of_the_silent_worker_are_refused(database: SessionFactory, settings: Settings) -> None:
     stale = jobs.running(database, settings)
     fall_silent(database, stale)
     reap(database, settings)
@@ -67,7 +67,7 @@ def test_what_the_silent_worker_writes_later_is_refused(database: SessionFactory
         job_queue.renew_lease(session, stale)
 
 
-def test_a_job_that_lost_its_worker_in_every_attempt_has_failed(database: SessionFactory, settings: Settings) -> None:
+def test_job_that_lost_its_worker_in_each_attempt_fails(database: SessionFactory, settings: Settings) -> None:
     job_id = jobs.submitted(database, settings, max_attempts=3)
     for _ in range(3):
         lease = jobs.claimed(database)
@@ -76,7 +76,7 @@ def test_a_job_that_lost_its_worker_in_every_attempt_has_failed(database: Sessio
         assert reap(database, settings) == [job_id]
         jobs.set_values(database, job_id, not_before=None)
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert job.status is JobStatus.FAILED
     assert job.error is not None
     assert job.error["code"] == "worker_lost"
@@ -88,7 +88,7 @@ def test_a_job_that_lost_its_worker_in_every_attempt_has_failed(database: Sessio
     ("asked", "after"),
     [(JobStatus.CANCELLING, JobStatus.CANCELLED), (JobStatus.PAUSING, JobStatus.PAUSED)],
 )
-def test_what_the_user_asked_for_happens_without_the_worker(
+def test_requested_pause_or_cancel_takes_effect_without_the_worker(
     database: SessionFactory, settings: Settings, asked: JobStatus, after: JobStatus
 ) -> None:
     lease = jobs.running(database, settings)
@@ -96,11 +96,11 @@ def test_what_the_user_asked_for_happens_without_the_worker(
 
     assert reap(database, settings) == [lease.job_id]
 
-    job = jobs.look(database, lease.job_id)
+    job = jobs.read_job(database, lease.job_id)
     assert (job.status, job.status.is_terminal) == (after, job.finished_at is not None)
 
 
-def test_reapers_at_work_together_reap_a_job_once(database: SessionFactory, settings: Settings) -> None:
+def test_concurrent_reapers_reap_a_job_once(database: SessionFactory, settings: Settings) -> None:
     leases = [jobs.running(database, settings) for _ in range(10)]
     for lease in leases:
         fall_silent(database, lease)

@@ -1,4 +1,4 @@
-"""What users ask of jobs."""
+"""The user's actions on jobs."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests import jobs, transition_table
 
 
 @pytest.mark.parametrize(("before", "after"), transition_table.documented()["cancel"].items())
-def test_cancel_ends_a_waiting_job_at_once_and_a_held_one_soon(
+def test_cancel_ends_a_queued_job_at_once_and_marks_a_running_one(
     database: SessionFactory, settings: Settings, before: JobStatus, after: JobStatus
 ) -> None:
     job_id = jobs.submitted(database, settings)
@@ -25,12 +25,12 @@ def test_cancel_ends_a_waiting_job_at_once_and_a_held_one_soon(
     assert job.status is after
     assert (job.finished_at is not None) == (after is JobStatus.CANCELLED and before is not JobStatus.CANCELLED)
     with transaction(database) as session:
-        told = [event.type for event in job_history.list_for_job(session, job_id)[0]]
-    assert told == (["queued"] if before is after else ["queued", after.value])
+        types = [event.type for event in job_history.list_for_job(session, job_id)[0]]
+    assert types == (["queued"] if before is after else ["queued", after.value])
 
 
 @pytest.mark.parametrize("status", [JobStatus.SUCCEEDED, JobStatus.FAILED])
-def test_cancel_of_a_job_that_ended_otherwise_is_a_conflict(
+def test_cancel_of_a_finished_job_is_a_conflict(
     database: SessionFactory, settings: Settings, status: JobStatus
 ) -> None:
     job_id = jobs.submitted(database, settings)
@@ -42,7 +42,7 @@ def test_cancel_of_a_job_that_ended_otherwise_is_a_conflict(
 
 
 @pytest.mark.parametrize("job_id", ["trn_" + "0" * 26, "gen_" + "0" * 26, "nonsense", "", "trn_\x00", "x" * 500])
-def test_an_unknown_id_is_not_found(database: SessionFactory, job_id: str) -> None:
+def test_unknown_id_is_not_found(database: SessionFactory, job_id: str) -> None:
     with transaction(database) as session:
         with pytest.raises(NotFound):
             job_service.change(session, TrainingJob, job_id, transitions.cancel)
@@ -50,7 +50,7 @@ def test_an_unknown_id_is_not_found(database: SessionFactory, job_id: str) -> No
             job_service.change(session, GenerationJob, job_id, transitions.cancel)
 
 
-def test_a_cancelled_job_is_not_claimed(database: SessionFactory, settings: Settings) -> None:
+def test_cancelled_job_is_not_claimed(database: SessionFactory, settings: Settings) -> None:
     job_id = jobs.submitted(database, settings)
     with transaction(database) as session:
         job_service.change(session, TrainingJob, job_id, transitions.cancel)

@@ -1,4 +1,4 @@
-"""Which workers share a host."""
+"""Detection of training workers on the same host."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def has_neighbour(database: SessionFactory, settings: Settings) -> bool:
         ("wrk_other", "training", "there", False),
     ],
 )
-def test_a_neighbour_is_another_training_worker_on_the_same_host(
+def test_neighbour_is_another_training_worker_on_the_same_host(
     database: SessionFactory, settings: Settings, worker_id: str, kind: str, host: str, expected: bool
 ) -> None:
     with transaction(database) as session:
@@ -37,7 +37,7 @@ def test_a_neighbour_is_another_training_worker_on_the_same_host(
     assert has_neighbour(database, settings) is expected
 
 
-def test_a_worker_that_is_silent_for_three_leases_is_no_neighbour(database: SessionFactory, settings: Settings) -> None:
+def test_worker_that_is_silent_for_three_leases_is_no_neighbour(database: SessionFactory, settings: Settings) -> None:
     with transaction(database) as session:
         workers.record_heartbeat(session, worker_id="wrk_other", kind=JobKind.TRAINING, host="here", **KNOWN)
         ago = round(3001 * settings.lease_s)

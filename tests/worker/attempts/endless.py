@@ -1,4 +1,4 @@
-"""A generation worker's process whose model never ends; SIGTERM asks it to stop."""
+"""A generation worker process with a model that never finishes; SIGTERM stops it."""
 
 import signal
 import time
@@ -16,7 +16,7 @@ from worker.generation.engine import GenerationEngine
 
 
 class Endless(GenerationEngine):
-    """A generator that never gives anything."""
+    """A generator that never returns."""
 
     def generate(self, *arguments: Any, **options: Any) -> Any:
         while True:

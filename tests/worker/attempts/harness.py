@@ -1,4 +1,4 @@
-"""Attempts at jobs, with the trainer that has no model."""
+"""Attempts at jobs, with the trainer without a model."""
 
 import sys
 import threading
@@ -18,7 +18,7 @@ FAKE_TRAINER = Path(__file__).parents[1] / "fake_trainer.py"
 
 
 def claim(context: WorkerContext) -> TrainingJob:
-    """The next job, which has to be there."""
+    """Claim the next job, which must exist."""
     with transaction(context.sessions) as session:
         job = job_queue.claim_next(session, JobKind.TRAINING, context.id)
     assert isinstance(job, TrainingJob)
@@ -26,12 +26,12 @@ def claim(context: WorkerContext) -> TrainingJob:
 
 
 def behaving(context: WorkerContext, behaviour: str) -> WorkerContext:
-    """The same worker with a trainer that behaves so."""
+    """The same worker, with a trainer of the given behaviour."""
     return replace(context, trainer=[sys.executable, str(FAKE_TRAINER), behaviour])
 
 
 def attempt(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, behaviour: str) -> TrainingJob:
-    """Claim the next job and see one attempt through."""
+    """Claim the next job and run one attempt to its end."""
     job = claim(context)
     run_attempt(behaving(context, behaviour), job, worker_heartbeat)
     return job
@@ -64,8 +64,8 @@ def event_types(database: SessionFactory, job_id: str) -> list[str]:
     return [event.type for event in history(database, job_id)]
 
 
-def run_folders(context: WorkerContext) -> list[Path]:
-    """Scratch folders on this machine."""
+def workdirs(context: WorkerContext) -> list[Path]:
+    """Workdirs on this machine."""
     return list(context.settings.runs_path.glob("*_*-*"))
 
 

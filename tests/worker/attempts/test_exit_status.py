@@ -1,4 +1,4 @@
-"""How an attempt ended."""
+"""Classification of the ends of attempts."""
 
 import signal
 from pathlib import Path
@@ -32,24 +32,24 @@ def code_of(end: TrainerExit) -> ErrorCode:
     return outcome.error_code
 
 
-def test_a_result_and_a_clean_exit_are_both_needed_for_success() -> None:
+def test_success_needs_a_result_and_a_clean_exit() -> None:
     assert classify(trainer_exit(0, finished=FINISHED)) is FINISHED
     assert code_of(trainer_exit(0)) is ErrorCode.INTERNAL
     assert code_of(trainer_exit(1, finished=FINISHED)) is ErrorCode.INTERNAL
 
 
-def test_a_stop_counts_where_one_was_asked_for() -> None:
+def test_stop_is_a_stop_only_if_it_was_requested() -> None:
     assert isinstance(classify(trainer_exit(3, was_stop_requested=True)), Stopped)
     assert code_of(trainer_exit(3)) is ErrorCode.INTERNAL
     killed = trainer_exit(-signal.SIGKILL, was_stop_requested=True, overran_stop=True)
     assert isinstance(classify(killed), Stopped)
 
 
-def test_a_trainer_that_finishes_although_it_was_stop_requested_has_finished() -> None:
+def test_trainer_that_finishes_after_a_stop_request_has_finished() -> None:
     assert classify(trainer_exit(0, finished=FINISHED, was_stop_requested=True)) is FINISHED
 
 
-def test_the_trainer_s_own_word_is_taken_for_its_failure() -> None:
+def test_failure_reported_by_the_trainer_is_used() -> None:
     failed = Failed(code="out_of_memory", message="Too big.", hint="Smaller.")
     outcome = classify(trainer_exit(4, failed=failed))
     assert isinstance(outcome, JobFailure)
@@ -58,19 +58,19 @@ def test_the_trainer_s_own_word_is_taken_for_its_failure() -> None:
     assert code_of(trainer_exit(4)) is ErrorCode.INTERNAL
 
 
-def test_a_kill_by_the_kernel_for_want_of_memory_is_not_worth_another_try() -> None:
+def test_out_of_memory_kill_is_not_retried() -> None:
     assert code_of(trainer_exit(-signal.SIGKILL, ran_out_of_memory=True)) is ErrorCode.OUT_OF_MEMORY
     assert code_of(trainer_exit(-signal.SIGKILL)) is ErrorCode.WORKER_LOST
     assert code_of(trainer_exit(-signal.SIGSEGV, ran_out_of_memory=True)) is ErrorCode.INTERNAL
 
 
-def test_the_supervisor_s_reason_for_a_kill_goes_first() -> None:
+def test_supervisor_s_reason_for_a_kill_takes_precedence() -> None:
     timeout = JobFailure(ErrorCode.TIMEOUT, "Too long.")
     assert classify(trainer_exit(-signal.SIGKILL, killed_for=timeout, ran_out_of_memory=True)) is timeout
 
 
 @pytest.mark.parametrize("status", [1, 2, 137, -signal.SIGSEGV, -signal.SIGABRT])
-def test_every_other_end_is_a_crash_that_says_how(status: int) -> None:
+def test_other_exits_are_crashes_with_the_status(status: int) -> None:
     outcome = classify(trainer_exit(status))
     assert isinstance(outcome, JobFailure)
     assert str(abs(status)) in outcome.detail
@@ -88,7 +88,7 @@ def test_out_of_memory_kills_are_summed_over_the_counter_files_that_exist(tmp_pa
     assert oom_kills([tmp_path / "missing"]) == 0
 
 
-def test_the_counters_of_this_kernel_are_read() -> None:
+def test_counters_of_the_running_kernel_are_read() -> None:
     vmstat = Path("/proc/vmstat")
     assert vmstat in OOM_COUNTERS
     if vmstat.exists():

@@ -42,7 +42,7 @@ HYPERPARAMETERS = {"epochs": 1, "hidden": [8], "examples_per_epoch": 256, "batch
 
 
 class Silent:
-    """A display that shows nothing."""
+    """A display without output."""
 
     def show(self, event: object) -> None: ...
 
@@ -64,7 +64,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def checkpoint(trained: Path, database: SessionFactory, settings: Settings, storage: Storage) -> Checkpoint:
-    """The VAE's checkpoint as a training worker would have stored it."""
+    """The VAE's checkpoint, stored as by a training worker."""
     job_id = jobs.submitted(database, settings, hyperparameters=HYPERPARAMETERS)
     checkpoint = verify(trained)
     row = Checkpoint(
@@ -96,7 +96,7 @@ def attempt(context: WorkerContext, generator: GenerationEngine | None = None) -
     return job.id
 
 
-def test_a_generation_becomes_files_and_an_output(
+def test_generation_gives_artifacts_and_an_output(
     generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory, storage: Storage, broker: NullBroker
 ) -> None:
     request: dict[str, Any] = {"model": checkpoint.id, "sampling": {"n": 4}, "seed": 3, "format": "npy"}
@@ -104,7 +104,7 @@ def test_a_generation_becomes_files_and_an_output(
 
     attempt(generating)
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.error) == (JobStatus.SUCCEEDED, None)
     assert job.output is not None
     assert (job.output["width"], job.output["height"], job.output["n"]) == (28, 28, 4)
@@ -117,7 +117,7 @@ def test_a_generation_becomes_files_and_an_output(
     assert list(generating.settings.runs_path.glob("gen_*")) == []
 
 
-def test_the_same_seed_gives_the_same_bytes(
+def test_same_seed_gives_the_same_bytes(
     generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory
 ) -> None:
     generator = GenerationEngine(generating.settings, generating.storage)
@@ -130,13 +130,13 @@ def test_the_same_seed_gives_the_same_bytes(
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_a_checkpoint_that_is_gone_or_damaged_fails_the_job_at_once(
+def test_missing_or_damaged_checkpoint_fails_the_job_at_once(
     generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory, storage: Storage
 ) -> None:
     damaged = storage.local_path(f"{checkpoint.storage_key}/{WEIGHTS}")
     assert damaged is not None
     data = damaged.read_bytes()
-    damaged.unlink()  # it is a hard link to the trained one
+    damaged.unlink()  # it is a hard link to the trained checkpoint
     damaged.write_bytes(data[:-1])
     first = jobs.generated(database, generating.settings, model=checkpoint.id)
     attempt(generating)
@@ -145,13 +145,13 @@ def test_a_checkpoint_that_is_gone_or_damaged_fails_the_job_at_once(
     attempt(generating)
 
     for job_id in (first, second):
-        job = jobs.look(database, job_id)
+        job = jobs.read_job(database, job_id)
         assert (job.status, job.attempt) == (JobStatus.FAILED, 1)
         assert job.error is not None
         assert job.error["code"] == "invalid_data"
 
 
-def test_an_export_becomes_a_checked_file_for_each_part_and_the_worker_goes_on_sampling(
+def test_export_gives_a_verified_file_for_each_part_and_the_worker_continues(
     generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory, storage: Storage
 ) -> None:
     with transaction(database) as session:
@@ -165,18 +165,18 @@ def test_an_export_becomes_a_checked_file_for_each_part_and_the_worker_goes_on_s
 
     attempt(generating, generator)
 
-    made = jobs.look(database, export.id)
+    made = jobs.read_job(database, export.id)
     assert (made.status, made.error) == (JobStatus.SUCCEEDED, None)
     assert made.output == {"parts": ["decoder", "encoder"]}
     with reading(database) as session:
         files, _ = artifacts.list_for_job(session, export.id)
     assert {file.name for file in files} == {"decoder.onnx", "encoder.onnx"}
     for file in files:
-        told = {
+        metadata = {
             entry.key: entry.value
             for entry in onnx.load_from_string(storage.read_bytes(file.storage_key)).metadata_props
         }
-        assert (told["dataset"], told["checkpoint_sha256"]) == ("digits", checkpoint.sha256)
+        assert (metadata["dataset"], metadata["checkpoint_sha256"]) == ("digits", checkpoint.sha256)
         assert file.details["max_abs_difference"] < 1e-4
     sampled = jobs.generated(database, generating.settings, model=checkpoint.id)
     attempt(generating, generator)
@@ -184,19 +184,19 @@ def test_an_export_becomes_a_checked_file_for_each_part_and_the_worker_goes_on_s
 
 
 class Slow(GenerationEngine):
-    """A generator that is interrupted: something happens to the job while it works."""
+    """A generator during whose work the job changes."""
 
-    def __init__(self, context: WorkerContext, happens: Any) -> None:
+    def __init__(self, context: WorkerContext, change: Any) -> None:
         super().__init__(context.settings, context.storage)
-        self._happens = happens
+        self._change = change
 
     def generate(self, *arguments: Any, **options: Any) -> Any:
         output = super().generate(*arguments, **options)
-        self._happens()
+        self._change()
         return output
 
 
-def test_a_cancel_that_comes_while_it_samples_wins(
+def test_cancel_during_sampling_takes_precedence(
     generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory, broker: NullBroker
 ) -> None:
     job_id = jobs.generated(database, generating.settings, model=checkpoint.id)
@@ -211,20 +211,20 @@ def test_a_cancel_that_comes_while_it_samples_wins(
         assert artifacts.list_for_job(session, job_id) == ([], False)
 
 
-def test_what_a_worker_without_its_lease_generated_is_not_published(
+def test_result_of_a_worker_without_its_lease_is_not_published(
     generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory, broker: NullBroker
 ) -> None:
     job_id = jobs.generated(database, generating.settings, model=checkpoint.id)
 
     attempt(generating, Slow(generating, lambda: jobs.set_values(database, job_id, fencing_token=9)))
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.output, broker.done) == (JobStatus.RUNNING, None, set())
     with reading(database) as session:
         assert artifacts.list_for_job(session, job_id) == ([], False)
 
 
-def test_an_unexpected_error_is_tried_again(
+def test_unexpected_error_is_retried(
     generating: WorkerContext, checkpoint: Checkpoint, database: SessionFactory
 ) -> None:
     job_id = jobs.generated(database, generating.settings, model=checkpoint.id, max_attempts=2)
@@ -236,13 +236,13 @@ def test_an_unexpected_error_is_tried_again(
     assert jobs.status_of(database, job_id) is JobStatus.QUEUED
     jobs.set_values(database, job_id, not_before=None)
     attempt(generating, Slow(generating, fail))
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.error and job.error["code"]) == (JobStatus.FAILED, "internal")
 
 
 @contextmanager
 def endless(settings: Settings) -> "Iterator[subprocess.Popen[bytes]]":
-    """A worker's process that claims the next generation and never ends it."""
+    """A worker process that claims the next generation and never finishes it."""
     environment = {
         **os.environ,
         "MIMEO_HOME": str(settings.home),
@@ -258,7 +258,7 @@ def endless(settings: Settings) -> "Iterator[subprocess.Popen[bytes]]":
         process.wait()
 
 
-def test_a_generation_without_end_fails_with_timeout_and_its_worker_restarts(
+def test_endless_generation_fails_with_timeout_and_its_worker_restarts(
     checkpoint: Checkpoint, database: SessionFactory, generating: WorkerContext
 ) -> None:
     job_id = jobs.generated(database, generating.settings, model=checkpoint.id, timeout_s=1)
@@ -266,12 +266,12 @@ def test_a_generation_without_end_fails_with_timeout_and_its_worker_restarts(
     with endless(generating.settings) as worker:
         assert worker.wait(PATIENCE_S) == 75
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.error and job.error["code"]) == (JobStatus.FAILED, "timeout")
     assert threading.active_count() < 50
 
 
-def test_a_generation_that_holds_up_its_worker_s_stop_is_given_back(
+def test_generation_that_delays_the_stop_of_its_worker_is_released(
     checkpoint: Checkpoint, database: SessionFactory, generating: WorkerContext
 ) -> None:
     job_id = jobs.generated(database, generating.settings, model=checkpoint.id, max_attempts=1)
@@ -281,6 +281,6 @@ def test_a_generation_that_holds_up_its_worker_s_stop_is_given_back(
         worker.send_signal(signal.SIGTERM)
 
         assert worker.wait(PATIENCE_S) == 0
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
     assert event_types(database, job_id)[-1] == "released"

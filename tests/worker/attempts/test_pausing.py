@@ -1,4 +1,4 @@
-"""Put aside and taken up again: pause, resume, retry, from worker to worker."""
+"""Pause, resume and retry, across workers."""
 
 import threading
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def ask(database: SessionFactory, job_id: str, action: str) -> JobStatus:
 
 
 def elsewhere(context: WorkerContext, home: Path) -> WorkerContext:
-    """Another worker, on another machine: of this one it sees the database and the store alone."""
+    """A worker on another machine: it shares only the database and the storage with this one."""
     settings = context.settings.model_copy(update={"home": home, "storage_url": context.settings.resolved_storage_url})
     return replace(context, settings=settings, id="wrk_elsewhere", host="elsewhere")
 
@@ -57,7 +57,7 @@ def working(
 # --- pause and resume -------------------------------------------------------------------------------------------
 
 
-def test_a_pause_frees_the_worker(working: Background, database: SessionFactory) -> None:
+def test_pause_frees_the_worker(working: Background, database: SessionFactory) -> None:
     assert ask(database, working.job.id, "pause") is JobStatus.PAUSING
     working.join()
 
@@ -65,7 +65,7 @@ def test_a_pause_frees_the_worker(working: Background, database: SessionFactory)
     assert event_types(database, working.job.id) == ["queued", "running", "started", "pausing", "paused"]
 
 
-def test_a_resumed_job_goes_on_from_its_checkpoint_on_another_worker(
+def test_resumed_job_continues_from_its_checkpoint_on_another_worker(
     working: Background,
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
@@ -79,20 +79,20 @@ def test_a_resumed_job_goes_on_from_its_checkpoint_on_another_worker(
     assert ask(database, job_id, "resume") is JobStatus.QUEUED
     attempt(elsewhere(context, tmp_path / "elsewhere"), worker_heartbeat, "train")
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.attempt) == (JobStatus.SUCCEEDED, 1)
     assert steps_of_starts(database, job_id) == [0, 2]
-    told = [(event.type, event.data.get("worker")) for event in history(database, job_id) if event.type == "running"]
-    assert told == [("running", context.id), ("running", "wrk_elsewhere")]
+    running = [(event.type, event.data.get("worker")) for event in history(database, job_id) if event.type == "running"]
+    assert running == [("running", context.id), ("running", "wrk_elsewhere")]
 
 
-def test_a_job_can_be_paused_again_and_again_without_using_up_its_attempts(
+def test_repeated_pauses_do_not_count_as_attempts(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings, max_attempts=1)
     for _ in range(3):
         running = Background(context, worker_heartbeat, "work")
-        wait_until(lambda: jobs.look(database, job_id).progress.get("step", 0) % 2)
+        wait_until(lambda: jobs.read_job(database, job_id).progress.get("step", 0) % 2)
         ask(database, job_id, "pause")
         running.join()
         assert jobs.status_of(database, job_id) is JobStatus.PAUSED
@@ -104,24 +104,24 @@ def test_a_job_can_be_paused_again_and_again_without_using_up_its_attempts(
     assert steps_of_starts(database, job_id) == [0, 2, 4]
 
 
-def test_a_pause_that_is_taken_back_loses_nothing_whether_the_worker_has_noticed_it_or_not(
+def test_resume_before_the_end_of_a_pause_loses_nothing(
     working: Background, context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory
 ) -> None:
     job_id = working.job.id
     ask(database, job_id, "pause")
     ask(database, job_id, "resume")
-    # Either the trainer was told to stop, or it still works and is told now: because its worker stops.
+    # The trainer has either received the stop already, or still works and receives it now, because its worker stops.
     context.stopping.set()
     working.join()
     context.stopping.clear()
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
     attempt(context, worker_heartbeat, "train")
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
 
 
-def test_a_pause_taken_back_after_the_trainer_was_told_puts_the_job_back_in_the_queue(
+def test_resume_after_the_trainer_received_the_stop_queues_the_job(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
@@ -134,12 +134,12 @@ def test_a_pause_taken_back_after_the_trainer_was_told_puts_the_job_back_in_the_
     assert ask(database, job_id, "resume") is JobStatus.RUNNING
     running.join()
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
     assert event_types(database, job_id)[-4:] == ["pausing", "resumed", "stop_overrun", "released"]
 
 
-def test_a_trainer_that_crashes_during_a_pause_leaves_the_job_paused_and_the_reason_told(
+def test_trainer_crash_during_a_pause_leaves_the_job_paused_with_the_reason(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
@@ -155,7 +155,7 @@ def test_a_trainer_that_crashes_during_a_pause_leaves_the_job_paused_and_the_rea
     assert last.data["error"]["code"] == "internal"
 
 
-def test_a_cancel_during_a_pause_does_not_wait_for_the_checkpoint(
+def test_cancel_during_a_pause_does_not_wait_for_the_checkpoint(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
@@ -176,7 +176,7 @@ def test_a_cancel_during_a_pause_does_not_wait_for_the_checkpoint(
     assert job_id in broker.done
 
 
-def test_a_pause_that_the_finish_overtakes_leaves_the_job_succeeded(
+def test_job_that_finishes_during_a_pause_has_succeeded(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
@@ -195,7 +195,7 @@ def test_a_pause_that_the_finish_overtakes_leaves_the_job_succeeded(
 # --- retry ------------------------------------------------------------------------------------------------------
 
 
-def test_a_retried_job_goes_on_from_its_last_checkpoint_and_publishes_once(
+def test_retried_job_continues_from_its_last_checkpoint_and_publishes_once(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
@@ -215,7 +215,7 @@ def test_a_retried_job_goes_on_from_its_last_checkpoint_and_publishes_once(
         assert len(session.scalars(select(Model)).all()) == 1
 
 
-def test_a_cancelled_job_can_be_retried_from_where_it_was(
+def test_cancelled_job_is_retried_from_its_last_checkpoint(
     working: Background, context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory
 ) -> None:
     job_id = working.job.id
@@ -231,7 +231,7 @@ def test_a_cancelled_job_can_be_retried_from_where_it_was(
 
 # --- the real trainer -------------------------------------------------------------------------------------------
 
-# Some seconds of training: long enough to be caught in the middle.
+# Some seconds of training, so that the pause arrives during it.
 VAE = {
     "model_type": "vae",
     "dataset": "digits",
@@ -242,7 +242,7 @@ VAE = {
 
 @contextmanager
 def really_training(context: WorkerContext, database: SessionFactory) -> Iterator[str]:
-    """The next job under the real trainer, in a thread; gives its id. At the end of the block it is let go."""
+    """The next job under the real trainer, in a thread; yields its id. The end of the block stops the trainer."""
     with WorkerHeartbeat(context) as worker_heartbeat:
         job = claim(context)
         thread = threading.Thread(target=run_attempt, args=(replace(context, trainer=TRAINER), job, worker_heartbeat))
@@ -261,23 +261,23 @@ def published_sha256(database: SessionFactory, job_id: str) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-def test_a_paused_training_frees_its_worker_and_ends_on_another_with_the_same_weights(
+def test_paused_training_frees_its_worker_and_ends_on_another_with_the_same_weights(
     context: WorkerContext, database: SessionFactory, settings: Settings, tmp_path: Path
 ) -> None:
-    # Given: what the job comes to when nobody disturbs it
+    # Given: the weights of an uninterrupted run
     patient = replace(context, settings=settings.model_copy(update={"lease_s": 30.0, "offline": True}))
     undisturbed = jobs.submitted(database, settings, **VAE)
     with really_training(patient, database):
         pass
     assert jobs.status_of(database, undisturbed) is JobStatus.SUCCEEDED
 
-    # When: it is paused amid its steps, and goes on elsewhere
+    # When: it is paused between steps, and continues on another worker
     paused = jobs.submitted(database, settings, **VAE)
     with really_training(patient, database) as job_id:
         wait_until(lambda: has_checkpoint(database, job_id))
         ask(database, job_id, "pause")
         wait_until(lambda: jobs.status_of(database, job_id) is JobStatus.PAUSED)
-    stopped_at = jobs.look(database, paused).progress
+    stopped_at = jobs.read_job(database, paused).progress
     assert 0 < stopped_at["step"] < stopped_at["steps"]
     ask(database, paused, "resume")
     with really_training(elsewhere(patient, tmp_path / "elsewhere"), database):

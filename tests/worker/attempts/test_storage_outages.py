@@ -1,4 +1,4 @@
-"""The file store is away while a worker needs it: jobs wait for it, and no attempt is spent on that."""
+"""Outages of the storage: jobs wait for it, and no attempt is counted."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from shared.services import artifacts, checkpoints, job_queue, transitions
 from shared.settings import Settings
 from shared.storage import Storage, StorageUnavailable
 from tests import jobs
-from tests.worker.attempts.harness import attempt, event_types, has_checkpoint, history, run_folders
+from tests.worker.attempts.harness import attempt, event_types, has_checkpoint, history, workdirs
 from worker.attempts import trainer_monitor
 from worker.attempts.generation import sample
 from worker.context import WorkerContext
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.slow_on_postgresql
 
 
 @pytest.fixture
-def storeless(context: WorkerContext, unreachable_store: str, monkeypatch: pytest.MonkeyPatch) -> WorkerContext:
-    """The same worker while its store does not answer, for longer than it waits for that."""
+def without_storage(context: WorkerContext, unreachable_store: str, monkeypatch: pytest.MonkeyPatch) -> WorkerContext:
+    """The same worker, with a storage that stays unavailable for longer than the worker waits."""
     monkeypatch.setattr(trainer_monitor, "_STORAGE_RETRY_LIMIT_S", 0.0)
     return replace(context, storage=Storage.open_url(unreachable_store))
 
 
-class Blinking(Storage):
-    """A store that is away now and then when files are put, amid those of a checkpoint as well."""
+class UnreliableStorage(Storage):
+    """A storage that fails at some uploads, also within a checkpoint."""
 
     puts = 0
 
@@ -42,7 +42,7 @@ class Blinking(Storage):
         super().put_file(local, key)
 
 
-def test_a_store_that_is_away_for_a_moment_costs_no_attempt(
+def test_short_outage_of_the_storage_counts_no_attempt(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
@@ -50,12 +50,12 @@ def test_a_store_that_is_away_for_a_moment_costs_no_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(trainer_monitor, "_RETRY_S", 0.01)
-    blinking = replace(context, storage=Blinking.open_url(settings.resolved_storage_url))
+    unreliable = replace(context, storage=UnreliableStorage.open_url(settings.resolved_storage_url))
     job_id = jobs.submitted(database, settings, max_attempts=1)
 
-    attempt(blinking, worker_heartbeat, "train")
+    attempt(unreliable, worker_heartbeat, "train")
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.fencing_token) == (JobStatus.SUCCEEDED, 1)
     with reading(database) as session:
         steps = [row.step for row in checkpoints.list_for_job(session, job_id)]
@@ -64,9 +64,9 @@ def test_a_store_that_is_away_for_a_moment_costs_no_attempt(
     assert [context.storage.exists(sample.storage_key) for sample in samples] == [True]
 
 
-def test_a_training_that_cannot_store_what_it_made_waits_and_ends_well(
+def test_training_without_storage_waits_and_succeeds(
     context: WorkerContext,
-    storeless: WorkerContext,
+    without_storage: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
     settings: Settings,
@@ -74,24 +74,24 @@ def test_a_training_that_cannot_store_what_it_made_waits_and_ends_well(
     job_id = jobs.submitted(database, settings, max_attempts=1)
 
     for times in (1, 2):
-        attempt(storeless, worker_heartbeat, "train")
-        job = jobs.look(database, job_id)
+        attempt(without_storage, worker_heartbeat, "train")
+        job = jobs.read_job(database, job_id)
         assert (job.status, job.attempt, job.error) == (JobStatus.QUEUED, 0, None)
         assert job.not_before is not None
         assert event_types(database, job_id).count("released") == times
         jobs.set_values(database, job_id, not_before=None)
-    told = history(database, job_id)[-1]
-    assert told.message.startswith("The file store does not answer: Could not connect")
-    assert "Trying again in" in told.message
+    last = history(database, job_id)[-1]
+    assert last.message.startswith("The file store does not answer: Could not connect")
+    assert "Trying again in" in last.message
 
     attempt(context, worker_heartbeat, "train")
-    assert jobs.look(database, job_id).status is JobStatus.SUCCEEDED
-    assert run_folders(context) == []
+    assert jobs.read_job(database, job_id).status is JobStatus.SUCCEEDED
+    assert workdirs(context) == []
 
 
-def test_checkpoints_that_cannot_be_read_now_are_not_given_up(
+def test_unreadable_checkpoints_are_retried_after_an_outage(
     context: WorkerContext,
-    storeless: WorkerContext,
+    without_storage: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
     settings: Settings,
@@ -101,32 +101,32 @@ def test_checkpoints_that_cannot_be_read_now_are_not_given_up(
     jobs.set_values(database, job_id, not_before=None)
     assert has_checkpoint(database, job_id)
 
-    attempt(storeless, worker_heartbeat, "crash_once")
+    attempt(without_storage, worker_heartbeat, "crash_once")
 
-    assert (jobs.look(database, job_id).attempt, has_checkpoint(database, job_id)) == (1, True)
+    assert (jobs.read_job(database, job_id).attempt, has_checkpoint(database, job_id)) == (1, True)
     assert "checkpoint_damaged" not in event_types(database, job_id)
     jobs.set_values(database, job_id, not_before=None)
-    attempt(context, worker_heartbeat, "crash_once")  # from its checkpoint on, it does not
-    assert jobs.look(database, job_id).status is JobStatus.SUCCEEDED
+    attempt(context, worker_heartbeat, "crash_once")  # it does not crash again after its checkpoint
+    assert jobs.read_job(database, job_id).status is JobStatus.SUCCEEDED
 
 
-def test_a_pause_asked_for_meanwhile_is_honoured(
-    storeless: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+def test_pause_during_an_outage_takes_effect(
+    without_storage: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
     with transaction(database) as session:
-        job = job_queue.claim_next(session, JobKind.TRAINING, storeless.id)
+        job = job_queue.claim_next(session, JobKind.TRAINING, without_storage.id)
         assert job is not None
         transitions.pause(session, job_id)
         fenced = job_queue.renew_lease(session, job_queue.lease_of(job))
         status = job_queue.finish_failed(fenced, DependencyUnavailable("The file store does not answer."), settings)
 
     assert status is JobStatus.PAUSED
-    assert jobs.look(database, job_id).attempt == 0
+    assert jobs.read_job(database, job_id).attempt == 0
 
 
-def test_an_outage_without_an_end_fails_the_job_in_the_end(
-    storeless: WorkerContext,
+def test_permanent_outage_fails_the_job(
+    without_storage: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
     settings: Settings,
@@ -136,18 +136,18 @@ def test_an_outage_without_an_end_fails_the_job_in_the_end(
     job_id = jobs.submitted(database, settings, max_attempts=1)
 
     for _ in range(3):
-        assert jobs.look(database, job_id).status is JobStatus.QUEUED
-        attempt(storeless, worker_heartbeat, "train")
+        assert jobs.read_job(database, job_id).status is JobStatus.QUEUED
+        attempt(without_storage, worker_heartbeat, "train")
         jobs.set_values(database, job_id, not_before=None)
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert job.status is JobStatus.FAILED
     assert job.error is not None
     assert (job.error["code"], "/readyz" in job.error["hint"]) == ("internal", True)
 
 
-def test_a_generation_waits_for_its_checkpoint(
-    storeless: WorkerContext,
+def test_generation_waits_for_its_checkpoint(
+    without_storage: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     context: WorkerContext,
     database: SessionFactory,
@@ -158,13 +158,13 @@ def test_a_generation_waits_for_its_checkpoint(
     with reading(database) as session:
         checkpoint = checkpoints.list_for_job(session, training_id)[0]
     job_id = jobs.generated(database, settings, model=checkpoint.id)
-    worker = replace(storeless, kind=JobKind.GENERATION)
+    worker = replace(without_storage, kind=JobKind.GENERATION)
     with transaction(database) as session:
         job = job_queue.claim_next(session, JobKind.GENERATION, worker.id)
     assert isinstance(job, GenerationJob)
 
     sample(worker, job, GenerationEngine(settings, worker.storage))
 
-    waiting = jobs.look(database, job_id)
+    waiting = jobs.read_job(database, job_id)
     assert (waiting.status, waiting.attempt) == (JobStatus.QUEUED, 0)
     assert "The file store does not answer" in history(database, job_id)[-1].message

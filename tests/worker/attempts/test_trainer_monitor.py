@@ -1,4 +1,4 @@
-"""How soon what a trainer reports is written."""
+"""The delay between a trainer's reports and their storage."""
 
 import pytest
 
@@ -13,11 +13,11 @@ from worker.worker_heartbeat import WorkerHeartbeat
 
 
 @pytest.mark.parametrize(("lasted_s", "write_interval_s"), [(0, 1), (60, 1), (250, 2.5), (36_000, 5)])
-def test_reports_rest_for_a_hundredth_of_the_attempt_and_never_long(lasted_s: float, write_interval_s: float) -> None:
+def test_delay_of_reports_is_a_hundredth_of_the_attempt_up_to_a_limit(lasted_s: float, write_interval_s: float) -> None:
     assert trainer_monitor.write_interval_s(lasted_s) == write_interval_s
 
 
-def test_a_checkpoint_is_written_at_once_while_reports_rest(
+def test_checkpoint_is_written_at_once_while_reports_are_delayed(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,

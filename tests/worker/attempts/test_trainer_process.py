@@ -1,4 +1,4 @@
-"""The child process: read, stopped, killed, and never left behind."""
+"""The trainer process: read, stopped, killed, and never orphaned."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def all_lines(started: TrainerProcess) -> list[bytes]:
     return found + started.drain()
 
 
-def test_lines_come_whole_however_they_were_written(tmp_path: Path) -> None:
+def test_lines_are_complete_for_any_chunks_of_writes(tmp_path: Path) -> None:
     program = (
         "import sys, time\nfor part in ('on', 'e\\ntw', 'o\\n', 'last'):\n  sys.stdout.write(part); time.sleep(.02)"
     )
@@ -41,14 +41,14 @@ def test_lines_come_whole_however_they_were_written(tmp_path: Path) -> None:
         assert started.close() == 0
 
 
-def test_the_last_words_on_standard_error_are_kept(tmp_path: Path) -> None:
+def test_last_lines_of_standard_error_are_kept(tmp_path: Path) -> None:
     with child("import sys; sys.stderr.write('a' * 100_000 + 'the end')", tmp_path) as started:
         all_lines(started)
         assert started.stderr_tail.endswith("the end")
         assert len(started.stderr_tail) <= 8192
 
 
-def test_a_child_that_never_reads_cannot_block_a_stop(tmp_path: Path) -> None:
+def test_child_that_does_not_read_cannot_block_a_stop(tmp_path: Path) -> None:
     with child("import time; time.sleep(600)", tmp_path) as started:
         started.request_stop()
         started.kill()
@@ -58,7 +58,7 @@ def test_a_child_that_never_reads_cannot_block_a_stop(tmp_path: Path) -> None:
         started.kill()  # harmless
 
 
-def test_a_child_that_closed_its_output_is_waited_for_without_spinning(tmp_path: Path) -> None:
+def test_wait_for_a_child_with_closed_output_is_not_a_busy_loop(tmp_path: Path) -> None:
     with child("import os, time; os.close(1); os.close(2); time.sleep(600)", tmp_path) as started:
         wait_until(lambda: not started.lines(0.01) and not started._selector.get_map())
         before = time.monotonic()
@@ -67,7 +67,7 @@ def test_a_child_that_closed_its_output_is_waited_for_without_spinning(tmp_path:
         started.kill()
 
 
-def test_killing_takes_the_child_s_children_along(tmp_path: Path) -> None:
+def test_kill_includes_the_child_s_children(tmp_path: Path) -> None:
     program = (
         "import subprocess, sys, time\n"
         "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
@@ -75,7 +75,7 @@ def test_killing_takes_the_child_s_children_along(tmp_path: Path) -> None:
     )
     with child(program, tmp_path) as started:
         found: list[bytes] = []
-        while not found:  # a part of a line gives none
+        while not found:  # a partial line gives none
             found = started.lines(PATIENCE_S)
         [line] = found
     wait_until(lambda: not Path(f"/proc/{int(line)}").exists() or _is_zombie(int(line)))
@@ -85,8 +85,8 @@ def _is_zombie(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
 
 
-def test_the_trainer_dies_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
-    # Given: a supervisor process that starts the real trainer's control and is then killed
+def test_trainer_ends_with_a_killed_supervisor(tmp_path: Path) -> None:
+    # Given: a supervisor process that starts the real trainer and is then killed
     program = (
         "import os, sys, time\nfrom pathlib import Path\nfrom worker.attempts.trainer_process import TrainerProcess\n"
         "code = 'import time; from worker.trainer.stop_signal import StopSignal; StopSignal().follow_supervisor(); "
@@ -105,7 +105,7 @@ def test_the_trainer_dies_with_a_supervisor_that_is_killed(tmp_path: Path) -> No
     wait_until(lambda: not Path(f"/proc/{trainer}").exists() or _is_zombie(trainer))
 
 
-def test_the_environment_holds_what_computing_needs_and_no_secret(
+def test_environment_has_the_variables_of_the_computation_and_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")

@@ -1,4 +1,4 @@
-"""One attempt at a training job, from its claim to its end, with a real child process that speaks the protocol."""
+"""One attempt at a training job, from claim to end, with a real child process that uses the protocol."""
 
 import json
 from dataclasses import replace
@@ -13,13 +13,13 @@ from shared.services import artifacts, checkpoints, datasets, metrics, training_
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
-from tests.worker.attempts.harness import attempt, event_types, history, run_folders
+from tests.worker.attempts.harness import attempt, event_types, history, workdirs
 from worker.checkpoints.manifest import verify
 from worker.context import WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat
 
 
-def test_a_finished_run_publishes_its_model_with_everything_it_reported(
+def test_finished_run_publishes_its_model_with_all_reports(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
@@ -47,10 +47,10 @@ def test_a_finished_run_publishes_its_model_with_everything_it_reported(
     assert samples[0].details == {"temperature": 0.5}
     assert job_id in broker.done
     assert event_types(database, job_id) == ["queued", "running", "started", "collapse", "succeeded"]
-    assert run_folders(context) == []
+    assert workdirs(context) == []
 
 
-def test_every_row_names_files_that_are_there_and_verify(
+def test_each_row_names_existing_and_verified_files(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
@@ -67,10 +67,10 @@ def test_every_row_names_files_that_are_there_and_verify(
         storage.get_tree(row.storage_key, tmp_path / str(row.step))
         assert verify(tmp_path / str(row.step)).sha256 == row.sha256
     kept = {name.split("/")[0] for name in storage.list_names(f"jobs/{job_id}/checkpoints")}
-    assert kept == {row.storage_key.rsplit("/", 1)[-1] for row in rows}  # the pruned ones' files are gone
+    assert kept == {row.storage_key.rsplit("/", 1)[-1] for row in rows}  # the files of the pruned ones are removed
 
 
-def test_the_trainer_has_no_credentials(
+def test_trainer_has_no_credentials(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
@@ -90,7 +90,7 @@ def test_the_trainer_has_no_credentials(
     assert {name for name in environment if name.startswith("MIMEO_")} == {"MIMEO_HOME", "MIMEO_OFFLINE"}
 
 
-def test_noise_on_the_pipes_does_not_disturb(
+def test_other_output_on_the_pipes_is_ignored(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
@@ -98,7 +98,7 @@ def test_noise_on_the_pipes_does_not_disturb(
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
 
 
-def test_a_checkpoint_that_does_not_verify_gets_no_row_and_no_file(
+def test_damaged_checkpoint_gets_no_row_and_no_file(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
@@ -124,7 +124,7 @@ def test_a_checkpoint_that_does_not_verify_gets_no_row_and_no_file(
         ("escape", "internal", "outside its folder"),
     ],
 )
-def test_a_trainer_that_dies_is_tried_again_until_attempts_run_out(
+def test_crashing_trainer_is_retried_until_the_last_attempt(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
@@ -137,43 +137,43 @@ def test_a_trainer_that_dies_is_tried_again_until_attempts_run_out(
     job_id = jobs.submitted(database, settings, max_attempts=2)
 
     attempt(context, worker_heartbeat, behaviour)
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.attempt, job_id in broker.done) == (JobStatus.QUEUED, 1, False)
 
     jobs.set_values(database, job_id, not_before=None)
     attempt(context, worker_heartbeat, behaviour)
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.attempt, job_id in broker.done) == (JobStatus.FAILED, 2, True)
     assert job.error is not None
     assert job.error["code"] == code
     assert words in job.error["message"]
-    assert run_folders(context) == []
+    assert workdirs(context) == []
 
 
-def test_divergence_fails_the_job_at_once_with_its_hint(
+def test_divergence_fails_the_job_at_once_with_a_hint(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
     attempt(context, worker_heartbeat, "diverged")
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert job.status is JobStatus.FAILED
     assert job.error == {"code": "diverged", "message": "loss became nan at step 3.", "hint": "Lower the rate."}
 
 
-def test_a_job_over_its_time_fails_with_timeout(
+def test_job_over_its_time_limit_fails_with_timeout(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings, timeout_s=1)
     attempt(context, worker_heartbeat, "work")
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert job.status is JobStatus.FAILED
     assert job.error is not None
     assert job.error["code"] == "timeout"
 
 
-def test_a_trainer_that_falls_silent_is_killed_and_tried_again(
+def test_silent_trainer_is_killed_and_retried(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
@@ -185,7 +185,7 @@ def test_a_trainer_that_falls_silent_is_killed_and_tried_again(
     assert "reported nothing" in history(database, job_id)[-1].message
 
 
-def test_a_dataset_that_is_gone_from_storage_fails_the_job(
+def test_dataset_missing_in_storage_fails_the_job(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
@@ -201,5 +201,5 @@ def test_a_dataset_that_is_gone_from_storage_fails_the_job(
 
     attempt(context, worker_heartbeat, "train")
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.error and job.error["code"]) == (JobStatus.FAILED, "dataset_unavailable")

@@ -1,4 +1,4 @@
-"""Attempts that a user, a stopping worker or a lost lease ends."""
+"""Attempts that end through a user, a stopping worker or a lost lease."""
 
 import contextlib
 import os
@@ -18,14 +18,14 @@ from shared.services import checkpoints, job_queue, training_jobs
 from shared.settings import Settings
 from tests import jobs
 from tests.waiting import wait_until
-from tests.worker.attempts.harness import Background, attempt, event_types, has_checkpoint, run_folders
+from tests.worker.attempts.harness import Background, attempt, event_types, has_checkpoint, workdirs
 from worker.context import WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat
 
 pytestmark = pytest.mark.slow_on_postgresql
 
 
-def test_a_cancel_kills_the_trainer_at_once_and_everything_it_started(
+def test_cancel_kills_the_trainer_and_its_children_at_once(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
@@ -41,7 +41,7 @@ def test_a_cancel_kills_the_trainer_at_once_and_everything_it_started(
     running.join()
 
     with reading(database) as session:
-        assert [row.step for row in checkpoints.list_for_job(session, job_id)] == [1]  # no second one at a polite stop
+        assert [row.step for row in checkpoints.list_for_job(session, job_id)] == [1]  # a stop would add another
     assert jobs.status_of(database, job_id) is JobStatus.CANCELLED
     assert job_id in broker.done
     grandchild = int((settings.runs_path / "grandchild").read_text())
@@ -49,7 +49,7 @@ def test_a_cancel_kills_the_trainer_at_once_and_everything_it_started(
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs: a zombie that nobody has waited for yet does not."""
+    """Whether a process runs. An unreaped zombie does not."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
@@ -57,7 +57,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_a_pause_ends_with_a_checkpoint_and_the_attempt_does_not_count(
+def test_pause_ends_with_a_checkpoint_and_the_attempt_does_not_count(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
@@ -67,13 +67,13 @@ def test_a_pause_ends_with_a_checkpoint_and_the_attempt_does_not_count(
     jobs.set_values(database, job_id, status=JobStatus.PAUSING)
     running.join()
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.attempt) == (JobStatus.PAUSED, 0)
     with reading(database) as session:
         assert [row.step for row in checkpoints.list_for_job(session, job_id)] == [2, 1]
 
 
-def test_a_stopping_worker_gives_its_job_back_with_a_checkpoint(
+def test_stopping_worker_releases_its_job_with_a_checkpoint(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings, max_attempts=1)
@@ -83,12 +83,12 @@ def test_a_stopping_worker_gives_its_job_back_with_a_checkpoint(
     context.stopping.set()
     running.join()
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.attempt, job.notified_at) == (JobStatus.QUEUED, 0, None)
     assert event_types(database, job_id)[-1] == "released"
 
 
-def test_a_trainer_that_does_not_stop_in_time_is_killed_and_its_job_given_back(
+def test_trainer_that_does_not_stop_in_time_is_killed_and_its_job_released(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
@@ -99,11 +99,11 @@ def test_a_trainer_that_does_not_stop_in_time_is_killed_and_its_job_given_back(
     impatient.stopping.set()
     running.join()
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.attempt) == (JobStatus.QUEUED, 0)
 
 
-def test_a_worker_that_lost_its_lease_kills_its_trainer_and_writes_no_more(
+def test_worker_without_its_lease_kills_its_trainer_and_stops_writing(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
@@ -121,33 +121,33 @@ def test_a_worker_that_lost_its_lease_kills_its_trainer_and_writes_no_more(
         taken.worker = "wrk_other"
     running.join()
 
-    job = jobs.look(database, job_id)
+    job = jobs.read_job(database, job_id)
     assert (job.status, job.worker, job_id in broker.done) == (JobStatus.RUNNING, "wrk_other", False)
-    assert run_folders(context) == []
+    assert workdirs(context) == []
 
 
-def test_the_lease_is_renewed_while_the_trainer_works(
+def test_lease_is_renewed_while_the_trainer_works(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
     running = Background(context, worker_heartbeat, "hang")
-    first = jobs.look(database, job_id).heartbeat_at
+    first = jobs.read_job(database, job_id).heartbeat_at
     assert first is not None
 
-    wait_until(lambda: (jobs.look(database, job_id).heartbeat_at or first) > first)
+    wait_until(lambda: (jobs.read_job(database, job_id).heartbeat_at or first) > first)
 
     jobs.cancel(database, job_id)
     running.join()
 
 
-def test_a_cancel_that_races_the_finish_leaves_one_final_status_and_no_stray_model(
+def test_cancel_concurrent_with_the_finish_leaves_one_final_status_and_no_extra_model(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     for delay_s in (0.0, 0.05, 0.1, 0.15):
         job_id = jobs.submitted(database, settings)
         running = Background(context, worker_heartbeat, "train")
         time.sleep(delay_s)
-        with contextlib.suppress(Conflict):  # where the job was faster
+        with contextlib.suppress(Conflict):  # the job was faster
             jobs.cancel(database, job_id)
         running.join()
 
@@ -157,7 +157,7 @@ def test_a_cancel_that_races_the_finish_leaves_one_final_status_and_no_stray_mod
         assert (job.model is not None) == (job.status is JobStatus.SUCCEEDED)
 
 
-def test_a_job_is_held_by_nobody_after_any_end(
+def test_job_has_no_worker_after_any_end(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     jobs.submitted(database, settings)

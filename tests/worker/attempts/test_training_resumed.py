@@ -1,4 +1,4 @@
-"""Attempts that go on from what an earlier one left in storage."""
+"""Attempts that continue from the stored results of an earlier attempt."""
 
 import pytest
 from sqlalchemy import delete, select
@@ -18,7 +18,7 @@ from worker.worker_heartbeat import WorkerHeartbeat
 pytestmark = pytest.mark.slow_on_postgresql
 
 
-def test_the_next_attempt_goes_on_from_the_last_checkpoint(
+def test_next_attempt_continues_from_the_last_checkpoint(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     job_id = jobs.submitted(database, settings)
@@ -31,7 +31,7 @@ def test_the_next_attempt_goes_on_from_the_last_checkpoint(
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "manifest", "gone"])
-def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_an_event(
+def test_damaged_checkpoint_is_replaced_by_the_previous_one_with_an_event(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
@@ -54,8 +54,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_with_an_event(
     attempt(context, worker_heartbeat, "train")
 
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
-    told = [event for event in history(database, job_id) if event.type == "checkpoint_damaged"]
-    assert [event.data["step"] for event in told] == [2]
+    damaged = [event for event in history(database, job_id) if event.type == "checkpoint_damaged"]
+    assert [event.data["step"] for event in damaged] == [2]
     assert [event.data["step"] for event in history(database, job_id) if event.type == "started"] == [0, 1]
 
 
@@ -73,7 +73,7 @@ def harm(storage: Storage, key: str, damage: str) -> None:
         file.write_bytes(bytes([data[0] ^ 1]) + data[1:])
 
 
-def test_a_resumed_run_leaves_no_file_that_no_row_names(
+def test_resumed_run_leaves_no_file_without_a_row(
     context: WorkerContext,
     worker_heartbeat: WorkerHeartbeat,
     database: SessionFactory,
@@ -84,7 +84,7 @@ def test_a_resumed_run_leaves_no_file_that_no_row_names(
     job_id = jobs.submitted(database, settings)
     attempt(context, worker_heartbeat, "sample_and_crash")
     with transaction(database) as session:
-        session.execute(delete(Checkpoint))  # so that the next attempt begins at the beginning
+        session.execute(delete(Checkpoint))  # so that the next attempt starts from step 0
     storage.delete_tree(f"jobs/{job_id}/checkpoints")
     jobs.set_values(database, job_id, not_before=None)
     attempt(context, worker_heartbeat, "train")
@@ -97,7 +97,7 @@ def test_a_resumed_run_leaves_no_file_that_no_row_names(
     assert {key.rsplit("/", 1)[0] for key in stored if "/checkpoints/" in key} == folders
 
 
-def test_a_job_can_start_from_another_s_weights(
+def test_job_can_start_from_the_weights_of_another_job(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> None:
     first = jobs.submitted(database, settings)

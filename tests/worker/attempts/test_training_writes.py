@@ -1,4 +1,4 @@
-"""What a user finds of alarms and event files after an attempt, and after two."""
+"""Warnings and event files of a job after one attempt, and after two."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from worker.worker_heartbeat import WorkerHeartbeat
 def job_id(
     context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
 ) -> str:
-    """A job whose first attempt crashed after an alarm that its checkpoint does not know of."""
+    """A job whose first attempt crashed after a warning that is later than its checkpoint."""
     submitted = jobs.submitted(database, settings, max_attempts=2)
     attempt(context, worker_heartbeat, "alarm_and_crash_once")
     with transaction(database) as session:
@@ -28,15 +28,13 @@ def job_id(
     return submitted
 
 
-def test_an_alarm_that_the_next_attempt_raises_again_is_in_the_history_once(
-    job_id: str, database: SessionFactory
-) -> None:
+def test_warning_repeated_by_the_next_attempt_is_in_the_history_once(job_id: str, database: SessionFactory) -> None:
     (alarm,) = (event for event in history(database, job_id) if event.type == "mode_collapse")
     assert (alarm.attempt, alarm.message) == (1, "It has collapsed. Lower the rate.")
     assert alarm.data == {"n": 1, "step": 5, "hint": "Lower the rate."}
 
 
-def test_event_files_of_every_attempt_are_kept_under_names_in_the_order_of_the_attempts(
+def test_event_files_of_all_attempts_are_kept_with_names_in_their_order(
     job_id: str, database: SessionFactory, storage: Storage
 ) -> None:
     with reading(database) as session:

@@ -1,4 +1,4 @@
-"""What becomes durable of a trainer's files, while the trainer goes on."""
+"""Uploads of a trainer's files while the trainer continues."""
 
 import hashlib
 import shutil
@@ -22,7 +22,7 @@ WRITTEN = CheckpointWritten(epoch=1, step=3, path="checkpoints/00000003", sha256
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
-    """A run's folder with one checkpoint."""
+    """A workdir with one checkpoint."""
     folder = tmp_path / WRITTEN.path
     folder.mkdir(parents=True)
     files = {}
@@ -33,8 +33,8 @@ def run_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class Interrupted(Storage):
-    """A store that is so slow that the trainer prunes the checkpoint before one of its files is stored."""
+class SlowStorage(Storage):
+    """A slow storage: the trainer prunes the checkpoint before one of its files is stored."""
 
     before = ""
 
@@ -45,11 +45,9 @@ class Interrupted(Storage):
 
 
 @pytest.mark.parametrize("before", ["model.safetensors", "training.safetensors", "manifest.json"])
-def test_a_checkpoint_that_the_trainer_prunes_meanwhile_is_left_out_whole(
-    run_dir: Path, settings: Settings, before: str
-) -> None:
-    storage = Interrupted.open_url(settings.resolved_storage_url)
-    assert isinstance(storage, Interrupted)
+def test_checkpoint_pruned_during_its_upload_is_left_out(run_dir: Path, settings: Settings, before: str) -> None:
+    storage = SlowStorage.open_url(settings.resolved_storage_url)
+    assert isinstance(storage, SlowStorage)
     storage.before = before
 
     with pytest.raises(DamagedCheckpoint, match="removed it meanwhile"):
@@ -58,9 +56,7 @@ def test_a_checkpoint_that_the_trainer_prunes_meanwhile_is_left_out_whole(
     assert list(storage.list_names(f"jobs/{LEASE.job_id}", unfinished=True)) == []
 
 
-def test_a_checkpoint_that_stays_is_stored_with_all_its_files(
-    run_dir: Path, settings: Settings, storage: Storage
-) -> None:
+def test_checkpoint_is_stored_with_all_its_files(run_dir: Path, settings: Settings, storage: Storage) -> None:
     stored = ArtifactUploader(storage, LEASE, run_dir).checkpoint(WRITTEN)
     assert list(storage.list_names(stored.storage_key)) == [
         "manifest.json",

@@ -1,4 +1,4 @@
-"""A checkpoint is complete, verified and equal in bytes for equal weights, or it is not there."""
+"""A checkpoint is complete, verified and byte-identical for equal weights, or it does not exist."""
 
 import errno
 import json
@@ -40,7 +40,7 @@ def write(folder: Path, step: int = 5) -> Checkpoint:
     return local.write(folder, manifest(step), weights=weights(), training={"0.exp_avg": torch.ones(2)})
 
 
-def test_a_checkpoint_gives_back_what_was_written_to_the_last_bit(tmp_path: Path) -> None:
+def test_checkpoint_is_read_back_bit_for_bit(tmp_path: Path) -> None:
     written = write(tmp_path)
     found = verify(written.path)
     assert found.manifest.loop == {"meter": {"loss": [0.1 + 0.2, 3]}}
@@ -49,7 +49,7 @@ def test_a_checkpoint_gives_back_what_was_written_to_the_last_bit(tmp_path: Path
     assert loaded.keys() == weights().keys()
 
 
-def test_training_tensors_come_back_in_the_layout_they_had(tmp_path: Path) -> None:
+def test_training_tensors_keep_their_memory_layout(tmp_path: Path) -> None:
     moment = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last)
     written = local.write(tmp_path, manifest(), weights={}, training={"moment": moment, "plain": torch.ones(2, 3)})
     loaded = local.load_training(verify(written.path))
@@ -58,7 +58,7 @@ def test_training_tensors_come_back_in_the_layout_they_had(tmp_path: Path) -> No
     assert loaded["plain"].is_contiguous()
 
 
-def test_equal_weights_give_equal_bytes_whatever_the_order_of_the_dictionary() -> None:
+def test_equal_weights_give_equal_bytes_in_any_order_of_the_dictionary() -> None:
     turned_round = dict(reversed(weights().items()))
     config = {"b": 1, "a": 2}
     first = local.weights_bytes("toy", config, weights())
@@ -67,7 +67,7 @@ def test_equal_weights_give_equal_bytes_whatever_the_order_of_the_dictionary() -
 
 @pytest.mark.parametrize("name", ["model.safetensors", "training.safetensors", "manifest.json"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
-def test_any_damage_is_noticed_and_named(name: str, damage: str, tmp_path: Path) -> None:
+def test_any_damage_is_detected_and_named(name: str, damage: str, tmp_path: Path) -> None:
     path = write(tmp_path).path
     file = path / name
     data = bytearray(file.read_bytes())
@@ -80,7 +80,7 @@ def test_any_damage_is_noticed_and_named(name: str, damage: str, tmp_path: Path)
         verify(path)
 
 
-def test_a_bit_that_changed_anywhere_in_the_manifest_is_noticed(tmp_path: Path) -> None:
+def test_changed_bit_anywhere_in_the_manifest_is_detected(tmp_path: Path) -> None:
     path = write(tmp_path).path
     whole = (path / "manifest.json").read_bytes()
     for place in range(len(whole)):
@@ -88,12 +88,12 @@ def test_a_bit_that_changed_anywhere_in_the_manifest_is_noticed(tmp_path: Path) 
         damaged[place] ^= 1
         (path / "manifest.json").write_bytes(damaged)
         if b"0.3000000000000000" in whole[place - 18 : place]:
-            continue  # this many digits say the same number whatever the last one is
+            continue  # with this many digits the last one does not change the number
         with pytest.raises(DamagedCheckpoint, match=r"manifest\.json"):
             verify(path)
 
 
-def test_the_newest_sound_checkpoint_is_found_and_the_damaged_ones_are_listed(tmp_path: Path) -> None:
+def test_newest_valid_checkpoint_is_found_and_damaged_ones_are_listed(tmp_path: Path) -> None:
     for step in (9, 100, 1_000):
         write(tmp_path, step)
     (tmp_path / "checkpoints/00001000/model.safetensors").write_bytes(b"")
@@ -103,7 +103,7 @@ def test_the_newest_sound_checkpoint_is_found_and_the_damaged_ones_are_listed(tm
     assert [name for name, _ in search.damaged] == ["00001000"]
 
 
-def test_an_empty_folder_has_no_checkpoint(tmp_path: Path) -> None:
+def test_empty_folder_has_no_checkpoint(tmp_path: Path) -> None:
     assert local.newest_valid(tmp_path) == local.Search()
 
 
@@ -114,14 +114,14 @@ def test_pruning_keeps_the_newest_and_the_best(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["00000002", "00000005", "00000006"]
 
 
-def test_a_damaged_checkpoint_is_replaced_when_its_step_is_reached_again(tmp_path: Path) -> None:
+def test_damaged_checkpoint_is_replaced_when_its_step_is_repeated(tmp_path: Path) -> None:
     path = write(tmp_path).path
     (path / "model.safetensors").write_bytes(b"")
     write(tmp_path)
     verify(path)
 
 
-def test_what_a_killed_run_left_half_written_is_swept_and_never_taken_for_a_checkpoint(tmp_path: Path) -> None:
+def test_partial_files_of_a_killed_run_are_removed_and_never_used(tmp_path: Path) -> None:
     write(tmp_path)
     half = tmp_path / "checkpoints/.tmp-00000006-123"
     half.mkdir()
@@ -145,7 +145,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
-def test_a_full_disk_leaves_the_last_checkpoint_intact_and_no_half_one(small_disk: Path) -> None:
+def test_full_disk_leaves_the_last_checkpoint_intact_and_no_partial_one(small_disk: Path) -> None:
     last = write(small_disk)
     (small_disk / "filler").write_bytes(bytes(200_000))
     with pytest.raises(OSError, match="space") as full:
@@ -155,7 +155,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_intact_and_no_half_one(small_dis
     verify(last.path)
 
 
-def test_a_read_only_disk_leaves_the_last_checkpoint_intact(small_disk: Path) -> None:
+def test_read_only_disk_leaves_the_last_checkpoint_intact(small_disk: Path) -> None:
     last = write(small_disk)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with pytest.raises(OSError, match=r"[Rr]ead-only"):
@@ -163,7 +163,7 @@ def test_a_read_only_disk_leaves_the_last_checkpoint_intact(small_disk: Path) ->
     verify(last.path)
 
 
-def test_the_manifest_is_json_without_nan(tmp_path: Path) -> None:
+def test_manifest_is_json_without_nan(tmp_path: Path) -> None:
     path = write(tmp_path).path
     stored = json.loads((path / "manifest.json").read_text())
     assert stored["files"]["model.safetensors"]["size"] == (path / "model.safetensors").stat().st_size

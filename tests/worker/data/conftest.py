@@ -1,4 +1,4 @@
-"""A real web server on this machine that can resume, break off and lie."""
+"""A real web server on this machine, with optional range support, dropped connections and wrong content."""
 
 import re
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ import pytest
 
 @dataclass
 class FileServer:
-    """What the server holds and has been asked.
+    """The server's content and received requests.
 
-    break_after: bytes after which it drops the connection, once per entry. ranges: whether it can resume. hold: while
-    it is clear, a response stops halfway, and `held` is set.
+    break_after: bytes after which it drops the connection, once per entry. ranges: whether it supports ranges. hold:
+    while it is clear, a response stops halfway, and `held` is set.
     """
 
     port: int
@@ -61,11 +61,11 @@ class _Handler(BaseHTTPRequestHandler):
             state.held.set()
             state.fenced.wait(60)
             start = middle
-        with suppress(BrokenPipeError, ConnectionResetError):  # the client may be gone
+        with suppress(BrokenPipeError, ConnectionResetError):  # the client may have disconnected
             self.wfile.write(body[start:end])
 
     def log_message(self, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Small datasets in the real files' formats, in torchvision's layout below a folder."""
+"""Small datasets in the formats of the real files, in torchvision's layout below a folder."""
 
 import bz2
 import gzip
@@ -105,7 +105,7 @@ def put_svhn(folder: Path, train: int = 30, test: int = 20) -> None:
 
 
 def accept_small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have torchvision ask for the presence of CIFAR's and SVHN's files alone: it knows the real ones' checksums."""
+    """Make torchvision check only the presence of CIFAR's and SVHN's files; its checksums are of the real files."""
     for reader in (torchvision.datasets.CIFAR10, torchvision.datasets.CIFAR100):
         for attribute in ("train_list", "test_list"):
             monkeypatch.setattr(reader, attribute, [[name, None] for name, _ in getattr(reader, attribute)])

@@ -1,4 +1,4 @@
-"""Downloads: resumed, checked, and whole or absent."""
+"""Downloads: resumed, verified, and complete or absent."""
 
 import hashlib
 from pathlib import Path
@@ -19,7 +19,7 @@ def leftovers(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if path.suffix != ".lock"}
 
 
-def test_a_file_arrives_whole_with_its_progress(tmp_path: Path, server: FileServer) -> None:
+def test_file_is_downloaded_completely_with_progress(tmp_path: Path, server: FileServer) -> None:
     server.files["/file"] = CONTENT
     seen: list[int] = []
 
@@ -31,7 +31,7 @@ def test_a_file_arrives_whole_with_its_progress(tmp_path: Path, server: FileServ
     assert leftovers(tmp_path) == {"file"}
 
 
-def test_a_broken_connection_is_taken_up_where_it_broke(tmp_path: Path, server: FileServer) -> None:
+def test_download_resumes_after_a_broken_connection(tmp_path: Path, server: FileServer) -> None:
     server.files["/file"] = CONTENT
     server.break_after = [300_000, 200_000]
 
@@ -41,7 +41,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(tmp_path: Path, server: 
     assert [wanted for _, wanted in server.requests] == [None, "bytes=300000-", "bytes=500000-"]
 
 
-def test_a_later_call_goes_on_from_what_an_earlier_one_got(tmp_path: Path, server: FileServer) -> None:
+def test_later_call_resumes_an_earlier_download(tmp_path: Path, server: FileServer) -> None:
     server.files["/file"] = CONTENT
     (tmp_path / "file.part").write_bytes(CONTENT[:1000])
 
@@ -51,7 +51,7 @@ def test_a_later_call_goes_on_from_what_an_earlier_one_got(tmp_path: Path, serve
     assert server.requests == [("/file", "bytes=1000-")]
 
 
-def test_a_part_that_is_complete_already_is_only_checked(tmp_path: Path, server: FileServer) -> None:
+def test_complete_partial_file_is_only_verified(tmp_path: Path, server: FileServer) -> None:
     server.files["/file"] = CONTENT
     (tmp_path / "file.part").write_bytes(CONTENT)
 
@@ -60,7 +60,7 @@ def test_a_part_that_is_complete_already_is_only_checked(tmp_path: Path, server:
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_server_that_cannot_resume_is_read_from_the_start(tmp_path: Path, server: FileServer) -> None:
+def test_download_restarts_at_a_server_without_ranges(tmp_path: Path, server: FileServer) -> None:
     server.files["/file"] = CONTENT
     server.ranges = False
     (tmp_path / "file.part").write_bytes(b"something else")
@@ -70,7 +70,7 @@ def test_a_server_that_cannot_resume_is_read_from_the_start(tmp_path: Path, serv
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_part_of_another_file_is_thrown_away_and_fetched_again(tmp_path: Path, server: FileServer) -> None:
+def test_partial_file_of_other_content_is_removed_and_fetched_again(tmp_path: Path, server: FileServer) -> None:
     server.files["/file"] = CONTENT
     (tmp_path / "file.part").write_bytes(b"x" * 1000)
 
@@ -79,7 +79,7 @@ def test_a_part_of_another_file_is_thrown_away_and_fetched_again(tmp_path: Path,
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_wrong_checksum_leaves_nothing_behind_and_says_both(tmp_path: Path, server: FileServer) -> None:
+def test_wrong_checksum_leaves_no_file_and_names_both_checksums(tmp_path: Path, server: FileServer) -> None:
     server.files["/file"] = b"not what was promised"
 
     with pytest.raises(JobFailure) as caught:
@@ -92,7 +92,7 @@ def test_a_wrong_checksum_leaves_nothing_behind_and_says_both(tmp_path: Path, se
     assert leftovers(tmp_path) == set()
 
 
-def test_the_next_address_is_tried_when_one_fails(tmp_path: Path, server: FileServer) -> None:
+def test_next_address_is_tried_after_a_failure(tmp_path: Path, server: FileServer) -> None:
     server.files["/second"] = CONTENT
 
     fetch((server.url("/first"), server.url("/second")), CHECKSUM, tmp_path / "file")
@@ -100,7 +100,7 @@ def test_the_next_address_is_tried_when_one_fails(tmp_path: Path, server: FileSe
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_every_failure_is_reported_when_no_address_works(tmp_path: Path, server: FileServer) -> None:
+def test_all_failures_are_reported_when_no_address_works(tmp_path: Path, server: FileServer) -> None:
     with pytest.raises(JobFailure) as caught:
         fetch((server.url("/a"), "http://127.0.0.1:9/b"), CHECKSUM, tmp_path / "file")
 
@@ -108,7 +108,7 @@ def test_every_failure_is_reported_when_no_address_works(tmp_path: Path, server:
     assert "127.0.0.1:9/b: " in caught.value.detail
 
 
-def test_a_file_without_a_checksum_is_fetched_from_its_start(tmp_path: Path, server: FileServer) -> None:
+def test_file_without_a_checksum_is_fetched_from_its_start(tmp_path: Path, server: FileServer) -> None:
     server.files["/file"] = CONTENT
     (tmp_path / "file.part").write_bytes(b"of another version")
     first: list[str] = []
@@ -120,7 +120,7 @@ def test_a_file_without_a_checksum_is_fetched_from_its_start(tmp_path: Path, ser
     assert server.requests == [("/file", None)]
 
 
-def test_an_md5_checksum_is_compared_too(tmp_path: Path, server: FileServer) -> None:
+def test_md5_checksum_is_verified(tmp_path: Path, server: FileServer) -> None:
     server.files["/file"] = CONTENT
     md5 = f"md5:{hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()}"
 
@@ -131,7 +131,7 @@ def test_an_md5_checksum_is_compared_too(tmp_path: Path, server: FileServer) -> 
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_of_several_at_once_one_downloads_and_the_others_wait(tmp_path: Path, server: FileServer) -> None:
+def test_one_of_several_processes_downloads_and_the_others_wait(tmp_path: Path, server: FileServer) -> None:
     server.files["/file"] = CONTENT
     threads = [Thread(target=fetch, args=((server.url("/file"),), CHECKSUM, tmp_path / "file")) for _ in range(4)]
 

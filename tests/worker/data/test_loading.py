@@ -1,4 +1,4 @@
-"""Where a dataset comes from, and what is said when it comes from nowhere."""
+"""The sources of datasets, and the error if there is none."""
 
 import hashlib
 from dataclasses import replace
@@ -25,7 +25,7 @@ def put_text(folder: Path, text: str) -> None:
     (folder / "text" / "shakespeare.txt").write_text(text)
 
 
-def test_the_users_folder_comes_before_the_downloads(tmp_path: Path) -> None:
+def test_user_folder_takes_precedence_over_downloads(tmp_path: Path) -> None:
     put_text(tmp_path / "mine", "mine, all mine")
     put_text(tmp_path / "home" / "datasets", "downloaded")
 
@@ -38,7 +38,7 @@ def test_the_users_folder_comes_before_the_downloads(tmp_path: Path) -> None:
     assert (found.text, fallen_back.text) == ("mine, all mine", "downloaded")
 
 
-def test_offline_and_absent_names_the_file_and_where_to_put_it(tmp_path: Path) -> None:
+def test_missing_dataset_offline_names_the_file_and_its_folder(tmp_path: Path) -> None:
     formats.put(tmp_path, formats.idx_files("mnist"))
     absent = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
     absent.unlink()
@@ -51,19 +51,19 @@ def test_offline_and_absent_names_the_file_and_where_to_put_it(tmp_path: Path) -
     assert str(absent) in (caught.value.hint or "")
 
 
-def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
+def test_unknown_name_is_refused_with_the_closest_name(tmp_path: Path) -> None:
     with pytest.raises(JobFailure) as caught:
         load("fashion-mist", datasets_dir=None, home=tmp_path, offline=True)
 
     assert caught.value.hint == "Did you mean `fashion-mnist`?"
 
 
-def test_the_wrong_kind_of_dataset_is_refused(tmp_path: Path) -> None:
+def test_wrong_kind_of_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JobFailure, match="this model needs text"):
         load("digits", datasets_dir=None, home=tmp_path, offline=True, kind="text")
 
 
-def test_an_uploaded_text_is_read_from_its_path(tmp_path: Path) -> None:
+def test_uploaded_text_is_read_from_its_path(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_bytes("\ufeffone\r\ntwo\rthree".encode())
 
@@ -89,7 +89,7 @@ def test_text_of_one_character_is_refused(tmp_path: Path) -> None:
         load("a", datasets_dir=None, home=tmp_path, offline=True, path=path)
 
 
-def test_ids_are_places_in_the_sorted_vocabulary() -> None:
+def test_ids_are_indices_of_the_sorted_vocabulary() -> None:
     corpus = TextCorpus("x", "hello wörld" * 10)
 
     assert corpus.vocabulary == sorted(set(corpus.text))
@@ -99,14 +99,14 @@ def test_ids_are_places_in_the_sorted_vocabulary() -> None:
     assert len(corpus.held_out_ids) == 11
 
 
-def test_more_than_256_characters_take_wider_ids() -> None:
+def test_vocabulary_of_more_than_256_characters_has_wider_ids() -> None:
     text = "".join(chr(code) for code in range(0x4E00, 0x4E00 + 300))
 
     assert TextCorpus("x", text).ids.dtype == torch.int32
     assert TextCorpus("x", text).ids.tolist() == list(range(300))
 
 
-def test_the_builtin_digits_look_like_mnist(tmp_path: Path) -> None:
+def test_builtin_digits_have_the_format_of_mnist(tmp_path: Path) -> None:
     digits = load("digits", datasets_dir=None, home=tmp_path, offline=True)
 
     assert isinstance(digits, ImageDataset)
@@ -115,11 +115,11 @@ def test_the_builtin_digits_look_like_mnist(tmp_path: Path) -> None:
     assert int(digits.train_images[:, :, :2].max()) == 0
     assert int(digits.train_images.max()) == 255
     assert digits.train_labels.bincount().min() > 100
-    # What scikit-learn's `load_digits` makes of the same file: a judge or model of these digits stays good.
+    # Result of scikit-learn's `load_digits` on the same file: classifiers and models of these digits stay valid.
     assert digits.sha256 == "0469286b6e00cb01a347261b431e344e4ac63322a9f9485ff979b572abdba653"
 
 
-def test_the_builtin_source_is_the_same_every_time(tmp_path: Path) -> None:
+def test_builtin_source_text_is_deterministic(tmp_path: Path) -> None:
     first, again = (load("python-source", datasets_dir=None, home=tmp_path, offline=True) for _ in range(2))
 
     assert isinstance(first, TextCorpus)
@@ -139,9 +139,7 @@ def text_server(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> FileServ
     return server
 
 
-def test_a_missing_text_is_downloaded_into_home_and_found_there_next_time(
-    tmp_path: Path, text_server: FileServer
-) -> None:
+def test_missing_text_is_downloaded_into_home_and_reused(tmp_path: Path, text_server: FileServer) -> None:
     seen: list[Progress] = []
 
     first = load("shakespeare", datasets_dir=None, home=tmp_path, offline=False, on_progress=seen.append)
@@ -155,7 +153,7 @@ def test_a_missing_text_is_downloaded_into_home_and_found_there_next_time(
     assert len(text_server.requests) == 1
 
 
-def test_the_first_download_is_recorded_and_a_later_different_one_is_refused_with_both_checksums(
+def test_later_download_that_differs_from_the_first_is_refused_with_both_checksums(
     tmp_path: Path, text_server: FileServer
 ) -> None:
     load("shakespeare", datasets_dir=None, home=tmp_path, offline=False)
@@ -175,7 +173,7 @@ def test_the_first_download_is_recorded_and_a_later_different_one_is_refused_wit
     assert not (downloads / "text" / "shakespeare.txt").exists()
 
 
-def test_the_same_download_again_is_accepted(tmp_path: Path, text_server: FileServer) -> None:
+def test_repeated_equal_download_is_accepted(tmp_path: Path, text_server: FileServer) -> None:
     load("shakespeare", datasets_dir=None, home=tmp_path, offline=False)
     (tmp_path / "datasets" / "text" / "shakespeare.txt").unlink()
 
@@ -185,7 +183,7 @@ def test_the_same_download_again_is_accepted(tmp_path: Path, text_server: FileSe
 
 
 @pytest.mark.parametrize("name", ["nietzsche", "jules-verne", "shakespeare-complete"])
-def test_published_corpora_are_downloadable_and_named_when_absent(tmp_path: Path, name: str) -> None:
+def test_published_corpora_are_downloadable_and_named_in_the_error(tmp_path: Path, name: str) -> None:
     assert datasets.REGISTRY[name].downloadable
 
     with pytest.raises(JobFailure) as caught:

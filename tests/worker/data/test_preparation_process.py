@@ -1,4 +1,4 @@
-"""The preparation is a program of its own: started when needed, killed at any moment, started twice at once."""
+"""The preparation is a separate program: started when needed, killed at any time, started twice at once."""
 
 import gzip
 import hashlib
@@ -43,7 +43,7 @@ def customise(folder: Path, program: str) -> Path:
     return folder
 
 
-def test_a_missing_prepared_file_is_made_by_a_process_whose_progress_is_relayed(tmp_path: Path) -> None:
+def test_missing_prepared_file_is_made_by_a_process_with_relayed_progress(tmp_path: Path) -> None:
     formats.put(tmp_path / "mine", formats.idx_files("mnist"))
     seen: list[Progress] = []
 
@@ -54,7 +54,7 @@ def test_a_missing_prepared_file_is_made_by_a_process_whose_progress_is_relayed(
     assert seen == [Progress(stage="preparing", name="mnist")]
 
 
-def test_a_failure_of_the_process_is_raised_as_it_was_reported(tmp_path: Path) -> None:
+def test_failure_of_the_process_is_raised_with_its_message(tmp_path: Path) -> None:
     formats.put(tmp_path, dict.fromkeys(formats.idx_files("mnist"), b"?"))
 
     with pytest.raises(JobFailure) as caught:
@@ -65,7 +65,7 @@ def test_a_failure_of_the_process_is_raised_as_it_was_reported(tmp_path: Path) -
     assert "good copies" in (caught.value.hint or "")
 
 
-def test_a_process_killed_while_it_writes_leaves_nothing_that_is_used(tmp_path: Path) -> None:
+def test_process_killed_during_a_write_leaves_no_usable_file(tmp_path: Path) -> None:
     formats.put(tmp_path / "datasets", formats.idx_files("mnist"))
     half = customise(
         tmp_path / "startup",
@@ -90,7 +90,7 @@ def test_a_process_killed_while_it_writes_leaves_nothing_that_is_used(tmp_path: 
     assert isinstance(load("mnist", datasets_dir=None, home=tmp_path, offline=True), ImageDataset)
 
 
-def test_of_two_processes_at_once_one_does_the_work(tmp_path: Path) -> None:
+def test_one_of_two_concurrent_processes_does_the_work(tmp_path: Path) -> None:
     formats.put(tmp_path / "datasets", formats.idx_files("mnist"))
 
     both = [start(tmp_path), start(tmp_path)]
@@ -102,7 +102,7 @@ def test_of_two_processes_at_once_one_does_the_work(tmp_path: Path) -> None:
     assert reported[0][-1] == reported[1][-1]
 
 
-def test_the_process_ends_when_the_one_that_started_it_is_gone(tmp_path: Path, server: FileServer) -> None:
+def test_process_ends_with_its_parent(tmp_path: Path, server: FileServer) -> None:
     server.files["/slow"] = b"x" * 1000
     server.fenced.clear()
     startup = customise(
@@ -114,7 +114,7 @@ def test_the_process_ends_when_the_one_that_started_it_is_gone(tmp_path: Path, s
     )
 
     with start(tmp_path, "--supervised", startup=startup) as process:
-        assert server.held.wait(60)  # the download has begun and does not go on
+        assert server.held.wait(60)  # the download has begun and is held
         assert process.stdin is not None
         process.stdin.close()
         status = process.wait(60)
@@ -123,7 +123,7 @@ def test_the_process_ends_when_the_one_that_started_it_is_gone(tmp_path: Path, s
     assert status == 5
 
 
-def test_a_download_that_was_killed_goes_on_where_it_stopped(tmp_path: Path, server: FileServer) -> None:
+def test_killed_download_resumes(tmp_path: Path, server: FileServer) -> None:
     contents = formats.idx_files("mnist", train=1000)  # random images: half of the first file is more than a chunk
     packed = {f"{path}.gz": gzip.compress(content) for path, content in contents.items()}
     server.files |= {f"/{path}": content for path, content in packed.items()}

@@ -1,4 +1,4 @@
-"""A dataset is prepared once: into a file that every process maps, remade when its sources or its content change."""
+"""A dataset is prepared once, as a file that every process maps; changed sources or content prepare it again."""
 
 import gzip
 import hashlib
@@ -25,9 +25,9 @@ from worker.data.progress import Progress
 
 
 @pytest.fixture
-def mine(tmp_path: Path) -> Path:
+def user_folder(tmp_path: Path) -> Path:
     """A user's folder with a small MNIST."""
-    folder = tmp_path / "mine"
+    folder = tmp_path / "user_folder"
     formats.put(folder, formats.idx_files("mnist"))
     return folder
 
@@ -38,26 +38,26 @@ def downloads(tmp_path: Path) -> Path:
 
 
 def prepared_from(
-    mine: Path | None, downloads: Path, name: str = "mnist", *, offline: bool = True
+    user_folder: Path | None, downloads: Path, name: str = "mnist", *, offline: bool = True
 ) -> tuple[Path, list[str]]:
-    """The prepared file, and the stages that were reported."""
+    """The prepared file, and the reported stages."""
     seen: list[Progress] = []
-    path = prepare(REGISTRY[name], mine, downloads, offline=offline, on_progress=seen.append)
+    path = prepare(REGISTRY[name], user_folder, downloads, offline=offline, on_progress=seen.append)
     assert path is not None
     return path, [progress.stage for progress in seen]
 
 
-def in_process(mine: Path | None, downloads: Path) -> ImageDataset:
-    """The dataset, which has to be prepared already: a process that prepares it could not start."""
-    dataset = load("mnist", datasets_dir=mine, home=downloads.parent, offline=True)
+def in_process(user_folder: Path | None, downloads: Path) -> ImageDataset:
+    """The dataset, which must be prepared already: a process that prepares it could not start."""
+    dataset = load("mnist", datasets_dir=user_folder, home=downloads.parent, offline=True)
     assert isinstance(dataset, ImageDataset)
     return dataset
 
 
-def test_a_prepared_dataset_is_loaded_as_it_was_read(mine: Path, downloads: Path) -> None:
-    prepared_from(mine, downloads)
+def test_prepared_dataset_equals_the_source(user_folder: Path, downloads: Path) -> None:
+    prepared_from(user_folder, downloads)
 
-    dataset = in_process(mine, downloads)
+    dataset = in_process(user_folder, downloads)
 
     assert tuple(dataset.train_images.shape) == (30, 1, 28, 28)
     assert dataset.train_images[:, 0].numpy().tobytes() == formats.images(30, 28, 28, seed=1).tobytes()
@@ -66,12 +66,12 @@ def test_a_prepared_dataset_is_loaded_as_it_was_read(mine: Path, downloads: Path
     assert dataset.sha256 == replace(dataset, known_sha256=None).sha256
 
 
-def test_a_prepared_file_says_what_it_was_made_from(mine: Path, downloads: Path) -> None:
-    path, _ = prepared_from(mine, downloads)
+def test_prepared_file_records_its_sources(user_folder: Path, downloads: Path) -> None:
+    path, _ = prepared_from(user_folder, downloads)
 
     facts = prepared.describe(path)
 
-    source = mine / REGISTRY["mnist"].files[0]
+    source = user_folder / REGISTRY["mnist"].files[0]
     assert facts["title"] == REGISTRY["mnist"].title
     assert facts["class_names"] == list("0123456789")
     assert facts["sources"][0] == {
@@ -81,96 +81,96 @@ def test_a_prepared_file_says_what_it_was_made_from(mine: Path, downloads: Path)
     }
 
 
-def test_a_dataset_is_prepared_once(mine: Path, downloads: Path) -> None:
-    first, stages = prepared_from(mine, downloads)
-    again, stages_again = prepared_from(mine, downloads)
+def test_dataset_is_prepared_once(user_folder: Path, downloads: Path) -> None:
+    first, stages = prepared_from(user_folder, downloads)
+    again, stages_again = prepared_from(user_folder, downloads)
 
     assert first == again
     assert (stages, stages_again) == (["preparing"], [])
 
 
-def test_changed_sources_are_prepared_anew(mine: Path, downloads: Path) -> None:
-    first, _ = prepared_from(mine, downloads)
-    formats.put(mine, formats.idx_files("mnist", train=40))
+def test_changed_sources_are_prepared_again(user_folder: Path, downloads: Path) -> None:
+    first, _ = prepared_from(user_folder, downloads)
+    formats.put(user_folder, formats.idx_files("mnist", train=40))
 
-    second, stages = prepared_from(mine, downloads)
+    second, stages = prepared_from(user_folder, downloads)
 
     assert stages == ["preparing"]
-    assert len(in_process(mine, downloads).train_images) == 40
+    assert len(in_process(user_folder, downloads).train_images) == 40
     assert not first.exists()
     assert second.exists()
 
 
-def test_a_file_of_another_preparation_version_is_not_used(
-    mine: Path, downloads: Path, monkeypatch: pytest.MonkeyPatch
+def test_file_of_another_preparation_version_is_not_used(
+    user_folder: Path, downloads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, _ = prepared_from(mine, downloads)
+    first, _ = prepared_from(user_folder, downloads)
     for module in ("worker.data.prepared", "shared.datasets.places"):
         monkeypatch.setattr(f"{module}.PREPARATION_VERSION", 2)
 
-    second, stages = prepared_from(mine, downloads)
+    second, stages = prepared_from(user_folder, downloads)
 
     assert stages == ["preparing"]
     assert (first.exists(), second.exists()) == (False, True)
 
 
 @pytest.mark.parametrize("place", ["header", "pixels", "end"])
-def test_a_damaged_prepared_file_is_made_anew(mine: Path, downloads: Path, place: str) -> None:
-    path, _ = prepared_from(mine, downloads)
+def test_damaged_prepared_file_is_replaced(user_folder: Path, downloads: Path, place: str) -> None:
+    path, _ = prepared_from(user_folder, downloads)
     content = path.read_bytes()
     position = {"header": 9, "pixels": len(content) // 2, "end": len(content) - 1}[place]
     path.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
 
-    _, stages = prepared_from(mine, downloads)
+    _, stages = prepared_from(user_folder, downloads)
 
     assert stages == ["preparing"]
     assert path.read_bytes() == content
 
 
-def test_a_prepared_file_that_was_cut_is_made_anew(mine: Path, downloads: Path) -> None:
-    path, _ = prepared_from(mine, downloads)
+def test_truncated_prepared_file_is_replaced(user_folder: Path, downloads: Path) -> None:
+    path, _ = prepared_from(user_folder, downloads)
     os.truncate(path, path.stat().st_size // 2)
 
-    _, stages = prepared_from(mine, downloads)
+    _, stages = prepared_from(user_folder, downloads)
 
     assert stages == ["preparing"]
 
 
-def test_the_prepared_file_suffices_once_the_sources_are_gone(mine: Path, downloads: Path) -> None:
-    prepared_from(mine, downloads)
+def test_prepared_file_is_used_without_its_sources(user_folder: Path, downloads: Path) -> None:
+    prepared_from(user_folder, downloads)
     for path in REGISTRY["mnist"].files:
-        (mine / path).unlink()
+        (user_folder / path).unlink()
 
-    assert len(in_process(mine, downloads).train_images) == 30
+    assert len(in_process(user_folder, downloads).train_images) == 30
 
 
-def test_the_users_folder_is_never_written(mine: Path, downloads: Path) -> None:
+def test_user_folder_is_never_written(user_folder: Path, downloads: Path) -> None:
     def state() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in [mine, *mine.rglob("*")]}
+        return {path: path.stat().st_mtime_ns for path in [user_folder, *user_folder.rglob("*")]}
 
     before = state()
     for path in before:
         path.chmod(0o555 if path.is_dir() else 0o444)
 
-    prepared_from(mine, downloads)
+    prepared_from(user_folder, downloads)
 
     assert state() == before
 
 
-def test_what_a_killed_preparation_left_is_removed(mine: Path, downloads: Path) -> None:
+def test_files_of_a_killed_preparation_are_removed(user_folder: Path, downloads: Path) -> None:
     (downloads / "prepared").mkdir(parents=True)
     (downloads / "prepared" / ".mnist-123.tmp").write_bytes(b"half")
     (downloads / "prepared" / ".mnist-other-123.tmp").write_bytes(b"another dataset's")
     (downloads / "MNIST" / "raw" / ".unpacking-mnist-abc").mkdir(parents=True)
 
-    path, _ = prepared_from(mine, downloads)
+    path, _ = prepared_from(user_folder, downloads)
 
     left = {found.name for found in (downloads / "prepared").iterdir()}
     assert left == {path.name, "mnist.lock", ".mnist-other-123.tmp"}
     assert list((downloads / "MNIST" / "raw").iterdir()) == []
 
 
-def test_files_of_a_home_from_before_are_found(downloads: Path) -> None:
+def test_files_of_a_home_of_an_earlier_version_are_found(downloads: Path) -> None:
     formats.put(downloads, formats.idx_files("mnist"))
 
     prepared_from(None, downloads)
@@ -187,7 +187,7 @@ def serve(
     name: str,
     archives: Mapping[str, tuple[bytes, tuple[str, ...]]],
 ) -> DatasetInfo:
-    """Have a dataset come from the server: content and unpacked files by the download's path."""
+    """Serve a dataset: content and unpacked files by the path of the download."""
     sources = []
     for path, (content, files) in archives.items():
         server.files[f"/{path}"] = content
@@ -214,7 +214,7 @@ def test_compressed_files_are_downloaded_and_unpacked(
     assert {path.suffix for path in (downloads / "MNIST" / "raw").iterdir()} <= {"", ".lock"}
 
 
-def test_only_the_file_that_is_missing_is_downloaded(
+def test_only_missing_files_are_downloaded(
     downloads: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contents = formats.idx_files("mnist")
@@ -226,7 +226,7 @@ def test_only_the_file_that_is_missing_is_downloaded(
     assert [path for path, _ in server.requests] == ["/MNIST/raw/t10k-labels-idx1-ubyte.gz"]
 
 
-def test_a_tar_archive_is_unpacked(downloads: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tar_archive_is_unpacked(downloads: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     formats.accept_small_files(monkeypatch)
     parts = (
         formats.images(30, 3, 32, 32),
@@ -248,7 +248,7 @@ def test_a_tar_archive_is_unpacked(downloads: Path, server: FileServer, monkeypa
     assert tuple(prepared.read(REGISTRY["cifar10"], made).train_images.shape) == (30, 3, 32, 32)
 
 
-def test_an_archive_that_two_datasets_share_is_downloaded_once(
+def test_shared_archive_of_two_datasets_is_downloaded_once(
     downloads: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     letters, balanced = formats.idx_files("emnist-letters", first=1), formats.idx_files("emnist-balanced")
@@ -266,7 +266,7 @@ def test_an_archive_that_two_datasets_share_is_downloaded_once(
     assert not list(downloads.rglob(".unpacking-*"))
 
 
-def test_a_download_that_holds_something_else_is_reported(
+def test_download_with_unexpected_content_is_reported(
     downloads: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed = {f"{path}.gz": (b"not gzip", (path,)) for path in REGISTRY["mnist"].files}

@@ -45,7 +45,7 @@ def put(name: str, folder: Path) -> None:
 @pytest.mark.parametrize(
     "name", [name for name, info in REGISTRY.items() if info.kind == "images" and not info.builtin]
 )
-def test_every_registered_dataset_is_read_as_its_line_says(name: str, tmp_path: Path) -> None:
+def test_each_registered_dataset_has_the_registered_shape(name: str, tmp_path: Path) -> None:
     put(name, tmp_path)
     info = REGISTRY[name]
 
@@ -63,14 +63,14 @@ def test_every_registered_dataset_is_read_as_its_line_says(name: str, tmp_path: 
 
 
 @pytest.mark.parametrize("name", IDX)
-def test_grey_images_keep_their_pixels(name: str, tmp_path: Path) -> None:
+def test_grey_images_have_the_pixels_of_the_file(name: str, tmp_path: Path) -> None:
     put(name, tmp_path)
 
     assert np.array_equal(read(REGISTRY[name], tmp_path).train_images[:, 0].numpy(), formats.images(30, 28, 28, seed=1))
 
 
 @pytest.mark.parametrize("name", ["emnist-letters", "emnist-balanced"])
-def test_emnist_images_are_put_upright(name: str, tmp_path: Path) -> None:
+def test_emnist_images_are_rotated_upright(name: str, tmp_path: Path) -> None:
     put(name, tmp_path)
 
     stored = formats.images(30, 28, 28, seed=1)
@@ -79,13 +79,13 @@ def test_emnist_images_are_put_upright(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_colours_and_places_of_cifar_are_kept(name: str, tmp_path: Path) -> None:
+def test_cifar_images_keep_their_channels_and_orientation(name: str, tmp_path: Path) -> None:
     put(name, tmp_path)
 
     assert np.array_equal(read(REGISTRY[name], tmp_path).train_images.numpy(), formats.images(30, 3, 32, 32, seed=1))
 
 
-def test_colours_and_places_of_svhn_are_kept(tmp_path: Path) -> None:
+def test_svhn_images_keep_their_channels_and_orientation(tmp_path: Path) -> None:
     put("svhn", tmp_path)
 
     assert np.array_equal(read(REGISTRY["svhn"], tmp_path).test_images.numpy(), formats.images(20, 3, 32, 32, seed=1))
@@ -121,7 +121,7 @@ def damaged(name: str, folder: Path) -> JobFailure:
     ],
     ids=["empty", "page", "labels", "integers", "cut in its header", "cut", "too long", "other size", "fewer images"],
 )
-def test_a_damaged_idx_file_is_invalid_data_and_named(tmp_path: Path, contents: bytes) -> None:
+def test_damaged_idx_file_is_invalid_data_and_named(tmp_path: Path, contents: bytes) -> None:
     put("mnist", tmp_path)
     path = tmp_path / REGISTRY["mnist"].files[0]
     path.write_bytes(contents)
@@ -139,7 +139,7 @@ def test_labels_outside_the_classes_are_invalid_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["usps", "svhn", "cifar10"])
-def test_a_damaged_file_of_another_format_is_invalid_data(tmp_path: Path, name: str) -> None:
+def test_damaged_file_of_another_format_is_invalid_data(tmp_path: Path, name: str) -> None:
     put(name, tmp_path)
     path = tmp_path / REGISTRY[name].files[0]
     path.write_bytes(path.read_bytes()[:100])
@@ -147,7 +147,7 @@ def test_a_damaged_file_of_another_format_is_invalid_data(tmp_path: Path, name: 
     assert str(path) in damaged(name, tmp_path).detail
 
 
-def test_a_cifar_file_with_another_checksum_is_not_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cifar_file_with_another_checksum_is_not_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     put("cifar10", tmp_path)
 

@@ -1,4 +1,4 @@
-"""Models stay warm within a bound of bytes."""
+"""The model cache has a bound in bytes."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ def make_cache(capacity: int) -> WarmCache[bytes]:
     return WarmCache(capacity, len)
 
 
-def test_what_was_not_used_for_longest_makes_room() -> None:
+def test_least_recently_used_model_is_evicted() -> None:
     cache = make_cache(20)
     made: list[str] = []
 
@@ -26,7 +26,7 @@ def test_what_was_not_used_for_longest_makes_room() -> None:
     assert made == ["a", "b", "c", "b"]
 
 
-def test_what_is_larger_than_the_whole_cache_is_given_and_not_kept() -> None:
+def test_model_larger_than_the_cache_is_returned_and_not_cached() -> None:
     cache = make_cache(5)
     assert cache.get("small", lambda: b"123") == b"123"
     assert cache.get("large", lambda: bytes(6)) == bytes(6)
@@ -35,7 +35,7 @@ def test_what_is_larger_than_the_whole_cache_is_given_and_not_kept() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 12)), max_size=60))
-def test_the_bound_holds_whatever_is_asked_for(requests: list[tuple[str, int]]) -> None:
+def test_cache_never_exceeds_its_bound(requests: list[tuple[str, int]]) -> None:
     cache = make_cache(20)
     for key, size in requests:
         cache.get(key, lambda size=size: bytes(size))  # type: ignore[misc]

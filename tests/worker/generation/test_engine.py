@@ -46,7 +46,7 @@ def checkpoint(home: Path) -> CheckpointRef:
     return CheckpointRef(id="ckp_1", storage_key=key, sha256=result(home / "run")["sha256"], model_type="toy")
 
 
-def test_images_come_as_one_picture_with_its_layout(
+def test_images_are_returned_as_one_picture_with_its_layout(
     generator: GenerationEngine, checkpoint: CheckpointRef, tmp_path: Path
 ) -> None:
     made = generator.generate(checkpoint, {"n": 3}, 1, "png", tmp_path)
@@ -57,7 +57,7 @@ def test_images_come_as_one_picture_with_its_layout(
     assert made.output == {"width": 88, "height": 28, "rows": 1, "columns": 3, "n": 3, "codes": 16}
 
 
-def test_the_same_seed_gives_the_same_bytes_in_a_fresh_generator_too(
+def test_same_seed_gives_the_same_bytes_in_a_new_generator(
     generator: GenerationEngine, home: Path, checkpoint: CheckpointRef, tmp_path: Path
 ) -> None:
     def image(maker: GenerationEngine, seed: int) -> bytes:
@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_bytes_in_a_fresh_generator_too(
     assert image(generator, 1) != image(generator, 2)
 
 
-def test_arrays_are_float32_images_between_0_and_1(
+def test_arrays_are_float32_images_from_0_to_1(
     generator: GenerationEngine, checkpoint: CheckpointRef, tmp_path: Path
 ) -> None:
     (file,) = generator.generate(checkpoint, {"n": 5}, 1, "npy", tmp_path).files
@@ -78,7 +78,7 @@ def test_arrays_are_float32_images_between_0_and_1(
     assert images.max() <= 1
 
 
-def test_a_warm_model_does_not_read_the_store_again(
+def test_cached_model_does_not_read_the_store_again(
     generator: GenerationEngine, checkpoint: CheckpointRef, tmp_path: Path
 ) -> None:
     generator.generate(checkpoint, {}, 1, None, tmp_path)
@@ -90,7 +90,7 @@ def test_a_warm_model_does_not_read_the_store_again(
         )
 
 
-def test_a_checkpoint_of_an_earlier_version_gives_the_same_images(
+def test_checkpoint_of_an_earlier_version_gives_the_same_images(
     home: Path, generator: GenerationEngine, checkpoint: CheckpointRef, tmp_path: Path
 ) -> None:
     earlier = tmp_path / "earlier"
@@ -107,7 +107,7 @@ def test_a_checkpoint_of_an_earlier_version_gives_the_same_images(
     assert images[0] == images[1]
 
 
-def test_wrong_sampling_parameters_and_formats_are_named(
+def test_invalid_sampling_parameters_and_formats_are_named(
     generator: GenerationEngine, checkpoint: CheckpointRef, tmp_path: Path
 ) -> None:
     with pytest.raises(SpecError) as wrong:
@@ -118,7 +118,7 @@ def test_wrong_sampling_parameters_and_formats_are_named(
     assert wrong.value.errors[0].pointer == "/format"
 
 
-def test_weights_that_changed_in_the_store_are_refused(
+def test_changed_weights_in_the_store_are_refused(
     home: Path, generator: GenerationEngine, checkpoint: CheckpointRef, tmp_path: Path
 ) -> None:
     storage = Storage.open_url(Settings(home=home).resolved_storage_url)

@@ -1,4 +1,4 @@
-"""Small hyperparameters and data on which every model type shows its behaviour in a second or two."""
+"""Small hyperparameters and data with which every model type trains in a second or two."""
 
 import os
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ TYPES_AND_PRESETS = [(name, preset) for name, kind in MODEL_TYPES.items() for pr
 
 @pytest.fixture(autouse=True)
 def _fourth_type(fourth_type: ModelType) -> None:
-    """The suites over the registry run on a further model type too."""
+    """The suites over the registry run on a fourth model type too."""
 
 
 @pytest.fixture(autouse=True)
-def _small_jury(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The judge learns from fewer images and looks at fewer: its figures are rough, everything else is as always."""
+def _small_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The classifier trains on fewer images and evaluates fewer: only its figures are rougher."""
     monkeypatch.setattr(classifier, "TRAINING_IMAGES", 6_000)
     monkeypatch.setattr(classifier, "CHECKPOINT_IMAGES", 60)
     monkeypatch.setattr(classifier, "FINAL_IMAGES", 100)
@@ -37,8 +37,8 @@ def _small_jury(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the judge of the builtin digits is kept during the tests."""
-    return tmp_path_factory.mktemp("judges")
+    """The cache of the evaluation classifier of the built-in digits during the tests."""
+    return tmp_path_factory.mktemp("classifiers")
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def builtin(kind: ModelType) -> Dataset:
-    """The dataset that is always there."""
+    """The built-in dataset of a model type."""
     return load(kind.fallback_dataset, datasets_dir=None, home=Path("unused"), offline=True)
 
 
@@ -68,7 +68,7 @@ def build(name: str, preset: str = "fast", seed: int = 3, **overrides: Any) -> G
 
 
 def train(model: GenerativeModel, first: int, last: int) -> list[dict[str, float]]:
-    """Steps `first` to `last` (0-based, over the whole run), each seeded by its position as the loop does it."""
+    """Steps `first` to `last` (0-based, over the whole run), each seeded by its position as in the loop."""
     figures = []
     per_epoch = model.steps_per_epoch()
     while first < last:

@@ -1,4 +1,4 @@
-"""The ACGAN: who learns from what, which images come in which order, and that both networks learn."""
+"""The ACGAN: the gradients of each network, the order of images, and that both networks train."""
 
 from typing import Any, cast
 
@@ -41,7 +41,7 @@ def unchanged(network: nn.Module, before: tuple[list[torch.Tensor], list[torch.T
 
 
 @PRESETS
-def test_the_generator_step_leaves_the_discriminators_weights_and_gradients_alone(preset: str) -> None:
+def test_generator_step_changes_no_weights_or_gradients_of_the_discriminator(preset: str) -> None:
     model = small(preset)
     train(model, 0, 1)
     discriminator, generator = snapshot(model.discriminator), snapshot(model.generator)
@@ -54,7 +54,7 @@ def test_the_generator_step_leaves_the_discriminators_weights_and_gradients_alon
 
 
 @PRESETS
-def test_a_model_built_from_its_configuration_generates_the_same_images_whatever_its_layout(preset: str) -> None:
+def test_model_rebuilt_from_its_configuration_generates_the_same_images_in_any_memory_layout(preset: str) -> None:
     model = small(preset)
     rebuilt = Acgan.from_config(model.config())
     rebuilt.load_state_dict(model.state_dict())
@@ -63,7 +63,7 @@ def test_a_model_built_from_its_configuration_generates_the_same_images_whatever
 
 
 @PRESETS
-def test_the_discriminator_step_leaves_the_generators_weights_and_gradients_alone(preset: str) -> None:
+def test_discriminator_step_changes_no_weights_or_gradients_of_the_generator(preset: str) -> None:
     model = small(preset)
     train(model, 0, 1)
     discriminator, generator = snapshot(model.discriminator), snapshot(model.generator)
@@ -75,7 +75,7 @@ def test_the_discriminator_step_leaves_the_generators_weights_and_gradients_alon
     assert not unchanged(model.discriminator, discriminator)
 
 
-def test_the_book_networks_have_the_published_layers() -> None:
+def test_book_networks_have_the_published_layers() -> None:
     kind = get("acgan")
     hyperparameters = kind.resolve("book", {})
     generator = BookGenerator(hyperparameters, (1, 28, 28), 10)  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def test_the_book_networks_have_the_published_layers() -> None:
     assert upwards == [(384, 192, 5, 5), (192, 96, 5, 5), (96, 1, 5, 5)]
 
 
-def test_the_book_loss_is_cross_entropy_against_the_soft_label() -> None:
+def test_book_loss_is_cross_entropy_against_the_soft_label() -> None:
     model = small("book", soft_label=0.8)
     real, generated = torch.tensor([0.3, -1.0]), torch.tensor([2.0, 0.1])
 
@@ -103,7 +103,7 @@ def test_the_book_loss_is_cross_entropy_against_the_soft_label() -> None:
     torch.testing.assert_close(loss, by_hand)
 
 
-def test_images_are_ordered_by_label_and_then_by_draw() -> None:
+def test_images_are_ordered_by_label_and_then_by_index() -> None:
     model = small()
     train(model, 0, 2)
     latents = np.random.default_rng(0).normal(size=(2, 100)).tolist()
@@ -115,16 +115,16 @@ def test_images_are_ordered_by_label_and_then_by_draw() -> None:
     np.testing.assert_allclose(np.asarray(both.images)[3], np.asarray(alone.images)[0], atol=1e-5)
 
 
-def test_all_labels_are_drawn_ten_times_each_unless_asked_otherwise() -> None:
+def test_default_sampling_generates_ten_images_per_label() -> None:
     model = small()
 
     assert len(np.asarray(generate(model).images)) == 100
-    drawn = generate(model, labels="all", n_per_label=3)
-    assert len(np.asarray(drawn.images)) == 30
-    assert drawn.meta["labels"] == list(range(10))
+    generated = generate(model, labels="all", n_per_label=3)
+    assert len(np.asarray(generated.images)) == 30
+    assert generated.meta["labels"] == list(range(10))
 
 
-def test_a_label_map_merges_classes() -> None:
+def test_label_map_merges_classes() -> None:
     model = small(label_map=(0, 0, 1, 1, 2, 2, 3, 3, 4, 4))
 
     train(model, 0, 2)
@@ -141,7 +141,7 @@ def test_a_label_map_merges_classes() -> None:
 @pytest.mark.parametrize(
     ("label_map", "complaint"), [((0, 1), "give 10 numbers"), ((0,) * 9 + (2,), "No class is mapped to 1")]
 )
-def test_a_label_map_that_does_not_fit_the_dataset_is_refused(label_map: tuple[int, ...], complaint: str) -> None:
+def test_label_map_that_does_not_fit_the_dataset_is_refused(label_map: tuple[int, ...], complaint: str) -> None:
     with pytest.raises(JobFailure, match=complaint):
         small(label_map=label_map)
 
@@ -156,14 +156,14 @@ def test_a_label_map_that_does_not_fit_the_dataset_is_refused(label_map: tuple[i
         ({"n_per_label": 1001}, "/sampling/n_per_label"),
     ],
 )
-def test_sampling_that_does_not_fit_the_model_names_the_field(sampling: dict[str, Any], pointer: str) -> None:
+def test_invalid_sampling_for_the_model_names_the_field(sampling: dict[str, Any], pointer: str) -> None:
     with pytest.raises(SpecError) as caught:
         generate(small(), **sampling)
 
     assert caught.value.errors[0].pointer == pointer
 
 
-def test_the_average_follows_the_generator_and_is_what_draws() -> None:
+def test_moving_average_follows_the_generator_and_generates_the_samples() -> None:
     model = small(ema=0.9)
     train(model, 0, 4)
     assert model.average is not None
@@ -178,7 +178,7 @@ def test_the_average_follows_the_generator_and_is_what_draws() -> None:
     assert not np.array_equal(np.asarray(generate(model).images), before)
 
 
-def test_a_model_without_an_average_draws_from_the_generator() -> None:
+def test_model_without_a_moving_average_samples_from_the_generator() -> None:
     model = small(ema=0.0)
 
     assert model.average is None
@@ -186,7 +186,7 @@ def test_a_model_without_an_average_draws_from_the_generator() -> None:
 
 
 @PRESETS
-def test_the_discriminator_can_learn_one_batch_by_heart(preset: str) -> None:
+def test_discriminator_can_overfit_one_batch(preset: str) -> None:
     model = small(preset, learning_rate=1e-3, dropout=0.0, schedule="constant")
     images, labels = next(iter(model.batches(1, 0)))
     real = unit(images) * 2 - 1
@@ -198,7 +198,7 @@ def test_the_discriminator_can_learn_one_batch_by_heart(preset: str) -> None:
     assert float(told_apart) > 0.9
 
 
-def test_both_losses_move_and_the_classifier_learns_on_real_digits() -> None:
+def test_losses_change_and_the_class_head_learns_on_real_digits() -> None:
     model = small(examples_per_epoch=8000, batch_size=32, width=12, learning_rate=1e-3)
 
     figures = train(model, 0, 90)

@@ -1,4 +1,4 @@
-"""The judge: right about real images, kept for the next run, and not fooled by collapse."""
+"""The evaluation classifier: accurate on real images, cached for later runs, and sensitive to collapse."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def digits() -> ImageDataset:
 
 
 @pytest.fixture
-def judge(digits: ImageDataset, cache_dir: Path) -> EvaluationClassifier:
+def trained_classifier(digits: ImageDataset, cache_dir: Path) -> EvaluationClassifier:
     return EvaluationClassifier.for_dataset(digits, cache_dir)
 
 
@@ -40,14 +40,16 @@ def learned() -> EvaluationClassifier:
         return EvaluationClassifier.for_dataset(dataset, None)
 
 
-def test_it_knows_real_images_it_was_not_trained_on(learned: EvaluationClassifier, digits: ImageDataset) -> None:
+def test_classifier_is_accurate_on_images_outside_its_training_set(
+    learned: EvaluationClassifier, digits: ImageDataset
+) -> None:
     _, classes = learned.predict(unit(digits.test_images))
 
     assert float((classes == digits.test_labels).double().mean()) > 0.95
 
 
-def test_the_same_judge_is_read_from_the_cache(
-    judge: EvaluationClassifier, digits: ImageDataset, cache_dir: Path
+def test_classifier_is_read_from_the_cache(
+    trained_classifier: EvaluationClassifier, digits: ImageDataset, cache_dir: Path
 ) -> None:
     (path,) = cache_dir.glob("judge-*.safetensors")
     written = path.stat().st_mtime_ns
@@ -55,19 +57,27 @@ def test_the_same_judge_is_read_from_the_cache(
     again = EvaluationClassifier.for_dataset(digits, cache_dir)
 
     assert path.stat().st_mtime_ns == written
-    assert all(torch.equal(a, b) for a, b in zip(judge.state_dict().values(), again.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(trained_classifier.state_dict().values(), again.state_dict().values(), strict=True)
+    )
 
 
-def test_a_damaged_cache_is_replaced(judge: EvaluationClassifier, digits: ImageDataset, cache_dir: Path) -> None:
+def test_damaged_cache_is_replaced(
+    trained_classifier: EvaluationClassifier, digits: ImageDataset, cache_dir: Path
+) -> None:
     (path,) = cache_dir.glob("judge-*.safetensors")
     path.write_bytes(b"not weights")
 
     again = EvaluationClassifier.for_dataset(digits, cache_dir)
 
-    assert all(torch.equal(a, b) for a, b in zip(judge.state_dict().values(), again.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(trained_classifier.state_dict().values(), again.state_dict().values(), strict=True)
+    )
 
 
-def test_training_a_judge_leaves_the_default_random_numbers_alone(digits: ImageDataset) -> None:
+def test_training_a_classifier_leaves_the_default_random_state_unchanged(digits: ImageDataset) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -77,7 +87,7 @@ def test_training_a_judge_leaves_the_default_random_numbers_alone(digits: ImageD
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_one_picture_per_class_wins_the_accuracy_and_loses_the_rest(
+def test_one_image_per_class_has_high_accuracy_and_poor_other_figures(
     learned: EvaluationClassifier, digits: ImageDataset
 ) -> None:
     images, labels = unit(digits.train_images[:360]), digits.train_labels[:360]
@@ -95,9 +105,7 @@ def test_one_picture_per_class_wins_the_accuracy_and_loses_the_rest(
     assert honest["recall"] > 0.7
 
 
-def test_the_checkpoint_that_is_published_is_not_the_collapsed_one(
-    learned: EvaluationClassifier, digits: ImageDataset
-) -> None:
+def test_collapsed_checkpoint_is_not_the_best(learned: EvaluationClassifier, digits: ImageDataset) -> None:
     images, labels = unit(digits.train_images[:360]), digits.train_labels[:360]
     right = learned.predict(images)[1] == labels
     collapsed = torch.stack([images[(labels == label) & right][0] for label in labels])
@@ -113,7 +121,7 @@ def test_the_checkpoint_that_is_published_is_not_the_collapsed_one(
     assert (offers, selection.step) == ([True, False], 0)
 
 
-def test_the_worst_class_and_the_judges_own_accuracy_stand_beside_the_mean(
+def test_quality_has_the_worst_class_and_the_classifier_accuracy(
     learned: EvaluationClassifier, digits: ImageDataset
 ) -> None:
     images, labels = unit(digits.train_images[:360]), digits.train_labels[:360].clone()
@@ -139,7 +147,7 @@ def test_frechet_distance_of_normals_is_the_closed_form() -> None:
     assert frechet_distance(points, moved_and_scaled) == pytest.approx(25 + 1 + 4, rel=0.03)
 
 
-def test_precision_and_recall_tell_a_part_from_a_superset() -> None:
+def test_precision_and_recall_distinguish_a_subset_from_a_superset() -> None:
     torch.manual_seed(0)
     whole = torch.cat([torch.randn(200, 2), torch.randn(200, 2) + 50]).double()
     part = torch.randn(400, 2).double()

@@ -1,4 +1,4 @@
-"""Colour and other sizes: networks, samples, judge and exports of every image model follow the dataset's shape."""
+"""Colour and other sizes: networks, samples, classifier and exports of all image models have the dataset's shape."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ TINTS = torch.tensor([[1.0, 0.2, 0.2], [0.2, 1.0, 0.2], [0.2, 0.2, 1.0], [1.0, 1
 
 
 def tinted(images: Tensor, labels: Tensor) -> np.ndarray:
-    """Digits [N, 1, 28, 28] as uint8 [N, 3, 32, 32], of another colour for each remainder by five."""
+    """Digits [N, 1, 28, 28] as uint8 [N, 3, 32, 32], with one of five colours by index."""
     large = pad(images, (2, 2, 2, 2)).float()
     return (large * TINTS[labels % len(TINTS)][:, :, None, None]).round().to(torch.uint8).numpy()
 
@@ -64,7 +64,7 @@ def mean_colours(images: Tensor, labels: Tensor) -> Tensor:
 
 
 @pytest.mark.slow
-def test_an_acgan_learns_the_colour_of_each_class_and_its_quality_says_so(colour: ImageDataset) -> None:
+def test_acgan_learns_the_colour_of_each_class_and_has_high_quality_figures(colour: ImageDataset) -> None:
     by_tint = tuple(label % len(TINTS) for label in range(10))
     small = {"width": 8, "batch_size": 16, "examples_per_epoch": 1408, "learning_rate": 2e-3, "ema": 0.95}
     model = built("acgan", colour, **small, epochs=3, label_map=by_tint)
@@ -75,16 +75,16 @@ def test_an_acgan_learns_the_colour_of_each_class_and_its_quality_says_so(colour
     after = model.evaluate()
     generated = model.generate(model_types.get("acgan").sampling.validate_python({"n_per_label": 20}), seed=0)
     assert generated.images is not None
-    drawn = mean_colours(torch.from_numpy(generated.images), torch.arange(len(TINTS)).repeat_interleave(20))
+    means = mean_colours(torch.from_numpy(generated.images), torch.arange(len(TINTS)).repeat_interleave(20))
     real = mean_colours(unit(colour.test_images), colour.test_labels % len(TINTS))
     assert generated.images.shape == (100, 3, 32, 32)
     assert after["frechet_distance"] < before["frechet_distance"] / 2
     assert after["class_accuracy"] > 0.8 > before["class_accuracy"]
-    assert float(cosine_similarity(drawn - 1 / 3, real - 1 / 3).min()) > 0.8  # of how far each tint is from grey
+    assert float(cosine_similarity(means - 1 / 3, real - 1 / 3).min()) > 0.8  # distance of each tint from grey
 
 
 @pytest.mark.slow
-def test_a_vae_reconstructs_colours_and_its_quality_says_so(colour: ImageDataset) -> None:
+def test_vae_reconstructs_colours_and_has_high_quality_figures(colour: ImageDataset) -> None:
     model = built("vae", colour, hidden=(128,), batch_size=64, examples_per_epoch=1408, epochs=15, latent_size=8)
     before = model.final_quality()
 
@@ -115,7 +115,7 @@ def test_samples_and_pictures_are_in_colour(name: str, colour: ImageDataset) -> 
 
 @pytest.mark.parametrize("name", IMAGE_TYPES)
 @pytest.mark.parametrize("dataset", [name for name, info in REGISTRY.items() if info.reader])
-def test_every_registered_dataset_can_be_trained_on(name: str, dataset: str) -> None:
+def test_each_registered_dataset_can_be_trained_on(name: str, dataset: str) -> None:
     kind, info = model_types.get(name), REGISTRY[dataset]
     shape = (info.shape.channels, info.shape.height, info.shape.width)
     count = 2 * len(info.class_names)
@@ -134,7 +134,7 @@ def test_every_registered_dataset_can_be_trained_on(name: str, dataset: str) -> 
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "usps"])
-def test_the_published_acgan_refuses_another_size_and_says_what_fits(dataset: str) -> None:
+def test_published_acgan_refuses_another_size_and_names_a_fitting_preset(dataset: str) -> None:
     kind, size = model_types.get("acgan"), REGISTRY[dataset].shape.height
 
     with pytest.raises(SpecError, match=f"draw 28×28 images, not {size}×{size}; use `compact`"):
@@ -142,7 +142,7 @@ def test_the_published_acgan_refuses_another_size_and_says_what_fits(dataset: st
 
 
 @pytest.mark.parametrize("name", IMAGE_TYPES)
-def test_colour_is_part_of_the_memory_estimate(name: str) -> None:
+def test_memory_estimate_includes_colour_channels(name: str) -> None:
     kind = model_types.get(name)
     chosen = kind.resolve("fast", {})
 

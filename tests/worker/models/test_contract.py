@@ -1,4 +1,4 @@
-"""What every model type in the registry has to do, so that a new one is tested by being there."""
+"""Requirements on every model type in the registry. A new model type is tested automatically."""
 
 import json
 import math
@@ -30,9 +30,7 @@ def assert_equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) 
 
 @EACH
 @pytest.mark.parametrize("precision", [None, torch.bfloat16], ids=["float32", "bfloat16"])
-def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(
-    name: str, preset: str, precision: torch.dtype | None
-) -> None:
+def test_stopped_and_resumed_run_ends_with_the_same_bits(name: str, preset: str, precision: torch.dtype | None) -> None:
     uninterrupted, stopped, resumed = (build(name, preset) for _ in range(3))
     for model in (uninterrupted, stopped, resumed):
         model.autocast_dtype = precision
@@ -52,7 +50,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(
 
 
 @EACH
-def test_looking_at_a_model_changes_nothing(name: str, preset: str, cache_dir: Path) -> None:
+def test_evaluating_and_sampling_change_no_state(name: str, preset: str, cache_dir: Path) -> None:
     looked_at, left_alone = build(name, preset), build(name, preset)
     looked_at.cache_dir = cache_dir
     train(looked_at, 0, 2)
@@ -81,14 +79,14 @@ def test_config_is_json_that_rebuilds_the_model(name: str, preset: str) -> None:
 
 
 def same(left: object, right: object, tolerance: float = 0.0) -> bool:
-    """tolerance: of pixels; a model that is not trained may keep its weights in another memory layout."""
+    """tolerance: of pixels, because a model in inference may use another memory layout."""
     if getattr(left, "images", None) is not None:
         return bool(np.allclose(left.images, right.images, rtol=0, atol=tolerance))  # type: ignore[attr-defined]
     return left.texts == right.texts  # type: ignore[attr-defined, no-any-return]
 
 
 @EACH_TYPE
-def test_the_same_seed_draws_the_same_and_another_seed_draws_otherwise(name: str) -> None:
+def test_equal_seeds_give_equal_samples_and_other_seeds_others(name: str) -> None:
     model = build(name)
     sampling = model_types.get(name).sampling.validate_python({})
 
@@ -99,7 +97,7 @@ def test_the_same_seed_draws_the_same_and_another_seed_draws_otherwise(name: str
 
 
 @EACH_TYPE
-def test_generated_images_are_floats_from_0_to_1_that_fill_the_sheet(name: str) -> None:
+def test_generated_images_are_floats_from_0_to_1_that_fill_the_grid(name: str) -> None:
     kind = model_types.get(name)
     if kind.data_kind != "images":
         pytest.skip("writes text")
@@ -115,7 +113,7 @@ def test_generated_images_are_floats_from_0_to_1_that_fill_the_sheet(name: str) 
 
 
 @EACH
-def test_figures_have_the_names_that_the_contract_lists(name: str, preset: str, cache_dir: Path) -> None:
+def test_metrics_have_the_names_of_the_contract(name: str, preset: str, cache_dir: Path) -> None:
     kind = model_types.get(name)
     model = build(name, preset)
     model.cache_dir = cache_dir
@@ -130,7 +128,7 @@ def test_figures_have_the_names_that_the_contract_lists(name: str, preset: str, 
 
 
 @EACH_TYPE
-def test_samples_of_an_epoch_have_names_contents_and_what_they_show(name: str) -> None:
+def test_epoch_samples_have_names_contents_and_captions(name: str) -> None:
     model = build(name)
 
     samples = model.epoch_samples(1)
@@ -156,7 +154,7 @@ def tensors_of(batch: object) -> list[torch.Tensor]:
 
 
 @EACH
-def test_an_epoch_has_as_many_batches_as_it_says_from_any_step_on(name: str, preset: str) -> None:
+def test_epoch_has_the_declared_number_of_batches_from_any_step(name: str, preset: str) -> None:
     model = build(name, preset)
 
     whole = list(model.batches(2, 0))
@@ -167,14 +165,14 @@ def test_an_epoch_has_as_many_batches_as_it_says_from_any_step_on(name: str, pre
 
 
 @EACH
-def test_two_epochs_read_the_data_in_different_order(name: str, preset: str) -> None:
+def test_epochs_read_the_data_in_different_order(name: str, preset: str) -> None:
     model = build(name, preset)
 
     assert not equal_batches(next(iter(model.batches(1, 0))), next(iter(model.batches(2, 0))))
 
 
 @EACH
-def test_the_memory_estimate_covers_what_weights_optimizer_and_data_hold(name: str, preset: str) -> None:
+def test_memory_estimate_covers_weights_optimizer_and_data(name: str, preset: str) -> None:
     model = build(name, preset)
     train(model, 0, 1)
     dataset = builtin(model_types.get(name))
@@ -188,7 +186,7 @@ def test_the_memory_estimate_covers_what_weights_optimizer_and_data_hold(name: s
 
 
 @EACH
-def test_a_surrounding_autocast_and_a_chosen_precision_compute_the_same(name: str, preset: str) -> None:
+def test_surrounding_autocast_and_chosen_precision_compute_the_same(name: str, preset: str) -> None:
     chosen, surrounded = build(name, preset), build(name, preset)
     chosen.autocast_dtype = torch.bfloat16
 

@@ -1,4 +1,4 @@
-"""What every model type gives to those who run it elsewhere, so that a new one is tested by being there."""
+"""Exports of every model type. A new model type is tested automatically."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def session(path: Path) -> onnxruntime.InferenceSession:
 
 
 class Exported:
-    """Models that have learned for a step, and their graphs by part; each made when first asked for."""
+    """Models after one training step, and their graphs by part; each is made on first use."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -55,7 +55,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 
 @EACH
-def test_every_part_of_the_contract_becomes_a_sound_file_that_agrees_with_torch(
+def test_each_part_of_the_contract_becomes_a_valid_file_that_agrees_with_torch(
     name: str, preset: str, exported: Exported
 ) -> None:
     _, files = exported(name, preset)
@@ -64,15 +64,15 @@ def test_every_part_of_the_contract_becomes_a_sound_file_that_agrees_with_torch(
     for file in files.values():
         onnx.checker.check_model(file.path, full_check=True)
         assert 0 <= file.difference <= 10 * TOLERANCE
-        told = session(file.path).get_modelmeta().custom_metadata_map
-        assert FACTS.items() <= told.items()
+        metadata = session(file.path).get_modelmeta().custom_metadata_map
+        assert FACTS.items() <= metadata.items()
         graph = onnx.load(file.path).graph
-        assert {value.name for value in (*graph.input, *graph.output)} == json.loads(told["about"]).keys()
+        assert {value.name for value in (*graph.input, *graph.output)} == json.loads(metadata["about"]).keys()
         assert str(ROOT) not in file.path.read_bytes().decode("latin-1")
 
 
 @pytest.mark.parametrize("name", list(MODEL_TYPES))
-def test_equal_models_give_equal_files_and_are_left_as_they_were(name: str, exported: Exported, tmp_path: Path) -> None:
+def test_equal_models_give_equal_files_and_stay_unchanged(name: str, exported: Exported, tmp_path: Path) -> None:
     model, files = exported(name)
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
 
@@ -83,7 +83,7 @@ def test_equal_models_give_equal_files_and_are_left_as_they_were(name: str, expo
 
 
 @EACH
-def test_weights_are_rebuilt_to_a_model_that_draws_the_same(name: str, preset: str, tmp_path: Path) -> None:
+def test_model_rebuilt_from_exported_weights_generates_the_same(name: str, preset: str, tmp_path: Path) -> None:
     model = build(name, preset).eval()
     path = tmp_path / "model.safetensors"
     path.write_bytes(weights_bytes(name, model.config(), model.state_dict()))
@@ -94,11 +94,11 @@ def test_weights_are_rebuilt_to_a_model_that_draws_the_same(name: str, preset: s
     first, again = (one.generate(sampling, seed=5) for one in (model, rebuilt))
     assert first.texts == again.texts
     assert (first.images is None) == (again.images is None)
-    if first.images is not None and again.images is not None:  # in another memory layout, so the rounding may differ
+    if first.images is not None and again.images is not None:  # rounding may differ in another memory layout
         np.testing.assert_allclose(first.images, again.images, rtol=0, atol=1e-5)
 
 
-def test_text_read_character_by_character_is_judged_as_the_model_judges_it(exported: Exported) -> None:
+def test_exported_text_model_has_the_logits_of_the_model_at_each_character(exported: Exported) -> None:
     model, files = exported("lstm")
     run = session(files["step"].path)
     vocabulary = run.get_modelmeta().custom_metadata_map["vocabulary"]
@@ -115,7 +115,7 @@ def test_text_read_character_by_character_is_judged_as_the_model_judges_it(expor
     assert np.allclose(np.stack(steps), model(torch.from_numpy(ids))[0].detach().numpy(), atol=TOLERANCE)
 
 
-def test_latents_and_classes_become_the_images_that_the_service_draws(exported: Exported) -> None:
+def test_exported_image_model_generates_the_images_of_the_service(exported: Exported) -> None:
     z = np.linspace(-2, 2, 6, dtype=np.float32).reshape(3, 2)
     for name, sampling in (
         ("vae", {"mode": "latent", "z": z.tolist()}),
@@ -133,7 +133,7 @@ def test_latents_and_classes_become_the_images_that_the_service_draws(exported: 
         assert 0 <= found.min() <= found.max() <= 1
 
 
-def test_the_documentation_s_programs_run_as_they_stand(
+def test_programs_of_the_documentation_run_unchanged(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, part in (("lstm", "step"), ("acgan", "generator")):
@@ -142,32 +142,32 @@ def test_the_documentation_s_programs_run_as_they_stand(
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
 
-    said = []
+    outputs = []
     for block in blocks:
         if "onnxruntime" in block:
             exec(compile(block, "docs/how-to/export-models.md", "exec"), {})
-            said.append(capsys.readouterr().out)
+            outputs.append(capsys.readouterr().out)
 
-    text, picture = said
+    text, picture = outputs
     assert text.startswith("import ")
     assert len(text) == len("import ") + 200 + 1
     assert len(picture.splitlines()) == 1 + 28
 
 
-def test_a_graph_that_computes_something_else_is_an_error_and_no_file(
+def test_graph_that_computes_other_numbers_is_an_error_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = build("vae").eval()
     honest = model.onnx_graphs()[0]
 
-    class Doubtful(torch.nn.Module):
-        """Computes one thing while it is exported, and another afterwards."""
+    class Inconsistent(torch.nn.Module):
+        """Computes other numbers during the export than afterwards."""
 
         def forward(self, z: torch.Tensor) -> torch.Tensor:
             images: torch.Tensor = honest.network(z)
             return images if torch.compiler.is_exporting() else images + 0.01
 
-    doubtful = Doubtful()
+    doubtful = Inconsistent()
     doubtful.add_module("honest", honest.network)
     monkeypatch.setattr(model, "onnx_graphs", lambda: [_with(honest, doubtful)])
 
@@ -181,7 +181,7 @@ def _with(graph: Any, network: torch.nn.Module) -> Any:
     return type(graph)(**{**vars(graph), "network": network})
 
 
-def test_a_file_that_is_no_model_is_refused_with_its_name(tmp_path: Path) -> None:
+def test_file_without_a_model_is_refused_with_its_name(tmp_path: Path) -> None:
     nonsense, unnamed = tmp_path / "nonsense.safetensors", tmp_path / "unnamed.safetensors"
     nonsense.write_bytes(b"not at all")
     unnamed.write_bytes((2).to_bytes(8, "little") + b"{}")

@@ -1,4 +1,4 @@
-"""The GAN: it reads no labels, has no classifier, and generates the latents of a request in their order."""
+"""The GAN: it reads no labels, has no classifier, and generates images in the order of the given latents."""
 
 import dataclasses
 from pathlib import Path
@@ -32,7 +32,7 @@ def generate(model: Gan, **sampling: Any) -> Generated:
 
 
 @PRESETS
-def test_unlabelled_images_train_the_same_model_as_labelled_ones(preset: str, tmp_path: Path) -> None:
+def test_unlabelled_and_labelled_images_train_the_same_model(preset: str, tmp_path: Path) -> None:
     kind = get("gan")
     labelled = cast(Gan, build("gan", preset))
     torch.manual_seed(3)
@@ -75,7 +75,7 @@ def test_latents_become_images_in_their_order() -> None:
 
 
 @pytest.mark.parametrize(("z", "pointer"), [([0.0], "/sampling/z"), ([[0.0] * 100, [0.0]], "/sampling/z/1")])
-def test_latent_of_another_size_names_its_place(z: list[Any], pointer: str) -> None:
+def test_latent_of_another_size_names_its_index(z: list[Any], pointer: str) -> None:
     with pytest.raises(SpecError) as caught:
         generate(cast(Gan, build("gan")), mode="latent", z=z)
 

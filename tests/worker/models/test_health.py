@@ -1,4 +1,4 @@
-"""Each thing that can go wrong, provoked for real; and the presets as they are, which raise no alarm."""
+"""Each health check on a real failing training, and the presets, which raise no warning."""
 
 from pathlib import Path
 
@@ -19,12 +19,16 @@ Found = list[tuple[str, int]]  # code and step
 
 
 def watched(model: GenerativeModel, steps: int) -> Found:
-    """Alarms of the first steps of a run: every step a point, an evaluation after every epoch, no final one."""
-    alarms, found = HealthMonitor(model.health_checks()), []
+    """Warnings of the first steps of a run: each step is a point, and an evaluation follows every epoch."""
+    monitor, found = HealthMonitor(model.health_checks()), []
 
     def check(stage: str, step: int, values: dict[str, float]) -> None:
         measurements = Measurements(stage=stage, step=step, values=values)  # type: ignore[arg-type]
-        found.extend((code, step) for code, ill in alarms.check(measurements) if ill.message.endswith(".") and ill.hint)
+        found.extend(
+            (code, step)
+            for code, warning in monitor.check(measurements)
+            if warning.message.endswith(".") and warning.hint
+        )
 
     per_epoch = model.steps_per_epoch()
     for epoch_start in range(0, steps, per_epoch):
@@ -41,13 +45,13 @@ def codes(found: Found) -> set[str]:
     return {code for code, _ in found}
 
 
-def heard(check: HealthCheck, stage: str, *points: dict[str, float], first_step: int = 1000) -> list[int]:
-    """Indices of the points that raise the alarm."""
-    alarms = HealthMonitor([check])
+def warnings_at(check: HealthCheck, stage: str, *points: dict[str, float], first_step: int = 1000) -> list[int]:
+    """Indices of the points that raise the warning."""
+    monitor = HealthMonitor([check])
     return [
         index
         for index, values in enumerate(points)
-        if alarms.check(Measurements(stage=stage, step=first_step + index, values=values))  # type: ignore[arg-type]
+        if monitor.check(Measurements(stage=stage, step=first_step + index, values=values))  # type: ignore[arg-type]
     ]
 
 
@@ -61,26 +65,28 @@ def heard(check: HealthCheck, stage: str, *points: dict[str, float], first_step:
         ("vae", 180, {"hidden": (512, 512, 128), "batch_size": 128, "examples_per_epoch": 128 * 60}),
     ],
 )
-def test_the_fast_preset_raises_no_alarm(name: str, steps: int, overrides: dict[str, object], cache_dir: Path) -> None:
+def test_fast_preset_raises_no_warning(name: str, steps: int, overrides: dict[str, object], cache_dir: Path) -> None:
     model = build(name, **overrides)
     model.cache_dir = cache_dir
 
     assert watched(model, steps) == []
 
 
-def test_a_small_acgan_is_not_accused_of_collapse(cache_dir: Path) -> None:
-    """Of the 1,437 builtin digits its discriminator soon knows each by heart; that it wins there is true."""
+def test_small_acgan_raises_no_collapse_warning(cache_dir: Path) -> None:
+    """Its discriminator soon memorises the 1,437 built-in digits, so the warning that it has won is correct."""
     model = build("acgan", width=8, batch_size=16, examples_per_epoch=16 * 120, ema=0.9)
     model.cache_dir = cache_dir
 
     assert codes(watched(model, 360)) <= {"discriminator_won"}
 
 
-# --- provoked ---------------------------------------------------------------------------------------------------------
+# --- failing trainings ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "learning_rate"), [("lstm", 3.0), ("acgan", 5.0)])
-def test_a_learning_rate_far_too_large_makes_the_loss_explode(name: str, learning_rate: float, cache_dir: Path) -> None:
+def test_too_large_learning_rate_raises_the_exploding_loss_warning(
+    name: str, learning_rate: float, cache_dir: Path
+) -> None:
     schedule = {} if name == "acgan" else {"warmup_steps": 0}
     model = build(name, learning_rate=learning_rate, schedule="constant", **schedule)
     model.cache_dir = cache_dir
@@ -90,13 +96,13 @@ def test_a_learning_rate_far_too_large_makes_the_loss_explode(name: str, learnin
     assert codes(found) >= {"loss_exploding"}
 
 
-def test_a_kl_term_that_outweighs_everything_collapses_the_posterior() -> None:
+def test_too_large_kl_weight_raises_the_posterior_collapse_warning() -> None:
     model = build("vae", kl_weight=100.0, examples_per_epoch=32 * 60, warmup_steps=20)
 
     assert watched(model, 120) == [("posterior_collapse", 120)]
 
 
-def test_a_small_text_read_many_times_is_learnt_by_heart(tmp_path: Path) -> None:
+def test_many_epochs_on_a_small_text_raise_the_memorization_warning(tmp_path: Path) -> None:
     kind = model_types.get("lstm")
     text = load("python-source", datasets_dir=None, home=Path("unused"), offline=True).text[20_000:23_000]  # type: ignore[union-attr]
     (tmp_path / "small.txt").write_text(text)
@@ -113,51 +119,51 @@ def test_a_small_text_read_many_times_is_learnt_by_heart(tmp_path: Path) -> None
     assert [code for code, _ in found] == ["memorising"]
 
 
-# --- where the lines are ----------------------------------------------------------------------------------------------
+# --- thresholds ------------------------------------------------------------------------------------------------------
 
 
-def test_a_collapse_is_raised_again_only_after_diversity_has_come_back() -> None:
+def test_collapse_warning_is_repeated_only_after_a_recovery() -> None:
     points = [{"diversity": d, "lowest_diversity": d} for d in (0.9, 0.2, 0.1, 0.4, 0.2, 0.1, 0.8, 0.1, 0.1)]
 
-    assert heard(ModeCollapse(), "evaluation", *points) == [2, 8]
+    assert warnings_at(ModeCollapse(), "evaluation", *points) == [2, 8]
 
 
-def test_one_poor_look_or_an_early_one_is_no_collapse() -> None:
+def test_single_or_early_poor_evaluation_is_no_collapse() -> None:
     points = [{"diversity": d, "lowest_diversity": d} for d in (0.1, 0.9, 0.1, 0.4, 0.1)]
 
-    assert heard(ModeCollapse(), "evaluation", *points) == []
-    assert heard(ModeCollapse(), "evaluation", points[0], points[0], first_step=100) == []
+    assert warnings_at(ModeCollapse(), "evaluation", *points) == []
+    assert warnings_at(ModeCollapse(), "evaluation", points[0], points[0], first_step=100) == []
 
 
-def test_the_collapse_of_one_class_is_a_collapse() -> None:
+def test_collapse_of_one_class_is_a_collapse() -> None:
     points = [{"diversity": 0.85, "lowest_diversity": 0.05}] * 3
 
-    assert heard(ModeCollapse(), "evaluation", *points) == [1]
+    assert warnings_at(ModeCollapse(), "evaluation", *points) == [1]
 
 
-def test_a_discriminator_wins_only_where_the_generator_loses_ground() -> None:
+def test_discriminator_has_won_only_if_the_generator_gets_worse() -> None:
     losing = [{"realness_accuracy": 1.0, "g_loss": 0.02 * n} for n in range(WATCHED_POINTS + 5)]
     holding = [{"realness_accuracy": 1.0, "g_loss": 1.0}] * (WATCHED_POINTS + 5)
     contested = [{"realness_accuracy": 0.8, "g_loss": 0.02 * n} for n in range(WATCHED_POINTS + 5)]
 
-    assert heard(DiscriminatorWon(), "training", *losing) == [WATCHED_POINTS - 1]
-    assert heard(DiscriminatorWon(), "training", *holding) == []
-    assert heard(DiscriminatorWon(), "training", *contested) == []
+    assert warnings_at(DiscriminatorWon(), "training", *losing) == [WATCHED_POINTS - 1]
+    assert warnings_at(DiscriminatorWon(), "training", *holding) == []
+    assert warnings_at(DiscriminatorWon(), "training", *contested) == []
 
 
-def test_an_autoencoder_without_a_kl_term_is_not_accused_of_collapse() -> None:
-    assert heard(PosteriorCollapse(0.0), "evaluation", {"kl": 0.0}) == []
-    assert heard(PosteriorCollapse(1.0), "evaluation", {"kl": 0.0}) == [0]
-    assert heard(PosteriorCollapse(1.0), "evaluation", {"kl": 0.0}, first_step=10) == []
-    assert heard(PosteriorCollapse(1.0), "quality", {"kl": 1.0, "active_units": 0.0}) == [0]
+def test_autoencoder_without_a_kl_term_raises_no_collapse_warning() -> None:
+    assert warnings_at(PosteriorCollapse(0.0), "evaluation", {"kl": 0.0}) == []
+    assert warnings_at(PosteriorCollapse(1.0), "evaluation", {"kl": 0.0}) == [0]
+    assert warnings_at(PosteriorCollapse(1.0), "evaluation", {"kl": 0.0}, first_step=10) == []
+    assert warnings_at(PosteriorCollapse(1.0), "quality", {"kl": 1.0, "active_units": 0.0}) == [0]
 
 
-def test_a_held_out_loss_that_wavers_is_no_memorising() -> None:
+def test_fluctuating_validation_loss_is_no_memorization() -> None:
     wavering = [{"bits_per_char": b} for b in (2.0, 2.2, 2.2, 1.99, 2.2, 2.2, 2.0)]
 
-    assert heard(Memorizing(), "evaluation", *wavering) == []
+    assert warnings_at(Memorizing(), "evaluation", *wavering) == []
 
 
-def test_a_long_verbatim_passage_in_a_sample_is_told() -> None:
-    assert heard(VerbatimCopy(), "quality", {"longest_overlap": 31.0}) == []
-    assert heard(VerbatimCopy(), "quality", {"longest_overlap": 240.0}) == [0]
+def test_long_verbatim_passage_in_a_sample_raises_a_warning() -> None:
+    assert warnings_at(VerbatimCopy(), "quality", {"longest_overlap": 31.0}) == []
+    assert warnings_at(VerbatimCopy(), "quality", {"longest_overlap": 240.0}) == [0]

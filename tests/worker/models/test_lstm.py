@@ -1,4 +1,4 @@
-"""The LSTM against arithmetic done by hand, and on real text."""
+"""The LSTM against arithmetic by hand, and on real text."""
 
 import math
 from itertools import pairwise
@@ -23,14 +23,14 @@ def small(preset: str = "fast", **overrides: object) -> Lstm:
     return cast(Lstm, build("lstm", preset, **overrides))
 
 
-def test_characters_the_model_has_never_seen_are_named() -> None:
+def test_unknown_characters_of_a_prompt_are_named() -> None:
     with pytest.raises(SpecError, match="'é' '☃'") as caught:
         small().generate(LstmSampling(prompt="caf\u00e9 \u2603"), seed=1)
 
     assert caught.value.errors[0].pointer == "/sampling/prompt"
 
 
-def test_streams_read_every_character_in_order_and_carry_on_from_step_to_step() -> None:
+def test_streams_read_all_characters_in_order_across_steps() -> None:
     text = torch.arange(1000)
     hyperparameters = LstmHyperparameters(window=10, batch_size=3, examples_per_epoch=600)
     streams = Streams(text, hyperparameters, seed=1)
@@ -45,7 +45,7 @@ def test_streams_read_every_character_in_order_and_carry_on_from_step_to_step() 
     assert sum(batch.fresh for batch in batches) == math.ceil(len(batches) / streams.steps_per_pass)
 
 
-def test_windows_start_at_multiples_of_the_step_and_validation_ones_are_not_trained_on() -> None:
+def test_windows_start_at_multiples_of_the_stride_and_exclude_validation_windows() -> None:
     text = torch.arange(2000)
     hyperparameters = LstmHyperparameters.model_validate(
         dict(get("lstm").presets["book"]) | {"examples_per_epoch": 320, "batch_size": 128}
@@ -54,7 +54,7 @@ def test_windows_start_at_multiples_of_the_step_and_validation_ones_are_not_trai
 
     batches = list(windows.batches(1, 0))
 
-    assert [len(batch.targets) for batch in batches] == [128, 128, 44]  # 320 less the validation split of 1/16
+    assert [len(batch.targets) for batch in batches] == [128, 128, 44]  # 320 minus the validation split of 1/16
     starts = torch.cat([batch.inputs[0] for batch in batches])
     assert bool((starts % 3 == 0).all())
     assert all(torch.equal(batch.targets, batch.inputs[0] + 60) for batch in batches)
@@ -64,7 +64,7 @@ def test_windows_start_at_multiples_of_the_step_and_validation_ones_are_not_trai
 
 
 @pytest.mark.parametrize("preset", ["fast", "book"])
-def test_it_can_learn_one_batch_by_heart(preset: str) -> None:
+def test_lstm_can_overfit_one_batch(preset: str) -> None:
     model = small(preset, learning_rate=1e-2, warmup_steps=0, dropout=0.0, schedule="constant", layers=(48,))
     batch = next(iter(model.batches(1, 0)))
     assert batch.fresh
@@ -86,7 +86,7 @@ def test_loss_falls_on_real_source_text(batching: str) -> None:
     assert model.evaluate()["bits_per_char"] < 0.85 * before
 
 
-def test_steps_may_change_precision_and_carry_the_state_across() -> None:
+def test_state_is_carried_across_a_change_of_precision() -> None:
     model = small(layers=(48,))
     batches = model.batches(1, 0)
 
@@ -96,7 +96,7 @@ def test_steps_may_change_precision_and_carry_the_state_across() -> None:
 
 
 @pytest.mark.parametrize("batching", ["streams", "windows"])
-def test_regularization_of_activations_pulls_on_states_and_on_their_change(batching: str) -> None:
+def test_activation_regularization_penalises_states_and_their_changes(batching: str) -> None:
     none = {"activation_regularization": 0.0, "temporal_activation_regularization": 0.0}
     some = {"activation_regularization": 3.0, "temporal_activation_regularization": 7.0}
     plain, restrained, by_hand = (
@@ -109,14 +109,14 @@ def test_regularization_of_activations_pulls_on_states_and_on_their_change(batch
         h_TBH, _ = layer(h_TBH)
     (3 * (h_TBH**2).mean() + 7 * ((h_TBH[1:] - h_TBH[:-1]) ** 2).mean()).backward()
 
-    assert losses[0] == losses[1]  # nats per character are told, and nothing else
+    assert losses[0] == losses[1]  # only nats per character are reported
     assert by_hand.head.weight.grad is None
     for layers in zip(plain.layers, restrained.layers, by_hand.layers, strict=True):
         for one, both, other in zip(*(layer.parameters() for layer in layers), strict=True):
             torch.testing.assert_close(both.grad, one.grad + other.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_held_out_figures_are_the_mean_over_the_last_tenth_of_the_text() -> None:
+def test_validation_figures_are_the_mean_over_the_last_tenth_of_the_text() -> None:
     model = small(dropout=0.0)
     train(model, 0, 3)
     corpus = TextCorpus("short", load("python-source", datasets_dir=None, home=Path(), offline=True).text[:4000])  # type: ignore[union-attr]
@@ -129,13 +129,13 @@ def test_held_out_figures_are_the_mean_over_the_last_tenth_of_the_text() -> None
     targets = ids[corpus.split + 1 :]
     quality = model.final_quality()
 
-    # The evaluation reads in several streams, each warmed up by 64 characters, and leaves out an incomplete end.
+    # The evaluation reads several streams, each warmed up by 64 characters, and drops an incomplete end.
     assert quality["val_loss"] == pytest.approx(float(cross_entropy(tail, targets)), abs=0.02)
     assert quality["bits_per_char"] == pytest.approx(quality["val_loss"] / math.log(2))
     assert quality["perplexity"] == pytest.approx(math.exp(quality["val_loss"]))
 
 
-def test_the_shortest_text_that_fits_trains_and_a_shorter_one_is_refused() -> None:
+def test_shortest_valid_text_trains_and_a_shorter_one_is_refused() -> None:
     hyperparameters = LstmHyperparameters(window=44, batch_size=8, layers=(4,), examples_per_epoch=88)
     corpus = TextCorpus("tiny", "ab c" * 25)
     model = Lstm.for_data(hyperparameters, corpus)

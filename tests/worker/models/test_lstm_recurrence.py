@@ -14,7 +14,7 @@ def small(**overrides: object) -> Lstm:
     return cast(Lstm, build("lstm", "fast", **overrides))
 
 
-def test_recurrent_dropout_leaves_out_the_same_weights_for_all_characters_of_a_step() -> None:
+def test_recurrent_dropout_drops_the_same_weights_for_all_characters_of_a_step() -> None:
     model = small(layers=(16,), dropout=0.0, recurrent_dropout=0.5)
     layer = model.layers[0]
     x_TBI = torch.randn(9, 3, 64)
@@ -34,13 +34,13 @@ def test_recurrent_dropout_leaves_out_the_same_weights_for_all_characters_of_a_s
     torch.testing.assert_close(thinned_TBH, expected_TBH)
 
 
-def test_recurrent_dropout_is_for_training_only() -> None:
+def test_recurrent_dropout_applies_only_in_training() -> None:
     model = small(layers=(16,), dropout=0.0, recurrent_dropout=0.5)
     ids_TB = torch.randint(len(model.vocabulary), (9, 3))
     with torch.no_grad():
-        drawn = [model(ids_TB)[0] for _ in range(2)]
+        outputs = [model(ids_TB)[0] for _ in range(2)]
         model.eval()
         whole = [model(ids_TB)[0] for _ in range(2)]
 
-    assert not torch.equal(*drawn)
+    assert not torch.equal(*outputs)
     assert torch.equal(*whole)

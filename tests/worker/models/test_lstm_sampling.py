@@ -1,4 +1,4 @@
-"""Text sampling against the model's own forward pass, and the distribution that characters are drawn from."""
+"""Text sampling against the model's own forward pass, and the distribution of the sampled characters."""
 
 import resource
 import sys
@@ -22,14 +22,14 @@ def small(preset: str = "fast", **overrides: object) -> Lstm:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has held."""
+    """The peak memory of this process, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @pytest.mark.parametrize(
     "overrides", [{}, {"embedding": 0, "layers": (100, 50)}, {"layers": (1,)}, {"layers": (9, 30, 4)}]
 )
-def test_text_is_written_from_the_same_logits_as_the_plain_forward_pass(overrides: dict[str, object]) -> None:
+def test_sampling_uses_the_logits_of_the_plain_forward_pass(overrides: dict[str, object]) -> None:
     model = small(**overrides)
     train(model, 0, 3)
     model.eval()
@@ -48,7 +48,7 @@ def test_text_is_written_from_the_same_logits_as_the_plain_forward_pass(override
     np.testing.assert_allclose(state.logits_NV[:2], longer_TBV[-1].expand(2, -1).numpy(), atol=1e-5)
 
 
-def test_temperature_0_writes_what_always_taking_the_likeliest_character_writes() -> None:
+def test_temperature_0_equals_greedy_decoding() -> None:
     model = small()
     train(model, 0, 5)
     model.eval()
@@ -63,7 +63,7 @@ def test_temperature_0_writes_what_always_taking_the_likeliest_character_writes(
     assert written == [text.removeprefix("import ")]
 
 
-def test_draws_follow_the_softmax() -> None:
+def test_samples_follow_the_softmax() -> None:
     model = small()
     texts = model.generate(LstmSampling(prompt="a", length=1, temperature=1, n=1024), seed=1).texts
     assert texts is not None
@@ -85,7 +85,7 @@ def threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("threads")
-def test_the_same_request_gives_the_same_texts_on_any_number_of_threads() -> None:
+def test_same_request_gives_the_same_texts_on_any_number_of_threads() -> None:
     model = small()
     sampling = LstmSampling(n=70, length=100, temperature=1)
     written = []
@@ -100,9 +100,7 @@ def test_the_same_request_gives_the_same_texts_on_any_number_of_threads() -> Non
 
 
 @pytest.mark.parametrize(("name", "size"), [("BLOCK", 7), ("NOISE", 1)])
-def test_a_text_does_not_depend_on_how_much_is_drawn_at_a_time(
-    name: str, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_text_does_not_depend_on_the_chunk_size(name: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     sampling = LstmSampling(n=3, length=100, temperature=1)
     expected = small().generate(sampling, seed=4).texts
     monkeypatch.setattr(sampler, name, size)
@@ -110,7 +108,7 @@ def test_a_text_does_not_depend_on_how_much_is_drawn_at_a_time(
     assert small().generate(sampling, seed=4).texts == expected
 
 
-def test_a_longer_text_begins_with_the_shorter_one() -> None:
+def test_longer_text_begins_with_the_shorter_one() -> None:
     short, long = (
         small().generate(LstmSampling(n=2, length=length, temperature=1), seed=4).texts or [] for length in (30, 150)
     )
@@ -118,7 +116,7 @@ def test_a_longer_text_begins_with_the_shorter_one() -> None:
     assert short == [text[:30] for text in long]
 
 
-def test_a_text_ends_before_the_first_stop_string() -> None:
+def test_text_ends_before_the_first_stop_string() -> None:
     model = small()
     whole = (model.generate(LstmSampling(length=300, temperature=1), seed=2).texts or [""])[0]
     stop = whole[100:102]
@@ -128,7 +126,7 @@ def test_a_text_ends_before_the_first_stop_string() -> None:
     assert stopped == whole[: whole.index(stop)]
 
 
-def test_a_null_character_of_the_vocabulary_is_written() -> None:
+def test_null_character_of_the_vocabulary_is_generated() -> None:
     model = Lstm(LstmHyperparameters(layers=(4,)), "\0a", "a")
     with torch.no_grad():
         model.head.bias.copy_(torch.tensor([100.0, 0.0]))
@@ -136,7 +134,7 @@ def test_a_null_character_of_the_vocabulary_is_written() -> None:
     assert model.generate(LstmSampling(length=5, temperature=0), seed=1).texts == ["\0" * 5]
 
 
-def test_a_vocabulary_of_25_000_characters_needs_no_matrix_of_its_square() -> None:
+def test_vocabulary_of_25_000_characters_needs_no_square_matrix() -> None:
     vocabulary = "".join(chr(0x4E00 + index) for index in range(25_000))
     model = Lstm(LstmHyperparameters(layers=(8,), embedding=0), vocabulary, vocabulary[:3])
 
@@ -147,11 +145,11 @@ def test_a_vocabulary_of_25_000_characters_needs_no_matrix_of_its_square() -> No
     assert peak_bytes() - before < 25_000**2
 
 
-# --- what is drawn from -----------------------------------------------------------------------------------------------
+# --- sampled distribution ------------------------------------------------------------------------------------------
 
 
-def drawn(weights: list[float], sampling: LstmSampling, count: int = 40_000) -> list[float]:
-    """Shares of the characters in so many draws."""
+def sampled_shares(weights: list[float], sampling: LstmSampling, count: int = 40_000) -> list[float]:
+    """Shares of the characters in `count` samples."""
     logits = truncated(np.log(np.array([weights], dtype=np.float32)), sampling)
     noise = gumbel(np.random.default_rng(0), (count, len(weights)), sampling.temperature)
     picked = (logits + noise).argmax(1)
@@ -163,22 +161,22 @@ def drawn(weights: list[float], sampling: LstmSampling, count: int = 40_000) -> 
     [(0.25, [0.0004, 0.9930, 0.0066]), (0.75, [0.0591, 0.7919, 0.1490]), (1.0, [0.1, 0.7, 0.2])],
 )
 def test_temperature_reshapes_the_worked_example(temperature: float, expected: list[float]) -> None:
-    assert drawn([0.1, 0.7, 0.2], LstmSampling(temperature=temperature)) == pytest.approx(expected, abs=0.01)
+    assert sampled_shares([0.1, 0.7, 0.2], LstmSampling(temperature=temperature)) == pytest.approx(expected, abs=0.01)
 
 
-def test_top_k_and_top_p_keep_the_likeliest_and_nothing_else() -> None:
+def test_top_k_and_top_p_keep_only_the_most_likely_characters() -> None:
     weights = [0.1, 0.5, 0.25, 0.15]
 
     two = pytest.approx([0, 2 / 3, 1 / 3, 0], abs=0.01)
-    assert drawn(weights, LstmSampling(temperature=1, top_k=2)) == two
-    assert drawn(weights, LstmSampling(temperature=1, top_p=0.5)) == [0, 1, 0, 0]
-    assert drawn(weights, LstmSampling(temperature=1, top_p=0.6)) == two
-    assert drawn(weights, LstmSampling(temperature=1, top_k=2, top_p=0.6)) == [0, 1, 0, 0]
-    assert drawn(weights, LstmSampling(temperature=1, top_p=1.0)) == pytest.approx(weights, abs=0.01)
+    assert sampled_shares(weights, LstmSampling(temperature=1, top_k=2)) == two
+    assert sampled_shares(weights, LstmSampling(temperature=1, top_p=0.5)) == [0, 1, 0, 0]
+    assert sampled_shares(weights, LstmSampling(temperature=1, top_p=0.6)) == two
+    assert sampled_shares(weights, LstmSampling(temperature=1, top_k=2, top_p=0.6)) == [0, 1, 0, 0]
+    assert sampled_shares(weights, LstmSampling(temperature=1, top_p=1.0)) == pytest.approx(weights, abs=0.01)
 
 
-def test_top_p_is_of_the_distribution_that_the_temperature_has_reshaped() -> None:
-    assert drawn([0.1, 0.5, 0.25, 0.15], LstmSampling(temperature=0.25, top_p=0.9)) == [0, 1, 0, 0]
+def test_top_p_applies_after_the_temperature() -> None:
+    assert sampled_shares([0.1, 0.5, 0.25, 0.15], LstmSampling(temperature=0.25, top_p=0.9)) == [0, 1, 0, 0]
 
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-6, 100.0])

@@ -1,4 +1,4 @@
-"""Figures of the final evaluation, each against a slow computation of its own or a case whose answer is known."""
+"""Figures of the final evaluation, each against a slow computation or a case with a known result."""
 
 import math
 import random
@@ -31,25 +31,25 @@ def digits() -> ImageDataset:
 # --- text -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_longest_overlap_is_what_trying_every_substring_finds() -> None:
-    draws = random.Random(1)
+def test_longest_overlap_equals_a_search_of_all_substrings() -> None:
+    rng = random.Random(1)
     for _ in range(500):
-        alphabet = draws.choice(["ab", "abcd"])
-        passages = ["".join(draws.choices(alphabet, k=draws.randint(0, 12))) for _ in range(draws.randint(1, 4))]
-        text = "".join(draws.choices(alphabet, k=draws.randint(0, 20)))
+        alphabet = rng.choice(["ab", "abcd"])
+        passages = ["".join(rng.choices(alphabet, k=rng.randint(0, 12))) for _ in range(rng.randint(1, 4))]
+        text = "".join(rng.choices(alphabet, k=rng.randint(0, 20)))
         pieces = {p[start:end] for p in passages for start in range(len(p)) for end in range(start + 1, len(p) + 1)}
 
         assert longest_overlap(passages, text) == max((len(piece) for piece in pieces if piece in text), default=0)
 
 
-def test_an_overlap_does_not_run_across_two_passages() -> None:
+def test_overlap_does_not_extend_across_two_passages() -> None:
     assert longest_overlap(["abc", "def"], "abcdef") == 3
 
 
-def test_a_copied_passage_is_found_in_a_million_characters_in_seconds() -> None:
-    draws = random.Random(2)
-    text = "".join(draws.choices("abcdefghij", k=1_000_000))
-    passages = ["".join(draws.choices("abcdefghij", k=500)) for _ in range(19)]
+def test_copied_passage_is_found_in_a_million_characters() -> None:
+    rng = random.Random(2)
+    text = "".join(rng.choices("abcdefghij", k=1_000_000))
+    passages = ["".join(rng.choices("abcdefghij", k=500)) for _ in range(19)]
     began = time.process_time()
 
     found = longest_overlap([*passages, text[700_000:700_120] + "x" * 380], text)
@@ -58,16 +58,16 @@ def test_a_copied_passage_is_found_in_a_million_characters_in_seconds() -> None:
     assert time.process_time() - began < 5
 
 
-def test_passages_are_spread_from_the_beginning_to_the_end() -> None:
+def test_passages_are_spread_over_the_whole_text() -> None:
     assert spread("abcdefghij", count=3, length=2) == ["ab", "ef", "ij"]
     assert spread("abcdef", count=9, length=3) == ["abc", "def"]
     assert spread("ab", count=3, length=5) == ["ab"]
 
 
-def test_a_model_that_learnt_its_text_by_heart_recites_it_and_a_fresh_one_does_not() -> None:
-    draws = random.Random(3)
-    verse = "".join(draws.choices("abcdefghijklmnop ", k=120))
-    rest = "".join(draws.choices("abcdefghijklmnop ", k=400))  # held out: like the verse, never copied from it
+def test_overfitted_model_repeats_its_text_and_an_untrained_one_does_not() -> None:
+    rng = random.Random(3)
+    verse = "".join(rng.choices("abcdefghijklmnop ", k=120))
+    rest = "".join(rng.choices("abcdefghijklmnop ", k=400))  # validation text: similar to the verse, but no copy
     corpus = TextCorpus("verse", verse * 30 + rest)
     hyperparameters = LstmHyperparameters(
         layers=(64,), batch_size=8, window=32, dropout=0.0, epochs=4, warmup_steps=0, learning_rate=1e-2
@@ -84,7 +84,7 @@ def test_a_model_that_learnt_its_text_by_heart_recites_it_and_a_fresh_one_does_n
     assert before["held_out_overlap"] == after["held_out_overlap"] < 10
 
 
-def test_held_out_nats_are_those_of_reading_every_stream_a_character_at_a_time() -> None:
+def test_validation_nats_equal_those_of_character_by_character_evaluation() -> None:
     text = load("python-source", datasets_dir=None, home=Path(), offline=True).text[:3000]  # type: ignore[union-attr]
     corpus = TextCorpus("short", text)
     torch.manual_seed(0)
@@ -114,7 +114,7 @@ def test_held_out_nats_are_those_of_reading_every_stream_a_character_at_a_time()
 # --- VAE --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_bound_is_what_a_sum_over_images_and_pixels_gives(digits: ImageDataset) -> None:
+def test_evidence_bound_equals_a_sum_over_images_and_pixels(digits: ImageDataset) -> None:
     model = build("vae")
     assert isinstance(model, Vae)
     train(model, 0, 3)
@@ -124,8 +124,8 @@ def test_the_bound_is_what_a_sum_over_images_and_pixels_gives(digits: ImageDatas
         for image, epsilon in zip(digits.test_images, noise, strict=True):
             pixels = image.flatten().double() / 255
             mean, log_var = (part[0].double() for part in model.encode(pixels.float()[None]))
-            drawn = model.decode((mean + (log_var / 2).exp() * epsilon).float()[None])[0].double()
-            squared.append(sum((drawn - pixels).square().tolist()))
+            decoded = model.decode((mean + (log_var / 2).exp() * epsilon).float()[None])[0].double()
+            squared.append(sum((decoded - pixels).square().tolist()))
             divergence.append(0.5 * sum((mean.square() + log_var.exp() - 1 - log_var).tolist()))
 
     quality = model.final_quality()
@@ -135,7 +135,7 @@ def test_the_bound_is_what_a_sum_over_images_and_pixels_gives(digits: ImageDatas
     assert quality["elbo"] == pytest.approx(-quality["reconstruction"] - quality["kl"])
 
 
-def test_a_latent_dimension_that_says_the_same_of_every_image_is_not_active(digits: ImageDataset) -> None:
+def test_constant_latent_dimension_is_not_active(digits: ImageDataset) -> None:
     model = Vae.for_data(VaeHyperparameters(hidden=(32,), latent_size=3), digits)
     model.start_training(digits, seed=1)
     head = model.encoder[-1]
@@ -146,7 +146,9 @@ def test_a_latent_dimension_that_says_the_same_of_every_image_is_not_active(digi
     assert model.final_quality()["active_units"] == 2
 
 
-def test_good_reconstructions_teach_the_classes_and_those_of_an_untrained_model_do_not(digits: ImageDataset) -> None:
+def test_classifier_learns_from_good_reconstructions_and_not_from_those_of_an_untrained_model(
+    digits: ImageDataset,
+) -> None:
     untrained, trained = (build("vae", latent_size=16, hidden=(128,), examples_per_epoch=3200) for _ in range(2))
     train(trained, 0, 150)
 
@@ -157,7 +159,7 @@ def test_good_reconstructions_teach_the_classes_and_those_of_an_untrained_model_
 # --- images -----------------------------------------------------------------------------------------------------------
 
 
-def test_real_images_teach_a_classifier_more_than_one_picture_per_class_or_wrong_labels(digits: ImageDataset) -> None:
+def test_classifier_learns_more_from_real_images_than_from_repeated_or_mislabelled_ones(digits: ImageDataset) -> None:
     images, labels = digits.train_images, digits.train_labels
     collapsed = torch.stack([images[labels == label][0] for label in labels])
 
@@ -168,7 +170,7 @@ def test_real_images_teach_a_classifier_more_than_one_picture_per_class_or_wrong
     assert classifier_score(images, labels.roll(1), digits) < 0.4
 
 
-def test_the_classifier_score_is_the_same_every_time_and_leaves_random_numbers_alone(digits: ImageDataset) -> None:
+def test_classifier_score_is_deterministic_and_leaves_the_random_state_unchanged(digits: ImageDataset) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)

@@ -1,4 +1,4 @@
-"""The published optimizer: its formula by hand, and its state through a checkpoint."""
+"""The published optimizer: its formula by hand, and its state in a checkpoint."""
 
 import math
 
@@ -10,7 +10,7 @@ from worker.models.optimization import load_optimizer_tensors, optimizer_tensors
 from worker.models.rmsprop import RMSprop
 
 
-def test_steps_are_those_of_the_formula_also_along_tiny_gradients() -> None:
+def test_steps_equal_the_formula_for_tiny_gradients_too() -> None:
     gradients = [[0.5, 1e-5, 0.0], [-0.25, 1e-5, 1e-4], [0.125, 2e-5, 0.0]]
     weight = nn.Parameter(torch.zeros(3))
     optimizer = RMSprop([weight], 0.01)
@@ -23,10 +23,10 @@ def test_steps_are_those_of_the_formula_also_along_tiny_gradients() -> None:
             expected[i] -= 0.01 * gradient / math.sqrt(squares[i] + 1e-7)
 
     torch.testing.assert_close(weight.detach(), torch.tensor(expected), rtol=1e-5, atol=1e-9)
-    assert abs(weight[1].item()) < 2e-3  # far below √ε = 3e-4, a weight hardly moves
+    assert abs(weight[1].item()) < 2e-3  # far below √ε = 3e-4, a weight barely changes
 
 
-def test_parameters_without_a_gradient_stay() -> None:
+def test_parameters_without_a_gradient_stay_unchanged() -> None:
     still, moving = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     optimizer = RMSprop([still, moving], 0.01)
     moving.grad = torch.ones(2)
@@ -37,7 +37,7 @@ def test_parameters_without_a_gradient_stay() -> None:
     assert not torch.equal(moving.detach(), torch.ones(2))
 
 
-def test_a_restored_optimizer_goes_on_with_the_same_bits() -> None:
+def test_restored_optimizer_continues_with_the_same_bits() -> None:
     gradients = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
     whole, halves = nn.Parameter(torch.ones(5)), nn.Parameter(torch.ones(5))
     straight, first, second = RMSprop([whole], 0.01), RMSprop([halves], 0.01), RMSprop([halves], 0.01)
@@ -51,8 +51,8 @@ def test_a_restored_optimizer_goes_on_with_the_same_bits() -> None:
     assert torch.equal(whole, halves)
 
 
-def test_a_rate_in_a_tensor_stays_where_it_is_and_moves_weights_as_the_number_does() -> None:
-    """As on a GPU, where recorded steps read it."""
+def test_learning_rate_as_a_tensor_stays_the_same_tensor_and_has_the_same_effect() -> None:
+    """On a GPU, recorded steps read this tensor."""
     weights = [nn.Parameter(torch.ones(5)) for _ in range(2)]
     rate = torch.tensor(0.5)
     optimizers = [RMSprop([weights[0]], 0.5), RMSprop([weights[1]], rate)]

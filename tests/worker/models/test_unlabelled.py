@@ -1,4 +1,4 @@
-"""Figures without labels: sensitive to collapse and blur, the same every time, with and without classes."""
+"""Figures without labels: sensitive to collapse and blur, and deterministic, with and without classes."""
 
 import dataclasses
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_repeated_and_blurred_images_have_worse_figures_than_real_ones(digits: I
     assert honest["precision"] > 0.6
 
 
-def test_network_of_features_is_the_same_every_time_and_leaves_random_numbers_alone(
+def test_feature_network_is_deterministic_and_leaves_the_random_state_unchanged(
     digits: ImageDataset, cache_dir: Path
 ) -> None:
     torch.manual_seed(5)

@@ -32,7 +32,7 @@ def decoded(model: Vae, latents: list[list[float]]) -> np.ndarray:
         return model.decode(torch.tensor(latents)).view(-1, 1, 28, 28).numpy()
 
 
-def test_kl_is_that_of_torch_distributions() -> None:
+def test_kl_equals_that_of_torch_distributions() -> None:
     torch.manual_seed(0)
     mean, log_var = torch.randn(6, 3), torch.randn(6, 3)
 
@@ -54,7 +54,7 @@ def test_reconstruction_is_pixels_times_the_mean_squared_error() -> None:
     torch.testing.assert_close(kl, kl_to_standard_normal(mean, log_var).mean())
 
 
-def test_the_book_model_has_the_published_layers() -> None:
+def test_book_model_has_the_published_layers() -> None:
     kind = get("vae")
     model = Vae.for_data(kind.resolve("book", {}), builtin(kind))
 
@@ -63,7 +63,7 @@ def test_the_book_model_has_the_published_layers() -> None:
     assert shapes == [(512, 784), (4, 512), (512, 2), (784, 512)]
 
 
-def test_without_a_kl_weight_the_loss_is_the_reconstruction_alone() -> None:
+def test_loss_without_a_kl_weight_is_the_reconstruction() -> None:
     model = small(kl_weight=0)
 
     figures = train(model, 0, 3)[-1]
@@ -85,7 +85,7 @@ def test_loss_falls_on_real_digits(preset: str) -> None:
     assert model.evaluate()["val_loss"] < 0.7 * before
 
 
-def test_it_can_learn_one_batch_by_heart() -> None:
+def test_vae_can_overfit_one_batch() -> None:
     model = small(kl_weight=0, learning_rate=3e-3, schedule="constant", hidden=(256,), warmup_steps=0)
     batch = next(iter(model.batches(1, 0)))[:8]
     torch.manual_seed(0)
@@ -106,7 +106,7 @@ def test_loss_falls_on_fashion_mnist() -> None:
     assert losses[-1] < 50 < losses[0]
 
 
-def test_a_grid_grows_to_the_right_along_the_first_dimension_and_upwards_along_the_second() -> None:
+def test_grid_has_the_first_dimension_to_the_right_and_the_second_upwards() -> None:
     model = small()
 
     grid = generate(model, mode="grid", points=3, start=-2, end=2)
@@ -116,7 +116,7 @@ def test_a_grid_grows_to_the_right_along_the_first_dimension_and_upwards_along_t
     np.testing.assert_allclose(np.asarray(grid.images)[:7], decoded(model, latents), atol=1e-6)
 
 
-def test_a_grid_of_chosen_dimensions_keeps_the_others_where_z_puts_them() -> None:
+def test_grid_of_chosen_dimensions_fixes_the_others_at_z() -> None:
     model = small(latent_size=3)
 
     grid = generate(model, mode="grid", points=2, start=-1, end=1, dims=[2, 0], z=[9.0, 0.5, 9.0])
@@ -125,13 +125,13 @@ def test_a_grid_of_chosen_dimensions_keeps_the_others_where_z_puts_them() -> Non
     np.testing.assert_allclose(np.asarray(grid.images), decoded(model, latents), atol=1e-6)
 
 
-def test_a_model_with_one_latent_shows_its_grid_as_a_row() -> None:
+def test_grid_of_a_model_with_one_latent_is_a_row() -> None:
     grid = generate(small(latent_size=1), mode="grid", points=5)
 
     assert (grid.rows, grid.columns, len(np.asarray(grid.images))) == (1, 5, 5)
 
 
-def test_latents_are_decoded_as_given_one_or_several() -> None:
+def test_one_or_several_given_latents_are_decoded() -> None:
     model = small()
 
     one = generate(model, mode="latent", z=[0.5, -0.5])
@@ -141,7 +141,7 @@ def test_latents_are_decoded_as_given_one_or_several() -> None:
     np.testing.assert_allclose(np.asarray(two.images), decoded(model, [[0.5, -0.5], [1, 2]]), atol=1e-6)
 
 
-def test_an_interpolation_is_a_straight_line_between_latents_or_test_images() -> None:
+def test_interpolation_is_linear_between_latents_or_test_images() -> None:
     model = small()
     mean = generate(model, mode="encode", indices=[4]).arrays["mean"][0].tolist()
 
@@ -151,7 +151,7 @@ def test_an_interpolation_is_a_straight_line_between_latents_or_test_images() ->
     np.testing.assert_allclose(np.asarray(between.images), decoded(model, [mean, halfway, [1, 1]]), atol=1e-5)
 
 
-def test_reconstructions_stand_below_the_test_images_they_come_from() -> None:
+def test_reconstructions_are_below_their_test_images() -> None:
     model = small()
     dataset = builtin(get("vae"))
 
@@ -179,7 +179,7 @@ def test_reconstructions_stand_below_the_test_images_they_come_from() -> None:
         ({"mode": "encode", "indices": [0, 99999]}, "/sampling/indices/1"),
     ],
 )
-def test_sampling_that_does_not_fit_the_model_names_the_field(sampling: dict[str, Any], pointer: str) -> None:
+def test_invalid_sampling_for_the_model_names_the_field(sampling: dict[str, Any], pointer: str) -> None:
     with pytest.raises(SpecError) as caught:
         generate(small(), **sampling)
 
@@ -187,10 +187,8 @@ def test_sampling_that_does_not_fit_the_model_names_the_field(sampling: dict[str
 
 
 @pytest.mark.parametrize(("clip_norm", "is_bounded"), [(50.0, True), (0.0, False)])
-def test_an_image_whose_variance_explodes_moves_the_weights_no_further_than_clip_norm(
-    clip_norm: float, is_bounded: bool
-) -> None:
-    # Given: an encoder that says of every image that its latent could be anywhere
+def test_update_for_an_exploding_variance_is_limited_by_clip_norm(clip_norm: float, is_bounded: bool) -> None:
+    # Given: an encoder that gives every image an unbounded posterior variance
     model = small(clip_norm=clip_norm)
     with torch.no_grad():
         model.encoder[-1].bias[model.hyperparameters.latent_size :] = 20.0

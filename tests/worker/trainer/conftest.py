@@ -9,7 +9,7 @@ from tests.worker.trainer.toy import TOY
 
 @pytest.fixture(scope="package", autouse=True)
 def toy_model_type() -> Iterator[None]:
-    """The toy in the registry."""
+    """The toy model type in the registry."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(model_types.REGISTRY, "toy", TOY)
         yield
@@ -17,7 +17,7 @@ def toy_model_type() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def torch_as_found() -> Iterator[None]:
-    """What a run sets in torch ends with the test."""
+    """Restores torch's settings after a run."""
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)

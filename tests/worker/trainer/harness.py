@@ -1,4 +1,4 @@
-"""Running the trainer in this process, or in a child that can be killed and costs no import of torch."""
+"""The trainer in this process, or in a child process that can be killed and needs no import of torch."""
 
 import json
 import multiprocessing
@@ -29,7 +29,7 @@ children.set_forkserver_preload(
 
 
 class ReportBuffer:
-    """A display that remembers."""
+    """A display that records its events."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -49,7 +49,7 @@ def toy_spec(*, hyperparameters: dict[str, Any] | None = None, **fields: Any) ->
 
 
 def run(folder: Path, spec: TrainerSpec, control: StopSignal | None = None) -> tuple[int, ReportBuffer]:
-    """The trainer after its command line, in this process: exit status and events."""
+    """The trainer program from its parsed command line on, in this process. Returns the exit status and the events."""
     folder.mkdir(parents=True, exist_ok=True)
     report_buffer = ReportBuffer()
     reporter = Reporter(folder, report_buffer)
@@ -80,7 +80,7 @@ def _child(folder: Path, kill_at: int | None) -> None:
 
 
 def logged(folder: Path) -> list[Event]:
-    """The events a run has logged, half-written lines left out."""
+    """The logged events of a run, without partial lines."""
     found = []
     for line in (folder / "events.jsonl").read_text().splitlines():
         try:
@@ -91,7 +91,7 @@ def logged(folder: Path) -> list[Event]:
 
 
 def curves(logged_events: list[Event]) -> dict[tuple[str, int], float]:
-    """Metric points by name and step, speed left out; of a point reported twice the later one."""
+    """Metric points by name and step, without the speed. The later one replaces a repeated point."""
     return {
         (name, event.step): value
         for event in logged_events
@@ -107,7 +107,7 @@ def result(folder: Path) -> dict[str, Any]:
 
 
 def as_written_before(checkpoint: Path, kernel: str | None) -> None:
-    """Make a checkpoint folder's manifest one of an earlier version: `kernel` instead of `backend`, or neither."""
+    """Rewrite a checkpoint's manifest as of an earlier version: `kernel` instead of `backend`, or neither."""
     path = checkpoint / "manifest.json"
     values = json.loads(path.read_text())
     del values["backend"]

@@ -32,7 +32,9 @@ def on(device: Any, *, has_bfloat16: bool) -> Hardware:
         (TOY, on("cuda", has_bfloat16=True), "cuda_graph", "float32"),
     ],
 )
-def test_the_rule(contract: Any, hardware: Hardware, backend: str, precision: str) -> None:
+def test_choice_of_backend_and_precision_follows_the_rule(
+    contract: Any, hardware: Hardware, backend: str, precision: str
+) -> None:
     choice = choose(contract, hardware, Requested())
 
     assert (choice.backend, choice.precision) == (backend, precision)
@@ -40,7 +42,7 @@ def test_the_rule(contract: Any, hardware: Hardware, backend: str, precision: st
     assert all(sentence.endswith(".") for sentence in choice.reason.values())
 
 
-def test_the_specification_overrides_the_rule_and_the_reason_says_so() -> None:
+def test_specification_overrides_the_rule_with_its_reason() -> None:
     requested = Requested(backend="eager", precision="bfloat16")
 
     choice = choose(TOY, on("cuda", has_bfloat16=False), requested)
@@ -55,7 +57,7 @@ def test_the_specification_overrides_the_rule_and_the_reason_says_so() -> None:
     )
 
 
-def test_a_cuda_graph_on_a_cpu_is_refused() -> None:
+def test_cuda_graph_on_a_cpu_is_refused() -> None:
     with pytest.raises(SpecError, match="needs a GPU, and this run computes on cpu") as refused:
         choose(TOY, on("cpu", has_bfloat16=True), Requested(backend="cuda_graph"))
 
@@ -63,11 +65,11 @@ def test_a_cuda_graph_on_a_cpu_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["lstm", "vae", "acgan"])
-def test_every_published_model_tolerates_bfloat16(name: str) -> None:
+def test_each_published_model_tolerates_bfloat16(name: str) -> None:
     assert model_types.get(name).precision == "bfloat16"
 
 
-def test_the_rule_needs_no_torch() -> None:
+def test_rule_needs_no_torch() -> None:
     code = (
         "import sys; from shared import model_types; from worker.trainer.backend_choice import *;"
         "choose(model_types.get('vae'), Hardware(device='cpu', has_bfloat16=True), Requested());"
@@ -76,7 +78,7 @@ def test_the_rule_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_run_reports_its_choice_and_a_resumed_run_keeps_it(tmp_path: Path) -> None:
+def test_run_reports_its_choice_and_a_resumed_run_keeps_it(tmp_path: Path) -> None:
     spec = toy_spec(precision="bfloat16", hyperparameters={"epochs": 1})
     _, first = run(tmp_path / "run", spec)
     _, again = run(tmp_path / "run", spec.model_copy(update={"precision": "float32"}))
@@ -86,6 +88,6 @@ def test_a_run_reports_its_choice_and_a_resumed_run_keeps_it(tmp_path: Path) -> 
         assert (started.backend, started.precision) == ("eager", "bfloat16")
 
 
-def test_a_specification_of_an_earlier_version_still_loads() -> None:
+def test_specification_of_an_earlier_version_still_loads() -> None:
     for kernel, backend in (("auto", "auto"), ("library", "eager"), ("compiled", "eager"), ("graph", "cuda_graph")):
         assert toy_spec(kernel=kernel).backend == backend

@@ -1,4 +1,4 @@
-"""When a run shows samples."""
+"""The cadence of a run's samples."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -8,13 +8,13 @@ from worker.trainer.cadence import SampleCadence, Stopwatch
 
 @dataclass
 class Clock:
-    """Seconds of training, set by hand."""
+    """Seconds of training, set by the test."""
 
     trained_s: float = 0.0
 
 
 def epochs_shown(costs_s: list[float], *, epoch_s: float) -> list[int]:
-    """Epochs that show samples, each of which takes as long to draw as said for its epoch."""
+    """The epochs that show samples. costs_s: seconds that generating takes, by epoch."""
     clock = Clock()
     cadence = SampleCadence(len(costs_s), cast(Stopwatch, clock))
     shown = []
@@ -26,7 +26,7 @@ def epochs_shown(costs_s: list[float], *, epoch_s: float) -> list[int]:
     return shown
 
 
-def test_drawing_that_is_slow_takes_a_tenth_of_the_time_at_most() -> None:
+def test_slow_sampling_takes_at_most_a_tenth_of_the_time() -> None:
     assert epochs_shown([3.0] * 12, epoch_s=10.0) == [1, 4, 7, 10, 12]
 
 

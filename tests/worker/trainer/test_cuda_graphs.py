@@ -1,6 +1,6 @@
-"""How a step is taken: by graphs only where there is a GPU, and there with the bits of single operations.
+"""The execution of a step: as a graph only on a GPU, with the same bits as single operations.
 
-`benchmarks.gpu_check` compares and resumes every model's recorded steps; here is what it cannot ask for.
+`benchmarks.gpu_check` compares and resumes the recorded steps of every model; these tests cover the rest.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="recorded step
 
 
 class Waiting(Toy):
-    """Waits for the device in the middle of a step, which a recording does not allow."""
+    """It synchronises with the device during a step, which a recording does not allow."""
 
     def device_step(self, *tensors: Tensor) -> StepMetrics:
         figures = super().device_step(*tensors)
@@ -30,20 +30,20 @@ class Waiting(Toy):
 
 
 class Unprepared(Toy):
-    """Its optimizer counts steps on the processor, and refuses to be recorded."""
+    """Its optimizer counts steps on the processor, and so cannot be recorded."""
 
 
 @pytest.mark.parametrize(
     ("where", "backend", "expected"),
     [("cpu", "cuda_graph", "eager"), ("cuda", "cuda_graph", "cuda_graph"), ("cuda", "eager", "eager")],
 )
-def test_a_run_that_continues_on_a_cpu_continues_without_graphs(where: str, backend: Any, expected: str) -> None:
+def test_run_that_continues_on_a_cpu_uses_no_graphs(where: str, backend: Any, expected: str) -> None:
     assert backend_on(where, backend) == expected
 
 
 @ON_GPU
 @pytest.mark.parametrize("kind", [Waiting, Unprepared])
-def test_a_step_that_cannot_be_recorded_says_so_and_the_process_can_go_on(kind: type[Toy]) -> None:
+def test_failed_recording_is_reported_and_the_process_continues(kind: type[Toy]) -> None:
     recording, plain = training(kind), training(Toy)
     compute = Compute(device=recording.device, precision="float32", threads=1, backend="cuda_graph")
     with pytest.raises(CaptureFailed, match="cannot be recorded as a CUDA graph"):
@@ -53,7 +53,7 @@ def test_a_step_that_cannot_be_recorded_says_so_and_the_process_can_go_on(kind: 
 
 
 @ON_GPU
-def test_a_run_whose_steps_cannot_be_recorded_continues_with_single_operations_and_reports_it_once() -> None:
+def test_run_after_a_failed_recording_uses_single_operations_and_reports_it_once() -> None:
     failing, plain = training(Waiting), training(Toy)
     compute = Compute(device=failing.device, precision="float32", threads=1, backend="cuda_graph")
     failures: list[CaptureFailed] = []

@@ -1,4 +1,4 @@
-"""The event files, read back with TensorBoard's own reader."""
+"""The event files, as TensorBoard's own reader reads them."""
 
 import io
 import signal
@@ -13,7 +13,7 @@ from shared import trainer_protocol
 from tests.waiting import PATIENCE_S
 from tests.worker.trainer.harness import curves, logged, run, start, toy_spec
 
-EVERYTHING = {"scalars": 0, "images": 0, "tensors": 0}  # keep all, not a sample
+EVERYTHING = {"scalars": 0, "images": 0, "tensors": 0}  # keep all points, not a sample
 SAMPLE = "samples/first"
 
 
@@ -24,7 +24,7 @@ def read(folder: Path) -> EventAccumulator:
 
 
 def scalars(accumulator: EventAccumulator) -> dict[tuple[str, int], float]:
-    """Points by name and step, speed and the final figures left out; each step must be there once."""
+    """Points by name and step, without the speed and the final figures. Each step must occur once."""
     found: dict[tuple[str, int], float] = {}
     for tag in accumulator.Tags()["scalars"]:
         for point in accumulator.Scalars(tag):
@@ -38,12 +38,12 @@ def texts(accumulator: EventAccumulator, tag: str) -> dict[int, str]:
 
 
 def assert_complete(folder: Path) -> None:
-    """Curves, samples and final figures are there, each step once, as the run reported them."""
+    """Check that curves, samples and final figures are present, each step once, as the run reported them."""
     accumulator = read(folder)
     reported = logged(folder)
     found, wanted = scalars(accumulator), curves(reported)
     assert found.keys() == wanted.keys()
-    assert found == pytest.approx(wanted, rel=1e-6)  # TensorBoard keeps float32
+    assert found == pytest.approx(wanted, rel=1e-6)  # TensorBoard stores float32
     samples = {
         e.step: e.path for e in reported if isinstance(e, trainer_protocol.SampleWritten) and e.path.endswith(".png")
     }
@@ -58,7 +58,7 @@ def assert_complete(folder: Path) -> None:
     assert quality.step == finished.step
     assert quality.value == pytest.approx(finished.quality["val_loss"], rel=1e-6)
     assert "| hidden | 16 |" in texts(accumulator, "hyperparameters")[0]
-    assert texts(accumulator, "samples/said")[10] == "    epoch 1\n    "
+    assert texts(accumulator, "samples/text")[10] == "    epoch 1\n    "
 
 
 def test_tensorboard_reads_every_point_sample_and_setting_of_a_run(tmp_path: Path) -> None:
@@ -68,14 +68,14 @@ def test_tensorboard_reads_every_point_sample_and_setting_of_a_run(tmp_path: Pat
 
 
 @pytest.mark.parametrize("checkpoint_every_s", [1e-6, 30.0], ids=["mid-epoch", "epoch"])
-def test_a_run_killed_and_resumed_shows_each_step_once(checkpoint_every_s: float, tmp_path: Path) -> None:
+def test_killed_and_resumed_run_shows_each_step_once(checkpoint_every_s: float, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     spec = toy_spec(checkpoint_every_s=checkpoint_every_s)
     child = start(folder, spec, kill_at=25)
     child.join(PATIENCE_S)
     assert child.exitcode == -signal.SIGKILL
     newest = max((folder / "tensorboard").iterdir())
-    with newest.open("ab") as torn:  # a record of which only the beginning reached the disk
+    with newest.open("ab") as torn:  # a truncated record
         torn.write(b"\x40\x00\x00\x00\x00\x00\x00\x00\x01\x02")
     status, _ = run(folder, spec)
 
@@ -83,8 +83,8 @@ def test_a_run_killed_and_resumed_shows_each_step_once(checkpoint_every_s: float
     assert_complete(folder)
 
 
-def test_files_reported_with_a_checkpoint_hold_all_that_came_before_it(tmp_path: Path) -> None:
-    """What a supervisor has stored when it records a checkpoint, with the files of the next attempt, is everything."""
+def test_event_files_at_a_checkpoint_have_all_points_up_to_it(tmp_path: Path) -> None:
+    """The files stored with a checkpoint, together with those of the next attempt, contain all points."""
     folder, kept = tmp_path / "run", tmp_path / "kept"
     _, first = run(folder, toy_spec(hyperparameters={"fail_at": 25, "fail_with": "a bug"}))
     checkpoint = first.of(trainer_protocol.CheckpointWritten)[-1]
@@ -102,7 +102,7 @@ def test_files_reported_with_a_checkpoint_hold_all_that_came_before_it(tmp_path:
     assert max(step for _, step in found) == 20
 
 
-def test_a_finished_file_is_never_touched_again(tmp_path: Path) -> None:
+def test_finished_event_file_is_not_modified(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     status, report_buffer = run(folder, toy_spec())
     assert status == trainer_protocol.EXIT_FINISHED

@@ -1,4 +1,4 @@
-"""Metric points depend on the step alone."""
+"""Metric points depend only on the step."""
 
 import math
 
@@ -34,14 +34,12 @@ def points(steps: int, read_at: set[int], resume_at: set[int]) -> list[Point]:
     read_at=st.sets(st.integers(1, 1500)),
     resume_at=st.sets(st.integers(1, 1500), max_size=5),
 )
-def test_points_are_the_same_whenever_they_are_read_and_wherever_the_run_was_resumed(
-    steps: int, read_at: set[int], resume_at: set[int]
-) -> None:
+def test_points_do_not_depend_on_reading_times_or_resumes(steps: int, read_at: set[int], resume_at: set[int]) -> None:
     assert points(steps, read_at, resume_at) == points(steps, set(), set())
 
 
-def test_a_point_is_the_average_of_its_interval_and_the_last_step_ends_one() -> None:
-    meter = Meter(1001)  # three steps an interval
+def test_point_is_the_average_of_its_interval_and_the_last_step_ends_an_interval() -> None:
+    meter = Meter(1001)  # intervals of three steps
     assert meter.interval == 3
     for step in range(1, 5):
         meter.add(step, {"loss": torch.tensor(float(step))})
@@ -49,19 +47,19 @@ def test_a_point_is_the_average_of_its_interval_and_the_last_step_ends_one() -> 
     assert len(points(1001, set(), set())) == 334
 
 
-def test_the_first_unsound_figure_is_named_with_its_step() -> None:
+def test_first_nonfinite_metric_is_named_with_its_step() -> None:
     meter = Meter(10)
     for step, value in enumerate([1.0, math.inf, math.nan], start=1):
         meter.add(step, {"loss": torch.tensor(value)})
     assert meter.read().first_nonfinite == ("loss", math.inf, 2)
 
 
-def test_nothing_to_read_is_an_empty_reading() -> None:
+def test_empty_meter_gives_an_empty_reading() -> None:
     reading = Meter(10).read()
     assert (reading.points, reading.recent, reading.first_nonfinite) == ([], {}, None)
 
 
-def test_partial_sums_of_figures_never_read_cannot_be_saved() -> None:
+def test_unread_partial_sums_cannot_be_saved() -> None:
     meter = Meter(10)
     meter.add(1, {"loss": torch.tensor(1.0)})
     with pytest.raises(AssertionError, match="read"):

@@ -1,4 +1,4 @@
-"""What a run gives, and how it says that it cannot go on."""
+"""The results of a run, and its errors."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def failure(report_buffer: ReportBuffer) -> trainer_protocol.Failed:
     return failed
 
 
-def test_a_run_reports_its_start_its_curves_its_samples_its_checkpoints_and_its_end(tmp_path: Path) -> None:
+def test_run_reports_its_start_curves_samples_checkpoints_and_end(tmp_path: Path) -> None:
     status, report_buffer = run(tmp_path / "run", toy_spec())
     assert status == EXIT_FINISHED
     (started,) = report_buffer.of(trainer_protocol.Started)
@@ -36,7 +36,7 @@ def test_a_run_reports_its_start_its_curves_its_samples_its_checkpoints_and_its_
     assert {sample.epoch for sample in report_buffer.of(trainer_protocol.SampleWritten)} >= {1, 4}
 
 
-def test_samples_are_legible_files_that_say_what_they_show(tmp_path: Path) -> None:
+def test_samples_are_readable_files_with_captions(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     _, report_buffer = run(folder, toy_spec(hyperparameters={"epochs": 1}))
     picture, text = report_buffer.of(trainer_protocol.SampleWritten)
@@ -47,21 +47,21 @@ def test_samples_are_legible_files_that_say_what_they_show(tmp_path: Path) -> No
     assert (folder / text.path).read_text() == "epoch 1\n"
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(tmp_path: Path) -> None:
+def test_equal_seeds_give_equal_weights_and_other_seeds_others(tmp_path: Path) -> None:
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         run(tmp_path / name, toy_spec(seed=seed, hyperparameters={"epochs": 1}))
     assert result(tmp_path / "a")["sha256"] == result(tmp_path / "b")["sha256"]
     assert result(tmp_path / "a")["sha256"] != result(tmp_path / "c")["sha256"]
 
 
-def test_how_often_checkpoints_are_written_changes_nothing_but_their_number(tmp_path: Path) -> None:
+def test_interval_of_checkpoints_does_not_change_the_weights(tmp_path: Path) -> None:
     run(tmp_path / "rare", toy_spec())
     _, often = run(tmp_path / "often", toy_spec(checkpoint_every_s=1e-6))
     assert len(often.of(trainer_protocol.CheckpointWritten)) == 40
     assert result(tmp_path / "rare") == result(tmp_path / "often")
 
 
-def test_the_best_checkpoint_is_published_when_the_last_is_worse(tmp_path: Path) -> None:
+def test_best_checkpoint_is_published_when_the_last_is_worse(tmp_path: Path) -> None:
     spec = toy_spec(hyperparameters={"fail_at": 33, "fail_with": "spoil"}, checkpoint_every_s=1e-6)
     _, report_buffer = run(tmp_path / "run", spec)
     points = curves(report_buffer.events)
@@ -73,14 +73,14 @@ def test_the_best_checkpoint_is_published_when_the_last_is_worse(tmp_path: Path)
     assert report_buffer.of(trainer_protocol.CheckpointWritten)[-1].is_best is False
 
 
-def test_a_run_that_has_ended_says_so_again_without_training(tmp_path: Path) -> None:
+def test_finished_run_reports_its_end_again_without_training(tmp_path: Path) -> None:
     _, first = run(tmp_path / "run", toy_spec())
     _, again = run(tmp_path / "run", toy_spec())
     assert again.events[-1] == first.events[-1]
     assert again.of(trainer_protocol.Metrics) == []
 
 
-def test_a_folder_that_holds_another_run_is_refused_by_the_name_of_what_differs(tmp_path: Path) -> None:
+def test_folder_of_another_run_is_refused_with_the_differing_field(tmp_path: Path) -> None:
     run(tmp_path / "run", toy_spec())
     with pytest.raises(SpecError, match="epochs 4, not 5") as refused:
         run(tmp_path / "run", toy_spec(hyperparameters={"epochs": 5}))
@@ -105,7 +105,7 @@ def test_init_from_with_other_layer_sizes_names_the_tensor_that_does_not_fit(tmp
     assert "encoder.0.weight is (16, 784) there and (8, 784) here" in failure(report_buffer).message
 
 
-def test_init_from_a_damaged_checkpoint_says_what_is_damaged(tmp_path: Path) -> None:
+def test_init_from_a_damaged_checkpoint_names_the_damaged_file(tmp_path: Path) -> None:
     run(tmp_path / "first", toy_spec(hyperparameters={"epochs": 1}))
     checkpoint = tmp_path / "first/checkpoints/00000010"
     (checkpoint / "model.safetensors").write_bytes(b"x")
@@ -121,7 +121,7 @@ def test_init_from_a_damaged_checkpoint_says_what_is_damaged(tmp_path: Path) -> 
         ("a bug", "internal", "RuntimeError: a bug"),
     ],
 )
-def test_a_run_that_cannot_go_on_says_why_and_keeps_its_last_checkpoint(
+def test_failed_run_reports_the_reason_and_keeps_its_last_checkpoint(
     fail_with: str, code: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
@@ -138,14 +138,14 @@ def test_a_run_that_cannot_go_on_says_why_and_keeps_its_last_checkpoint(
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
 
 
-def test_data_that_is_not_there_is_named_with_the_place_to_put_it(tmp_path: Path) -> None:
+def test_missing_dataset_is_named_with_its_folder(tmp_path: Path) -> None:
     _, report_buffer = run(tmp_path / "run", toy_spec(dataset="kmnist"))
     failed = failure(report_buffer)
     assert failed.code == "dataset_unavailable"
     assert "KMNIST/raw/train-images-idx3-ubyte" in f"{failed.message} {failed.hint}"
 
 
-def test_a_full_disk_is_a_clear_failure(tmp_path: Path) -> None:
+def test_full_disk_is_a_clear_failure(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "events.jsonl").symlink_to("/dev/full")
@@ -154,7 +154,7 @@ def test_a_full_disk_is_a_clear_failure(tmp_path: Path) -> None:
     assert failure(report_buffer).message.startswith("The disk is full")
 
 
-def test_a_line_torn_by_a_kill_does_not_spoil_the_next_event(tmp_path: Path) -> None:
+def test_truncated_line_does_not_corrupt_the_next_event(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "events.jsonl").write_text('{"type": "prog')

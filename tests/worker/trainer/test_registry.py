@@ -1,4 +1,4 @@
-"""Every model type in the registry goes through the whole trainer, a stop and a resume, and is sampled from a store."""
+"""Each model type in the registry runs through the whole trainer, a stop and a resume, and is sampled from a store."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ EACH = pytest.mark.parametrize(
 
 
 class StopAfter(StopSignal):
-    """Asks for a stop before step `steps` of this process: the loop looks once a step."""
+    """Requests a stop before step `steps` of this process. The loop reads the flag once per step."""
 
     def __init__(self, steps: int) -> None:
         self._left = steps
@@ -47,12 +47,12 @@ class StopAfter(StopSignal):
 
 @pytest.fixture(autouse=True)
 def _fourth_type(fourth_type: ModelType) -> None:
-    """The suite runs on a further model type too."""
+    """The suite runs on a fourth model type too."""
 
 
 @pytest.fixture(autouse=True)
-def _small_jury(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A judge that learns quickly: its figures are rough, everything else is as always."""
+def _small_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The classifier trains on fewer images and evaluates fewer: only its figures are rougher."""
     monkeypatch.setattr(classifier, "TRAINING_IMAGES", 2_000)
     monkeypatch.setattr(classifier, "CHECKPOINT_IMAGES", 60)
     monkeypatch.setattr(classifier, "FINAL_IMAGES", 100)
@@ -80,11 +80,11 @@ def small_spec(name: str, preset: str, **fields: Any) -> TrainerSpec:
 
 
 @EACH
-def test_a_run_stopped_in_mid_epoch_resumes_to_the_same_result_and_is_sampled(
+def test_run_stopped_within_an_epoch_resumes_to_the_same_result_and_is_sampled(
     name: str, preset: str, home: Path, tmp_path: Path
 ) -> None:
     kind, spec = model_types.get(name), small_spec(name, preset)
-    (home / "home").mkdir(exist_ok=True)  # where the judge is kept, so that each data set is judged once
+    (home / "home").mkdir(exist_ok=True)  # for the classifier cache: one classifier per dataset
     whole, parts = home / f"{name}-{preset}-whole", home / f"{name}-{preset}-parts"
     status, uninterrupted = run(whole, spec)
     assert status == EXIT_FINISHED, uninterrupted.events[-1]
@@ -113,7 +113,7 @@ def test_a_run_stopped_in_mid_epoch_resumes_to_the_same_result_and_is_sampled(
     assert len(made[0]) > 100
 
 
-def test_a_resumed_run_keeps_the_precision_it_began_with(tmp_path: Path) -> None:
+def test_resumed_run_keeps_its_precision(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     spec = small_spec("vae", "fast", precision="bfloat16")
     _, before = run(tmp_path / "run", spec, StopAfter(3))

@@ -1,4 +1,4 @@
-"""Lines that a terminal shows."""
+"""The lines of a run on a terminal."""
 
 import io
 from pathlib import Path
@@ -26,6 +26,6 @@ def test_points_of_the_training_curves_are_not_shown() -> None:
     assert shown(trainer_protocol.Metrics(epoch=1, step=10, values={"d_loss": 0.7, "g_loss": 1.0})) == []
 
 
-def test_a_notice_is_shown_with_its_hint() -> None:
+def test_notice_is_shown_with_its_hint() -> None:
     notice = trainer_protocol.Notice(code="mode_collapse", message="The images are alike.", hint="Lower the rate.")
     assert shown(notice) == ["mode_collapse: The images are alike. Lower the rate."]

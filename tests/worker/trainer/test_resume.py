@@ -1,4 +1,4 @@
-"""Same machine, same versions: a run killed anywhere and resumed ends as if nothing had happened."""
+"""On the same machine and versions, a run that is killed anywhere and resumed ends like an uninterrupted one."""
 
 import random
 import signal
@@ -14,12 +14,12 @@ from tests.worker.trainer.harness import as_written_before, curves, logged, resu
 from worker import device
 from worker.trainer.stop_signal import StopSignal
 
-EPOCHS, STEPS = 4, 40  # ten steps an epoch
+EPOCHS, STEPS = 4, 40  # ten steps per epoch
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run from beginning to end, with no checkpoint but those of its epochs."""
+    """An uninterrupted run, with checkpoints only at the ends of epochs."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     child = start(folder, toy_spec())
     child.join(PATIENCE_S)
@@ -36,11 +36,11 @@ def assert_same(folder: Path, undisturbed: Path) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 7, 10, 25, 40])
-def test_a_run_killed_after_any_step_resumes_to_the_same_weights_and_metrics(
+def test_run_killed_after_any_step_resumes_to_the_same_weights_and_metrics(
     step: int, tmp_path: Path, undisturbed: Path
 ) -> None:
     folder = tmp_path / "run"
-    # A checkpoint after every step or so, so that the resume starts in the middle of an epoch.
+    # Checkpoints are frequent, so that the resume starts within an epoch.
     spec = toy_spec(checkpoint_every_s=1e-6)
     child = start(folder, spec, kill_at=step)
     child.join(PATIENCE_S)
@@ -52,7 +52,7 @@ def test_a_run_killed_after_any_step_resumes_to_the_same_weights_and_metrics(
 
 
 @pytest.mark.slow
-def test_a_run_killed_again_and_again_at_random_times_ends_the_same(tmp_path: Path, undisturbed: Path) -> None:
+def test_run_killed_repeatedly_at_random_times_ends_the_same(tmp_path: Path, undisturbed: Path) -> None:
     folder = tmp_path / "run"
     seed = random.SystemRandom().randrange(10_000)
     print("seed to replay:", seed)
@@ -70,7 +70,7 @@ def test_a_run_killed_again_and_again_at_random_times_ends_the_same(tmp_path: Pa
     assert_same(folder, undisturbed)
 
 
-def test_a_stop_writes_a_checkpoint_and_the_next_start_goes_on_from_it(tmp_path: Path, undisturbed: Path) -> None:
+def test_stop_writes_a_checkpoint_and_the_next_start_continues_from_it(tmp_path: Path, undisturbed: Path) -> None:
     folder = tmp_path / "run"
     spec = toy_spec()
     control = StopSignal()
@@ -85,7 +85,7 @@ def test_a_stop_writes_a_checkpoint_and_the_next_start_goes_on_from_it(tmp_path:
     assert_same(folder, undisturbed)
 
 
-def test_sigterm_by_hand_stops_with_a_checkpoint_at_the_step_it_interrupted(tmp_path: Path) -> None:
+def test_sigterm_stops_with_a_checkpoint_at_the_interrupted_step(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     child = start(folder, toy_spec(hyperparameters={"step_s": 0.02, "epochs": 50}))
     wait_for(folder, trainer_protocol.Progress)
@@ -97,10 +97,10 @@ def test_sigterm_by_hand_stops_with_a_checkpoint_at_the_step_it_interrupted(tmp_
     assert (folder / "checkpoints" / f"{stopped.step:08d}" / "manifest.json").is_file()
 
 
-def test_a_stop_during_the_final_evaluation_is_obeyed_and_the_end_comes_next_time(
+def test_stop_during_the_final_evaluation_takes_effect_and_the_next_start_finishes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given: a final evaluation that never ends by itself
+    # Given: a final evaluation without an end
     folder = tmp_path / "run"
     spec = toy_spec(hyperparameters={"final_s": 3600.0, "epochs": 1})
     child = start(folder, spec)
@@ -117,7 +117,7 @@ def test_a_stop_during_the_final_evaluation_is_obeyed_and_the_end_comes_next_tim
     assert report_buffer.of(trainer_protocol.Started)[0].step == 10
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over_with_an_event(tmp_path: Path, undisturbed: Path) -> None:
+def test_damaged_newest_checkpoint_is_skipped_with_an_event(tmp_path: Path, undisturbed: Path) -> None:
     folder = tmp_path / "run"
     child = start(folder, toy_spec(checkpoint_every_s=1e-6), kill_at=25)
     child.join(PATIENCE_S)
@@ -133,7 +133,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_with_an_event(tmp_path: Path
     assert_same(folder, undisturbed)
 
 
-def test_a_run_that_continues_under_other_versions_says_that_last_digits_may_differ(
+def test_run_continued_with_other_versions_reports_possible_rounding_differences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
@@ -150,7 +150,7 @@ def test_a_run_that_continues_under_other_versions_says_that_last_digits_may_dif
 
 
 @pytest.mark.parametrize("kernel", ["library", "compiled", "graph", None])
-def test_a_run_continues_from_a_checkpoint_of_an_earlier_version_in_the_precision_that_it_names(
+def test_run_continues_from_a_checkpoint_of_an_earlier_version_in_its_precision(
     kernel: str | None, tmp_path: Path, undisturbed: Path
 ) -> None:
     folder = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""Alarms: raised once, again only after a recovery, and neither repeated nor lost by a kill and a resume."""
+"""Warnings: raised once, again only after a recovery, and neither repeated nor lost by a kill and a resume."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ from worker.trainer.tracking import HealthMonitor
 
 
 class Above(HealthCheck):
-    """Ill above 10, well below 5; remembers how many figures it saw."""
+    """Unhealthy above 10, healthy below 5; counts the checked values."""
 
     code = "above"
 
@@ -26,21 +26,21 @@ class Above(HealthCheck):
         return Healthy() if value < 5 else None
 
 
-def raised(alarms: HealthMonitor, values: list[float], first_step: int = 1) -> list[int]:
-    """Steps at which an alarm was raised."""
+def raised(monitor: HealthMonitor, values: list[float], first_step: int = 1) -> list[int]:
+    """Steps at which a warning was raised."""
     return [
         step
         for step, value in enumerate(values, start=first_step)
-        for _ in alarms.check(Measurements(stage="training", step=step, values={"x": value}))
+        for _ in monitor.check(Measurements(stage="training", step=step, values={"x": value}))
     ]
 
 
-def test_an_alarm_is_raised_once_and_again_only_after_it_has_recovered() -> None:
+def test_warning_is_raised_once_and_again_only_after_a_recovery() -> None:
     assert raised(HealthMonitor([Above()]), [1, 11, 12, 7, 11, 4, 11]) == [2, 7]
 
 
 @pytest.mark.parametrize("cut", range(8))
-def test_a_resumed_run_raises_what_an_uninterrupted_one_raises(cut: int) -> None:
+def test_resumed_run_raises_the_warnings_of_an_uninterrupted_one(cut: int) -> None:
     values = [1.0, 11, 12, 7, 11, 4, 11]
     first = HealthMonitor([Above()])
     before = raised(first, values[:cut])
@@ -51,18 +51,18 @@ def test_a_resumed_run_raises_what_an_uninterrupted_one_raises(cut: int) -> None
     assert before + after == [2, 7]
 
 
-def test_the_state_of_a_checkpoint_is_not_changed_by_what_comes_after_it() -> None:
-    alarms = HealthMonitor([LossExploding()])
-    alarms.check(Measurements(stage="training", step=1, values={"loss": 1.0}))
-    state = alarms.state()
+def test_saved_state_is_not_changed_by_later_checks() -> None:
+    monitor = HealthMonitor([LossExploding()])
+    monitor.check(Measurements(stage="training", step=1, values={"loss": 1.0}))
+    state = monitor.state()
     before = json.dumps(state)
 
-    alarms.check(Measurements(stage="training", step=2, values={"loss": 2.0}))
+    monitor.check(Measurements(stage="training", step=2, values={"loss": 2.0}))
 
     assert json.dumps(state) == before
 
 
-def alarms_of(found: list[trainer_protocol.Event]) -> list[tuple[str, int | None, str]]:
+def warnings_of(found: list[trainer_protocol.Event]) -> list[tuple[str, int | None, str]]:
     return [
         (event.code, event.step, event.message)
         for event in found
@@ -70,32 +70,32 @@ def alarms_of(found: list[trainer_protocol.Event]) -> list[tuple[str, int | None
     ]
 
 
-# The decoder is overwritten after step 24: the loss triples, and is a finite number all the same.
+# The decoder is overwritten after step 24: the loss triples, but stays finite.
 SPOILT = {"fail_at": 24, "fail_with": "spoil", "learning_rate": 1e-5}
 
 
-def test_a_loss_that_runs_away_is_an_alarm_with_figures_and_a_hint(tmp_path: Path) -> None:
+def test_exploding_loss_is_a_warning_with_values_and_a_hint(tmp_path: Path) -> None:
     status, report_buffer = run(tmp_path / "run", toy_spec(hyperparameters=SPOILT))
 
     assert status == trainer_protocol.EXIT_FINISHED
-    (alarm,) = (event for event in report_buffer.of(trainer_protocol.Notice) if event.step is not None)
-    assert alarm.code == "loss_exploding"
-    assert alarm.step == 27  # the third of the five steps whose median is the level
-    assert f"at step {alarm.step}" in alarm.message
-    assert "learning_rate" in (alarm.hint or "")
-    assert alarm.data["loss"] > 1.5 * alarm.data["first"]
+    (warning,) = (event for event in report_buffer.of(trainer_protocol.Notice) if event.step is not None)
+    assert warning.code == "loss_exploding"
+    assert warning.step == 27  # the third of the five steps that give the median level
+    assert f"at step {warning.step}" in warning.message
+    assert "learning_rate" in (warning.hint or "")
+    assert warning.data["loss"] > 1.5 * warning.data["first"]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[trainer_protocol.Event]:
-    """Events of a run that nothing interrupts."""
+    """Events of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     run(folder, toy_spec(hyperparameters=SPOILT))
     return logged(folder)
 
 
 @pytest.mark.parametrize("kill_at", [22, 29, 33])
-def test_alarms_after_a_kill_and_a_resume_are_those_of_an_undisturbed_run(
+def test_warnings_after_a_kill_and_a_resume_equal_those_of_an_uninterrupted_run(
     kill_at: int, undisturbed: list[trainer_protocol.Event], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
@@ -105,6 +105,6 @@ def test_alarms_after_a_kill_and_a_resume_are_those_of_an_undisturbed_run(
     assert child.exitcode == -signal.SIGKILL
     run(folder, spec)
 
-    # Steps that are done again report the same alarm again: a job's history records it once.
-    assert set(alarms_of(logged(folder))) == set(alarms_of(undisturbed))
-    assert len(set(alarms_of(logged(folder)))) == 1
+    # Repeated steps report the same warning again: a job's history records it once.
+    assert set(warnings_of(logged(folder))) == set(warnings_of(undisturbed))
+    assert len(set(warnings_of(logged(folder)))) == 1

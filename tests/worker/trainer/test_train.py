@@ -1,4 +1,4 @@
-"""The program as it is started: by hand, on a pipe, and by a supervisor."""
+"""The trainer program as a process: on a terminal, on a pipe, and under a supervisor."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def spec_file(folder: Path, body: Any) -> Path:
 
 
 def started(folder: Path, *options: str, **fields: Any) -> subprocess.Popen[str]:
-    """The trainer on the toy, in a process of its own."""
+    """The trainer with the toy model, in a process of its own."""
     path = spec_file(folder, {"model_type": "toy", "seed": 1, "threads": 1, **fields})
     return subprocess.Popen(
         [sys.executable, "-m", "tests.worker.trainer.toy", str(path), str(folder / "run"), *options],
@@ -49,7 +49,7 @@ def started(folder: Path, *options: str, **fields: Any) -> subprocess.Popen[str]
         ("[]", "spec.json"),
     ],
 )  # fmt: skip
-def test_a_wrong_specification_is_one_clear_line_and_exit_status_2(body: Any, says: str, tmp_path: Path) -> None:
+def test_invalid_specification_is_one_clear_line_and_exit_status_2(body: Any, says: str, tmp_path: Path) -> None:
     path = spec_file(tmp_path, body)
     program = (
         "import sys; from worker.train import main; status = main(); sys.exit(99 if 'torch' in sys.modules else status)"
@@ -65,7 +65,7 @@ def test_a_wrong_specification_is_one_clear_line_and_exit_status_2(body: Any, sa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_specification_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_specification_file_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "missing.json"
     done = subprocess.run(
         [sys.executable, "-m", "worker.train", str(missing), str(tmp_path / "run")],
@@ -74,7 +74,7 @@ def test_a_specification_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (2, f"{missing}: cannot be read: No such file or directory\n")
 
 
-def test_a_supervisor_gets_nothing_but_events_stops_the_run_and_can_go_on(tmp_path: Path) -> None:
+def test_supervised_trainer_writes_only_events_and_stops_and_resumes(tmp_path: Path) -> None:
     with started(tmp_path, "--supervised", hyperparameters={"step_s": 0.01, "epochs": 1000}) as trainer:
         assert trainer.stdout is not None
         assert trainer.stdin is not None
@@ -83,7 +83,7 @@ def test_a_supervisor_gets_nothing_but_events_stops_the_run_and_can_go_on(tmp_pa
             lines.append(line)
             if '"progress"' in line:
                 break
-        # Ctrl-C in a terminal reaches the whole process group: that is for the supervisor to answer.
+        # Ctrl-C in a terminal reaches the whole process group: the supervisor has to handle it.
         trainer.send_signal(signal.SIGINT)
         trainer.stdin.write("stop\n")
         trainer.stdin.flush()
@@ -96,19 +96,19 @@ def test_a_supervisor_gets_nothing_but_events_stops_the_run_and_can_go_on(tmp_pa
     assert (tmp_path / "run/checkpoints" / f"{reported[-1].step:08d}").is_dir()
 
 
-def test_a_trainer_whose_supervisor_is_gone_ends_at_once(tmp_path: Path) -> None:
+def test_trainer_ends_at_once_after_its_supervisor(tmp_path: Path) -> None:
     with started(tmp_path, "--supervised", hyperparameters={"step_s": 0.01, "epochs": 1000}) as trainer:
         assert trainer.stdin is not None
         assert trainer.stdout is not None
-        EVENT.validate_json(trainer.stdout.readline())  # torch is loaded, so what follows times the end alone
+        EVENT.validate_json(trainer.stdout.readline())  # torch is loaded, so only the end is timed
         trainer.stdin.close()
         assert trainer.wait(PATIENCE_S) == 5
 
 
-def test_a_supervisor_gets_a_wrong_specification_as_an_event(tmp_path: Path) -> None:
+def test_invalid_specification_is_an_event_for_a_supervisor(tmp_path: Path) -> None:
     path = spec_file(tmp_path, {"model_type": "vae", "preset": "bok"})
     command = [sys.executable, "-m", "worker.train", str(path), str(tmp_path / "run"), "--supervised"]
-    # Its standard input stays open: the end of that is the end of the supervisor.
+    # Its standard input stays open: closing it means that the supervisor has ended.
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
     ) as trainer:
@@ -120,7 +120,7 @@ def test_a_supervisor_gets_a_wrong_specification_as_an_event(tmp_path: Path) -> 
     assert "bok" in failed.message
 
 
-def test_a_terminal_shows_progress_where_samples_are_and_the_end(tmp_path: Path) -> None:
+def test_terminal_shows_progress_paths_of_samples_and_the_end(tmp_path: Path) -> None:
     path = spec_file(tmp_path, {"model_type": "toy", "threads": 1, "hyperparameters": {"epochs": 2}})
     terminal, inside = pty.openpty()
     child = subprocess.Popen(
@@ -132,7 +132,7 @@ def test_a_terminal_shows_progress_where_samples_are_and_the_end(tmp_path: Path)
     try:
         while chunk := os.read(terminal, 4096):
             shown += chunk
-    except OSError:  # Linux says EIO when the other side has closed
+    except OSError:  # Linux reports EIO when the other side has closed
         pass
     assert child.wait(PATIENCE_S) == 0
     for expected in (

@@ -1,4 +1,4 @@
-"""A real little model, fast enough to be killed and resumed many times: a noisy two-layer autoencoder of digits.
+"""A small real model that can be killed and resumed many times: a noisy two-layer autoencoder of digits.
 
 Run as a program it is the trainer with this model in its registry:
 `python -m tests.worker.trainer.toy SPEC.json RUN_DIR [--supervised]`.
@@ -158,7 +158,7 @@ class Toy(GenerativeModel):
         pixels = (image * 255).byte().cpu().numpy()
         return [
             Sample(name="first", content=pixels, meta={"index": 0}),
-            Sample(name="said", content=f"epoch {epoch}\n"),
+            Sample(name="text", content=f"epoch {epoch}\n"),
         ]
 
     @torch.no_grad()
