@@ -50,7 +50,7 @@ def test_checkpoint_pruned_during_its_upload_is_left_out(run_dir: Path, settings
     assert isinstance(storage, SlowStorage)
     storage.before = before
 
-    with pytest.raises(DamagedCheckpoint, match="removed it meanwhile"):
+    with pytest.raises(DamagedCheckpoint, match="removed it during the upload"):
         ArtifactUploader(storage, LEASE, run_dir).checkpoint(WRITTEN)
 
     assert list(storage.list_names(f"jobs/{LEASE.job_id}", unfinished=True)) == []
