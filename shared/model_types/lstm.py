@@ -142,7 +142,8 @@ def sampling_bytes(hyperparameters: LstmHyperparameters, sampling: LstmSampling,
     weights = parameters + 4 * hyperparameters.layers[0] * vocabulary
     rows = min(sampling.n, 32)  # of a group of texts; up to 16 groups are sampled at once, 64 characters at a time
     noise = min(16, -(-sampling.n // 32)) * min(64 * rows * vocabulary, max(1 << 19, rows * vocabulary))
-    model = max(loaded_bytes(parameters), 4 * (parameters + 2 * weights))
+    widest = 4 * max(hyperparameters.layers) ** 2  # recurrent weights of one layer, while the sampler copies them
+    model = max(loaded_bytes(parameters), 4 * (parameters + 2 * weights + widest))
     return JOB_BYTES + model + 4 * (sampling.n * step + noise) + 8 * sampling.n * sampling.length
 
 
