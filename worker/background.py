@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 
 class PeriodicThread:
@@ -19,7 +20,7 @@ class PeriodicThread:
         self._ending, self._woken = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def __enter__(self) -> "PeriodicThread":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,7 +24,7 @@ EXIT_STALLED = 75  # EX_TEMPFAIL: try again
 _CHECKS = 6  # consecutive checks that have to agree
 
 
-class ConsumerWatchdog:
+class ConsumerWatchdog(PeriodicThread):
     """Checks the queue periodically. `taking` surrounds the work that a notification starts."""
 
     def __init__(self, context: WorkerContext, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -33,16 +32,7 @@ class ConsumerWatchdog:
         self._lock = threading.Lock()
         self._is_busy = False
         self._waiting_since: float | None = None
-        self._thread = PeriodicThread("consumer-watchdog", self._check, join_s=0.0)
-
-    def __enter__(self) -> "ConsumerWatchdog":
-        self._thread.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._thread.__exit__(kind, error, trace)
+        super().__init__("consumer-watchdog", self._check, join_s=0.0)
 
     @contextmanager
     def taking(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 _NVIDIA = Path("/dev/nvidiactl")
 
 
-class WorkerHeartbeat:
+class WorkerHeartbeat(PeriodicThread):
     """Writes the worker's row every `heartbeat_s`, and at most once a second when the job changes."""
 
     def __init__(self, context: WorkerContext) -> None:
@@ -28,16 +28,12 @@ class WorkerHeartbeat:
         self._device = "cuda" if _NVIDIA.exists() else "cpu"
         self._examples_per_s: float | None = None
         shortest_s = min(1.0, context.settings.heartbeat_s)
-        self._thread = PeriodicThread("worker-heartbeat", self._write, shortest_s=shortest_s)
-
-    def __enter__(self) -> "WorkerHeartbeat":
-        self._thread.__enter__()
-        return self
+        super().__init__("worker-heartbeat", self._write, shortest_s=shortest_s)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._thread.__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)
         try:
             with transaction(self._context.sessions) as session:
                 workers.leave(session, self._context.id)
@@ -53,13 +49,13 @@ class WorkerHeartbeat:
     def working_on(self, job_id: str) -> Iterator[None]:
         """Show a job as the current one within the block."""
         self._job_id = job_id
-        self._thread.wake()
+        self.wake()
         try:
             yield
         finally:
             self._job_id, self._examples_per_s = None, None
             self._jobs_done += 1
-            self._thread.wake()
+            self.wake()
 
     def _write(self) -> float:
         context = self._context

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,7 +17,7 @@ from worker.background import PeriodicThread
 log = structlog.get_logger(__name__)
 
 
-class LeaseHeartbeat:
+class LeaseHeartbeat(PeriodicThread):
     """Renews one lease. status: the job's status in the database. is_lost: the lease is lost.
 
     on_change: called from the heartbeat's thread after either changed. An unavailable database does not end the lease:
@@ -37,16 +36,7 @@ class LeaseHeartbeat:
         self.is_lost = False
         self._renewed_at = self._read_at = time.monotonic()
         self._is_unavailable = False
-        self._thread = PeriodicThread("lease-heartbeat", self._beat, join_s=30.0)
-
-    def __enter__(self) -> "LeaseHeartbeat":
-        self._thread.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._thread.__exit__(kind, error, trace)
+        super().__init__("lease-heartbeat", self._beat, join_s=30.0)
 
     @property
     def is_obsolete(self) -> bool:
