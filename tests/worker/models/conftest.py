@@ -14,7 +14,7 @@ from tests.fourth_type import MODEL_TYPES
 from worker.data import Dataset, load
 from worker.models import GenerativeModel, implementation
 from worker.models.acgan import model
-from worker.models.evaluation import accuracy_score, classifier
+from worker.models.evaluation import accuracy_score, classifier, sample_metrics
 from worker.seeding import generator
 
 TYPES_AND_PRESETS = [(name, preset) for name, kind in MODEL_TYPES.items() for preset in kind.presets]
@@ -29,8 +29,8 @@ def _fourth_type(fourth_type: ModelType) -> None:
 def _small_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classifier trains on fewer images and evaluates fewer: only its figures are rougher."""
     monkeypatch.setattr(classifier, "TRAINING_IMAGES", 6_000)
-    monkeypatch.setattr(classifier, "CHECKPOINT_IMAGES", 60)
-    monkeypatch.setattr(classifier, "FINAL_IMAGES", 100)
+    monkeypatch.setattr(sample_metrics, "CHECKPOINT_IMAGES", 60)
+    monkeypatch.setattr(sample_metrics, "FINAL_IMAGES", 100)
     monkeypatch.setattr(model, "TRAINING_IMAGES", 200)
     monkeypatch.setattr(accuracy_score, "FEWEST_SEEN", 6_000)
 

@@ -9,12 +9,8 @@ from shared.model_types import get
 from tests.worker.models.conftest import builtin
 from worker.data import ImageDataset
 from worker.models.evaluation import classifier as judge_module
-from worker.models.evaluation.classifier import (
-    EvaluationClassifier,
-    frechet_distance,
-    labelled_figures,
-    precision_recall,
-)
+from worker.models.evaluation.classifier import EvaluationClassifier
+from worker.models.evaluation.sample_metrics import frechet_distance, labelled_figures, precision_recall
 from worker.models.image_model import unit
 from worker.trainer.tracking import Selection
 

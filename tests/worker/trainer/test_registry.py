@@ -15,7 +15,7 @@ from tests.worker.trainer.harness import curves, result, run
 from worker.checkpoints.manifest import CheckpointRef
 from worker.generation.engine import GenerationEngine
 from worker.models.acgan import model
-from worker.models.evaluation import accuracy_score, classifier
+from worker.models.evaluation import accuracy_score, classifier, sample_metrics
 from worker.trainer.spec import TrainerSpec
 from worker.trainer.stop_signal import StopSignal
 
@@ -54,8 +54,8 @@ def _fourth_type(fourth_type: ModelType) -> None:
 def _small_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classifier trains on fewer images and evaluates fewer: only its figures are rougher."""
     monkeypatch.setattr(classifier, "TRAINING_IMAGES", 2_000)
-    monkeypatch.setattr(classifier, "CHECKPOINT_IMAGES", 60)
-    monkeypatch.setattr(classifier, "FINAL_IMAGES", 100)
+    monkeypatch.setattr(sample_metrics, "CHECKPOINT_IMAGES", 60)
+    monkeypatch.setattr(sample_metrics, "FINAL_IMAGES", 100)
     monkeypatch.setattr(model, "TRAINING_IMAGES", 200)
     monkeypatch.setattr(accuracy_score, "FEWEST_SEEN", 2_000)
 

@@ -18,9 +18,10 @@ from worker.models.acgan.adversarial import AdversarialModel
 from worker.models.acgan.export import acgan_graphs
 from worker.models.acgan.sampling import balanced, class_grid, sampled
 from worker.models.base import Generated, OnnxGraph, Sample, StepMetrics, require_fit
-from worker.models.evaluation import classifier
+from worker.models.evaluation import sample_metrics
 from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, quantised
-from worker.models.evaluation.classifier import EvaluationClassifier, labelled_figures
+from worker.models.evaluation.classifier import EvaluationClassifier
+from worker.models.evaluation.sample_metrics import labelled_figures
 from worker.models.image_model import unit
 
 
@@ -95,13 +96,13 @@ class Acgan(AdversarialModel):
 
     def evaluate(self) -> dict[str, float]:
         """Metrics of some generated images; see `evaluation.classifier.labelled_figures`."""
-        images, labels_N = balanced(self, classifier.CHECKPOINT_IMAGES)
+        images, labels_N = balanced(self, sample_metrics.CHECKPOINT_IMAGES)
         return labelled_figures(self._classifier(), images, labels_N, self._dataset, final=False)
 
     def final_quality(self) -> dict[str, float]:
         """The same on more images, with the costlier figures, and the accuracy of a classifier of generated images."""
         images, labels_N = balanced(self, TRAINING_IMAGES)
-        some = slice(0, classifier.FINAL_IMAGES)
+        some = slice(0, sample_metrics.FINAL_IMAGES)
         figures = labelled_figures(self._classifier(), images[some], labels_N[some], self._dataset, final=True)
         return figures | {"classification_accuracy_score": classifier_score(quantised(images), labels_N, self._dataset)}
 

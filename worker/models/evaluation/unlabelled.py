@@ -6,12 +6,8 @@ import torch
 from torch import Tensor
 
 from worker.data import ImageDataset
-from worker.models.evaluation.classifier import (
-    NEIGHBOUR_IMAGES,
-    EvaluationClassifier,
-    frechet_distance,
-    precision_recall,
-)
+from worker.models.evaluation.classifier import EvaluationClassifier
+from worker.models.evaluation.sample_metrics import NEIGHBOUR_IMAGES, frechet_distance, precision_recall
 from worker.models.image_model import unit
 
 DIVERSITY_IMAGES = 1_000

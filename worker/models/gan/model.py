@@ -17,7 +17,7 @@ from worker.models.acgan.adversarial import AdversarialModel
 from worker.models.acgan.health import DiscriminatorWon
 from worker.models.acgan.networks import BookGenerator
 from worker.models.base import Generated, OnnxGraph, Sample, StepMetrics, require_fit
-from worker.models.evaluation import classifier
+from worker.models.evaluation import sample_metrics
 from worker.models.evaluation.classifier import EvaluationClassifier
 from worker.models.evaluation.unlabelled import feature_network, unlabelled_figures
 from worker.models.gan.export import gan_graphs
@@ -77,11 +77,11 @@ class Gan(AdversarialModel):
 
     def evaluate(self) -> dict[str, float]:
         """Metrics of some generated images; see `evaluation.unlabelled`."""
-        return self._figures(classifier.CHECKPOINT_IMAGES, final=False)
+        return self._figures(sample_metrics.CHECKPOINT_IMAGES, final=False)
 
     def final_quality(self) -> dict[str, float]:
         """The same on more images, with precision and recall."""
-        return self._figures(classifier.FINAL_IMAGES, final=True)
+        return self._figures(sample_metrics.FINAL_IMAGES, final=True)
 
     def _figures(self, count: int, *, final: bool) -> dict[str, float]:
         if not self._feature_networks:
