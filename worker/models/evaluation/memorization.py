@@ -1,27 +1,32 @@
-"""The longest passage that two texts have in common, character by character.
-
-A suffix automaton of the passages (Blumer et al. 1985) processes the other text once, so the time grows with the sum
-of the lengths: about a second for a million characters.
-"""
+"""The longest passage that two texts have in common, character by character."""
 
 from collections.abc import Sequence
 
-MOST_CHARACTERS = 10_000_000  # of the text that is searched: ten seconds
+MOST_CHARACTERS = 10_000_000  # of the text that is searched
 
 
 def longest_overlap(passages: Sequence[str], text: str) -> int:
-    """Characters of the longest string that occurs in one of the passages and in the text's first ten million."""
-    transitions, links, lengths = _automaton(passages)
-    longest = state = length = 0
-    for character in text[:MOST_CHARACTERS]:
-        while state and character not in transitions[state]:
-            state = links[state]
-            length = lengths[state]
-        following = transitions[state].get(character)
-        if following is not None:
-            state = following
-            length += 1
-            longest = max(longest, length)
+    """Characters of the longest string that occurs in one of the passages and in the text's first ten million.
+
+    A shared string of one length contains shared strings of every smaller length. The length is doubled until no n-gram
+    of it is shared, and then found by bisection; each length takes one pass over the text.
+    """
+    searched = text[:MOST_CHARACTERS]
+
+    def is_shared(length: int) -> bool:
+        grams = {passage[i : i + length] for passage in passages for i in range(len(passage) - length + 1)}
+        return bool(grams) and any(searched[i : i + length] in grams for i in range(len(searched) - length + 1))
+
+    above = 1
+    while is_shared(above):
+        above *= 2
+    longest = above // 2
+    while above - longest > 1:
+        middle = (longest + above) // 2
+        if is_shared(middle):
+            longest = middle
+        else:
+            above = middle
     return longest
 
 
@@ -30,42 +35,3 @@ def spread(text: str, *, count: int, length: int) -> list[str]:
     most = max(1, min(count, len(text) // length))
     gap = (len(text) - length) // (most - 1) if most > 1 else 0
     return [text[place * gap :][:length] for place in range(most)]
-
-
-def _automaton(passages: Sequence[str]) -> tuple[list[dict[str, int]], list[int], list[int]]:
-    """For the substrings of all passages: transitions of each state, its suffix link (-1 at the root), its length."""
-    transitions: list[dict[str, int]] = [{}]
-    links, lengths = [-1], [0]
-
-    def state_of(following: dict[str, int], link: int, length: int) -> int:
-        transitions.append(following)
-        links.append(link)
-        lengths.append(length)
-        return len(links) - 1
-
-    def split(above: int, character: str) -> int:
-        """The state that `above` reaches with the character, split so that it stands for no longer substrings."""
-        found = transitions[above][character]
-        if lengths[found] == lengths[above] + 1:
-            return found
-        clone = state_of(dict(transitions[found]), links[found], lengths[above] + 1)
-        links[found] = clone
-        while above >= 0 and transitions[above].get(character) == found:
-            transitions[above][character] = clone
-            above = links[above]
-        return clone
-
-    for passage in passages:
-        last = 0  # each passage starts anew, so that no match runs across two
-        for character in passage:
-            if character in transitions[last]:
-                last = split(last, character)
-                continue
-            new = state_of({}, 0, lengths[last] + 1)
-            above = last
-            while above >= 0 and character not in transitions[above]:
-                transitions[above][character] = new
-                above = links[above]
-            links[new] = split(above, character) if above >= 0 else 0
-            last = new
-    return transitions, links, lengths
