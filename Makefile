@@ -58,7 +58,7 @@ test: lint ## Run lint, types, the quick tests and one pass of the main job (min
 test-all: test test-slow ## Run `test`, then every model type, failpoints and faults on real stacks
 
 # First whole stacks, two in parallel; the tests of a file share one. Then failpoints and faults, which mostly wait.
-test-slow: setup
+test-slow: setup ## The tests that `test` leaves out: every model type, crash points and faults on real stacks
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow tests/acceptance
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CHAOS_AT_ONCE) --dist load --maxschedchunk 1 -m slow --ignore=tests/acceptance
 

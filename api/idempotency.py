@@ -21,7 +21,7 @@ AnswerT = TypeVar("AnswerT", bound=Answer | None)
 
 @dataclass(frozen=True, kw_only=True)
 class Submission(Generic[JobT]):
-    """The steps of a submission. Each function gets the session of one transaction."""
+    """How one kind of job is created and read. Each function gets the session of one transaction."""
 
     kind: JobKind
     submit: Callable[[Session], JobT]
@@ -30,7 +30,7 @@ class Submission(Generic[JobT]):
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted(Generic[JobT, AnswerT]):
-    """A job, and its representation by `show`. is_replay: an earlier request with the same key created it."""
+    """A job, and the answer that was built from it. is_replay: an earlier request with the same key created it."""
 
     job: JobT
     answer: AnswerT

@@ -20,7 +20,7 @@ from shared.job_status import HELD, JobKind, JobStatus
 from shared.services import job_history
 from shared.settings import Settings
 
-PLACE = (Job.priority, Job.created_at, Job.id)  # the order in which workers claim jobs, and that of ix_jobs_queue
+QUEUE_ORDER = (Job.priority, Job.created_at, Job.id)  # the order in which workers claim jobs, and that of ix_jobs_queue
 _MOST_OUTAGES = 200  # of one attempt: more than half a day with the default back-off
 _JOBS = table_of(Job)
 
@@ -71,7 +71,7 @@ def claim_next(session: Session, kind: JobKind, worker: str) -> Job | None:
 _FIRST_DUE = (
     select(Job.id)
     .where(Job.kind == bindparam("claimed_kind"), is_due())
-    .order_by(*PLACE)
+    .order_by(*QUEUE_ORDER)
     .limit(1)
     .with_for_update(skip_locked=True)
 )

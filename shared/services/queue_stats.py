@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from shared.db.clock import db_now
 from shared.db.tables import Job
 from shared.job_status import JobKind, JobStatus
-from shared.services.job_queue import PLACE, is_due
+from shared.services.job_queue import QUEUE_ORDER, is_due
 
 COUNTED_POSITIONS = 1_000  # queue positions beyond this are not counted
 
@@ -21,14 +21,14 @@ def count_by_status(session: Session) -> dict[tuple[JobKind, JobStatus], int]:
 
 
 def oldest_queued_s(session: Session) -> dict[JobKind, float]:
-    """Seconds since the longest waiting job of each kind was last queued, by kind."""
+    """Seconds since the oldest update of a queued job, by kind; the wait of a back-off counts."""
     query = select(Job.kind, func.min(Job.updated_at), db_now()).where(Job.status == JobStatus.QUEUED)
     rows = session.execute(query.group_by(Job.kind))
     return {kind: max(0.0, (now - since).total_seconds()) for kind, since, now in rows}
 
 
 def queue_position(session: Session, job: Job, *, counted: int = COUNTED_POSITIONS) -> int | None:
-    """1 for the job that the next free worker claims; None when the job is not queued."""
+    """One more than the due jobs ahead of it; None when the job is not queued."""
     return queue_positions(session, [job], counted=counted).get(job.id)
 
 
@@ -41,6 +41,6 @@ def queue_positions(session: Session, jobs: Sequence[Job], *, counted: int = COU
     waiting = [job for job in jobs if job.status is JobStatus.QUEUED]
     if not waiting:
         return {}
-    query = select(*PLACE).where(Job.kind == waiting[0].kind, is_due()).order_by(*PLACE).limit(counted)
+    query = select(*QUEUE_ORDER).where(Job.kind == waiting[0].kind, is_due()).order_by(*QUEUE_ORDER).limit(counted)
     front = [tuple(place) for place in session.execute(query)]
     return {job.id: bisect_left(front, (job.priority, job.created_at, job.id)) + 1 for job in waiting}

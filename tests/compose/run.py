@@ -110,7 +110,7 @@ def train_and_generate(http: httpx.Client) -> None:
 
 
 def train_together(http: httpx.Client) -> None:
-    """One job of each model type; all three must have been running at one time."""
+    """An LSTM, a VAE and an ACGAN job; all three must have been running at one time."""
     ids = [
         jobs.submit(http, {"model_type": model_type, "dataset": dataset, "hyperparameters": chosen, "seed": 7})
         for model_type, dataset, chosen in TOGETHER

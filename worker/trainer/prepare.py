@@ -60,7 +60,7 @@ def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Repor
     spec.contract.check_training(spec.resolved_hyperparameters(), dataset.shape)
     seeder = Seeder(spec.seed, compute.device)
     model = build(spec, dataset, compute, seeder)
-    model.cache_dir = settings.home_path / "judges" if settings.home_path.is_dir() else None
+    model.cache_dir = settings.home_path / "classifiers" if settings.home_path.is_dir() else None
     if start is not None:
         model.load_state_dict(local.load_tensors(start.path / WEIGHTS))
         model.load_training_state(local.load_training(start), start.manifest.training_values)

@@ -8,7 +8,7 @@ import torch
 from shared.model_types import get
 from tests.worker.models.conftest import builtin
 from worker.data import ImageDataset
-from worker.models.evaluation import classifier as judge_module
+from worker.models.evaluation import classifier as classifier_module
 from worker.models.evaluation.classifier import EvaluationClassifier
 from worker.models.evaluation.sample_metrics import frechet_distance, labelled_figures, precision_recall
 from worker.models.image_model import unit
@@ -32,7 +32,7 @@ def learned() -> EvaluationClassifier:
     dataset = builtin(get("acgan"))
     assert isinstance(dataset, ImageDataset)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judge_module, "TRAINING_IMAGES", 20_000)
+        patch.setattr(classifier_module, "TRAINING_IMAGES", 20_000)
         return EvaluationClassifier.for_dataset(dataset, None)
 
 
@@ -47,7 +47,7 @@ def test_classifier_is_accurate_on_images_outside_its_training_set(
 def test_classifier_is_read_from_the_cache(
     trained_classifier: EvaluationClassifier, digits: ImageDataset, cache_dir: Path
 ) -> None:
-    (path,) = cache_dir.glob("judge-*.safetensors")
+    (path,) = cache_dir.glob("classifier-*.safetensors")
     written = path.stat().st_mtime_ns
 
     again = EvaluationClassifier.for_dataset(digits, cache_dir)
@@ -62,7 +62,7 @@ def test_classifier_is_read_from_the_cache(
 def test_damaged_cache_is_replaced(
     trained_classifier: EvaluationClassifier, digits: ImageDataset, cache_dir: Path
 ) -> None:
-    (path,) = cache_dir.glob("judge-*.safetensors")
+    (path,) = cache_dir.glob("classifier-*.safetensors")
     path.write_bytes(b"not weights")
 
     again = EvaluationClassifier.for_dataset(digits, cache_dir)

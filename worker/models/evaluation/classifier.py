@@ -53,7 +53,7 @@ class EvaluationClassifier(nn.Module):
         """A classifier trained on the dataset's training images, or read from the cache."""
         with torch.random.fork_rng(devices=[]):  # keeps the default generators; `fit` sets the weights again
             classifier = cls(dataset.image_shape, len(dataset.class_names)).eval()
-        path = cache_dir / f"judge-{_fingerprint(dataset)}.safetensors" if cache_dir else None
+        path = cache_dir / f"classifier-{_fingerprint(dataset)}.safetensors" if cache_dir else None
         if path is None or not _read(classifier, path):
             classifier.fit(dataset.train_images, dataset.train_labels, seen=TRAINING_IMAGES)
             if path is not None:

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from worker.models.lstm.batches import windows_at
 from worker.models.lstm.network import LstmNetwork, State
 
-WARM_UP_CHARACTERS = 64  # read before measuring, so that no character is judged without context
+WARM_UP_CHARACTERS = 64  # read before measuring, so that every character has context
 EVALUATION_STREAMS = 64
 CHEAP_CHARACTERS = 32_768  # of the held-out text that every checkpoint is measured on
 CHEAP_WINDOWS = 2048  # of them, where each character costs the reading of a whole window
@@ -35,7 +35,7 @@ class HeldOutText:
         return self._ids_N[self._before :]
 
     def cheap_nats(self, model: LstmNetwork) -> float:
-        """Mean nats per character of the text's beginning: what each checkpoint is judged by."""
+        """Mean nats per character of the text's beginning: the evaluation of each checkpoint."""
         return self._nats(model, CHEAP_CHARACTERS, CHEAP_WINDOWS)
 
     def nats(self, model: LstmNetwork) -> float:
