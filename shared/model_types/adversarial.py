@@ -90,7 +90,7 @@ def _layers(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape) 
     area = 4 * dataset.height * dataset.width
     if hyperparameters.network == "book":
         return 2 * 370 * area, 130 * area
-    return (7 * hyperparameters.width + 8 * dataset.channels) * area, (2 * hyperparameters.width + 4) * area
+    return (7 * hyperparameters.width + 8 * dataset.channels) * area, (2 * hyperparameters.width + 12) * area
 
 
 def training_bytes(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape, *, classes: int) -> int:

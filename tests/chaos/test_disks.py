@@ -83,7 +83,7 @@ def test_disk_full_under_the_storage(storage_disk: Disk, patient_rig: Rig, chanc
 
     job = broken(patient_rig, job_id, worker)
     assert job.error is not None
-    assert job.error["message"] == "The trainer's files cannot be kept: No space left on device."
+    assert job.error["message"] == "The trainer's files cannot be stored: No space left on device."
     storage_disk.free()
     repaired(patient_rig, job_id)
 

@@ -126,9 +126,11 @@ def prune(run_dir: Path, *, keep: int, best: int | None) -> None:
 
 
 def sweep(run_dir: Path) -> None:
-    """Remove the incomplete folders that killed runs left while writing or removing a checkpoint."""
+    """Remove the incomplete folders and files that killed runs left in a run folder."""
     for path in (run_dir / FOLDER).glob(f"{TEMPORARY_PREFIX}*"):
         shutil.rmtree(path)
+    for path in run_dir.glob(f"{TEMPORARY_PREFIX}*"):
+        path.unlink()
 
 
 def _folders(run_dir: Path) -> list[Path]:
