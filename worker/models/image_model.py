@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from worker.data import ImageDataset
@@ -65,6 +66,11 @@ class ImageModel(GenerativeModel):
 def unit(images: Tensor) -> Tensor:
     """uint8 0..255 to float32 0..1."""
     return images.float() / 255
+
+
+def joined(parts: list[Tensor]) -> Tensor:
+    """The parts one after another along the first axis; a single part is not copied, which torch.cat does."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def near_square(count: int) -> tuple[int, int]:

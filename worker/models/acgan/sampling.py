@@ -8,7 +8,7 @@ from worker.data import ImageDataset
 from worker.images import image_grid
 from worker.models.acgan.pair import AcganPair
 from worker.models.base import Generated, Sample
-from worker.models.image_model import CHUNK, unit
+from worker.models.image_model import CHUNK, joined, unit
 from worker.seeding import generator
 
 SAMPLE_COLUMNS = 10  # generated images of each class in the epoch's sample
@@ -27,7 +27,7 @@ def generate(model: AcganPair, z_NZ: Tensor, labels_N: Tensor) -> Tensor:
     was_training = network.training
     network.eval()
     pairs = zip(z_NZ.split(CHUNK), labels_N.split(CHUNK), strict=True)
-    images = torch.cat([network(z.to(model.device), labels.to(model.device)).cpu() for z, labels in pairs])
+    images = joined([network(z.to(model.device), labels.to(model.device)).cpu() for z, labels in pairs])
     network.train(was_training)
     return ((images + 1) / 2).contiguous()
 

@@ -17,7 +17,7 @@ from shared.model_types.vae import (
 )
 from worker.data import Dataset, ImageDataset
 from worker.models.base import Generated
-from worker.models.image_model import CHUNK, near_square, unit
+from worker.models.image_model import CHUNK, joined, near_square, unit
 from worker.models.vae.network import VaeNetwork
 from worker.seeding import generator
 
@@ -37,7 +37,7 @@ def sampled(model: VaeNetwork, sampling: Any, seed: int, dataset: Dataset | None
         meta |= {"indices": sampling.indices}
     else:
         z_NZ, shape = _latents(model, sampling, seed, dataset)
-        pixels_ND = torch.cat([model.decode(z) for z in z_NZ.to(model.device).split(CHUNK)])
+        pixels_ND = joined([model.decode(z) for z in z_NZ.to(model.device).split(CHUNK)])
     images = pixels_ND.view(-1, channels, height, width).cpu().numpy()
     return Generated(images=images, rows=shape[0], columns=shape[1], meta=meta)
 
