@@ -149,8 +149,8 @@ def test_shortest_valid_text_trains_and_a_shorter_one_is_refused() -> None:
         Lstm.for_data(hyperparameters, TextCorpus("tiny", "ab"))
 
 
-def test_loss_falls_on_shakespeare() -> None:
-    corpus = load("shakespeare", datasets_dir=real_datasets(), home=Path(), offline=True)
+def test_loss_falls_on_shakespeare(tmp_path: Path) -> None:
+    corpus = load("shakespeare", datasets_dir=real_datasets(), home=tmp_path, offline=True)
     torch.manual_seed(0)
     model = Lstm.for_data(LstmHyperparameters(layers=(64,), batch_size=32, window=32, warmup_steps=0), corpus)
     model.start_training(corpus, seed=1)

@@ -182,8 +182,8 @@ def test_classifier_score_is_deterministic_and_leaves_the_random_state_unchanged
 
 
 @pytest.mark.slow
-def test_twenty_thousand_real_digits_score_98_percent() -> None:
-    dataset = load("mnist", datasets_dir=real_datasets(), home=Path(), offline=True)
+def test_twenty_thousand_real_digits_score_98_percent(tmp_path: Path) -> None:
+    dataset = load("mnist", datasets_dir=real_datasets(), home=tmp_path, offline=True)
     assert isinstance(dataset, ImageDataset)
     count = scoring.TRAINING_IMAGES
 

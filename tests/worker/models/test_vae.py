@@ -94,9 +94,9 @@ def test_vae_can_overfit_one_batch() -> None:
     assert losses[-1] < 0.05 * losses[0]
 
 
-def test_loss_falls_on_fashion_mnist() -> None:
+def test_loss_falls_on_fashion_mnist(tmp_path: Path) -> None:
     kind = get("vae")
-    dataset = load("fashion-mnist", datasets_dir=real_datasets(), home=Path(), offline=True)
+    dataset = load("fashion-mnist", datasets_dir=real_datasets(), home=tmp_path, offline=True)
     torch.manual_seed(0)
     model = Vae.for_data(kind.resolve("book", {}), dataset)
     model.start_training(dataset, seed=1)
