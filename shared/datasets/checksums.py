@@ -2,9 +2,9 @@
 
 import fcntl
 import json
-import os
 from pathlib import Path
 
+from shared.atomic_files import replace_bytes
 from shared.datasets.base import DatasetInfo
 
 FILE = "checksums.json"
@@ -24,12 +24,8 @@ def record(downloads: Path, path: str, checksum: str) -> None:
     downloads.mkdir(parents=True, exist_ok=True)
     with (downloads / f"{FILE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        temporary = downloads / f".{FILE}.tmp"
-        with temporary.open("w") as file:
-            json.dump(recorded(downloads) | {path: checksum}, file, indent=2, sort_keys=True)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(downloads / FILE)
+        known = recorded(downloads) | {path: checksum}
+        replace_bytes(downloads / FILE, json.dumps(known, indent=2, sort_keys=True).encode())
 
 
 def checksums_of(info: DatasetInfo, downloads: Path) -> dict[str, str]:

@@ -1,13 +1,13 @@
 """Downloads one file: resumes a partial download, compares the checksum, and moves the file into place."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from shared.atomic_files import sync
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
 from worker.data.locks import exclusive
@@ -47,8 +47,7 @@ def fetch(
             if failure is None:
                 if checksum is None and on_first:
                     on_first(checksum_of(part))
-                with part.open("rb") as file:
-                    os.fsync(file.fileno())
+                sync(part)
                 part.replace(target)
                 return
             failures.append(f"{url}: {failure}")

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from shared.atomic_files import sync
 from shared.datasets import DatasetInfo
 from shared.datasets.places import PREPARATION_VERSION, locate, prepared_files, prepared_folder
 from worker.data.download import checksum_of
@@ -72,14 +73,9 @@ def write(info: DatasetInfo, dataset: ImageDataset, sources: list[Path], path: P
     temporary = path.with_name(f".{info.name}-{os.getpid()}.tmp")
     save_file(tensors, temporary, {_METADATA: json.dumps(facts)})
     temporary.chmod(0o644)  # safetensors writes files that only their owner can read
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(temporary)
     temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(path.parent)
     for old in path.parent.glob(f"{info.name}-v*-*.safetensors"):
         if old != path:
             old.unlink()

@@ -1,12 +1,12 @@
 """The files of a dataset: in the user's folder, in the downloads folder, or downloaded into it."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
+from shared.atomic_files import sync
 from shared.datasets import REGISTRY, DatasetInfo, Source
 from shared.datasets.checksums import FILE, record, recorded
 from shared.datasets.places import locate, missing, prepared_folder
@@ -88,8 +88,7 @@ def _unpack(info: DatasetInfo, source: Source, downloads: Path) -> None:
             unpacked = next(folder.rglob(name), None)
             if unpacked is None:
                 raise OSError(f"it does not contain {name}")
-            with unpacked.open("rb") as file:
-                os.fsync(file.fileno())
+            sync(unpacked)
             (downloads / path).parent.mkdir(parents=True, exist_ok=True)
             unpacked.replace(downloads / path)
     except (OSError, EOFError, RuntimeError) as error:
