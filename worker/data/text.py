@@ -13,6 +13,7 @@ from torch import Tensor
 from shared.datasets import HELD_OUT_FRACTION, DatasetShape
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
+from shared.text_normalization import normalize
 
 SOURCE_CHARACTERS = 1_000_000  # of the builtin `python-source`
 
@@ -72,13 +73,13 @@ class TextCorpus:
 
 
 def read_text(name: str, path: Path) -> TextCorpus:
-    """A UTF-8 file as a corpus, with Unix line ends. Raises JobFailure(INVALID_DATA) naming the first wrong byte."""
+    """A UTF-8 file as a corpus, normalised. Raises JobFailure(INVALID_DATA) naming the first wrong byte."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         message = f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at offset {error.start}."
         raise JobFailure(ErrorCode.INVALID_DATA, message, "Save the file as UTF-8 and try again.") from error
-    return TextCorpus(name, text.replace("\r\n", "\n").replace("\r", "\n"))
+    return TextCorpus(name, normalize(text))
 
 
 def python_source() -> TextCorpus:
@@ -92,7 +93,7 @@ def python_source() -> TextCorpus:
         data = path.read_bytes()
         if not data.isascii():
             continue
-        parts.append(data.decode("ascii").replace("\r\n", "\n"))
+        parts.append(normalize(data.decode("ascii")))
         size += len(parts[-1])
         if size >= SOURCE_CHARACTERS:
             break
