@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import structlog
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,12 +23,12 @@ class JobCollector(Collector):
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """Collect the metrics for one scrape."""
         yield from self._jobs()
         yield from self._notifications()
 
-    def _jobs(self) -> Iterator[GaugeMetricFamily]:
+    def _jobs(self) -> Iterator[Metric]:
         is_up = GaugeMetricFamily("mimeo_database_up", "1 when the database answers.")
         jobs = GaugeMetricFamily("mimeo_jobs", "Jobs.", labels=["kind", "status"])
         oldest = GaugeMetricFamily("mimeo_oldest_queued_seconds", "Wait of the longest waiting job.", labels=["kind"])
@@ -48,12 +48,17 @@ class JobCollector(Collector):
             oldest.add_metric([kind], waits.get(kind, 0.0))
         yield from (is_up, jobs, oldest)
 
-    def _notifications(self) -> Iterator[GaugeMetricFamily]:
+    def _notifications(self) -> Iterator[Metric]:
         is_up = GaugeMetricFamily("mimeo_redis_up", "1 when Redis answers.")
         waiting = GaugeMetricFamily("mimeo_queue_notifications", "Notifications waiting in Redis.", labels=["kind"])
+        dropped = CounterMetricFamily(
+            "mimeo_messages_dropped", "Messages in Redis that were no notification.", labels=["kind"]
+        )
         depths = {kind: self._runtime.broker.depth(kind) for kind in JobKind}
         is_up.add_metric([], float(all(depth is not None for depth in depths.values())))
         for kind, depth in depths.items():
             if depth is not None:
                 waiting.add_metric([kind], depth)
-        yield from (is_up, waiting)
+            if (count := self._runtime.broker.count_dropped(kind)) is not None:
+                dropped.add_metric([kind], count)
+        yield from (is_up, waiting, dropped)

@@ -8,6 +8,7 @@ from celery import Celery
 from celery.signals import setup_logging, worker_shutting_down
 
 from shared.broker.celery_settings import make_celery, task_name
+from worker import notification_transport
 from worker.consumer_watchdog import ConsumerWatchdog
 from worker.context import WorkerContext
 from worker.worker_heartbeat import WorkerHeartbeat
@@ -37,6 +38,7 @@ def run(context: WorkerContext) -> None:
 
 def make_app(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, watchdog: ConsumerWatchdog) -> Celery:
     """The Celery application with the one task of this worker's kind, which is prepared here."""
+    notification_transport.install(context.kind, context.broker.record_dropped)
     app = make_celery(context.settings, worker_kind=context.kind)
     app.conf.worker_pool = "worker.celery_pool:PromptFetchPool"
     run_next = importlib.import_module(f"worker.tasks.{context.kind}").prepare(context, worker_heartbeat)

@@ -17,6 +17,7 @@ from shared.settings import Settings
 log = structlog.get_logger()
 
 _ENDS = f"{KEY_PREFIX}done"
+_DROPPED = f"{KEY_PREFIX}dropped"
 
 
 class CeleryBroker:
@@ -56,6 +57,22 @@ class CeleryBroker:
                     pipeline.llen(f"{KEY_PREFIX}{kind}{suffix}")
                 return sum(int(length) for length in pipeline.execute())
         except FAILURES:
+            return None
+
+    def record_dropped(self, kind: JobKind) -> bool:
+        """Count a message that a worker of a kind has dropped. False when Redis is unavailable."""
+        try:
+            self._redis.hincrby(_DROPPED, kind, 1)
+        except FAILURES as error:
+            log.warning("dropped message not counted", kind=kind, reason=str(error))
+            return False
+        return True
+
+    def count_dropped(self, kind: JobKind) -> int | None:
+        """Messages that workers of a kind have dropped since Redis started; None when Redis does not answer."""
+        try:
+            return int(self._redis.hget(_DROPPED, kind) or 0)
+        except (*FAILURES, ValueError):
             return None
 
     def publish_done(self, job_id: str) -> bool:

@@ -40,6 +40,7 @@ def make_celery(settings: Settings, *, worker_kind: JobKind | None = None) -> Ce
         broker_connection_retry=worker_kind is not None,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=worker_kind is not None,  # a key of the wrong type, a full or read-only Redis
         broker_connection_timeout=1.0,
         worker_disable_prefetch=True,
         worker_prefetch_multiplier=1,

@@ -72,7 +72,7 @@ class CompletionListener:
                 if message["type"] == "subscribe":
                     self._has_tried.set()
                 elif message["type"] == "message":
-                    self._set_events(message["data"].decode())
+                    self._set_events(message["data"].decode(errors="replace"))
 
     def _set_events(self, job_id: str) -> None:
         with self._lock:

@@ -1,6 +1,7 @@
 """A broker in memory, for tests and for a stack without Redis."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ class NullBroker:
         self.sent: list[Notification] = []
         self.done: set[str] = set()
         self._waiting: list[Notification] = []
+        self._dropped: Counter[JobKind] = Counter()
         self._changed = threading.Condition()
 
     def send(self, kind: JobKind, job_id: str, priority: Priority) -> bool:
@@ -56,6 +58,17 @@ class NullBroker:
         """Number of waiting notifications."""
         with self._changed:
             return sum(notification.kind == kind for notification in self._waiting) if self.is_up else None
+
+    def record_dropped(self, kind: JobKind) -> bool:
+        """Count a dropped message."""
+        with self._changed:
+            self._dropped[kind] += self.is_up
+            return self.is_up
+
+    def count_dropped(self, kind: JobKind) -> int | None:
+        """Number of dropped messages."""
+        with self._changed:
+            return self._dropped[kind] if self.is_up else None
 
     def publish_done(self, job_id: str) -> bool:
         """Record that a job has ended and end the waits for it."""

@@ -25,6 +25,14 @@ class Broker(Protocol):
         """Notifications waiting for a worker of a kind; None when Redis does not answer."""
         ...
 
+    def record_dropped(self, kind: JobKind) -> bool:
+        """Count a message that a worker of a kind has dropped. False when Redis is unavailable."""
+        ...
+
+    def count_dropped(self, kind: JobKind) -> int | None:
+        """Messages that workers of a kind have dropped since Redis started; None when Redis does not answer."""
+        ...
+
     def publish_done(self, job_id: str) -> bool:
         """Publish that a job has ended. False when Redis is unavailable."""
         ...

@@ -144,6 +144,7 @@ def test_metrics_count_requests_jobs_and_notifications(
     ids = [client.post("/v1/training-jobs", json=body).get_json()["id"] for _ in range(3)]
     jobs.set_values(database, ids[1], updated_at=datetime.now(UTC) - timedelta(hours=1))
     worker.publish(worker.claim(JobKind.TRAINING))
+    client.application.extensions["mimeo"].broker.record_dropped(JobKind.GENERATION)
 
     figures = samples(client)
 
@@ -152,6 +153,8 @@ def test_metrics_count_requests_jobs_and_notifications(
     assert figures["mimeo_jobs", "training", "queued"] == 2
     assert figures["mimeo_jobs", "training", "succeeded"] == 1
     assert figures["mimeo_queue_notifications", "training"] == 3
+    assert figures["mimeo_messages_dropped_total", "generation"] == 1
+    assert figures["mimeo_messages_dropped_total", "training"] == 0
     assert 3600 <= figures["mimeo_oldest_queued_seconds", "training"] < 7200
     assert figures[("mimeo_database_up",)] == figures[("mimeo_redis_up",)] == 1
 

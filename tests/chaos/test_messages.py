@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from shared.job_status import JobKind, JobStatus, Priority
+from tests.bad_messages import BAD_MESSAGES, push, valid_envelope
 from tests.chaos.rig import MakeRig, Rig
 from tests.waiting import wait_until
 
@@ -67,3 +68,49 @@ def test_worker_with_a_stalled_consumer_restarts_itself(make_rig: MakeRig, chanc
     rig.end()
 
     assert [rig.read_job(job_id).attempt for job_id in ids] == [1] * len(ids)
+
+
+@pytest.mark.parametrize("kind", list(JobKind))
+def test_bad_messages_are_dropped_and_the_next_job_runs(rig: Rig, chance: random.Random, kind: JobKind) -> None:
+    # Given: a worker, with bad messages before its start and while it is idle
+    names = list(BAD_MESSAGES)
+    chance.shuffle(names)
+    early = chance.randint(1, 9)
+    for name in names[:early]:
+        push(rig.valkey, kind, BAD_MESSAGES[name](valid_envelope(kind)))
+    worker = rig.worker() if kind is JobKind.TRAINING else rig.real_worker(kind)
+    pid = worker.pid
+    for name in names[early:]:
+        push(rig.valkey, kind, BAD_MESSAGES[name](valid_envelope(kind)))
+
+    # Then: each is counted, none is left or kept for a second delivery, and the same process takes the next message
+    wait_until(lambda: rig.broker.count_dropped(kind) == len(names))
+    if kind is JobKind.TRAINING:
+        job_id = rig.submit(1)
+        rig.end()
+        assert rig.read_job(job_id).attempt == 1
+    else:
+        rig.broker.send(kind, "gen_" + "0" * 26, Priority.NORMAL)
+        wait_until(lambda: worker.has_logged("notification received"))
+    assert (worker.is_alive, worker.pid, rig.broker.depth(kind)) == (True, pid, 0)
+    with rig.valkey.client() as client:
+        assert client.keys("*unacked*") == []
+    text = worker.log.read_text()
+    assert text.count("message dropped") == len(names)
+    assert "Traceback" not in text
+    assert "\x1b" not in text.replace("\\x1b", "")
+    assert max(len(line) for line in text.splitlines() if "message dropped" in line) < 2_000
+
+
+def test_worker_survives_a_list_of_another_type(rig: Rig) -> None:
+    worker = rig.worker()
+    rig.end(rig.submit(1))
+    with rig.valkey.client() as client:
+        client.set("mimeo:training", "hi")
+        wait_until(lambda: worker.has_logged("WRONGTYPE"))
+        client.delete("mimeo:training")
+
+    job_id = rig.submit(1)
+    rig.end()
+
+    assert (worker.is_alive, rig.read_job(job_id).attempt) == (True, 1)

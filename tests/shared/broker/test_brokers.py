@@ -47,6 +47,20 @@ def test_notifications_are_counted_by_kind(any_broker: Broker) -> None:
     assert any_broker.ping()
 
 
+def test_dropped_messages_are_counted_by_kind(any_broker: Broker) -> None:
+    assert any_broker.record_dropped(JobKind.TRAINING)
+    assert any_broker.record_dropped(JobKind.TRAINING)
+
+    assert (any_broker.count_dropped(JobKind.TRAINING), any_broker.count_dropped(JobKind.GENERATION)) == (2, 0)
+
+
+def test_dropped_messages_are_unknown_without_redis(tmp_path: Path) -> None:
+    broker = CeleryBroker(settings_for(f"unix://{tmp_path}/none.sock", tmp_path))
+
+    assert not broker.record_dropped(JobKind.TRAINING)
+    assert broker.count_dropped(JobKind.TRAINING) is None
+
+
 def test_waiter_receives_an_end_published_while_it_waits(any_broker: Broker) -> None:
     with any_broker.wait_done("trn_1") as waiter:
         assert not waiter.wait(0.02)
@@ -64,6 +78,14 @@ def test_waiter_receives_no_ends_of_other_jobs(any_broker: Broker) -> None:
     with any_broker.wait_done("trn_1") as waiter:
         any_broker.publish_done("trn_2")
         assert not waiter.wait(0.1)
+
+
+def test_waiter_receives_an_end_after_bytes_that_are_no_job_id(redis_settings: Settings, valkey: Valkey) -> None:
+    broker = CeleryBroker(redis_settings)
+    with broker.wait_done("trn_1") as waiter, valkey.client() as client:
+        client.publish("mimeo:done", b"\xff\xfe\x1b")
+        broker.publish_done("trn_1")
+        assert waiter.wait(PATIENCE_S)
 
 
 def test_waiters_share_one_subscription_which_ends_with_the_last(redis_settings: Settings, valkey: Valkey) -> None:
