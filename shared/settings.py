@@ -4,6 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -96,14 +97,14 @@ class Settings(BaseSettings):
         """SQLAlchemy URL, with the SQLite default filled in."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite:///{self.home_path / 'mimeo.db'}"
+        return f"sqlite:///{quote(str(self.home_path / 'mimeo.db'))}"
 
     @property
     def resolved_redis_url(self) -> str:
         """Redis URL in redis-py's form (`redis://…` or `unix://…`), with the embedded default filled in."""
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
-        return f"unix://{self.redis_socket}"
+        return f"unix://{quote(str(self.redis_socket))}"
 
     @property
     def celery_broker_url(self) -> str:

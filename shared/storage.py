@@ -74,7 +74,7 @@ class Storage:
     def open_url(cls, url: str) -> "Storage":
         """The store at a URL (`file:///srv/mimeo`, `s3://bucket/prefix`). Raises SetupError for an unknown scheme."""
         try:
-            filesystem, root = url_to_fs(url, **_PATIENCE.get(urlsplit(url).scheme, {}))
+            filesystem, root = _filesystem_of(url)
         except (ValueError, ImportError) as error:
             raise SetupError(f"MIMEO_STORAGE_URL cannot be used: {error}") from error
         storage = cls(filesystem, root)
@@ -246,6 +246,13 @@ class Storage:
     def _replace(target: Path, write: Callable[[Path], object]) -> None:
         make_folder_synced(target.parent)
         replace_with(target, write)
+
+
+def _filesystem_of(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    if url.startswith("file://"):  # fsspec would split the path at `::`
+        return LocalFileSystem(), url.removeprefix("file://")
+    filesystem, root = url_to_fs(url, **_PATIENCE.get(urlsplit(url).scheme, {}))
+    return filesystem, root
 
 
 def _make_folder(path: Path) -> None:

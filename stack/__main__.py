@@ -4,6 +4,7 @@ Exit status: 0 after an orderly stop, 1 when the stack failed, 2 when the config
 """
 
 import argparse
+import io
 import os
 import sys
 import time
@@ -26,11 +27,15 @@ ROOT = Path(__file__).resolve().parents[1]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stack. Returns the exit status."""
     started = time.monotonic()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # paths and messages that the terminal cannot show
     try:
         options = _parse(arguments)
         if options.pop("end_with_parent") and sys.platform == "linux":
             parent_death_signal.set_parent_death_signal()
         settings = _settings(options)
+        os.umask(0o077)  # inherited by every process of the stack
         prepare_home(settings)
         lock = hold_lock(settings)
         check_port(settings.host, settings.port)

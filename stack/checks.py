@@ -1,38 +1,57 @@
 """Checks before the start of the stack. Each failure is one line with a remedy."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from shared.errors import SetupError
 from shared.settings import Settings
 
 FOLDERS = ("run", "logs", "runs", "storage", "datasets")
+PRIVATE = frozenset({*FOLDERS, "classifiers", *(f"mimeo.db{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))})
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 HANDOVER_S = 45.0  # time for the stop of a stack after its `mimeo up` was killed
 
 
 def prepare_home(settings: Settings) -> None:
-    """Create the folders of the home and verify that a file can be written there. Raises SetupError."""
+    """Create the folders of the home, for this user only, and verify that a file can be written. Raises SetupError."""
     home = settings.home_path
     try:
         for folder in FOLDERS:
             (home / folder).mkdir(parents=True, exist_ok=True)
-        (home / "run").chmod(0o700)
+        _make_private(home)
         probe = home / "run" / f".write-{os.getpid()}"
         probe.write_bytes(b"mimeo")
         probe.unlink()
     except OSError as error:
-        raise SetupError(
-            f"cannot write to the home {home} ({_reason(error)}): set MIMEO_HOME to a folder you can write to"
-        ) from error
+        remedy = "free some space" if error.errno in _FULL else "set MIMEO_HOME to a folder you can write to"
+        raise SetupError(f"cannot write to the home {home} ({_reason(error)}): {remedy}") from error
     _prepare_sockets(settings.redis_socket.parent)
+
+
+def _make_private(home: Path) -> None:
+    """Remove the access of other users, also from the home of an earlier version.
+
+    A home that has other content keeps its own mode, because it may be a folder that others need.
+    """
+    found = [path for path in home.iterdir() if path.name in PRIVATE]
+    if len(found) == len(list(home.iterdir())):
+        found.append(home)
+    for path in found:
+        with contextlib.suppress(FileNotFoundError):  # a file of a stack that is stopping
+            status = path.lstat()
+            if status.st_mode & 0o077 and status.st_uid == os.getuid() and not path.is_symlink():
+                path.chmod(stat.S_IMODE(status.st_mode) & 0o700)
 
 
 def _prepare_sockets(folder: Path) -> None:
@@ -82,13 +101,11 @@ def _holder(lock: int) -> str:
 
 
 def _is_alive(pid: str) -> bool:
+    """Whether a process runs. A process that has ended and that its parent has not reaped does not."""
     try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
+        return bool(psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE)
+    except (ValueError, psutil.NoSuchProcess):
         return False
-    except PermissionError:
-        return True
-    return True
 
 
 def check_port(host: str, port: int) -> None:

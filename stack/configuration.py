@@ -1,4 +1,8 @@
-"""The configuration file of supervisord, written at each start."""
+"""The configuration file of supervisord, written at each start.
+
+Paths are not in the file but in environment variables to which it refers. supervisord inserts their values as they are;
+in the file it would interpret percent signs and comment markers.
+"""
 
 import os
 import pwd
@@ -7,7 +11,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from shared.errors import SetupError
 from shared.settings import Settings
 from stack import parent_death_signal
 from stack.programs import Program
@@ -26,35 +29,46 @@ def control_socket(settings: Settings) -> Path:
     return settings.redis_socket.with_name("supervisord.sock")
 
 
-def render(settings: Settings, programs: Sequence[Program]) -> str:
+def variables(settings: Settings, programs: Sequence[Program]) -> dict[str, str]:
+    """Environment of supervisord: the variables to which the file refers."""
+    return {
+        "MIMEO_HOME": str(settings.home_path),
+        "MIMEO_CONTROL_SOCKET": str(control_socket(settings)),
+        **{
+            _command_variable(program): shlex.join(parent_death_signal.command(*program.command))
+            for program in programs
+        },
+    }
+
+
+def render(programs: Sequence[Program]) -> str:
     """The text of supervisord.conf."""
-    run = settings.home_path / "run"
     lines = [
         "[supervisord]",
         "nodaemon=true",
         "silent=true",
-        f"logfile={_value(log_path(settings, 'supervisord'))}",
+        "logfile=%(ENV_MIMEO_HOME)s/logs/supervisord.log",
         f"logfile_maxbytes={LOG_BYTES}",
         f"logfile_backups={LOG_BACKUPS}",
-        f"pidfile={_value(run / 'supervisord.pid')}",
-        f"childlogdir={_value(settings.home_path / 'logs')}",
+        "pidfile=%(ENV_MIMEO_HOME)s/run/supervisord.pid",
+        "childlogdir=%(ENV_MIMEO_HOME)s/logs",
         "nocleanup=true",
         # An explicit user prevents supervisord's warning about root, for example in a container.
         *([f"user={pwd.getpwuid(0).pw_name}"] if os.getuid() == 0 else []),
         "",
         "[unix_http_server]",
-        f"file={_value(control_socket(settings))}",
+        "file=%(ENV_MIMEO_CONTROL_SOCKET)s",
         "chmod=0700",
         "",
         "[rpcinterface:supervisor]",
         "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
         "",
         "[supervisorctl]",
-        f"serverurl={_value(f'unix://{control_socket(settings)}')}",
+        "serverurl=unix://%(ENV_MIMEO_CONTROL_SOCKET)s",
         "",
     ]
     for program in programs:
-        lines += _program(settings, program)
+        lines += _program(program)
     by_group = sorted(programs, key=lambda program: (program.rank, program.group))
     for group, members in groupby(by_group, key=lambda program: program.group):
         of_group = list(members)
@@ -64,10 +78,10 @@ def render(settings: Settings, programs: Sequence[Program]) -> str:
     return "\n".join(lines)
 
 
-def _program(settings: Settings, program: Program) -> list[str]:
+def _program(program: Program) -> list[str]:
     return [
         f"[program:{program.name}]",
-        f"command={_value(shlex.join(parent_death_signal.command(*program.command)))}",
+        f"command=%(ENV_{_command_variable(program)})s",
         f"autostart={'false' if program.waits else 'true'}",
         "autorestart=true",
         "startsecs=1",
@@ -78,16 +92,12 @@ def _program(settings: Settings, program: Program) -> list[str]:
         "stopasgroup=false",
         "killasgroup=true",
         "redirect_stderr=true",
-        f"stdout_logfile={_value(log_path(settings, program.name))}",
+        f"stdout_logfile=%%(ENV_MIMEO_HOME)s/logs/{program.name}.log",  # the parser expands this option twice
         f"stdout_logfile_maxbytes={LOG_BYTES}",
         f"stdout_logfile_backups={LOG_BACKUPS}",
         "",
     ]
 
 
-def _value(value: object) -> str:
-    """A value in the syntax of supervisord's parser, with `%` escaped. Comment markers cannot be escaped."""
-    text = str(value)
-    if "\n" in text or any(sign in text for sign in (" ;", " #", "\t;", "\t#")):
-        raise SetupError(f"the path {text!r} contains ' ;', ' #' or a line break: choose a MIMEO_HOME without them")
-    return text.replace("%", "%%")
+def _command_variable(program: Program) -> str:
+    return f"MIMEO_COMMAND_{program.name.upper().replace('-', '_')}"

@@ -1,5 +1,6 @@
 """One run of the stack: start supervisord, wait until the API answers, watch supervisord, stop everything in order."""
 
+import contextlib
 import http.client
 import os
 import signal
@@ -13,10 +14,11 @@ import xmlrpc.client
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from shared.errors import SetupError
 from shared.settings import Settings
 from stack import configuration, parent_death_signal
 from stack.process_tree import become_subreaper, end_descendants, reap
@@ -54,25 +56,33 @@ class Stack:
         self._start(lock)
         problem = self._wait_until_ready()
         if problem:
-            print(f"mimeo: {problem}\n{self._log_tails()}", file=sys.stderr, flush=True)
+            say(f"mimeo: {problem}\n{self._log_tails()}", sys.stderr)
         elif not self._stop_requests:
             self._start_waiting()
             self._announce(time.monotonic() - self._started)
             problem = self._watch()
         self._stop()
         if not problem:
-            print("Mimeo has stopped.", flush=True)
+            say("Mimeo has stopped.")
         return 1 if problem else 0
 
     def _start(self, lock: int) -> None:
         path = self._settings.home_path / "run" / "supervisord.conf"
-        path.write_text(configuration.render(self._settings, self._programs))
+        try:
+            path.write_text(configuration.render(self._programs), encoding="utf-8")
+            output = configuration.log_path(self._settings, "supervisord-output").open("wb")
+        except OSError as error:
+            raise SetupError(f"cannot write {error.filename} ({(error.strerror or str(error)).lower()})") from error
         # A session of its own: Ctrl-C in the terminal reaches only `mimeo up`, which then stops everything in order.
         self._supervisor = subprocess.Popen(
-            parent_death_signal.command(sys.executable, "-m", "supervisor.supervisord", "--configuration", str(path)),
-            env={**self._environment, parent_death_signal.PARENT_VARIABLE: str(os.getpid())},
+            parent_death_signal.command(sys.executable, "-m", "stack.process_supervisor", "--configuration", str(path)),
+            env={
+                **self._environment,
+                **configuration.variables(self._settings, self._programs),
+                parent_death_signal.PARENT_VARIABLE: str(os.getpid()),
+            },
             stdin=subprocess.DEVNULL,
-            stdout=(configuration.log_path(self._settings, "supervisord-output")).open("wb"),
+            stdout=output,
             stderr=subprocess.STDOUT,
             pass_fds=[lock],
             start_new_session=True,
@@ -138,7 +148,7 @@ class Stack:
     def _announce(self, seconds: float) -> None:
         home = self._settings.home_path
         where = f"home {home}, logs in {home / 'logs'}"
-        print(f"Mimeo is ready at {self.url} after {seconds:.1f} s ({where}); Ctrl-C stops it.", flush=True)
+        say(f"Mimeo is ready at {self.url} after {seconds:.1f} s ({where}); Ctrl-C stops it.")
 
     def _watch(self) -> str | None:
         """Serve until a stop is requested. Returns the problem, or None."""
@@ -147,10 +157,10 @@ class Stack:
                 problem = (
                     f"the process supervisor ended unexpectedly (status {self._supervisor_status}); stopping the rest"
                 )
-                print(f"mimeo: {problem}", file=sys.stderr, flush=True)
+                say(f"mimeo: {problem}", sys.stderr)
                 return problem
             self._pause(0.5)
-        print("Stopping the workers, then the API, then Valkey …", flush=True)
+        say("Stopping the workers, then the API, then Valkey …")
         return None
 
     def _stop(self) -> None:
@@ -176,6 +186,12 @@ class Stack:
             if lines:
                 tails.append(f"Last lines of {path}:\n" + "\n".join(f"  {line}" for line in lines))
         return "\n".join(tails) or f"See the logs in {self._settings.home_path / 'logs'}."
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print a line for the user. It is lost when the output is a file on a full disk or a closed terminal."""
+    with contextlib.suppress(OSError):
+        print(text, file=stream or sys.stdout, flush=True)
 
 
 def is_ready(url: str) -> bool:

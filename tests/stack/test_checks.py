@@ -9,6 +9,8 @@ import pytest
 from shared.errors import SetupError
 from shared.settings import Settings
 from stack.checks import check_port, hold_lock, prepare_home
+from tests.stack.processes import is_alive
+from tests.waiting import wait_until
 
 
 def test_home_is_created_with_its_folders_and_a_private_run_folder(tmp_path: Path) -> None:
@@ -16,6 +18,29 @@ def test_home_is_created_with_its_folders_and_a_private_run_folder(tmp_path: Pat
     folders = {path.name for path in (tmp_path / "deep" / "home").iterdir()}
     assert folders == {"run", "logs", "runs", "storage", "datasets"}
     assert (tmp_path / "deep" / "home" / "run").stat().st_mode & 0o777 == 0o700
+
+
+def test_home_of_an_earlier_version_is_closed_to_other_users(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for folder in ("storage", "logs"):
+        (home / folder).mkdir(parents=True)
+        (home / folder).chmod(0o755)
+    (home / "mimeo.db").write_bytes(b"")
+    (home / "mimeo.db").chmod(0o644)
+    home.chmod(0o755)
+    prepare_home(Settings(home=home))
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (home, home / "storage", home / "mimeo.db")}
+    assert modes == {"home": 0o700, "storage": 0o700, "mimeo.db": 0o600}
+
+
+def test_folder_with_other_content_keeps_its_mode_and_mimeos_part_is_closed(tmp_path: Path) -> None:
+    home = tmp_path / "shared"
+    home.mkdir()
+    home.chmod(0o755)
+    (home / "other.txt").write_text("of another program")
+    prepare_home(Settings(home=home))
+    assert home.stat().st_mode & 0o777 == 0o755
+    assert (home / "storage").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("below", ["", "below"])
@@ -67,3 +92,18 @@ def test_start_waits_for_a_stopping_stack_in_the_same_home(tmp_path: Path) -> No
     with subprocess.Popen(["sleep", "0.6"], pass_fds=[lock]):
         os.close(lock)
         os.close(hold_lock(settings))
+
+
+def test_start_waits_for_the_stack_of_a_process_that_was_not_reaped(tmp_path: Path) -> None:
+    # Given: `mimeo up` was killed and is a zombie; its supervisord still has the lock
+    settings = Settings(home=tmp_path)
+    prepare_home(settings)
+    lock = hold_lock(settings)
+    killed = subprocess.Popen(["sleep", "60"])
+    killed.kill()
+    wait_until(lambda: not is_alive(killed.pid))
+    (tmp_path / "run" / "lock").write_text(f"{killed.pid}\n")
+    with subprocess.Popen(["sleep", "0.6"], pass_fds=[lock]):
+        os.close(lock)
+        os.close(hold_lock(settings))
+    killed.wait()
