@@ -4,12 +4,15 @@ supervisord itself ends when it cannot write a log line to a full disk, and take
 """
 
 import contextlib
+from typing import IO
 
 from supervisor import loggers, supervisord
 
 
 class LossyFileHandler(loggers.RotatingFileHandler):  # type: ignore[misc]  # supervisor has no types
     """A rotated log file. A line that cannot be written is dropped; writing resumes when there is space."""
+
+    stream: IO[bytes]
 
     def handleError(self) -> None:  # noqa: N802  supervisor's name
         """Drop the line. The base class prints a traceback to standard error, which may be on the same disk."""
