@@ -6,13 +6,14 @@ from flask import redirect
 from flask_openapi.models.info import Info
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from api import errors, instrumentation
+from api import cors, errors, host_check, instrumentation
 from api import runtime as runtimes
 from api.job_metrics import JobCollector
 from api.openapi import DocumentedApi
+from api.proxies import behind_proxies
 from api.routes import BLUEPRINTS
 from api.runtime import Runtime
-from api.urls import url
+from api.urls import prefix
 from shared.broker import Broker, CeleryBroker
 from shared.settings import Settings
 from shared.version import VERSION
@@ -36,7 +37,9 @@ def create_app(settings: Settings, *, broker: Broker | None = None) -> Documente
         info=Info(title="Mimeo", version=VERSION, description=DESCRIPTION),
         validation_error_callback=errors.reject_query,
         static_folder=None,
+        servers=[{"url": settings.public_url.rstrip("/")}] if settings.public_url else None,
     )
+    app.url_map.merge_slashes = False  # its redirects would be absolute, with the host and scheme of this request
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_FORM_MEMORY_SIZE=MAX_FORM_FIELD_BYTES,
@@ -47,12 +50,17 @@ def create_app(settings: Settings, *, broker: Broker | None = None) -> Documente
     runtimes.install(app, runtime)
     registry = _registry(runtime)
     instrumentation.install(app, registry)
+    cors.install(app, settings.cors_origins)
+    host_check.install(app, settings)
     errors.install(app)
     for blueprint in BLUEPRINTS:
         app.register_api(blueprint)
     # Redirect to Swagger UI, in place of flask-openapi's page of viewers.
-    app.view_functions["openapi.openapi"] = lambda: redirect(url("/openapi/swagger"))
+    viewer = f"{prefix(settings)}/openapi/swagger"
+    app.view_functions["openapi.openapi"] = lambda: redirect(viewer)
+    app.add_url_rule("/openapi", "openapi_without_slash", lambda: redirect(viewer))
     app.generate_spec_json()
+    app.wsgi_app = behind_proxies(app.wsgi_app, settings)  # type: ignore[method-assign,assignment] # Flask's own way
     return app
 
 

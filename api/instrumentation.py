@@ -41,7 +41,7 @@ def install(app: Flask, registry: CollectorRegistry) -> None:
         seconds = time.perf_counter() - g.started
         # The label is the rule, not the path: an id in a label would create a time series for each job.
         route = request.url_rule.rule if request.url_rule is not None else "unmatched"
-        method = request.method if request.method in {"GET", "HEAD", "POST", "DELETE", "OPTIONS"} else "other"
+        method = request.method if request.method in {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"} else "other"
         requests.labels(method, route, response.status_code).inc()
         latency.labels(method, route).observe(seconds)
         response.headers["X-Request-Id"] = g.request_id

@@ -19,11 +19,13 @@ JsonDict = dict[str, Any]
 
 PROBLEMS = {
     400: "The body is not valid JSON, or not a valid form.",
+    403: "A web page of another origin sent the request; `MIMEO_CORS_ORIGINS` names origins that may.",
     404: "The resource does not exist.",
     409: "The current state does not permit the operation.",
     413: "The body exceeds the limit of this server.",
     415: "The media type is not supported.",
     416: "The range is outside the file.",
+    421: "The request names a host that is not this server's; `MIMEO_ALLOWED_HOSTS` adds names.",
     422: "The request is invalid; `errors` names the fields.",
     500: "The file is damaged or could not be created; `detail` names the remedy.",
     503: "The database or the storage does not respond.",
@@ -91,10 +93,12 @@ class DocumentedApi(OpenAPI):
         """Build the document; called once, before the first request."""
         super().generate_spec_json()  # type: ignore[no-untyped-call]
         for path in self.spec_json["paths"].values():
-            for operation in path.values():
-                invalid = operation["responses"].get("422", {})
-                if PROBLEM not in invalid.get("content", {}):
-                    operation["responses"].pop("422", None)
+            for method, operation in path.items():
+                responses = operation["responses"]
+                if PROBLEM not in responses.get("422", {}).get("content", {}):
+                    responses.pop("422", None)
+                for status in (421,) if method == "get" else (403, 421):
+                    responses[str(status)] = {"description": PROBLEMS[status], **PROBLEM_CONTENT}
         self.spec_json["components"]["schemas"] = _component_schemas()
 
 

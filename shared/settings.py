@@ -9,6 +9,7 @@ from urllib.parse import quote
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.addresses import HostNames, Origins, PublicUrl
 from shared.errors import SetupError
 
 Bytes = Annotated[int, Field(gt=0)]
@@ -29,7 +30,18 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".mimeo"), description="Folder of the database, files, sockets and logs of this stack.")
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the API listens on.")
-    public_url: str | None = Field(None, description="Address of the API for users, when a proxy changes it.")
+    public_url: PublicUrl = Field(
+        None, description="Address of the API for users, when a proxy changes it; may have a path."
+    )
+    allowed_hosts: HostNames = Field(
+        (), description="Further host names of this server, such as `gpu-box,.example.org`; `*` allows every name."
+    )
+    cors_origins: Origins = Field(
+        (), description="Origins of web pages that may use the API, such as `http://localhost:3000`."
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, le=16, description="Proxies in front of the API whose `X-Forwarded-…` headers are trusted."
+    )
     datasets_dir: Path | None = Field(
         None, description="Folder searched first for datasets (torchvision layout, `text/NAME.txt`)."
     )

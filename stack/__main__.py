@@ -65,7 +65,9 @@ def _settings(options: dict[str, Any]) -> Settings:
         first = error.errors()[0]
         field = "_".join(str(part) for part in first["loc"])
         variable = f"--{field}" if field in options else f"MIMEO_{field.upper()}"
-        raise SetupError(f"{variable}={first['input']!r} is not valid: {first['msg'].lower()}") from error
+        raise SetupError(
+            f"{variable}={first['input']!r} is not valid: {first['msg'].removeprefix('Value error, ')}"
+        ) from error
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -30,7 +30,7 @@ def setting_rows() -> dict[str, tuple[str, str]]:
 
 
 def default_of(value: object) -> str:
-    if value is None:
+    if value in (None, ()):
         return "–"
     if isinstance(value, bool):
         return "`1`" if value else "`0`"

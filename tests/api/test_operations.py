@@ -178,14 +178,3 @@ def test_root_redirects_to_the_documentation_which_works_offline(client: FlaskCl
     assert "swagger-ui" in page.text
     assert "https://" not in page.text
     assert client.get(root["openapi"]).get_json()["openapi"] == "3.1.0"
-
-
-def test_links_use_the_public_address_if_one_is_set(settings: Settings, database: SessionFactory) -> None:
-    public = settings.model_copy(update={"public_url": "https://models.example.org/mimeo/"})
-    app = create_app(public, broker=NullBroker())
-
-    response = app.test_client().post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"})
-    app.extensions["mimeo"].close()
-
-    assert response.headers["Location"].startswith("https://models.example.org/mimeo/v1/training-jobs/trn_")
-    assert response.get_json()["urls"]["self"] == response.headers["Location"]
