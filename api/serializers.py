@@ -31,6 +31,7 @@ def training_job(job: rows.TrainingJob, *, queue_position: int | None) -> shown.
         metrics=job.metrics,
         estimated_finish_at=_estimated_finish(job),
         model=job.model.id if job.model else None,
+        warnings=_warnings(job),
         urls=shown.TrainingJobUrls(
             self=path,
             cancel=f"{path}/cancel",
@@ -100,6 +101,10 @@ def _progress(job: rows.TrainingJob) -> shown.Progress:
         eta_s=known.get("eta_s") if job.status is JobStatus.RUNNING else None,
         examples_per_s=known.get("examples_per_s"),
     )
+
+
+def _warnings(job: rows.TrainingJob) -> list[shown.JobWarning]:
+    return [shown.JobWarning(**warning) for warning in job.warnings or ()]
 
 
 def _estimated_finish(job: rows.TrainingJob) -> datetime | None:
@@ -174,6 +179,7 @@ def model(row: rows.Model) -> resources.Model:
         quality=row.quality,
         versions=row.versions,
         device=row.device,
+        warnings=_warnings(row.job),
         created_at=row.created_at,
         urls=resources.ModelUrls(self=url(f"/v1/models/{row.id}"), training_job=url(job_path(row.job_id))),
     )

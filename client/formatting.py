@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from client.schema import Artifact, Job, Measurements
+from client.schema import Artifact, Job, JobWarning, Measurements
 
 
 def duration(seconds: float | None) -> str:
@@ -91,12 +91,26 @@ def outcome(job: Job) -> str:
     if job["status"] == "succeeded":
         took = f" in {duration(job['duration_s'])}" if job["duration_s"] is not None else ""
         published = f": {job['model']}" if job["object"] == "training_job" else ""
-        return f"{job['id']} succeeded{took}{published}"
+        return f"{job['id']} succeeded{took}{published}{_warned(job)}"
     error = job["error"]
     if error is None:
         return f"{job['id']} {job['status']}"
     hint = f" {error['hint']}" if error["hint"] else ""
     return f"{job['id']} {job['status']}: {error['message']} ({error['code']}).{hint}"
+
+
+def warning_facts(warnings: Sequence[JobWarning] | None) -> list[tuple[str, str]]:
+    """A labelled line for each warning."""
+    return [
+        ("warning", f"{' '.join(filter(None, (warning['message'], warning['hint'])))} ({warning['code']})")
+        for warning in warnings or ()
+    ]
+
+
+def _warned(job: Job) -> str:
+    """` (2 warnings: mimeo show trn_…)`; empty without warnings."""
+    count = len(job.get("warnings") or ())
+    return f" ({count} warning{'s' if count > 1 else ''}: mimeo show {job['id']})" if count else ""
 
 
 def sample_title(sample: Artifact) -> str:

@@ -36,6 +36,15 @@ class JobError(TypedDict):
     hint: str | None
 
 
+class JobWarning(TypedDict):
+    """A warning about the model that a job trains."""
+
+    code: str
+    message: str
+    hint: str | None
+    step: int | None
+
+
 class Job(TypedDict):
     """Fields of every kind of job. Times are RFC 3339 strings in UTC."""
 
@@ -57,6 +66,7 @@ class Job(TypedDict):
     finished_at: str | None
     duration_s: float | None
     error: JobError | None
+    warnings: NotRequired[list[JobWarning]]  # of training jobs; absent from older servers
     # Of training jobs:
     dataset: NotRequired[str]
     preset: NotRequired[str]
@@ -144,6 +154,7 @@ class Model(TypedDict):
     quality: Measurements
     versions: dict[str, str]
     device: str | None
+    warnings: NotRequired[list[JobWarning]]  # absent from older servers
     created_at: str
 
 

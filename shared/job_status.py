@@ -58,6 +58,7 @@ class ErrorCode(StrEnum):
 
     INVALID_DATA = "invalid_data"
     DATASET_UNAVAILABLE = "dataset_unavailable"
+    INIT_FROM_UNUSABLE = "init_from_unusable"
     OUT_OF_MEMORY = "out_of_memory"
     DIVERGED = "diverged"
     TIMEOUT = "timeout"

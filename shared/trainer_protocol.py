@@ -96,6 +96,7 @@ class Notice(_Event):
     """A notice for the user: a resume, a fallback to an older checkpoint, a failed health check, a suggestion.
 
     step: of a health warning. A repeated step repeats the warning; the job's history records it once.
+    is_warning: the notice is about the resulting model; it joins the `warnings` of the job.
     """
 
     type: Literal["notice"] = "notice"
@@ -103,6 +104,7 @@ class Notice(_Event):
     message: str
     hint: str | None = None
     step: int | None = None
+    is_warning: bool = False
     data: dict[str, Any] = {}
 
 

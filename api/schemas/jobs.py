@@ -29,6 +29,15 @@ class JobError(Answer):
     hint: str | None = Field(description="A suggested remedy.")
 
 
+class JobWarning(Answer):
+    """A warning about the model: it is usable, but a check has failed or the request was adapted."""
+
+    code: str = Field(description="For programs; a job has at most one warning of each code.")
+    message: str
+    hint: str | None = Field(description="A suggested remedy.")
+    step: int | None = Field(description="Optimizer step, where the warning is about one.")
+
+
 class TrainingJobUrls(Answer):
     """Links of a training job."""
 
@@ -82,6 +91,7 @@ class TrainingJob(Job):
     metrics: Measurements = Field(description="Latest value of each metric.")
     estimated_finish_at: Time | None
     model: str | None = Field(description="The published model (`mdl_…`).")
+    warnings: list[JobWarning] = Field(description="Warnings about the model; a succeeded job may have some.")
     urls: TrainingJobUrls
 
 

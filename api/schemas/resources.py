@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from api.schemas.base import Answer, JsonObject, Measurements, Sha256, Time, Url
+from api.schemas.jobs import JobWarning
 from shared import model_types
 from shared.job_status import JobKind
 
@@ -48,6 +49,7 @@ class Model(Answer):
     quality: Measurements = Field(json_schema_extra=_describe_quality)
     versions: dict[str, str] = Field(description="Versions of the code and of torch at training.")
     device: str | None
+    warnings: list[JobWarning] = Field(description="Those of its training job.")
     created_at: Time
     urls: ModelUrls
 

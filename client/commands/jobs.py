@@ -7,7 +7,7 @@ import typer
 
 from client.connection import JsonOption, LimitOption, connect
 from client.errors import BadInput
-from client.formatting import ago, duration, figure, metrics_line, progress_line, size
+from client.formatting import ago, duration, figure, metrics_line, progress_line, size, warning_facts
 from client.headlines import Headlines, shown_metrics
 from client.http import Client
 from client.output import facts, out, print_json, remark, table
@@ -87,6 +87,7 @@ def _show_job(job: Job, names: Sequence[str] | None) -> None:
             ("model", job["model"]),
             ("error", f"{error['message']} ({error['code']})" if error else None),
             ("hint", error["hint"] if error else None),
+            *warning_facts(job.get("warnings")),
             ("output", (job.get("output") or {}).get("text")),
             *(
                 (f"  {name}", value)
@@ -141,6 +142,7 @@ def _show_model(client: Client, model_id: str, *, as_json: bool) -> None:
             ("sha256", model["checkpoint"]["sha256"]),
             ("device", model["device"]),
             ("created", ago(model["created_at"])),
+            *warning_facts(model.get("warnings")),
             *((name, figure(value)) for name, value in model["quality"].items()),
             *((f"  {name}", value) for name, value in model["hyperparameters"].items()),
         ]

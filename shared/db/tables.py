@@ -24,6 +24,7 @@ from shared.db.clock import Timestamp, db_now
 from shared.job_status import JobKind, JobStatus
 
 JsonObject = dict[str, Any]
+JsonObjects = list[dict[str, Any]]
 JSON_TYPE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 ROW_ID = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements only INTEGER PRIMARY KEY
 
@@ -46,7 +47,7 @@ class Base(DeclarativeBase):
             "fk": "fk_%(table_name)s_%(column_0_name)s",
         }
     )
-    type_annotation_map = {datetime: Timestamp(), JsonObject: JSON_TYPE}  # noqa: RUF012 - SQLAlchemy reads it once
+    type_annotation_map = {datetime: Timestamp(), JsonObject: JSON_TYPE, JsonObjects: JSON_TYPE}  # noqa: RUF012 - SQLAlchemy reads it once
 
 
 def table_of(row: type[Base]) -> Table:
@@ -60,6 +61,7 @@ class Job(Base):
     kind: also given by the id's prefix. priority: Priority.rank, 0 first.
     fencing_token rises with every claim; each write by a worker must carry the current token.
     not_before: earliest start of a queued job (back-off). notified_at: when a notification was last sent.
+    warnings: objects with code, message, hint and step, at most one of each code; null is none.
     version rises with every visible change (ETag).
     """
 
@@ -90,6 +92,7 @@ class Job(Base):
     metrics: Mapped[JsonObject] = mapped_column(default=dict)
     output: Mapped[JsonObject | None]
     error: Mapped[JsonObject | None]
+    warnings: Mapped[JsonObjects | None]
 
     created_at: Mapped[datetime] = mapped_column(default=db_now())
     started_at: Mapped[datetime | None]
@@ -125,7 +128,11 @@ class GenerationJob(Job):
 
 
 class Checkpoint(Base):
-    """A durable state of a run in storage under `storage_key/`. sha256 is that of model.safetensors."""
+    """A durable state of a run in storage under `storage_key/`. sha256 is that of model.safetensors.
+
+    config: of the manifest, without hyperparameters (character set, image shape, classes). Rows of earlier versions
+    have none until `shared.services.model_config` reads it from the manifest.
+    """
 
     __tablename__ = "checkpoints"
 
@@ -138,6 +145,7 @@ class Checkpoint(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     is_best: Mapped[bool] = mapped_column(default=False)
     metrics: Mapped[JsonObject] = mapped_column(default=dict)
+    config: Mapped[JsonObject | None] = mapped_column(deferred=True)
     created_at: Mapped[datetime] = mapped_column(default=db_now())
 
     __table_args__ = (UniqueConstraint("job_id", "step"),)

@@ -1,8 +1,8 @@
 """Writes of a worker to its job. Each takes a FencedSession, so no write happens without a lease."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
@@ -10,8 +10,9 @@ from sqlalchemy import bindparam, delete, select, update
 from shared.db.tables import Artifact, Checkpoint, Metric, Model, table_of
 from shared.db.upsert import upsert
 from shared.ids import new_id
-from shared.services import job_history
+from shared.services import job_history, job_warnings
 from shared.services.job_queue import FencedSession
+from shared.services.job_warnings import JobWarning
 
 _KNOWN_ARTIFACTS = select(Artifact.name, Artifact.storage_key).where(
     Artifact.job_id == bindparam("job_id"), Artifact.name.in_(bindparam("names", expanding=True))
@@ -52,7 +53,7 @@ class StoredFile:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredCheckpoint:
-    """A verified checkpoint in storage that gets a row."""
+    """A verified checkpoint in storage that gets a row. config: as `Checkpoint.config`."""
 
     epoch: int
     step: int
@@ -61,6 +62,7 @@ class StoredCheckpoint:
     size: int
     is_best: bool
     metrics: Mapping[str, float]
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def add_metrics(fenced: FencedSession, points: Sequence[MetricPoint]) -> None:
@@ -129,6 +131,7 @@ def add_checkpoint(fenced: FencedSession, stored: StoredCheckpoint) -> list[str]
         "size": stored.size,
         "is_best": stored.is_best,
         "metrics": storable(dict(stored.metrics)),
+        "config": storable(dict(stored.config)),
     }
     upsert(fenced.session, Checkpoint, [row], key=("job_id", "step"), written_at="created_at")
     return replaced
@@ -153,6 +156,13 @@ def add_event(fenced: FencedSession, *, event: str, message: str, data: Mapping[
         message=str(storable(message)),
         attempt=lease.attempt,
         data=storable(dict(data or {})),
+    )
+
+
+def add_warnings(fenced: FencedSession, warnings: Iterable[JobWarning]) -> None:
+    """Add warnings to the job; one replaces an earlier one of the same code."""
+    job_warnings.add(
+        fenced.session, fenced.lease.job_id, [JobWarning(**storable(asdict(warning))) for warning in warnings]
     )
 
 

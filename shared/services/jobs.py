@@ -1,7 +1,7 @@
 """Operations of the API on all kinds of job: submit, find, list, change, delete."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, select
@@ -12,6 +12,7 @@ from shared.errors import NotFound
 from shared.ids import Prefix, is_id, new_id
 from shared.job_status import JobKind, JobStatus
 from shared.services import deletion, new_jobs
+from shared.services.job_warnings import JobWarning
 from shared.services.paging import DEFAULT_LIMIT, newest_first
 from shared.specs import GenerationRequest, TrainingRequest
 
@@ -32,6 +33,7 @@ def submit(
     *,
     model_type: str,
     spec: Mapping[str, Any],
+    warnings: Iterable[JobWarning] = (),
 ) -> JobT:
     """Insert the row of a job. Send its notification after the commit."""
     return new_jobs.add(
@@ -46,6 +48,7 @@ def submit(
         seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
         max_attempts=request.max_attempts,
         timeout_s=request.timeout_s,
+        warnings=warnings,
     )
 
 

@@ -25,9 +25,12 @@ class Source:
     model_id: str | None
 
 
+_SHOWN = (joinedload(Model.checkpoint), joinedload(Model.job).load_only(TrainingJob.warnings))
+
+
 def get(session: Session, model_id: str) -> Model:
-    """A published model with its checkpoint. Raises NotFound."""
-    query = select(Model).where(Model.id == model_id).options(joinedload(Model.checkpoint))
+    """A published model with its checkpoint and its job's warnings. Raises NotFound."""
+    query = select(Model).where(Model.id == model_id).options(*_SHOWN)
     model = session.scalars(query).one_or_none() if is_id(model_id, "mdl") else None
     if model is None:
         raise NotFound("There is no model with that id.")
@@ -38,7 +41,7 @@ def list_page(
     session: Session, *, model_type: str | None = None, limit: int = DEFAULT_LIMIT, after: str | None = None
 ) -> tuple[list[Model], bool]:
     """Published models, newest first, and whether there are more. Raises SpecError for a bad page."""
-    query = select(Model).options(joinedload(Model.checkpoint))
+    query = select(Model).options(*_SHOWN)
     filters = {Model.model_type: model_type}
     return newest_first(session, query, Model.id, prefix="mdl", limit=limit, after=after, filters=filters)
 

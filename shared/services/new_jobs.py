@@ -1,6 +1,7 @@
 """The row of a new job, and the first event of its history."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from sqlalchemy import insert, inspect
@@ -11,6 +12,7 @@ from shared.db.tables import Job, table_of
 from shared.failpoints import failpoint
 from shared.job_status import JobStatus, Priority
 from shared.services import job_history
+from shared.services.job_warnings import JobWarning
 
 JobT = TypeVar("JobT", bound=Job)
 # The caller sends the job's first notification right after the commit.
@@ -30,6 +32,7 @@ def add(
     priority: Priority = Priority.NORMAL,
     name: str | None = None,
     labels: Mapping[str, str] | None = None,
+    warnings: Iterable[JobWarning] = (),
 ) -> JobT:
     """Queue a job with a fully resolved `spec`. Send its notification after the commit."""
     row = {
@@ -44,6 +47,7 @@ def add(
         "seed": seed,
         "max_attempts": max_attempts,
         "timeout_s": timeout_s,
+        "warnings": [asdict(warning) for warning in warnings] or None,
     }
     session.execute(_ADD, row)
     failpoint("submit.inserted")

@@ -12,6 +12,7 @@ from shared.services import attempt_writes, checkpoints, job_queue
 from shared.services import job_history as events_service
 from shared.services.attempt_writes import MetricPoint, StoredCheckpoint, StoredFile
 from shared.services.job_queue import FencedSession, Lease
+from shared.services.job_warnings import JobWarning
 
 
 @dataclass(kw_only=True)
@@ -22,6 +23,7 @@ class Pending:
     files: list[StoredFile] = field(default_factory=list)
     checkpoints: list[StoredCheckpoint] = field(default_factory=list)
     events: list[tuple[str, str, dict[str, Any], bool]] = field(default_factory=list)  # the last: once at its step
+    warnings: list[JobWarning] = field(default_factory=list)
     is_changed: bool = False
 
 
@@ -83,6 +85,9 @@ class ReportBuffer:
         optional = {"hint": event.hint, "step": event.step}
         data = event.data | {name: value for name, value in optional.items() if value is not None}
         self._add_event(event.code, message, data, once=event.step is not None)
+        if event.is_warning:
+            warning = JobWarning(code=event.code, message=event.message, hint=event.hint, step=event.step)
+            self._pending.warnings.append(warning)
 
     def file(self, stored: StoredFile) -> None:
         """Add a sample or an event file that is in storage."""
@@ -130,6 +135,8 @@ class ReportBuffer:
         for name, message, data, once in self._pending.events:
             if not (once and events_service.is_known_at(session, self._lease.job_id, event=name, step=data["step"])):
                 attempt_writes.add_event(fenced, event=name, message=message, data=data)
+        if self._pending.warnings:
+            attempt_writes.add_warnings(fenced, self._pending.warnings)
         if self._pending.checkpoints:
             self._obsolete += checkpoints.prune(session, self._lease.job_id)
         return fenced

@@ -48,6 +48,7 @@ class ArtifactUploader:
             size=checkpoint.size,
             is_best=event.is_best,
             metrics=event.metrics,
+            config={name: value for name, value in checkpoint.manifest.config.items() if name != "hyperparameters"},
         )
 
     def discard(self, key: str) -> None:

@@ -145,5 +145,5 @@ def _fetch_weights(context: WorkerContext, job: TrainingJob, folder: Path) -> st
     damage = "it no longer exists" if row is None else _fetch_checkpoint(context, row, folder / "init_from")
     if damage is not None:
         message = f"The starting weights ({source['id']}) cannot be used: {damage}."
-        raise JobFailure(ErrorCode.INVALID_DATA, message, "Start from another model or checkpoint.")
+        raise JobFailure(ErrorCode.INIT_FROM_UNUSABLE, message, "Start from another model or checkpoint.")
     return str(folder / "init_from")

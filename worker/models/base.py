@@ -51,6 +51,23 @@ class Generated:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightChange:
+    """One difference between the weights of another run and those that this one starts from. data: JSON."""
+
+    code: str
+    message: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapted:
+    """Weights of another run in the shapes of this model, and what was changed for that."""
+
+    weights: dict[str, Tensor]
+    changes: list[WeightChange] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
 class OnnxGraph:
     """One of the graphs that a model is exported as.
 
@@ -117,6 +134,14 @@ class GenerativeModel(Network, ABC):
     @abstractmethod
     def config(self) -> dict[str, Any]:
         """JSON that rebuilds the model: hyperparameters, character set, image shape, classes."""
+
+    def adapted(self, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> Adapted:  # noqa: ARG002
+        """Weights of another run of this model type, on the CPU, as this fresh model loads them.
+
+        config: of that run. Here they stay as they are; subclasses fit parts that depend on the data, such as the rows
+        of characters. Tensors of other sizes are left to the caller, which compares all of them.
+        """
+        return Adapted(weights=dict(weights))
 
     # --- training -----------------------------------------------------------------------------------------------
 

@@ -38,7 +38,8 @@ def finish(run: Run, loop: Loop, control: StopSignal, reporter: Reporter) -> Non
         with evaluation_mode(run, Stopwatch()):
             quality = run.model.final_quality()
     for name in [name for name, value in quality.items() if not math.isfinite(value)]:
-        reporter.notice("quality_not_finite", f"The final evaluation gives {quality.pop(name)} for {name}.")
+        message = f"The final evaluation gives {quality.pop(name)} for {name}."
+        reporter.warning("quality_not_finite", message, None, step=loop.step, data={"name": name})
     loop.check_health("quality", loop.step, quality)
     event = trainer_protocol.Finished(
         epoch=loop.epoch, step=loop.step, checkpoint=f"{local.FOLDER}/{chosen.path.name}", quality=quality

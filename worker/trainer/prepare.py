@@ -9,18 +9,17 @@ from typing import Any
 
 import torch
 
-from shared.errors import JobFailure, SpecError
-from shared.job_status import ErrorCode
+from shared.errors import SpecError
 from shared.settings import Settings
 from worker import data, device
 from worker.checkpoints import local
-from worker.checkpoints.manifest import WEIGHTS, Checkpoint, DamagedCheckpoint, verify
+from worker.checkpoints.manifest import WEIGHTS, Checkpoint
 from worker.data import Dataset
 from worker.data.progress import Progress
 from worker.models import implementation
 from worker.models.base import GenerativeModel
 from worker.seeding import Seeder, Stream
-from worker.trainer import backend_choice
+from worker.trainer import backend_choice, initial_weights
 from worker.trainer.backend_choice import Hardware, Requested
 from worker.trainer.compute import Compute, checked_backend, checked_precision, set_up
 from worker.trainer.report import Reporter
@@ -59,7 +58,7 @@ def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Repor
     )
     spec.contract.check_training(spec.resolved_hyperparameters(), dataset.shape)
     seeder = Seeder(spec.seed, compute.device)
-    model = build(spec, dataset, compute, seeder)
+    model = build(spec, dataset, compute, seeder, reporter)
     model.cache_dir = settings.home_path / "classifiers" if settings.home_path.is_dir() else None
     if start is not None:
         model.load_state_dict(local.load_tensors(start.path / WEIGHTS))
@@ -75,38 +74,15 @@ def prepare(spec: TrainerSpec, folder: Path, settings: Settings, reporter: Repor
     )
 
 
-def build(spec: TrainerSpec, dataset: Dataset, compute: Compute, seeder: Seeder) -> GenerativeModel:
+def build(spec: TrainerSpec, dataset: Dataset, compute: Compute, seeder: Seeder, reporter: Reporter) -> GenerativeModel:
     """A model on its device, ready for its first step, with the weights of `init_from` where the spec names one."""
     seeder.set(Stream.WEIGHTS)
     model = implementation(spec.contract).for_data(spec.resolved_hyperparameters(), dataset).to(compute.device)
     if spec.init_from is not None:
-        _load_weights(model, spec, spec.init_from)
+        initial_weights.load(model, spec, spec.init_from, reporter)
     seeder.set(Stream.TRAINING)
     model.start_training(dataset, seed=spec.seed)
     return model
-
-
-def _load_weights(model: GenerativeModel, spec: TrainerSpec, path: Path) -> None:
-    """Load the weights of another run. Raises JobFailure where they do not fit this one."""
-    try:
-        source = verify(path)
-    except DamagedCheckpoint as error:
-        raise JobFailure(ErrorCode.INVALID_DATA, f"init_from cannot be used: {error.detail}.") from error
-    if source.manifest.model_type != spec.model_type:
-        other = source.manifest.model_type
-        raise JobFailure(ErrorCode.INVALID_DATA, f"init_from is a checkpoint of {other}, not of {spec.model_type}.")
-    hint = "Use the dataset and the layer sizes of its run."
-    here, there = model.config(), source.manifest.config
-    for name in here.keys() - {"hyperparameters"}:
-        if here[name] != there.get(name):
-            raise JobFailure(ErrorCode.INVALID_DATA, f"init_from does not fit: its {name} differs.", hint)
-    weights = local.load_tensors(path / WEIGHTS)
-    for name, tensor in model.state_dict().items():
-        if name not in weights or weights[name].shape != tensor.shape:
-            found = tuple(weights[name].shape) if name in weights else "missing"
-            message = f"init_from does not fit: {name} is {found} there and {tuple(tensor.shape)} here."
-            raise JobFailure(ErrorCode.INVALID_DATA, message, hint)
-    model.load_state_dict(weights)
 
 
 class _DatasetProgress:

@@ -129,9 +129,12 @@ class Reporter:
     def _write(self, event: Event) -> None:
         self._log.write(event.model_dump_json().encode() + b"\n")
 
-    def warning(self, code: str, message: str, hint: str, *, step: int, data: dict[str, Any]) -> None:
-        """Report the warning of a health check at a step. A run that repeats steps after a kill reports it again."""
-        self.emit(trainer_protocol.Notice(code=code, message=message, hint=hint, step=step, data=data))
+    def warning(self, code: str, message: str, hint: str | None, *, step: int, data: dict[str, Any]) -> None:
+        """Report a warning about the model at a step. A run that repeats steps after a kill reports it again.
+
+        It becomes an event of the job, and an entry of its `warnings`.
+        """
+        self.emit(trainer_protocol.Notice(code=code, message=message, hint=hint, step=step, is_warning=True, data=data))
 
     def notice(self, code: str, message: str, hint: str | None = None, **data: object) -> None:
         """Report an event for the user."""

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from worker.data import ImageDataset
+from worker.models.acgan.classes import with_classes
 from worker.models.acgan.health import DiscriminatorWon, ModeCollapse
 from worker.models.acgan.pair import AcganPair
-from worker.models.base import StepMetrics
+from worker.models.base import Adapted, StepMetrics
 from worker.models.health import HealthCheck, LossExploding
 from worker.models.image_model import ImageModel
 from worker.models.optimization import ScheduledOptimizer, adam_settings
@@ -22,6 +23,11 @@ class AdversarialModel(AcganPair, ImageModel):
     """The pair, its two optimizers, and one update of each per step."""
 
     drops_last = True
+
+    def adapted(self, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> Adapted:
+        """Layers of the classes start fresh where the other run has another number of them."""
+        now = len(self.class_names)
+        return with_classes(self, weights, before=len(config.get("class_names", self.class_names)), now=now)
 
     def start_adversaries(self, dataset: ImageDataset, *tensors: Tensor, seed: int) -> None:
         """Put the tensors that batches are cut from on the device, and make both optimizers."""

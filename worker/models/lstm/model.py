@@ -13,7 +13,7 @@ from shared.datasets import DatasetShape
 from shared.errors import SpecError
 from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_sampling, check_training
 from worker.data import Dataset, TextCorpus
-from worker.models.base import Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit
+from worker.models.base import Adapted, Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit
 from worker.models.health import HealthCheck, LossExploding
 from worker.models.lstm.batches import CharacterBatch, Streams, Windows
 from worker.models.lstm.evaluation import WINDOWS_AT_ONCE, HeldOutText, window_nats
@@ -23,6 +23,7 @@ from worker.models.lstm.memorization import overlaps
 from worker.models.lstm.network import LstmNetwork, State
 from worker.models.lstm.regularization import activation_penalty_gradients
 from worker.models.lstm.sampling import CharacterSampler
+from worker.models.lstm.vocabulary import with_vocabulary
 from worker.models.optimization import ScheduledOptimizer, adam_settings, device_rate
 from worker.models.rmsprop import RMSprop
 
@@ -57,6 +58,16 @@ class Lstm(LstmNetwork, GenerativeModel):
             "vocabulary": self.vocabulary,
             "seed_text": self.seed_text,
         }
+
+    def adapted(self, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> Adapted:
+        """Characters in common with the other run keep their weights; new ones start fresh."""
+        return with_vocabulary(
+            self.state_dict(),
+            weights,
+            before=config["vocabulary"],
+            now=self.vocabulary,
+            is_one_hot=self.embedding is None,
+        )
 
     # --- training -----------------------------------------------------------------------------------------------
 
