@@ -156,6 +156,7 @@ ACGAN = ModelType(
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,
+    weight_sizes=adversarial.weight_sizes,
     needs_labels=True,
     demo={
         "epochs": 4,

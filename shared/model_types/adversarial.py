@@ -93,6 +93,12 @@ def _layers(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape) 
     return (7 * hyperparameters.width + 8 * dataset.channels) * area, (2 * hyperparameters.width + 12) * area
 
 
+def weight_sizes(hyperparameters: AdversarialHyperparameters) -> dict[str, Any]:
+    """The pair of networks, the latents, and the channels of the compact pair."""
+    sizes = {"network": hyperparameters.network, "latent_size": hyperparameters.latent_size}
+    return sizes | ({"width": hyperparameters.width} if hyperparameters.network == "compact" else {})
+
+
 def training_bytes(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape, *, classes: int) -> int:
     """Images, weights with moments and the average, and the largest of a checkpoint, a step and the evaluation.
 

@@ -67,6 +67,28 @@ class SamplingCheck(Protocol):
         ...
 
 
+class ConfigCheck(Protocol):
+    """Raises SpecError (pointers under `/sampling`) for sampling parameters that a trained model cannot follow.
+
+    config: of the model (`GenerativeModel.config`, without hyperparameters): character set, image shape, classes.
+    """
+
+    def __call__(self, sampling: Any, config: Mapping[str, Any]) -> None:
+        """See the class."""
+        ...
+
+
+class WeightSizes(Protocol):
+    """The hyperparameters that the sizes of the weights follow, with their values.
+
+    Weights of another run fit (`init_from`) where these are equal.
+    """
+
+    def __call__(self, hyperparameters: Any) -> Mapping[str, Any]:
+        """See the class."""
+        ...
+
+
 JOB_BYTES = 24 << 20
 """What the first job of a process adds whatever its size: code of libraries, buffers of threads, small objects."""
 
@@ -126,6 +148,8 @@ class ModelType:
     selection: metric that picks the best checkpoint, and whether lower or higher is better.
     precision: the lowest precision of products that its training tolerates.
     check_training, check_sampling: what the fields alone cannot tell; the dataset's unknown numbers are not checked.
+    check_config: what only the trained model's configuration can tell. weight_sizes: compared for `init_from`; what
+    they do not name, only the worker compares.
     """
 
     name: str
@@ -146,6 +170,8 @@ class ModelType:
     sampling_bytes: SamplingMemoryEstimate
     check_training: TrainingCheck
     check_sampling: SamplingCheck
+    check_config: ConfigCheck | None = None
+    weight_sizes: WeightSizes | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     needs_labels: bool = False
     onnx_parts: tuple[str, ...] = ()

@@ -123,6 +123,7 @@ GAN = ModelType(
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,
+    weight_sizes=adversarial.weight_sizes,
     demo={
         "epochs": 4,
         "examples_per_epoch": 14_400,

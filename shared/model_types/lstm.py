@@ -1,7 +1,8 @@
 """Contract of the character-level LSTM."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -18,9 +19,10 @@ from shared.model_types.base import (
     checkpoint_bytes,
     loaded_bytes,
 )
+from shared.model_types.characters import Normalized, unknown_characters
 
 LayerSize = Annotated[int, Field(ge=1, le=4096)]
-StopString = Annotated[str, Field(min_length=1, max_length=100)]
+StopString = Annotated[str, Normalized, Field(min_length=1, max_length=100)]
 
 MAX_CHARACTERS = 1_000_000  # of one generation request, over all its texts
 MIN_CHARACTERS = 100
@@ -72,7 +74,7 @@ class LstmHyperparameters(Hyperparameters):
 class LstmSampling(SamplingParameters):
     """How text is drawn."""
 
-    prompt: str | None = Field(
+    prompt: Annotated[str, Normalized] | None = Field(
         None, min_length=1, max_length=100_000, description="Seed text; null is a passage of the data."
     )
     length: int = Field(200, ge=1, le=100_000, description="Characters to write.")
@@ -92,6 +94,11 @@ def _parameters(hyperparameters: LstmHyperparameters, vocabulary: int) -> int:
         total += 4 * units * (inputs + units + 2)
         inputs = units
     return total + vocabulary * (inputs + 1)
+
+
+def weight_sizes(hyperparameters: LstmHyperparameters) -> dict[str, Any]:
+    """Units of the layers, and the embedding."""
+    return {"layers": hyperparameters.layers, "embedding": hyperparameters.embedding}
 
 
 def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> int:
@@ -172,6 +179,17 @@ def check_sampling(  # every contract has this shape, whatever it looks at
         raise SpecError.at("/sampling/length", detail, "too_large")
 
 
+def check_config(sampling: LstmSampling, config: Mapping[str, Any]) -> None:
+    """The prompt and the stop strings have only characters of the model's vocabulary."""
+    texts = {f"/sampling/stop/{position}": text for position, text in enumerate(sampling.stop)}
+    texts |= {"/sampling/prompt": sampling.prompt} if sampling.prompt is not None else {}
+    errors = [
+        error for pointer, text in texts.items() if (error := unknown_characters(text, config["vocabulary"], pointer))
+    ]
+    if errors:
+        raise SpecError(errors[0].detail, errors)
+
+
 BOOK = {
     "epochs": 120,
     "batch_size": 128,
@@ -250,6 +268,8 @@ LSTM = ModelType(
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,
+    check_config=check_config,
+    weight_sizes=weight_sizes,
     demo={"epochs": 4, "layers": (128, 128), "dropout": 0.0, "learning_rate": 6e-3, "examples_per_epoch": 500_000},
     demo_sampling={"length": 400, "temperature": 0.5},
     small={"layers": (24, 16), "batch_size": 8, "window": 20, "examples_per_epoch": 800, "epochs": 2},

@@ -147,6 +147,11 @@ def _parameters(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -> i
     return 2 * sum(inputs * units + units for inputs, units in pairwise(sizes))
 
 
+def weight_sizes(hyperparameters: VaeHyperparameters) -> dict[str, Any]:
+    """Units of the layers, and the latents."""
+    return {"hidden": hyperparameters.hidden, "latent_size": hyperparameters.latent_size}
+
+
 def training_bytes(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -> int:
     """Images, weights, and the larger of a checkpoint and the activations of a step; the classifier at the end."""
     kept = 4 if hyperparameters.activation == "silu" else 2  # of a hidden layer for the backward pass, both networks
@@ -295,6 +300,7 @@ VAE = ModelType(
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,
+    weight_sizes=weight_sizes,
     demo={"epochs": 8},
     demo_sampling={"mode": "grid", "points": 20, "start": -3, "end": 3},
     small={"hidden": (32,), "batch_size": 32, "examples_per_epoch": 128, "epochs": 2},

@@ -1,7 +1,6 @@
 """Checks of a request beyond its shape: names must exist, kinds must match, memory must suffice."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from shared import model_types
 from shared.datasets import DatasetShape
 from shared.errors import SpecError
 from shared.model_types.base import Hyperparameters, ModelType
-from shared.services import datasets, models
+from shared.services import datasets, model_config, models, starting_weights
 from shared.settings import Settings
 from shared.spec_errors import nearest
 from shared.specs import GenerationRequest, TrainingRequest, spec_error
@@ -41,7 +40,9 @@ def admit_training(session: Session, request: TrainingRequest, settings: Setting
         "dataset": request.dataset or model_type.default_dataset,
         "preset": request.preset,
         "hyperparameters": hyperparameters.model_dump(mode="json", by_alias=True),
-        "init_from": _init_from(session, request, model_type),
+        "init_from": starting_weights.admit(
+            session, request.init_from, model_type, hyperparameters, shape=shape, settings=settings
+        ),
     }
 
 
@@ -57,9 +58,13 @@ def admit_generation(session: Session, request: GenerationRequest, settings: Set
         sampling = model_type.sampling.validate_python(dict(request.sampling))
     except ValidationError as error:
         raise spec_error(error, "/sampling", model=model_type.sampling) from None
+    config = model_config.of_checkpoint(session, source.checkpoint, settings)
     shape = datasets.shape(session, source.dataset) or DatasetShape(kind=model_type.data_kind)
+    shape = model_config.shape(config, shape)
     hyperparameters = model_type.hyperparameters.model_validate(source.hyperparameters)
     model_type.check_sampling(hyperparameters, sampling, shape)
+    if model_type.check_config is not None and config:
+        model_type.check_config(sampling, config)
     _check_memory(model_type.sampling_bytes(hyperparameters, sampling, shape), settings, "/sampling", "generate")
     spec = {
         "model": request.model,
@@ -106,16 +111,6 @@ def _hyperparameters(request: TrainingRequest, model_type: ModelType) -> Hyperpa
         return model_type.resolve(request.preset, request.hyperparameters)
     except ValidationError as error:
         raise spec_error(error, "/hyperparameters", model=model_type.hyperparameters) from None
-
-
-def _init_from(session: Session, request: TrainingRequest, model_type: ModelType) -> Mapping[str, Any] | None:
-    if request.init_from is None:
-        return None
-    source = models.resolve(session, request.init_from, pointer="/init_from")
-    if source.model_type != model_type.name:
-        detail = f"{request.init_from} is a {source.model_type}; this job trains a {model_type.name}."
-        raise SpecError.at("/init_from", detail, "wrong_kind")
-    return {"id": request.init_from, "checkpoint_id": source.checkpoint.id}
 
 
 def _check_memory(needed: int, settings: Settings, pointer: str, what: str) -> None:

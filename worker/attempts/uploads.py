@@ -8,6 +8,7 @@ from shared.atomic_files import sha256_of
 from shared.errors import JobFailure
 from shared.failpoints import failpoint
 from shared.job_status import ErrorCode
+from shared.services import model_config
 from shared.services.attempt_writes import StoredCheckpoint, StoredFile
 from shared.services.job_queue import Lease
 from shared.storage import Storage, StorageUnavailable
@@ -48,7 +49,7 @@ class ArtifactUploader:
             size=checkpoint.size,
             is_best=event.is_best,
             metrics=event.metrics,
-            config={name: value for name, value in checkpoint.manifest.config.items() if name != "hyperparameters"},
+            config=model_config.without_hyperparameters(checkpoint.manifest.config),
         )
 
     def discard(self, key: str) -> None:

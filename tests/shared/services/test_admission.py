@@ -1,9 +1,11 @@
 """Checks of requests that need the registries, the database or the machine."""
 
+import json
 from typing import Any
 
 import pytest
 
+from shared import model_types
 from shared.db.session import SessionFactory, transaction
 from shared.db.tables import Checkpoint
 from shared.errors import SpecError
@@ -32,11 +34,21 @@ def refused_generation(database: SessionFactory, settings: Settings, **body: Any
     return error.pointer, error.detail
 
 
-def checkpointed(database: SessionFactory, settings: Settings, **body: Any) -> tuple[str, str]:
+def checkpointed(
+    database: SessionFactory, settings: Settings, *, config: dict[str, Any] | None = None, **body: Any
+) -> tuple[str, str]:
     """Ids of a training job and of its checkpoint."""
     job_id = jobs.submitted(database, settings, **body)
     row = Checkpoint(
-        id=new_id("ckp"), job_id=job_id, epoch=1, step=5, storage_key="k", sha256="0" * 64, size=1, is_best=True
+        id=new_id("ckp"),
+        job_id=job_id,
+        epoch=1,
+        step=5,
+        storage_key=f"jobs/{job_id}/checkpoints/00000005",
+        sha256="0" * 64,
+        size=1,
+        is_best=True,
+        config=config,
     )
     with transaction(database) as session:
         session.add(row)
@@ -153,3 +165,130 @@ def test_training_job_without_a_checkpoint_cannot_be_sampled(database: SessionFa
     assert "no checkpoint yet" in refused_generation(database, settings, model=job_id)[1]
     for unknown in ("mdl_" + "0" * 26, "ckp_" + "0" * 26, "trn_" + "0" * 26):
         assert "There is no" in refused_generation(database, settings, model=unknown)[1]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "trained", "wanted", "names"),
+    [
+        ("lstm", {}, {"layers": [128]}, ["layers"]),
+        ("lstm", {"layers": [32, 16]}, {"layers": [32], "embedding": 0}, ["embedding", "layers"]),
+        ("vae", {}, {"hidden": [64], "latent_size": 3}, ["hidden", "latent_size"]),
+        ("acgan", {}, {"width": 8}, ["width"]),
+        ("gan", {"latent_size": 7}, {}, ["latent_size"]),
+    ],
+)
+def test_weights_of_another_size_are_refused_with_each_hyperparameter_and_both_values(
+    database: SessionFactory,
+    settings: Settings,
+    model_type: str,
+    trained: dict[str, Any],
+    wanted: dict[str, Any],
+    names: list[str],
+) -> None:
+    body = {"model_type": model_type, "dataset": model_types.get(model_type).fallback_dataset}
+    _, checkpoint = checkpointed(database, settings, **body, hyperparameters=trained)
+
+    request = parse_training({**body, "hyperparameters": wanted, "init_from": checkpoint})
+    with pytest.raises(SpecError) as caught, transaction(database) as session:
+        training_jobs.submit(session, request, settings=settings)
+
+    assert sorted(error.pointer for error in caught.value.errors) == [f"/hyperparameters/{name}" for name in names]
+    contract = model_types.get(model_type)
+    before, now = (contract.resolve("fast", values).model_dump(mode="json") for values in (trained, wanted))
+    for error in caught.value.errors:
+        name = error.pointer.rpartition("/")[2]
+        assert f"{name} = {before[name]}, and this job has {now[name]}" in error.detail
+
+
+def test_hyperparameters_that_no_weight_depends_on_may_differ(database: SessionFactory, settings: Settings) -> None:
+    _, checkpoint = checkpointed(database, settings, **TEXT_JOB, config={"vocabulary": "ab"})
+    other = {"window": 65, "batch_size": 4, "dropout": 0.5, "optimizer": "rmsprop", "batching": "windows"}
+    assert jobs.submitted(database, settings, **TEXT_JOB, hyperparameters=other, init_from=checkpoint)
+
+
+def test_weights_for_images_of_another_size_are_refused_at_the_dataset(
+    database: SessionFactory, settings: Settings
+) -> None:
+    _, checkpoint = checkpointed(database, settings, model_type="vae", dataset="fashion-mnist")
+    at, detail = refused(database, settings, model_type="vae", dataset="cifar10", init_from=checkpoint)
+    assert at == "/dataset"
+    assert "images of 1×28×28, and this dataset has 3×32×32" in detail
+    assert jobs.submitted(database, settings, model_type="vae", dataset="mnist", init_from=checkpoint)
+
+
+def test_image_size_of_the_checkpoint_counts_and_not_that_of_the_name_of_its_dataset(
+    database: SessionFactory, settings: Settings
+) -> None:
+    _, checkpoint = checkpointed(database, settings, dataset="digits", config={"image_shape": [3, 28, 28]})
+    at, detail = refused(database, settings, model_type="vae", dataset="digits", init_from=checkpoint)
+    assert (at, "images of 3×28×28" in detail) == ("/dataset", True)
+
+
+TEXT_JOB = {"model_type": "lstm", "dataset": "python-source"}
+ALPHABET = "\n abcdeßx"
+COMBINING = ALPHABET + "\u0301"
+
+
+@pytest.mark.parametrize(
+    ("sampling", "pointer", "words"),
+    [
+        ({"prompt": "abc\u00e9"}, "/sampling/prompt", "U+00E9 (é)"),
+        ({"prompt": "a\U0001f600\t"}, "/sampling/prompt", "U+0009, U+1F600 (😀)"),
+        ({"stop": ["ab", "Z"]}, "/sampling/stop/1", "U+005A (Z)"),
+    ],
+)
+def test_characters_that_the_model_does_not_have_are_refused_by_code_point(
+    database: SessionFactory, settings: Settings, sampling: dict[str, Any], pointer: str, words: str
+) -> None:
+    job_id, checkpoint = checkpointed(database, settings, **TEXT_JOB, config={"vocabulary": ALPHABET})
+    for reference in (checkpoint, job_id):
+        at, detail = refused_generation(database, settings, model=reference, sampling=sampling)
+        assert at == pointer
+        assert words in detail
+
+
+def test_another_normal_form_of_the_prompt_that_the_model_has_is_named(
+    database: SessionFactory, settings: Settings
+) -> None:
+    _, checkpoint = checkpointed(database, settings, **TEXT_JOB, config={"vocabulary": COMBINING})
+    at, detail = refused_generation(database, settings, model=checkpoint, sampling={"prompt": "ca\u00e9"})
+    assert at == "/sampling/prompt"
+    assert "U+00E9 (é)" in detail
+    assert "normal form NFD" in detail
+
+
+def test_prompt_and_stop_strings_get_unix_line_ends(database: SessionFactory, settings: Settings) -> None:
+    _, checkpoint = checkpointed(database, settings, **TEXT_JOB, config={"vocabulary": ALPHABET})
+    sampling = {"prompt": "\ufeffa\r\nb\rc", "stop": ["\r\n\r\n"]}
+
+    job_id = jobs.generated(database, settings, model=checkpoint, sampling=sampling)
+
+    stored = jobs.read_job(database, job_id).spec["sampling"]
+    assert (stored["prompt"], stored["stop"]) == ("a\nb\nc", ["\n\n"])
+
+
+def test_configuration_of_an_earlier_version_s_checkpoint_is_read_once_from_its_manifest(
+    database: SessionFactory, settings: Settings, storage: Storage
+) -> None:
+    # Given: a row without a configuration, and its manifest in storage
+    job_id, checkpoint = checkpointed(database, settings, **TEXT_JOB)
+    manifest = {"format": 1, "config": {"vocabulary": "ab", "hyperparameters": {"layers": [1]}}}
+    key = f"jobs/{job_id}/checkpoints/00000005"
+    storage.put_bytes(json.dumps(manifest).encode(), f"{key}/manifest.json")
+
+    assert jobs.generated(database, settings, model=checkpoint, sampling={"prompt": "ab"})
+    storage.delete_tree(key)
+
+    # Then: the next request does not need it
+    at, _ = refused_generation(database, settings, model=checkpoint, sampling={"prompt": "c"})
+    assert at == "/sampling/prompt"
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"[]", b'{"config": 3}'])
+def test_request_is_accepted_where_the_manifest_cannot_be_read(
+    database: SessionFactory, settings: Settings, storage: Storage, content: bytes | None
+) -> None:
+    job_id, checkpoint = checkpointed(database, settings, **TEXT_JOB)
+    if content is not None:
+        storage.put_bytes(content, f"jobs/{job_id}/checkpoints/00000005/manifest.json")
+    assert jobs.generated(database, settings, model=checkpoint, sampling={"prompt": "c"})

@@ -101,7 +101,7 @@ def test_init_from_with_other_layer_sizes_names_the_tensor_that_does_not_fit(tmp
     spec = toy_spec(init_from=str(tmp_path / "first/checkpoints/00000010"), hyperparameters={"hidden": 8})
     status, report_buffer = run(tmp_path / "second", spec)
     assert status == EXIT_FAILED
-    assert failure(report_buffer).code == "invalid_data"
+    assert failure(report_buffer).code == "init_from_unusable"
     assert "encoder.0.weight is (16, 784) there and (8, 784) here" in failure(report_buffer).message
 
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from shared.datasets import DatasetShape
-from shared.errors import SpecError
-from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_sampling, check_training
+from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_config, check_sampling, check_training
 from worker.data import Dataset, TextCorpus
 from worker.models.base import Adapted, Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit
 from worker.models.health import HealthCheck, LossExploding
@@ -207,12 +206,8 @@ class Lstm(LstmNetwork, GenerativeModel):
     ) -> Generated:
         """`n` continuations of the prompt, without the prompt itself."""
         check_sampling(self.hyperparameters, sampling, DatasetShape(kind="text"))
+        check_config(sampling, self.config())
         prompt = sampling.prompt if sampling.prompt is not None else self.seed_text
-        unknown = sorted(set(prompt) - set(self.vocabulary))
-        if unknown:
-            shown = " ".join(repr(character) for character in unknown[:20])
-            detail = f"This model's vocabulary lacks {shown}: remove these characters from the prompt."
-            raise SpecError.at("/sampling/prompt", detail, "unknown_character")
         texts = CharacterSampler(self).texts(prompt, sampling, seed=seed)
         return Generated(texts=texts, meta={"prompt": prompt, "temperature": sampling.temperature})
 
