@@ -185,7 +185,7 @@ def test_weights_of_another_size_are_refused_with_each_hyperparameter_and_both_v
     wanted: dict[str, Any],
     names: list[str],
 ) -> None:
-    body = {"model_type": model_type, "dataset": model_types.get(model_type).fallback_dataset}
+    body: dict[str, Any] = {"model_type": model_type, "dataset": model_types.get(model_type).fallback_dataset}
     _, checkpoint = checkpointed(database, settings, **body, hyperparameters=trained)
 
     request = parse_training({**body, "hyperparameters": wanted, "init_from": checkpoint})
@@ -224,7 +224,7 @@ def test_image_size_of_the_checkpoint_counts_and_not_that_of_the_name_of_its_dat
     assert (at, "images of 3×28×28" in detail) == ("/dataset", True)
 
 
-TEXT_JOB = {"model_type": "lstm", "dataset": "python-source"}
+TEXT_JOB: dict[str, Any] = {"model_type": "lstm", "dataset": "python-source"}
 ALPHABET = "\n abcdeßx"
 COMBINING = ALPHABET + "\u0301"
 
