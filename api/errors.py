@@ -81,7 +81,7 @@ def reject_query(error: ValidationError) -> NoReturn:
         for item in error.errors(include_url=False, include_context=False, include_input=False)
         if item["type"] != "none_required"
     ]
-    raise SpecError("; ".join(f"{e.pointer[1:]}: {e.detail}" for e in errors), errors)
+    raise SpecError.of(errors)
 
 
 def install(app: Flask) -> None:

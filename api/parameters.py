@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
 
 from shared import exports, model_types
-from shared.errors import FieldError, NotFound, SpecError
+from shared.errors import MAX_ERRORS, FieldError, NotFound, SpecError
 from shared.job_status import JobStatus
 from shared.spec_errors import nearest
 
@@ -119,9 +119,9 @@ class Query(_Documented):
     @classmethod
     def _refuse_unknown(cls, values: dict[str, Any]) -> dict[str, Any]:
         known = [field.alias or name for name, field in cls.model_fields.items()]
-        errors = [_unknown(name, known) for name in values if name not in known]
-        if errors:
-            raise SpecError(" ".join(error.detail for error in errors), errors)
+        unknown = [name for name in values if name not in known]
+        if unknown:
+            raise SpecError.of([_unknown(name, known) for name in unknown[:MAX_ERRORS]], total=len(unknown))
         return values
 
 

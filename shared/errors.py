@@ -20,6 +20,9 @@ from dataclasses import dataclass
 
 from shared.job_status import ErrorCode
 
+MAX_ERRORS = 50  # of one response
+_IN_DETAIL = 3  # errors that the detail repeats
+
 
 @dataclass(frozen=True, kw_only=True)
 class FieldError:
@@ -45,18 +48,31 @@ class MimeoError(Exception):
 
 
 class SpecError(MimeoError):
-    """The request is not valid."""
+    """The request is not valid.
+
+    errors: at most MAX_ERRORS are kept.
+    """
 
     code = "invalid_request"
 
     def __init__(self, detail: str | None = None, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(detail)
-        self.errors = tuple(errors)
+        self.errors = tuple(errors[:MAX_ERRORS])
 
     @classmethod
     def at(cls, pointer: str, detail: str, code: str = "invalid") -> "SpecError":
         """A SpecError for one field. detail: the error and its remedy."""
         return cls(detail, [FieldError(pointer=pointer, detail=detail, code=code)])
+
+    @classmethod
+    def of(cls, errors: Sequence[FieldError], *, total: int | None = None) -> "SpecError":
+        """A SpecError for several fields. Its detail has the first errors and the number of the others.
+
+        total: number of all errors, if `errors` are the first of them.
+        """
+        shown = [f"{error.pointer or '/'}: {error.detail}" for error in errors[:_IN_DETAIL]]
+        more = (len(errors) if total is None else total) - len(shown)
+        return cls(" ".join(shown) + (f" And {more:,} more." if more else ""), errors)
 
 
 class NotFound(MimeoError):

@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     orphan_grace_s: Seconds = Field(3600.0, description="Age at which stored files without a row are removed.")
     worker_memory_bytes: Bytes | None = Field(None, description="Memory that a job may use; the machine's when unset.")
     generation_cache_bytes: Bytes = Field(1 << 30, description="Memory for loaded models in a generation worker.")
-    max_body_bytes: Bytes = Field(1 << 20, description="Largest JSON request.")
+    max_body_bytes: Bytes = Field(4 << 20, description="Largest JSON request.")
     max_upload_bytes: Bytes = Field(64 << 20, description="Largest uploaded dataset.")
     api_threads: int = Field(16, ge=2, le=256, description="Request threads of the API process.")
     log_format: Literal["console", "json"] = Field("console", description="`console` for people, `json` for machines.")

@@ -5,21 +5,20 @@
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from shared.errors import SpecError
 from shared.job_status import Priority
-from shared.spec_errors import field_errors, nearest
+from shared.spec_errors import nearest, pointer, spec_error
 
 __all__ = [
     "MAX_SEED",
     "GenerationRequest",
     "TrainingRequest",
-    "field_errors",
     "nearest",
     "parse_generation",
     "parse_training",
+    "spec_error",
 ]
 
 MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact
@@ -45,17 +44,6 @@ class JobRequest(BaseModel):
     name: Name | None = Field(None, description="A display name.")
     metadata: Metadata = Field({}, description="Up to 16 strings, by key; Mimeo does not interpret them.")
     max_attempts: int = Field(3, ge=1, le=100, description="Attempts before the loss of a worker fails the job.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _storable(cls, body: Any) -> Any:
-        pointer = unstorable(body)
-        if pointer is not None:
-            message = (
-                "The text at {pointer} holds a NUL or an unpaired surrogate; send it as valid Unicode without NUL."
-            )
-            raise PydanticCustomError("unstorable_text", message, {"pointer": pointer or "/"})
-        return body
 
 
 class TrainingRequest(JobRequest):
@@ -100,32 +88,39 @@ def parse_generation(body: Any) -> GenerationRequest:
 
 
 def _parse(model: type[RequestT], body: Any) -> RequestT:
+    path = _unstorable(body)
+    if path is not None:
+        detail = "This text holds a NUL or an unpaired surrogate; send it as valid Unicode without NUL."
+        raise SpecError.at(pointer(path), detail, "unstorable_text")
     try:
         return model.model_validate(body)
     except ValidationError as error:
         raise spec_error(error, model=model) from None
 
 
-def spec_error(error: ValidationError, prefix: str = "", *, model: Any = None) -> SpecError:
-    """A SpecError with every error of pydantic; its detail is the first one."""
-    errors = field_errors(error, prefix, model=model)
-    more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-    return SpecError(f"{errors[0].pointer or '/'}: {errors[0].detail}{more}", errors)
+def _unstorable(value: Any, path: tuple[int | str, ...] = ()) -> tuple[int | str, ...] | None:
+    """Path of the first text that a database cannot hold (NUL, unpaired surrogates), or None.
 
-
-def unstorable(value: Any, pointer: str = "") -> str | None:
-    """Pointer of the first text that a database cannot hold (NUL, unpaired surrogates), or None."""
+    Of an invalid key it is the path of the object.
+    """
     if isinstance(value, str):
-        is_bad = "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value)
-        return pointer if is_bad else None
+        return None if _is_storable(value) else path
     if isinstance(value, dict):
         for key, item in value.items():
-            found = "" if unstorable(key) is not None else unstorable(item, f"{pointer}/{key}")
-            if found is not None:
-                return found or pointer
-    if isinstance(value, list):
-        for position, item in enumerate(value):
-            found = unstorable(item, f"{pointer}/{position}")
+            found = _unstorable(item, (*path, key)) if _is_storable(key) else path
             if found is not None:
                 return found
+    if isinstance(value, list):
+        for position, item in enumerate(value):
+            if not isinstance(item, float) and (found := _unstorable(item, (*path, position))) is not None:
+                return found
     return None
+
+
+def _is_storable(text: Any) -> bool:
+    if not isinstance(text, str):
+        return True
+    try:
+        return b"\x00" not in text.encode()
+    except UnicodeEncodeError:
+        return False

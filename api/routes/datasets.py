@@ -85,7 +85,7 @@ def _read_form() -> tuple[str, bytes]:
     if form.get("kind", "text") != "text":
         errors.append(_error("kind", "Only `text` can be uploaded.", "invalid"))
     if errors:
-        raise SpecError(" ".join(f"{error.pointer}: {error.detail}" for error in errors), errors)
+        raise SpecError.of(errors)
     return form["name"], files["file"].read()
 
 

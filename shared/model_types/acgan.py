@@ -10,7 +10,14 @@ from shared.errors import FieldError, SpecError
 from shared.model_types import adversarial
 from shared.model_types import image_measures as measures
 from shared.model_types.adversarial import MAX_IMAGES, AdversarialHyperparameters, Latent
-from shared.model_types.base import EXAMPLES_PER_S, LEARNING_RATE, ModelType, SamplingParameters
+from shared.model_types.base import (
+    EXAMPLES_PER_S,
+    LEARNING_RATE,
+    SEVERAL_LATENTS,
+    BoundedLatents,
+    ModelType,
+    SamplingParameters,
+)
 
 Label = Annotated[int, Field(ge=0, le=9999)]
 
@@ -35,8 +42,8 @@ class AcganSampling(SamplingParameters):
         "all", description="Classes to draw, in this order."
     )
     n_per_label: int | None = Field(None, ge=1, le=MAX_IMAGES, description="Images of each; 10 unless `z` is given.")
-    z: Annotated[list[Latent], Field(min_length=1, max_length=MAX_IMAGES)] | Latent | None = Field(
-        None, description="One latent or several, used for every label instead of random ones."
+    z: Annotated[list[Latent], Field(min_length=1, max_length=MAX_IMAGES), BoundedLatents] | Latent | None = Field(
+        None, description=f"{SEVERAL_LATENTS}, used for every label instead of random ones."
     )
 
     @property
@@ -103,7 +110,7 @@ def check_sampling(hyperparameters: AcganHyperparameters, sampling: AcganSamplin
         detail = f"This asks for {labels * sampling.draws} images; at most {MAX_IMAGES} in one request."
         errors.append(FieldError(pointer="/sampling/n_per_label", detail=detail, code="too_large"))
     if errors:
-        raise SpecError(errors[0].detail, errors)
+        raise SpecError.of(errors)
 
 
 BOOK = {**adversarial.BOOK, "class_weight": 1.0}

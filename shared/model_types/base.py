@@ -4,9 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic_core import PydanticCustomError
 
 from shared.datasets import DatasetShape
+
+MAX_NUMBERS = 100_000  # of the latents of one generation request
+
+
+def _at_most_numbers(latents: list[list[float]]) -> list[list[float]]:
+    numbers = sum(map(len, latents))
+    if numbers > MAX_NUMBERS:
+        message = "The latents have {numbers} numbers; at most {most} in one request."
+        raise PydanticCustomError("too_many_numbers", message, {"numbers": numbers, "most": MAX_NUMBERS})
+    return latents
+
+
+BoundedLatents = AfterValidator(_at_most_numbers)
+SEVERAL_LATENTS = f"One latent or several, of at most {MAX_NUMBERS:,} numbers in all"
 
 
 class Hyperparameters(BaseModel):

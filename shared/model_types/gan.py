@@ -10,7 +10,14 @@ from shared.errors import SpecError
 from shared.model_types import adversarial
 from shared.model_types import image_measures as measures
 from shared.model_types.adversarial import MAX_IMAGES, AdversarialHyperparameters, Latent
-from shared.model_types.base import EXAMPLES_PER_S, LEARNING_RATE, ModelType, SamplingParameters
+from shared.model_types.base import (
+    EXAMPLES_PER_S,
+    LEARNING_RATE,
+    SEVERAL_LATENTS,
+    BoundedLatents,
+    ModelType,
+    SamplingParameters,
+)
 
 
 class GanHyperparameters(AdversarialHyperparameters):
@@ -28,8 +35,8 @@ class LatentSampling(SamplingParameters):
     """Images of given latents."""
 
     mode: Literal["latent"] = "latent"
-    z: Annotated[list[Latent], Field(min_length=1, max_length=MAX_IMAGES)] | Latent = Field(
-        description="One latent or several."
+    z: Annotated[list[Latent], Field(min_length=1, max_length=MAX_IMAGES), BoundedLatents] | Latent = Field(
+        description=f"{SEVERAL_LATENTS}."
     )
 
     @property
@@ -77,7 +84,7 @@ def check_sampling(
     if isinstance(sampling, LatentSampling):
         errors = adversarial.latent_errors(sampling.z, hyperparameters.latent_size)
         if errors:
-            raise SpecError(errors[0].detail, errors)
+            raise SpecError.of(errors)
 
 
 DIVERSITY = replace(

@@ -14,6 +14,8 @@ from shared.model_types.base import (
     EXAMPLES_PER_S,
     JOB_BYTES,
     LEARNING_RATE,
+    SEVERAL_LATENTS,
+    BoundedLatents,
     Hyperparameters,
     ModelType,
     SamplingParameters,
@@ -97,8 +99,8 @@ class LatentSampling(SamplingParameters):
     """Images of given latents."""
 
     mode: Literal["latent"] = "latent"
-    z: Annotated[list[Latent], Field(min_length=1, max_length=10_000)] | Latent = Field(
-        description="One latent or several."
+    z: Annotated[list[Latent], Field(min_length=1, max_length=10_000), BoundedLatents] | Latent = Field(
+        description=f"{SEVERAL_LATENTS}."
     )
 
 

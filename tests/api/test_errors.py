@@ -1,3 +1,6 @@
+import json
+import time
+
 import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
@@ -26,6 +29,10 @@ TRAINING = "/v1/training-jobs"
         ("POST", TRAINING, JSON, b'{"name": "\xff"}', 400, "bad_request"),
         ("POST", TRAINING, JSON, b"[" * 100_000, 400, "bad_request"),
         ("POST", TRAINING, JSON, b'{"a":' * 80 + b"1" + b"}" * 80, 400, "bad_request"),
+        ("POST", TRAINING, JSON, b'{"model_type": "vae", "seed": 1, "seed": 2}', 400, "bad_request"),
+        ("POST", TRAINING, JSON, b'{"hyperparameters": {"a": [{"b": 1, "b": 1}]}}', 400, "bad_request"),
+        ("POST", TRAINING, JSON, b'{"a": [' + b"0," * 200_000 + b"0]}", 400, "bad_request"),
+        ("POST", TRAINING, JSON, b'{"a": [' + b"[]," * 200_000 + b"0]}", 400, "bad_request"),
         ("POST", TRAINING, JSON, b"", 400, "bad_request"),
         ("POST", TRAINING, JSON, b"[]", 422, "invalid_request"),
         ("POST", TRAINING, JSON, b"null", 422, "invalid_request"),
@@ -37,7 +44,7 @@ TRAINING = "/v1/training-jobs"
         ("POST", TRAINING, JSON, b'{"model_type": "vae", "seed": ' + b"9" * 5000 + b"}", 400, "bad_request"),
         ("POST", TRAINING, {"Content-Type": "text/plain"}, b"{}", 415, "unsupported_media_type"),
         ("POST", TRAINING, {}, b"", 415, "unsupported_media_type"),
-        ("POST", TRAINING, JSON, b" " * (1 << 21), 413, "too_large"),
+        ("POST", TRAINING, JSON, b" " * ((4 << 20) + 1), 413, "too_large"),
         ("POST", "/v1/generation-jobs", JSON, b'{"model": "mdl_1"}', 422, "invalid_request"),
     ],
 )
@@ -106,3 +113,36 @@ def test_refused_request_changes_no_row(client: FlaskClient, database: SessionFa
 
     with database() as session:
         assert session.execute(text("SELECT count(*) FROM jobs")).scalar_one() == 0
+
+
+def unknown_keys(count: int) -> dict[str, int]:
+    return {"model_type": 1, **{f"hyperparametr{number}": number for number in range(count)}}
+
+
+def test_response_to_many_mistakes_has_fifty_and_the_number_of_the_others(client: FlaskClient) -> None:
+    for method, path, body, total in (
+        ("POST", TRAINING, unknown_keys(900), 901),
+        ("POST", "/v1/generation-jobs", unknown_keys(900), 902),  # and the model is missing
+        ("GET", f"{TRAINING}?{'&'.join(f'statu{number}=1' for number in range(300))}", None, 300),
+    ):
+        response = client.open(path, method=method, json=body)
+
+        assert response.status_code == 422
+        assert len(response.get_json()["errors"]) == 50
+        assert response.get_json()["detail"].endswith(f" And {total - 3} more.")
+        assert len(response.data) < 20_000
+
+
+def test_work_for_a_body_of_tens_of_thousands_of_keys_is_bounded(client: FlaskClient) -> None:
+    """Refused in a small multiple of the time that it takes to parse the body."""
+    body = json.dumps(unknown_keys(52_000)).encode()
+    client.post(TRAINING, data=body, headers=JSON)
+    started = time.process_time()
+    json.loads(body)
+    parsed = time.process_time()
+    response = client.post(TRAINING, data=body, headers=JSON)
+    refused = time.process_time()
+
+    assert response.status_code == 400
+    assert "more than 1,000 members" in response.get_json()["detail"]
+    assert refused - parsed < 10 * (parsed - started)
