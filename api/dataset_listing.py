@@ -2,15 +2,16 @@
 
 from typing import cast
 
-from api.schemas.resources import Dataset
+from api.schemas.resources import Dataset, DatasetUse
 from shared import datasets
 from shared.datasets import DatasetInfo
 from shared.datasets.checksums import checksums_of
 from shared.db.tables import UploadedDataset
+from shared.services.datasets import Use
 from shared.settings import Settings
 
 
-def of_registry(info: DatasetInfo, settings: Settings) -> Dataset:
+def of_registry(info: DatasetInfo, settings: Settings, use: Use) -> Dataset:
     """A dataset of the registry, and whether its files are on this machine."""
     downloads = settings.downloads_path
     available = datasets.availability(info, settings.datasets_dir, downloads, offline=settings.offline)
@@ -19,6 +20,7 @@ def of_registry(info: DatasetInfo, settings: Settings) -> Dataset:
             "name": info.name,
             "kind": info.kind,
             "title": info.title,
+            "description": None,
             "source": "registry",
             "availability": available,
             "detail": _where_to_put(info) if available == "missing" else None,
@@ -28,7 +30,10 @@ def of_registry(info: DatasetInfo, settings: Settings) -> Dataset:
             "vocabulary": info.shape.vocabulary,
             "size": None,
             "sha256": None,
+            "version": None,
             "created_at": None,
+            "updated_at": None,
+            "used_by": DatasetUse(jobs=use.jobs, models=use.models),
             "sources": [url for source in info.sources for url in source.urls[:1]],
             "checksums": checksums_of(info, downloads),
             "image_shape": [info.shape.channels, info.shape.height, info.shape.width]
@@ -38,7 +43,7 @@ def of_registry(info: DatasetInfo, settings: Settings) -> Dataset:
     )
 
 
-def of_upload(row: UploadedDataset) -> Dataset:
+def of_upload(row: UploadedDataset, use: Use) -> Dataset:
     """A dataset that a user uploaded."""
     characters = cast("int | None", row.details.get("characters"))
     return Dataset.model_validate(
@@ -46,6 +51,7 @@ def of_upload(row: UploadedDataset) -> Dataset:
             "name": row.name,
             "kind": row.kind,
             "title": f"Uploaded text, {characters:,} characters" if characters else "Uploaded text",
+            "description": row.description,
             "source": "upload",
             "availability": "present",
             "detail": None,
@@ -55,7 +61,10 @@ def of_upload(row: UploadedDataset) -> Dataset:
             "vocabulary": row.details.get("vocabulary"),
             "size": row.size,
             "sha256": row.sha256,
+            "version": row.version,
             "created_at": row.created_at,
+            "updated_at": row.updated_at or row.created_at,
+            "used_by": DatasetUse(jobs=use.jobs, models=use.models),
             "sources": [],
             "checksums": {},
             "image_shape": None,
@@ -66,9 +75,3 @@ def of_upload(row: UploadedDataset) -> Dataset:
 def _where_to_put(info: DatasetInfo) -> str:
     names = ", ".join(info.files)
     return f"Put {names} under MIMEO_DATASETS_DIR, which the workers and this server must be able to read."
-
-
-def _image_shape(info: DatasetInfo) -> list[int] | None:
-    if info.kind != "images":
-        return None
-    return [info.shape.channels, info.shape.height, info.shape.width]

@@ -6,11 +6,17 @@ from typing import Any
 from pydantic.json_schema import JsonSchemaValue
 
 from shared import model_types
+from shared.dataset_requests import MAX_DESCRIPTION, DatasetChange
 from shared.model_types import ModelType
 from shared.specs import GenerationRequest, TrainingRequest
 
 Components = dict[str, JsonSchemaValue]
 
+_UPLOADED: dict[str, JsonSchemaValue] = {
+    "kind": {"type": "string", "enum": ["text"]},
+    "description": {"type": "string", "maxLength": MAX_DESCRIPTION, "description": "Free text for people."},
+    "file": {"type": "string", "format": "binary", "description": "UTF-8 text."},
+}
 DATASET_UPLOAD: JsonSchemaValue = {
     "type": "object",
     "title": "DatasetUpload",
@@ -22,9 +28,15 @@ DATASET_UPLOAD: JsonSchemaValue = {
             "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$",
             "description": "Name for use as `dataset`; must be unused.",
         },
-        "kind": {"type": "string", "enum": ["text"]},
-        "file": {"type": "string", "format": "binary", "description": "UTF-8 text."},
+        **_UPLOADED,
     },
+}
+DATASET_REPLACEMENT: JsonSchemaValue = {
+    "type": "object",
+    "title": "DatasetReplacement",
+    "required": ["file"],
+    "additionalProperties": False,
+    "properties": _UPLOADED,
 }
 
 
@@ -93,6 +105,8 @@ def request_schemas(ref_template: str, others: Mapping[str, JsonSchemaValue] | N
     """
     components = _Components(ref_template, others or {})
     components["DatasetUpload"] = DATASET_UPLOAD
+    components["DatasetReplacement"] = DATASET_REPLACEMENT
+    components["DatasetChange"] = DatasetChange.model_json_schema()
     training = components.hoist(TrainingRequest.model_json_schema(ref_template=ref_template), "Training")
     generation = components.hoist(GenerationRequest.model_json_schema(ref_template=ref_template), "Generation")
     mapping: dict[str, str] = {}

@@ -12,11 +12,14 @@ from sqlalchemy.orm import Session
 
 from shared.broker import Broker
 from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
+from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.storage import Storage
 
 EXTENSION = "mimeo"
 SPARE_THREADS = 4
+UPLOADS_PROCESSED = 1  # at a time; the work is bound by the interpreter, and two take as long as one after the other
+UPLOAD_WAIT_S = 30.0
 
 
 class Runtime:
@@ -37,6 +40,7 @@ class Runtime:
         self._storage: Storage
         self._inherited: list[object] = []
         # A waiting request occupies a thread; some threads are reserved for other requests.
+        self._uploads = threading.BoundedSemaphore(UPLOADS_PROCESSED)
         self._waiters = threading.BoundedSemaphore(max(1, settings.api_threads - SPARE_THREADS))
 
     def writing(self) -> AbstractContextManager[Session]:
@@ -70,6 +74,16 @@ class Runtime:
         finally:
             if granted:
                 self._waiters.release()
+
+    @contextmanager
+    def processing_upload(self) -> Iterator[None]:
+        """Process an uploaded file; others wait for their turn. Raises Unavailable after half a minute."""
+        if not self._uploads.acquire(timeout=UPLOAD_WAIT_S):
+            raise Unavailable("Other uploads are being processed; send the file again later.")
+        try:
+            yield
+        finally:
+            self._uploads.release()
 
     def close(self) -> None:
         """Close the connections to the database; the next use opens new ones."""

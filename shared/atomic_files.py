@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from uuid import uuid4
 
@@ -35,8 +35,13 @@ def replace_bytes(target: Path, data: bytes) -> None:
 
 def write_synced(path: Path, data: bytes) -> None:
     """Write a file and fsync it. A crash before the return may leave a part of it."""
+    write_pieces_synced(path, [data])
+
+
+def write_pieces_synced(path: Path, pieces: Iterable[bytes]) -> None:
+    """The same, one piece after another. An error of the iterator leaves a part of the file too."""
     with path.open("wb") as stream:
-        stream.write(data)
+        stream.writelines(pieces)
         stream.flush()
         os.fsync(stream.fileno())
 

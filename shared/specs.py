@@ -74,20 +74,21 @@ class GenerationRequest(JobRequest):
     timeout_s: int = Field(600, ge=1, le=86_400, description="Longest time one attempt may run, in seconds.")
 
 
-RequestT = TypeVar("RequestT", bound=JobRequest)
+RequestT = TypeVar("RequestT", bound=BaseModel)
 
 
 def parse_training(body: Any) -> TrainingRequest:
     """The request in a JSON body. Raises SpecError with a pointer to each wrong field."""
-    return _parse(TrainingRequest, body)
+    return parse(TrainingRequest, body)
 
 
 def parse_generation(body: Any) -> GenerationRequest:
     """The request in a JSON body. Raises SpecError with a pointer to each wrong field."""
-    return _parse(GenerationRequest, body)
+    return parse(GenerationRequest, body)
 
 
-def _parse(model: type[RequestT], body: Any) -> RequestT:
+def parse(model: type[RequestT], body: Any) -> RequestT:
+    """The request of a model in a JSON body. Raises SpecError with a pointer to each wrong field."""
     path = _unstorable(body)
     if path is not None:
         detail = "This text holds a NUL or an unpaired surrogate; send it as valid Unicode without NUL."
@@ -104,10 +105,10 @@ def _unstorable(value: Any, path: tuple[int | str, ...] = ()) -> tuple[int | str
     Of an invalid key it is the path of the object.
     """
     if isinstance(value, str):
-        return None if _is_storable(value) else path
+        return None if is_storable(value) else path
     if isinstance(value, dict):
         for key, item in value.items():
-            found = _unstorable(item, (*path, key)) if _is_storable(key) else path
+            found = _unstorable(item, (*path, key)) if is_storable(key) else path
             if found is not None:
                 return found
     if isinstance(value, list):
@@ -117,7 +118,8 @@ def _unstorable(value: Any, path: tuple[int | str, ...] = ()) -> tuple[int | str
     return None
 
 
-def _is_storable(text: Any) -> bool:
+def is_storable(text: Any) -> bool:
+    """False for a text that a database cannot hold."""
     if not isinstance(text, str):
         return True
     try:

@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import wraps
 from pathlib import Path, PurePosixPath
@@ -22,7 +22,14 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from shared.atomic_files import TEMPORARY_PREFIX, make_folder_synced, replace_with, sync, write_synced
+from shared.atomic_files import (
+    TEMPORARY_PREFIX,
+    make_folder_synced,
+    replace_with,
+    sync,
+    write_pieces_synced,
+    write_synced,
+)
 from shared.errors import MimeoError, NotFound, SetupError
 from shared.failpoints import failpoint
 
@@ -112,6 +119,16 @@ class Storage:
             self._filesystem.pipe_file(target, data)
             return
         self._replace(Path(target), lambda temporary: write_synced(temporary, data))
+
+    @_raises_unavailable
+    def put_pieces(self, pieces: Iterable[bytes], key: str) -> None:
+        """Store the pieces as one file, durably. After an error a remote store may hold a part of it under the key."""
+        target = self._path(key)
+        if not self._is_local:
+            with self._filesystem.open(target, "wb") as stream:
+                stream.writelines(pieces)
+            return
+        self._replace(Path(target), lambda temporary: write_pieces_synced(temporary, pieces))
 
     def put_tree(
         self, local_dir: Path, prefix: str, *, names: Collection[str] | None = None, last: str = "manifest.json"

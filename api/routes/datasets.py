@@ -1,10 +1,15 @@
 """Datasets: those of the registry, and uploaded texts."""
 
-from flask import Response, request
-from flask_openapi.blueprint import APIBlueprint
-from werkzeug.exceptions import UnsupportedMediaType
+from collections.abc import Mapping
+from functools import partial
 
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+from sqlalchemy.orm import Session
+
+from api import dataset_uploads
 from api.dataset_listing import of_registry, of_upload
+from api.json_body import read_json
 from api.openapi import answers, body
 from api.parameters import DatasetPath
 from api.responses import json_response, page_response
@@ -12,17 +17,15 @@ from api.runtime import runtime
 from api.schemas.pages import DatasetPage
 from api.schemas.resources import Dataset
 from api.tags import DATASETS
+from api.upload_form import MEDIA_TYPE
 from api.urls import url
+from shared.dataset_requests import parse_dataset_change
 from shared.datasets import REGISTRY
-from shared.errors import FieldError, SpecError
-from shared.failpoints import failpoint
-from shared.services import datasets, pending_deletions
-from shared.spec_errors import nearest
+from shared.services import datasets, uploaded_datasets
+from shared.services.datasets import Use
 
 routes = APIBlueprint("datasets", __name__, url_prefix="/v1/datasets", abp_tags=[DATASETS])
-FORM = "multipart/form-data"
-FORM_OVERHEAD_BYTES = 64 << 10
-FIELDS = ("name", "kind")
+UNUSED = Use()
 
 
 @routes.get("", responses=answers({200: DatasetPage}))
@@ -30,8 +33,9 @@ def list_datasets() -> Response:
     """List all datasets, and whether each is on this machine."""
     current = runtime()
     with current.reading() as session:
-        uploads = [of_upload(row) for row in datasets.list_uploads(session)]
-    known = [of_registry(info, current.settings) for info in REGISTRY.values()]
+        uses = datasets.uses(session)
+        uploads = [of_upload(row, uses.get(row.name, UNUSED)) for row in datasets.list_uploads(session)]
+    known = [of_registry(info, current.settings, uses.get(name, UNUSED)) for name, info in REGISTRY.items()]
     page = DatasetPage(data=sorted([*known, *uploads], key=lambda shown: shown.name), has_more=False)
     return page_response(page, next_after=None)
 
@@ -39,56 +43,79 @@ def list_datasets() -> Response:
 @routes.get("/<name>", responses=answers({200: Dataset}, 404))
 def get_dataset(path: DatasetPath) -> Response:
     """Describe one dataset."""
-    current = runtime()
-    if path.name in REGISTRY:
-        return json_response(of_registry(REGISTRY[path.name], current.settings))
-    with current.reading() as session:
-        return json_response(of_upload(datasets.get_upload(session, path.name)))
+    return _shown(path.name)
 
 
 @routes.post(
     "",
-    request_body=body("DatasetUpload", FORM),
+    request_body=body("DatasetUpload", MEDIA_TYPE),
     responses=answers({201: Dataset}, 400, 409, 413, 415, 422, headers=("Location",)),
 )
 def create_dataset() -> Response:
-    """Upload a text (UTF-8) as a multipart form."""
+    """Upload a text (UTF-8) as a multipart form.
+
+    With `name` before `file`, a name that is taken is refused before the file is read.
+    """
     current = runtime()
-    request.max_content_length = current.settings.max_upload_bytes + FORM_OVERHEAD_BYTES
-    if request.mimetype != FORM:
-        raise UnsupportedMediaType(f"Send a form, with the header 'Content-Type: {FORM}' and its boundary.")
-    name, data = _read_form()
-    text = datasets.check_text(name=name, data=data, settings=current.settings)
-    with current.writing() as session:  # removes the file if this process ends before it writes the row
-        pending_deletions.expect(session, text.folder, current.settings)
-    failpoint("upload.noted")
-    datasets.put_text(current.storage, text)
-    failpoint("upload.stored")
-    with current.writing() as session:
-        pending_deletions.keep(session, text.folder, current.settings)
-        answer = of_upload(datasets.add_upload(session, text))
+    new = dataset_uploads.NEW
+
+    def check(session: Session, fields: Mapping[str, str]) -> None:
+        uploaded_datasets.check_new(session, fields["name"])
+
+    with dataset_uploads.receive(current, new, ("name", "kind"), check) as form:
+        description = form.fields.get("description")
+        write = partial(uploaded_datasets.add, description=description)
+        row = dataset_uploads.store(current, form.fields["name"], form, write)
+    answer = of_upload(row, UNUSED)
     response = json_response(answer, 201)
     response.headers["Location"] = url(f"/v1/datasets/{answer.name}")
     return response
 
 
-def _read_form() -> tuple[str, bytes]:
-    """Name and file of the form. Raises SpecError with every missing, unknown or invalid field."""
-    form, files = request.form, request.files
-    errors = [_error(field, "This field is required.", "missing") for field in FIELDS if field not in form]
-    if "file" not in files:
-        errors.append(_error("file", "This field is required, as a file.", "missing"))
-    errors += [
-        _error(field, f"This field does not exist.{nearest(field, (*FIELDS, 'file'))}", "unknown_field")
-        for field in sorted({*form, *files} - {*FIELDS, "file"})
-    ]
-    if form.get("kind", "text") != "text":
-        errors.append(_error("kind", "Only `text` can be uploaded.", "invalid"))
-    if errors:
-        raise SpecError.of(errors)
-    return form["name"], files["file"].read()
+@routes.put(
+    "/<name>",
+    request_body=body("DatasetReplacement", MEDIA_TYPE),
+    responses=answers({200: Dataset}, 400, 404, 409, 413, 415, 422),
+)
+def replace_dataset(path: DatasetPath) -> Response:
+    """Replace the text of an uploaded dataset. 409 while unfinished jobs use it.
+
+    Models of the old text keep working: they hold their characters.
+    """
+    current = runtime()
+
+    def check(session: Session, _fields: Mapping[str, str]) -> None:
+        uploaded_datasets.check_changeable(session, path.name, "replaced", lock=False)
+
+    with dataset_uploads.receive(current, dataset_uploads.REPLACEMENT, (), check) as form:
+        write = partial(uploaded_datasets.replace, description=form.fields.get("description"))
+        dataset_uploads.store(current, path.name, form, write)
+    return _shown(path.name)
 
 
-def _error(field: str, detail: str, code: str) -> FieldError:
-    pointer = "/" + field[:100].replace("~", "~0").replace("/", "~1")
-    return FieldError(pointer=pointer, detail=detail, code=code)
+@routes.patch(
+    "/<name>", request_body=body("DatasetChange"), responses=answers({200: Dataset}, 400, 404, 409, 413, 415, 422)
+)
+def describe_dataset(path: DatasetPath) -> Response:
+    """Change the description of an uploaded dataset."""
+    change = parse_dataset_change(read_json())
+    with runtime().writing() as session:
+        uploaded_datasets.describe(session, path.name, change.description)
+    return _shown(path.name)
+
+
+@routes.delete("/<name>", responses=answers({204: None}, 404, 409))
+def delete_dataset(path: DatasetPath) -> Response:
+    """Delete an uploaded dataset. 409 while unfinished jobs use it. Models that were trained on it stay."""
+    with runtime().writing() as session:
+        uploaded_datasets.delete(session, path.name)
+    return Response(status=204)
+
+
+def _shown(name: str) -> Response:
+    current = runtime()
+    with current.reading() as session:
+        use = datasets.uses(session, name).get(name, UNUSED)
+        if name in REGISTRY:
+            return json_response(of_registry(REGISTRY[name], current.settings, use))
+        return json_response(of_upload(datasets.get_upload(session, name), use))

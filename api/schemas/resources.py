@@ -100,6 +100,13 @@ class ModelType(Answer):
     demo: Demo
 
 
+class DatasetUse(Answer):
+    """Counts of the records that name a dataset."""
+
+    jobs: int = Field(description="Training jobs that have not ended; they block its deletion and replacement.")
+    models: int
+
+
 class Dataset(Answer):
     """A source of training data."""
 
@@ -107,6 +114,7 @@ class Dataset(Answer):
     object: Literal["dataset"] = "dataset"
     kind: str = Field(description="`images` or `text`; model types name it as their `data_kind`.")
     title: str
+    description: str | None = Field(description="Free text of an upload.")
     source: Literal["registry", "upload"]
     availability: Literal["builtin", "present", "downloadable", "missing"] = Field(
         description="`missing`: offline and not on disk; `detail` names the folder for it."
@@ -116,9 +124,12 @@ class Dataset(Answer):
     examples: int | None = Field(description="Images, or characters of text.")
     classes: int | None
     vocabulary: int | None = Field(description="Distinct characters of text.")
-    size: int | None = Field(description="Bytes, of an upload.")
-    sha256: Sha256 | None = Field(description="Of an upload.")
-    created_at: Time | None = Field(description="Time of the upload.")
+    size: int | None = Field(description="Bytes of an upload in its stored form, with Unix line ends.")
+    sha256: Sha256 | None = Field(description="Of an upload in its stored form.")
+    version: int | None = Field(description="Of an upload: 1, and one more with each replacement.")
+    created_at: Time | None = Field(description="Time of the first upload.")
+    updated_at: Time | None = Field(description="Time of the last change of an upload.")
+    used_by: DatasetUse
     sources: list[Url] = Field(description="Addresses of its files; empty for built-in datasets and uploads.")
     image_shape: list[int] | None = Field(description="Channels, height and width of an image.")
     checksums: dict[str, str] = Field(

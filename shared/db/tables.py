@@ -246,7 +246,11 @@ class JobEvent(Base):
 
 
 class UploadedDataset(Base):
-    """A dataset that a user uploaded; its file is complete in storage."""
+    """A dataset that a user uploaded; its file is complete in storage.
+
+    version: 1, and one more with each replacement. updated_at: None for a dataset of an earlier
+    release that has not changed.
+    """
 
     __tablename__ = "datasets"
 
@@ -257,6 +261,9 @@ class UploadedDataset(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     details: Mapped[JsonObject] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(default=db_now())
+    description: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    updated_at: Mapped[datetime | None] = mapped_column(default=db_now())
 
 
 class Worker(Base):

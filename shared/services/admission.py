@@ -43,6 +43,7 @@ def admit_training(session: Session, request: TrainingRequest, settings: Setting
         "init_from": starting_weights.admit(
             session, request.init_from, model_type, hyperparameters, shape=shape, settings=settings
         ),
+        **_dataset_version(session, request.dataset or model_type.default_dataset),
     }
 
 
@@ -101,6 +102,12 @@ def _dataset_shape(session: Session, request: TrainingRequest, model_type: Model
     if model_type.needs_labels and shape.classes is None:
         raise SpecError.at("/dataset", f"A {model_type.name} needs labelled data; {name} has no labels.", "wrong_kind")
     return shape
+
+
+def _dataset_version(session: Session, name: str) -> dict[str, str]:
+    """Checksum of an uploaded dataset's current version. It stays that version until the transaction ends."""
+    row = datasets.find_upload(session, name, lock="share")
+    return {} if row is None else {"dataset_sha256": row.sha256}
 
 
 def _hyperparameters(request: TrainingRequest, model_type: ModelType) -> Hyperparameters:

@@ -1,40 +1,37 @@
-"""Datasets by name: the registry's, and the texts that users upload."""
+"""Datasets by name: the registry's, and those that users upload."""
 
-import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from shared.datasets import REGISTRY, DatasetShape
-from shared.db.tables import UploadedDataset
-from shared.errors import Conflict, NotFound, SpecError, TooLarge
-from shared.ids import new_id
-from shared.settings import Settings
+from shared.db.tables import Model, TrainingJob, UploadedDataset
+from shared.errors import NotFound, SpecError
+from shared.job_status import TERMINAL
 from shared.spec_errors import nearest
-from shared.storage import Storage
 
-MIN_CHARACTERS = 200
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+Lock = Literal["share", "update"]
+_dataset_of_job = TrainingJob.spec["dataset"].as_string()
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckedText:
-    """A text for training. folder: its folder in storage, unique to this upload."""
+class Use:
+    """How many unfinished training jobs and how many models name a dataset."""
 
-    name: str
-    data: bytes
-    sha256: str
-    folder: str
-    details: dict[str, Any]
+    jobs: int = 0
+    models: int = 0
 
-    @property
-    def storage_key(self) -> str:
-        """Storage key of the file."""
-        return f"{self.folder}/text.txt"
+
+def check_name(name: str) -> None:
+    """Raises SpecError for a name that an upload cannot have."""
+    if not _NAME.fullmatch(name):
+        detail = "Use 1 to 64 lower-case letters, digits, dots, dashes or underscores, starting with a letter or digit."
+        raise SpecError.at("/name", detail, "invalid")
 
 
 def list_uploads(session: Session) -> list[UploadedDataset]:
@@ -42,9 +39,22 @@ def list_uploads(session: Session) -> list[UploadedDataset]:
     return list(session.scalars(select(UploadedDataset).order_by(UploadedDataset.name)))
 
 
-def get_upload(session: Session, name: str) -> UploadedDataset:
+def find_upload(session: Session, name: str, *, lock: Lock | None = None) -> UploadedDataset | None:
+    """An uploaded dataset, or None.
+
+    lock: `share` keeps others from changing it until the end of the transaction; `update` is for a change.
+    """
+    if not _NAME.fullmatch(name):
+        return None
+    query = select(UploadedDataset).where(UploadedDataset.name == name)
+    if lock is not None:
+        query = query.with_for_update(read=lock == "share").execution_options(populate_existing=True)
+    return session.scalars(query).one_or_none()
+
+
+def get_upload(session: Session, name: str, *, lock: Lock | None = None) -> UploadedDataset:
     """An uploaded dataset. Raises NotFound with the nearest name."""
-    row = session.get(UploadedDataset, name) if _NAME.fullmatch(name) else None
+    row = find_upload(session, name, lock=lock)
     if row is None:
         raise NotFound(
             f"This dataset does not exist.{nearest(name, [*names(session, 'text'), *names(session, 'images')])}"
@@ -62,70 +72,26 @@ def shape(session: Session, name: str) -> DatasetShape | None:
     """The known part of a dataset's shape; None when the dataset does not exist."""
     if name in REGISTRY:
         return REGISTRY[name].shape
-    row = session.get(UploadedDataset, name) if _NAME.fullmatch(name) else None
+    row = find_upload(session, name)
     if row is None:
         return None
     return DatasetShape(kind="text", examples=row.details.get("characters"), vocabulary=row.details.get("vocabulary"))
 
 
-def check_text(*, name: str, data: bytes, settings: Settings) -> CheckedText:
-    """Check an uploaded text. Next, `put_text` stores it and `add_upload` writes its row.
-
-    Raises SpecError (name or content), TooLarge, Conflict (a registry's name).
-    """
-    if not _NAME.fullmatch(name):
-        detail = "Use 1 to 64 lower-case letters, digits, dots, dashes or underscores, starting with a letter or digit."
-        raise SpecError.at("/name", detail, "invalid")
-    if name in REGISTRY:
-        raise Conflict(f'"{name}" is the name of a dataset that comes with Mimeo; choose another.')
-    if len(data) > settings.max_upload_bytes:
-        raise TooLarge(f"The file has {len(data):,} bytes; at most {settings.max_upload_bytes:,} are accepted.")
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    details = _describe(data)
-    digest = hashlib.sha256(data).hexdigest()
-    return CheckedText(name=name, data=data, sha256=digest, folder=f"datasets/{name}/{new_id('dst')}", details=details)
+def uses(session: Session, name: str | None = None) -> Mapping[str, Use]:
+    """The use of each dataset that is in use, by name. name: only of this one."""
+    unfinished = select(_dataset_of_job.label("dataset")).where(TrainingJob.status.not_in(TERMINAL)).subquery()
+    jobs = select(unfinished.c.dataset, func.count()).group_by(unfinished.c.dataset)
+    models = select(Model.dataset, func.count()).group_by(Model.dataset)
+    if name is not None:
+        jobs, models = jobs.where(unfinished.c.dataset == name), models.where(Model.dataset == name)
+    jobs_of: dict[str, int] = dict(session.execute(jobs).all())
+    models_of: dict[str, int] = dict(session.execute(models).all())
+    used = jobs_of.keys() | models_of.keys()
+    return {each: Use(jobs=jobs_of.get(each, 0), models=models_of.get(each, 0)) for each in used}
 
 
-def put_text(storage: Storage, text: CheckedText) -> None:
-    """Put a text in storage. Needs no session."""
-    storage.put_bytes(text.data, text.storage_key)
-
-
-def add_upload(session: Session, text: CheckedText) -> UploadedDataset:
-    """Register a stored text under its name. Raises Conflict where the name is taken."""
-    row = UploadedDataset(
-        name=text.name,
-        kind="text",
-        storage_key=text.storage_key,
-        sha256=text.sha256,
-        size=len(text.data),
-        details=text.details,
-    )
-    try:
-        with session.begin_nested():
-            session.add(row)
-            session.flush()
-    except IntegrityError:
-        raise Conflict(f'There is a dataset "{text.name}" already; choose another name.') from None
-    session.refresh(row)
-    return row
-
-
-def _describe(data: bytes) -> dict[str, Any]:
-    """Shape of a text. Raises SpecError for a text that is unusable for training."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        detail = f"The file is not UTF-8: the byte at offset {error.start} is invalid. Convert it to UTF-8 first."
-        raise SpecError.at("/file", detail, "not_utf8") from None
-    if (position := data.find(b"\x00")) >= 0:
-        raise SpecError.at("/file", f"The byte at offset {position} is NUL; this is not a text file.", "not_text")
-    if len(text) < MIN_CHARACTERS:
-        detail = f"The text has {len(text)} characters; give at least {MIN_CHARACTERS}."
-        raise SpecError.at("/file", detail, "too_short")
-    vocabulary = len(set(text))
-    if vocabulary < 2:
-        raise SpecError.at(
-            "/file", "The text repeats one character; give a text with at least two different ones.", "one_character"
-        )
-    return {"characters": len(text), "vocabulary": vocabulary}
+def unfinished_jobs(session: Session, name: str) -> list[str]:
+    """Ids of the training jobs that read a dataset and have not ended."""
+    query = select(TrainingJob.id).where(TrainingJob.status.not_in(TERMINAL), _dataset_of_job == name)
+    return list(session.scalars(query.order_by(TrainingJob.id)))

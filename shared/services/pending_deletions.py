@@ -43,6 +43,11 @@ def keep(session: Session, folder: str, settings: Settings) -> None:
         raise Unavailable("Storing the file took too long; send it again.")
 
 
+def forget(session: Session, folder: str) -> None:
+    """Cancel the removal of a folder that no longer exists and in which nothing can be stored any more."""
+    session.execute(delete(PendingDeletion).where(PendingDeletion.storage_key == folder))
+
+
 def due(session: Session, limit: int) -> list[str]:
     """Folders that are due for removal, the longest due first."""
     query = (

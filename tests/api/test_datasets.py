@@ -10,6 +10,7 @@ from api.app import create_app
 from shared.broker import NullBroker
 from shared.datasets import REGISTRY
 from shared.datasets.checksums import record
+from shared.db.session import SessionFactory
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -43,12 +44,13 @@ def test_checksum_of_a_first_download_is_listed(settings: Settings, client: Flas
     assert len(client.get("/v1/datasets/mnist").get_json()["checksums"]) == 4
 
 
-def test_unavailable_dataset_names_the_folder_of_its_files(settings: Settings) -> None:
-    offline = Settings(home=settings.home, offline=True, datasets_dir=Path("/nonexistent"))
-    client = create_app(offline, broker=NullBroker()).test_client()
+def test_unavailable_dataset_names_the_folder_of_its_files(settings: Settings, database: SessionFactory) -> None:
+    offline = settings.model_copy(update={"offline": True, "datasets_dir": Path("/nonexistent")})
+    app = create_app(offline, broker=NullBroker())
 
-    mnist = client.get("/v1/datasets/mnist").get_json()
+    mnist = app.test_client().get("/v1/datasets/mnist").get_json()
 
+    app.extensions["mimeo"].close()
     assert mnist["availability"] == "missing"
     assert "MNIST/raw/train-images-idx3-ubyte" in mnist["detail"]
 
@@ -68,6 +70,18 @@ def test_uploaded_text_can_be_listed_and_trained_on(client: FlaskClient, storage
     assert training.status_code == 202
 
 
+def test_line_ends_are_normalized_at_the_door(client: FlaskClient, storage: Storage) -> None:
+    text = TEXT.replace(". ", ".\r\n")
+
+    dataset = upload(client, b"\xef\xbb\xbf" + text.encode()).get_json()
+
+    normalized = text.replace("\r\n", "\n").encode()
+    [name] = storage.list_names("datasets")
+    assert storage.read_bytes(f"datasets/{name}") == normalized
+    assert dataset["sha256"] == hashlib.sha256(normalized).hexdigest()
+    assert (dataset["size"], dataset["examples"]) == (len(normalized), len(normalized))
+
+
 @pytest.mark.parametrize("name", ["dickens", "shakespeare"])
 def test_existing_name_is_a_conflict(client: FlaskClient, name: str) -> None:
     upload(client)
@@ -83,7 +97,7 @@ def test_text_that_is_not_utf8_is_refused_with_the_offset(client: FlaskClient) -
     assert f"{len(TEXT)}" in response.get_json()["detail"].replace(",", "")
 
 
-@pytest.mark.parametrize("data", [b"", b"short", b"a" * 5000])
+@pytest.mark.parametrize("data", [b"", b"short", b"a" * 5000, b"\r\n" * 200])
 def test_empty_short_or_uniform_text_is_refused(client: FlaskClient, data: bytes) -> None:
     response = upload(client, data)
 

@@ -12,14 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from flask.testing import FlaskClient
+from sqlalchemy.orm import Session
 
+from api import dataset_uploads
 from api.app import create_app
+from api.runtime import EXTENSION
+from api.upload_form import UploadForm
 from migrations import runner
 from shared import failpoints, model_types
 from shared.broker import NullBroker
 from shared.db.session import make_engine, session_factory
-from shared.db.tables import GenerationJob
+from shared.db.tables import GenerationJob, UploadedDataset
+from shared.errors import Conflict
 from shared.job_status import JobKind
+from shared.services.uploaded_datasets import NewText
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.waiting import PATIENCE_S
@@ -37,6 +43,7 @@ from worker.worker_heartbeat import WorkerHeartbeat
 
 JOB = {"model_type": "vae", "dataset": "digits", "seed": 7}
 TEXT = b"It was the best of times, it was the worst of times. " * 40
+OTHER_TEXT = b"Call me Ishmael. Some years ago - never mind how long precisely. " * 40
 DEAD = failpoints.EXIT_STATUS
 
 
@@ -78,6 +85,31 @@ def upload(settings: Settings) -> None:
     form = {"name": "dickens", "kind": "text", "file": (io.BytesIO(TEXT), "dickens.txt")}
     answer = _api(settings).post("/v1/datasets", data=form, content_type="multipart/form-data")
     assert answer.status_code == 201
+
+
+def refused_upload(settings: Settings) -> None:
+    """An upload whose name is taken after it was checked and before its row is written."""
+    app = create_app(settings, broker=NullBroker())
+    form = UploadForm(fields={}, file=io.BytesIO(TEXT))
+
+    def taken(_session: Session, text: NewText) -> UploadedDataset:
+        raise Conflict(f"{text.name} is taken")
+
+    try:
+        dataset_uploads.store(app.extensions[EXTENSION], "dickens", form, taken)
+    except Conflict:
+        return
+    raise AssertionError("it was accepted")
+
+
+def replace_dataset(settings: Settings) -> None:
+    form = {"file": (io.BytesIO(OTHER_TEXT), "dickens.txt")}
+    answer = _api(settings).put("/v1/datasets/dickens", data=form, content_type="multipart/form-data")
+    assert answer.status_code == 200
+
+
+def delete_dataset(settings: Settings) -> None:
+    assert _api(settings).delete("/v1/datasets/dickens").status_code == 204
 
 
 def _api(settings: Settings, *, is_redis_up: bool = True) -> FlaskClient:

@@ -131,6 +131,9 @@ CASES = {
 DELETE = ["delete.written"]
 SWEEP = ["sweep.removed"]
 UPLOAD = ["upload.noted", "file.written", "upload.stored"]
+REFUSE = [*UPLOAD, "upload.removed"]
+REPLACE = [*UPLOAD, "dataset.replaced"]
+DELETE_DATASET = ["dataset.deleted"]
 MIGRATE = ["migrate.revision", "migrate.revision:2", "migrate.applied"]
 TRAIN = [
     *("checkpoint.file_written:1", "checkpoint.file_written:2", "checkpoint.manifest_written", "checkpoint.synced"),
@@ -141,7 +144,7 @@ VISITED = {
     plan.partition(":")[0]
     for plan in [
         *(plan for case in CASES.values() for plan in case.points),
-        *(*DELETE, *SWEEP, *UPLOAD, *MIGRATE, *TRAIN),
+        *(*DELETE, *SWEEP, *REFUSE, *REPLACE, *DELETE_DATASET, *MIGRATE, *TRAIN),
     ]
 }
 
@@ -220,16 +223,67 @@ def test_interrupted_upload_can_be_repeated_and_leaves_no_file(
     with reading(database) as session:
         assert list(session.scalars(select(UploadedDataset))) == []
 
-    time.sleep(0.6)
-    for _ in range(2):  # the sweeper checks removed keys once more
-        Sweeper(settings, database, storage).round()
-        time.sleep(0.6)
+    sweep_thoroughly(settings, database, storage)
     assert [*storage.list_names("datasets", unfinished=True)] == []
 
     patient = settings.model_copy(update={"orphan_grace_s": 600})
     assert dies(None, programs.upload, patient) == 0
     [name] = storage.list_names("datasets")
     assert storage.read_bytes(f"datasets/{name}") == programs.TEXT
+
+
+@on_both
+@pytest.mark.parametrize("plan", REFUSE)
+def test_interrupted_refusal_of_an_upload_leaves_no_file(
+    plan: str, database: SessionFactory, settings: Settings, storage: Storage
+) -> None:
+    settings = settings.model_copy(update={"orphan_grace_s": 0.5})
+    assert dies(plan, programs.refused_upload, settings) == DEAD
+
+    sweep_thoroughly(settings, database, storage)
+    assert [*storage.list_names("datasets", unfinished=True)] == []
+
+    patient = settings.model_copy(update={"orphan_grace_s": 600})
+    assert dies(None, programs.refused_upload, patient) == 0
+    assert [*storage.list_names("datasets", unfinished=True)] == []
+
+
+@on_both
+@pytest.mark.parametrize("plan", REPLACE)
+def test_interrupted_replacement_keeps_the_old_text_and_can_be_repeated(
+    plan: str, database: SessionFactory, settings: Settings, storage: Storage
+) -> None:
+    assert dies(None, programs.upload, settings.model_copy(update={"orphan_grace_s": 600})) == 0
+    settings = settings.model_copy(update={"orphan_grace_s": 0.5})
+    assert dies(plan, programs.replace_dataset, settings) == DEAD
+
+    sweep_thoroughly(settings, database, storage)
+    assert texts(database, storage) == [programs.TEXT]
+
+    patient = settings.model_copy(update={"orphan_grace_s": 600})
+    assert dies(None, programs.replace_dataset, patient) == 0
+    sweep_thoroughly(settings, database, storage)
+    assert texts(database, storage) == [programs.OTHER_TEXT]
+
+
+@on_both
+@pytest.mark.parametrize("plan", [*DELETE_DATASET, *SWEEP])
+def test_interrupted_deletion_of_a_dataset_is_complete_when_repeated(
+    plan: str, database: SessionFactory, settings: Settings, storage: Storage
+) -> None:
+    assert dies(None, programs.upload, settings.model_copy(update={"orphan_grace_s": 600})) == 0
+    settings = settings.model_copy(update={"orphan_grace_s": 0.5})
+
+    if plan in DELETE_DATASET:
+        assert dies(plan, programs.delete_dataset, settings) == DEAD
+        sweep_thoroughly(settings, database, storage)
+        assert texts(database, storage) == [programs.TEXT]
+    assert dies(None, programs.delete_dataset, settings) == 0
+    if plan in SWEEP:
+        assert dies(plan, programs.sweep, settings) == DEAD
+
+    sweep_thoroughly(settings, database, storage)
+    assert texts(database, storage) == []
 
 
 @pytest.mark.parametrize("plan", MIGRATE)
@@ -277,6 +331,22 @@ def weights(folder: Path) -> str:
 
 
 # --- helpers ----------------------------------------------------------------------------------------------------
+
+
+def sweep_thoroughly(settings: Settings, database: SessionFactory, storage: Storage) -> None:
+    """Sweep until nothing is due any more; needs a grace time of half a second."""
+    time.sleep(0.6)
+    for _ in range(2):  # the sweeper checks removed keys once more
+        Sweeper(settings, database, storage).round()
+        time.sleep(0.6)
+
+
+def texts(database: SessionFactory, storage: Storage) -> list[bytes]:
+    """The uploaded texts, which are the only files in the folder of uploads."""
+    with reading(database) as session:
+        keys = list(session.scalars(select(UploadedDataset.storage_key)))
+    assert [f"datasets/{name}" for name in storage.list_names("datasets", unfinished=True)] == keys
+    return [storage.read_bytes(key) for key in keys]
 
 
 def jobs_now(database: SessionFactory) -> list[JobStatus]:

@@ -12,13 +12,14 @@ from shared.db.session import SessionFactory, make_engine, reading, session_fact
 from shared.db.tables import IdempotencyKey, PendingDeletion
 from shared.errors import Unavailable
 from shared.job_status import JobStatus
-from shared.services import attempt_writes, datasets, deletion, job_queue, pending_deletions
+from shared.services import attempt_writes, deletion, job_queue, pending_deletions, uploaded_datasets
 from shared.services.attempt_writes import StoredCheckpoint, StoredFile
 from shared.services.job_queue import Lease
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
 from tests.engine.fake_clock import FakeClock
+from tests.uploads import checked
 from tests.waiting import PATIENCE_S, wait_until
 from worker.sweeper import Sweeper
 
@@ -198,10 +199,10 @@ def test_files_of_jobs_unknown_to_the_database_stay(
 def test_upload_without_a_row_is_removed_after_the_grace(
     database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
 ) -> None:
-    text = datasets.check_text(name="mine", data=TEXT, settings=settings)
+    text = checked("mine", TEXT)
     with transaction(database) as session:
         pending_deletions.expect(session, text.folder, settings)
-    datasets.put_text(storage, text)
+    uploaded_datasets.put_text(storage, text)
     sweeper.round()
     assert len(files(storage, "datasets")) == 1
 
@@ -217,13 +218,13 @@ def test_upload_without_a_row_is_removed_after_the_grace(
 def test_upload_with_a_row_stays(
     database: SessionFactory, settings: Settings, storage: Storage, sweeper: Sweeper, clock: FakeClock
 ) -> None:
-    text = datasets.check_text(name="mine", data=TEXT, settings=settings)
+    text = checked("mine", TEXT)
     with transaction(database) as session:
         pending_deletions.expect(session, text.folder, settings)
-    datasets.put_text(storage, text)
+    uploaded_datasets.put_text(storage, text)
     with transaction(database) as session:
         pending_deletions.keep(session, text.folder, settings)
-        datasets.add_upload(session, text)
+        uploaded_datasets.add(session, text, None)
 
     advance_past_the_grace(clock, settings)
     sweeper.round()

@@ -54,7 +54,7 @@ def prepare(context: WorkerContext, job: TrainingJob, lease: Lease, folder: Path
         "preset": job.spec["preset"],
         "hyperparameters": job.spec["hyperparameters"],
         "seed": job.seed,
-        "dataset_path": _fetch_dataset(context, job.spec["dataset"], folder),
+        "dataset_path": _fetch_dataset(context, job, folder),
         "init_from": None if is_resumed else _fetch_weights(context, job, folder),
     }
     path = folder / "job.json"
@@ -119,9 +119,21 @@ def _fetch_checkpoint(context: WorkerContext, row: Checkpoint, target: Path) -> 
     return None
 
 
-def _fetch_dataset(context: WorkerContext, name: str, folder: Path) -> str | None:
+def _fetch_dataset(context: WorkerContext, job: TrainingJob, folder: Path) -> str | None:
+    """Path of the file of an uploaded dataset; None for a dataset of the registry.
+
+    Raises JobFailure where the dataset is not the one that the job was submitted with.
+    """
+    name, submitted = job.spec["dataset"], job.spec.get("dataset_sha256")
     with reading(context.sessions) as session:
         upload = session.get(UploadedDataset, name)
+    if submitted is not None and (upload is None or upload.sha256 != submitted):
+        change = "deleted" if upload is None else "replaced"
+        raise JobFailure(
+            ErrorCode.DATASET_UNAVAILABLE,
+            f"The dataset {name} was {change} after this job was submitted.",
+            "Submit a new job.",
+        )
     if upload is None:
         return None
     target = folder / "dataset.txt"

@@ -10,11 +10,12 @@ from shared.db.session import SessionFactory, transaction
 from shared.db.tables import Checkpoint
 from shared.errors import SpecError
 from shared.ids import new_id
-from shared.services import admission, datasets, generation_jobs, training_jobs
+from shared.services import admission, generation_jobs, training_jobs
 from shared.settings import Settings
 from shared.specs import parse_generation, parse_training
 from shared.storage import Storage
 from tests import jobs
+from tests.uploads import uploaded
 
 TEXT = b"To be, or not to be, that is the question. " * 40
 
@@ -110,10 +111,7 @@ def test_default_memory_limit_is_the_machine_s_memory(settings: Settings) -> Non
 
 
 def test_uploaded_text_can_be_trained_on(database: SessionFactory, settings: Settings, storage: Storage) -> None:
-    stored = datasets.check_text(name="hamlet", data=TEXT, settings=settings)
-    datasets.put_text(storage, stored)
-    with transaction(database) as session:
-        datasets.add_upload(session, stored)
+    uploaded(database, storage, "hamlet", TEXT)
 
     with transaction(database) as session:
         request = parse_training({"model_type": "lstm", "dataset": "hamlet"})

@@ -1,46 +1,68 @@
 """Uploaded texts."""
 
+import io
+import tracemalloc
+
 import pytest
 
+from shared.datasets.uploaded_text import check
 from shared.db.session import SessionFactory, transaction
-from shared.errors import Conflict, NotFound, SpecError, TooLarge
-from shared.services import datasets
+from shared.errors import Conflict, NotFound, SpecError
+from shared.services import datasets, uploaded_datasets
 from shared.settings import Settings
 from shared.storage import Storage
+from tests import jobs
+from tests.uploads import checked, uploaded
 
 TEXT = ("Wir sind, was wir denken — né? " * 20).encode()
 
 
-def test_text_is_stored_before_its_row_and_described(
-    database: SessionFactory, settings: Settings, storage: Storage
-) -> None:
-    stored = datasets.check_text(name="thoughts", data=b"\xef\xbb\xbf" + TEXT, settings=settings)
-    datasets.put_text(storage, stored)
+def test_text_is_stored_before_its_row_and_described(database: SessionFactory, storage: Storage) -> None:
+    stored = checked("thoughts", b"\xef\xbb\xbf" + TEXT)
+    uploaded_datasets.put_text(storage, stored)
     assert storage.read_bytes(stored.storage_key) == TEXT
 
     with transaction(database) as session:
-        row = datasets.add_upload(session, stored)
+        row = uploaded_datasets.add(session, stored, "of an old book")
     with transaction(database) as session:
         assert datasets.get_upload(session, "thoughts").sha256 == row.sha256
         assert [upload.name for upload in datasets.list_uploads(session)] == ["thoughts"]
     assert row.details == {"characters": len(TEXT.decode()), "vocabulary": len(set(TEXT.decode()))}
+    assert (row.version, row.description, row.size) == (1, "of an old book", len(TEXT))
+
+
+def test_text_is_stored_with_unix_line_ends_and_counted_so(storage: Storage) -> None:
+    lines = ["No man is an island,", "entire of itself;"] * 9
+    text = checked("donne", b"\xef\xbb\xbf" + "\r\n".join(lines).encode() + b"\rend")
+    normalized = "\n".join([*lines, "end"]).encode()
+
+    uploaded_datasets.put_text(storage, text)
+
+    assert storage.read_bytes(text.storage_key) == normalized
+    assert (text.facts.size, text.facts.characters) == (len(normalized), len(normalized))
+    assert text.facts.sha256 == checked("donne", normalized).facts.sha256
 
 
 @pytest.mark.parametrize(
     ("data", "code", "words"),
     [
         (TEXT + b"\xff" + TEXT, "not_utf8", f"offset {len(TEXT)} is invalid"),
+        (b"\xef\xbb\xbf" + TEXT * 300 + b"\xff", "not_utf8", f"offset {3 + 300 * len(TEXT)} is invalid"),
         (TEXT + b"\x00", "not_text", f"offset {len(TEXT)} is NUL"),
-        (b"short", "too_short", "5 characters; give at least 200"),
+        (TEXT * 300 + b"\x00", "not_text", f"offset {300 * len(TEXT)} is NUL"),
+        (b"short", "too_short", "5 characters, with each line end as one; give at least 200"),
+        (b"ab\r\n" * 60, "too_short", "180 characters"),
         (b"", "too_short", "0 characters"),
         (b"a" * 5000, "one_character", "repeats one character"),
+        (b"\r\n" * 200, "one_character", "repeats one character"),
+        (b"\r\n\n\r" * 200, "one_character", "repeats one character"),
     ],
 )
 def test_text_that_cannot_be_trained_on_is_refused_and_not_stored(
-    settings: Settings, storage: Storage, data: bytes, code: str, words: str
+    storage: Storage, data: bytes, code: str, words: str
 ) -> None:
     with pytest.raises(SpecError) as caught:
-        datasets.check_text(name="bad", data=data, settings=settings)
+        checked("bad", data)
 
     [error] = caught.value.errors
     assert (error.pointer, error.code) == ("/file", code)
@@ -48,35 +70,51 @@ def test_text_that_cannot_be_trained_on_is_refused_and_not_stored(
     assert list(storage.list_names("datasets")) == []
 
 
+def test_memory_of_the_check_does_not_grow_with_the_text_or_its_alphabet() -> None:
+    every = "".join(chr(code) for code in range(1, 0x110000) if code != 0xD and not 0xD800 <= code < 0xE000)
+    file = io.BytesIO(every.encode() * 4)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+
+    facts = check(file)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (facts.characters, facts.vocabulary) == (4 * len(every), len(every))
+    assert peak - before < 10 << 20 < file.getbuffer().nbytes
+
+
 @pytest.mark.parametrize("name", ["", "Caps", "../up", "a/b", "-dash", "x" * 65, "nul\x00"])
-def test_invalid_name_is_refused(settings: Settings, storage: Storage, database: SessionFactory, name: str) -> None:
+def test_invalid_name_is_refused(database: SessionFactory, name: str) -> None:
     with pytest.raises(SpecError) as caught:
-        datasets.check_text(name=name, data=TEXT, settings=settings)
+        datasets.check_name(name)
     assert caught.value.errors[0].pointer == "/name"
     with pytest.raises(NotFound), transaction(database) as session:
         datasets.get_upload(session, name)
 
 
-def test_file_over_the_limit_is_refused(settings: Settings, storage: Storage) -> None:
-    small = settings.model_copy(update={"max_upload_bytes": 300})
-    with pytest.raises(TooLarge, match="at most 300"):
-        datasets.check_text(name="big", data=TEXT, settings=small)
+def test_existing_name_is_a_conflict_and_the_first_text_stays(database: SessionFactory, storage: Storage) -> None:
+    uploaded(database, storage, "mine", TEXT)
 
-
-def test_existing_name_is_a_conflict_and_the_first_text_stays(
-    database: SessionFactory, settings: Settings, storage: Storage
-) -> None:
-    first = datasets.check_text(name="mine", data=TEXT, settings=settings)
-    datasets.put_text(storage, first)
-    with transaction(database) as session:
-        datasets.add_upload(session, first)
-    second = datasets.check_text(name="mine", data=TEXT * 2, settings=settings)
-    datasets.put_text(storage, second)
-
-    with pytest.raises(Conflict, match="mine"), transaction(database) as session:
-        datasets.add_upload(session, second)
+    with pytest.raises(Conflict, match="mine"):
+        uploaded(database, storage, "mine", TEXT * 2)
     with transaction(database) as session:
         kept = datasets.get_upload(session, "mine")
+        with pytest.raises(Conflict, match="mine"):
+            uploaded_datasets.check_new(session, "mine")
+        with pytest.raises(Conflict, match="comes with Mimeo"):
+            uploaded_datasets.check_new(session, "mnist")
     assert storage.read_bytes(kept.storage_key) == TEXT
-    with pytest.raises(Conflict, match="comes with Mimeo"):
-        datasets.check_text(name="mnist", data=TEXT, settings=settings)
+
+
+def test_uses_count_unfinished_jobs_by_dataset(database: SessionFactory, settings: Settings, storage: Storage) -> None:
+    for name in ("mine", "other", "unused"):
+        uploaded(database, storage, name, TEXT)
+    for dataset in ("mine", "mine", "other"):
+        jobs.submitted(database, settings, model_type="lstm", dataset=dataset)
+
+    with transaction(database) as session:
+        assert {name: use.jobs for name, use in datasets.uses(session).items()} == {"mine": 2, "other": 1}
+        assert set(datasets.uses(session, "other")) == {"other"}
+        assert datasets.uses(session, "unused") == {}

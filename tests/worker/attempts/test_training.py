@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from shared.broker import NullBroker
-from shared.db.session import SessionFactory, reading, transaction
+from shared.db.session import SessionFactory, reading
 from shared.job_status import JobStatus
-from shared.services import artifacts, checkpoints, datasets, metrics, training_jobs
+from shared.services import artifacts, checkpoints, metrics, training_jobs
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
+from tests.uploads import uploaded
 from tests.worker.attempts.harness import attempt, event_types, history, workdirs
 from worker.checkpoints.manifest import verify
 from worker.context import WorkerContext
@@ -192,10 +193,7 @@ def test_dataset_missing_in_storage_fails_the_job(
     settings: Settings,
     storage: Storage,
 ) -> None:
-    stored = datasets.check_text(name="gone", data=b"To be or not to be. " * 50, settings=settings)
-    datasets.put_text(storage, stored)
-    with transaction(database) as session:
-        datasets.add_upload(session, stored)
+    stored = uploaded(database, storage, "gone", b"To be or not to be. " * 50)
     job_id = jobs.submitted(database, settings, model_type="lstm", dataset="gone")
     storage.delete_file(stored.storage_key)
 
