@@ -12,6 +12,7 @@ from shared.ids import new_id
 from shared.job_status import JobKind
 from shared.services import attempt_writes, job_queue
 from shared.services.job_queue import Lease
+from shared.services.job_warnings import JobWarning
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -59,6 +60,11 @@ class WorkerWrites:
                     for step, value in enumerate(values, start=1)
                 ],
             )
+
+    def warn(self, lease: Lease, *warnings: JobWarning) -> None:
+        """Add warnings to the job."""
+        with transaction(self._sessions) as session:
+            attempt_writes.add_warnings(job_queue.renew_lease(session, lease, visible=True), warnings)
 
     def checkpoint(self, lease: Lease, step: int = 235) -> str:
         """Store a checkpoint's weights and record it; returns its id."""

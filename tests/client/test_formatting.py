@@ -3,7 +3,16 @@ from typing import Any, cast
 
 import pytest
 
-from client.formatting import ago, duration, metrics_line, outcome, progress_line, quality_line, sample_title
+from client.formatting import (
+    ago,
+    duration,
+    metrics_line,
+    outcome,
+    progress_line,
+    quality_line,
+    sample_title,
+    warning_facts,
+)
 from client.live import state_text
 from client.schema import Artifact, Job
 from tests.client.server import training_job
@@ -80,3 +89,12 @@ def test_sample_is_titled_by_epoch_and_content() -> None:
     grid = cast("Artifact", {"name": "epoch-0003-grid.png", "epoch": 3, "details": {}})
     assert sample_title(text) == "epoch 3 · T = 0.25"
     assert sample_title(grid) == "epoch 3 · grid"
+
+
+def test_outcome_of_a_job_with_warnings_names_the_command_that_shows_them() -> None:
+    warning = {"code": "nothing_learned", "message": "It has learned nothing.", "hint": "Train on.", "step": 40}
+    ended = job(status="succeeded", is_terminal=True, warnings=[warning])
+
+    assert outcome(ended).endswith(f"(1 warning: mimeo show {ended['id']})")
+    assert warning_facts(ended["warnings"]) == [("warning", "It has learned nothing. Train on. (nothing_learned)")]
+    assert "warning" not in outcome(job(status="succeeded", is_terminal=True))

@@ -161,7 +161,8 @@ def alarm_and_crash_once(run_dir: Path) -> None:
     if first == 0:
         event_file(run_dir, 3, "steps 1 to 3")
         checkpoint(run_dir, 3)
-    report("notice", code="mode_collapse", message="It has collapsed.", hint="Lower the rate.", step=5, data={"n": 1})
+    alarm = {"hint": "Lower the rate.", "step": 5, "is_warning": True, "data": {"n": 1}}
+    report("notice", code="mode_collapse", message="It has collapsed.", **alarm)
     if first == 0:
         sys.exit(1)
     event_file(run_dir, 6, "steps 4 to 6")

@@ -6,7 +6,7 @@ the sources of the thresholds.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, ClassVar, Literal
@@ -98,4 +98,33 @@ class LossExploding(HealthCheck):
             hint="Use a smaller learning_rate (a third is a good first try) or more warm-up, or continue an earlier"
             " checkpoint with init_from.",
             data={self._name: level, "first": self.memory["first"], "lowest": self.memory["lowest"]},
+        )
+
+
+class NothingLearned(HealthCheck):
+    """The final evaluation is no better than that of a trivial model, such as one that knows the frequencies only.
+
+    name: the metric, where lower is better. trivial: the figure of the trivial model, computed when it is needed.
+    trivial_name: that model in words.
+    """
+
+    code = "nothing_learned"
+
+    def __init__(self, name: str, trivial: Callable[[], float], trivial_name: str) -> None:
+        super().__init__()
+        self._name, self._trivial, self._trivial_name = name, trivial, trivial_name
+
+    def check(self, measurements: Measurements) -> Unhealthy | Healthy | None:
+        """Check the quality."""
+        value = measurements.values.get(self._name)
+        if measurements.stage != "quality" or value is None:
+            return None
+        trivial = self._trivial()
+        if value < trivial:
+            return Healthy()
+        return Unhealthy(
+            message=f"The final {self._name} is {value:.4g}, and {self._trivial_name} reaches {trivial:.4g}: the model"
+            " has learned nothing of use.",
+            hint="Use another learning_rate (a tenth, or ten times as much) or more epochs.",
+            data={self._name: value, "trivial": trivial},
         )

@@ -12,6 +12,8 @@ from worker.trainer.spec import TrainerSpec
 
 _HINT = "Use the model type, the layer sizes and the image size of its run, or leave init_from out."
 
+_FRESH_HINT = "Whatever starts fresh is learned from this job's data alone: give it enough epochs."
+
 
 def load(model: GenerativeModel, spec: TrainerSpec, path: Path, reporter: Reporter) -> None:
     """Load the weights of the checkpoint in a folder; a warning says which of them start fresh instead.
@@ -28,7 +30,7 @@ def load(model: GenerativeModel, spec: TrainerSpec, path: Path, reporter: Report
             raise _unusable(f"init_from does not fit: {name} is {there} there and {here} here.", _HINT)
     model.load_state_dict(adapted.weights)
     for change in adapted.changes:
-        reporter.warning(change.code, change.message, None, step=0, data=change.data)
+        reporter.warning(change.code, change.message, _FRESH_HINT, step=0, data=change.data)
 
 
 def _source(spec: TrainerSpec, path: Path) -> Checkpoint:

@@ -4,7 +4,7 @@ import pytest
 
 from shared.db.session import SessionFactory, reading, transaction
 from shared.job_status import JobStatus
-from shared.services import artifacts, training_jobs
+from shared.services import artifacts, models, training_jobs
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
@@ -32,6 +32,15 @@ def test_warning_repeated_by_the_next_attempt_is_in_the_history_once(job_id: str
     (alarm,) = (event for event in history(database, job_id) if event.type == "mode_collapse")
     assert (alarm.attempt, alarm.message) == (1, "It has collapsed. Lower the rate.")
     assert alarm.data == {"n": 1, "step": 5, "hint": "Lower the rate."}
+
+
+def test_warning_is_part_of_the_job_and_of_its_model_once(job_id: str, database: SessionFactory) -> None:
+    warning = {"code": "mode_collapse", "message": "It has collapsed.", "hint": "Lower the rate.", "step": 5}
+    with reading(database) as session:
+        job = training_jobs.get(session, job_id)
+        assert job.warnings == [warning]
+        assert job.model is not None
+        assert models.get(session, job.model.id).job.warnings == [warning]
 
 
 def test_event_files_of_all_attempts_are_kept_with_names_in_their_order(

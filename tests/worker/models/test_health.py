@@ -119,6 +119,24 @@ def test_many_epochs_on_a_small_text_raise_the_memorization_warning(tmp_path: Pa
     assert [code for code, _ in found] == ["memorising"]
 
 
+LEARNING = {"lstm": {"learning_rate": 1e-2}, "vae": {"hidden": (64,), "learning_rate": 4e-3}}
+FROZEN = {"learning_rate": 1e-30}
+
+
+@pytest.mark.parametrize("name", ["lstm", "vae"])
+def test_training_without_an_effect_raises_a_warning_at_its_end(name: str, cache_dir: Path) -> None:
+    def final_warnings(**overrides: object) -> set[str]:
+        model = build(name, warmup_steps=0, examples_per_epoch=6400, **overrides)
+        model.cache_dir = cache_dir
+        train(model, 0, model.steps_per_epoch())
+        model.eval()
+        quality = Measurements(stage="quality", step=40, values=model.final_quality())
+        return {code for code, _ in HealthMonitor(model.health_checks()).check(quality)}
+
+    assert "nothing_learned" in final_warnings(**FROZEN)
+    assert "nothing_learned" not in final_warnings(**LEARNING[name])
+
+
 # --- thresholds ------------------------------------------------------------------------------------------------------
 
 

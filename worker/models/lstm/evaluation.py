@@ -1,5 +1,7 @@
 """Loss of the language model on held-out text. Shapes: T time, B streams or windows, N characters."""
 
+import math
+import sys
 from collections.abc import Iterable
 
 import torch
@@ -54,6 +56,18 @@ class HeldOutText:
             nats = window_nats(model, ids_N, starts_N.split(WINDOWS_AT_ONCE))
         model.train(was_training)
         return nats
+
+
+def frequency_nats(training_ids_N: Tensor, held_out_ids_N: Tensor, vocabulary: int) -> float:
+    """Mean nats of held-out characters under their frequencies in the training text, each counted once more."""
+    counts_V = torch.bincount(training_ids_N.long(), minlength=vocabulary).double() + 1
+    log_shares_V = (counts_V / counts_V.sum()).log()
+    return -float(log_shares_V[held_out_ids_N.long()].mean())
+
+
+def perplexity(nats: float) -> float:
+    """exp(nats), or the largest float where that is larger still."""
+    return math.exp(min(nats, math.log(sys.float_info.max)))
 
 
 @torch.inference_mode()

@@ -13,9 +13,9 @@ from shared.datasets import DatasetShape
 from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_config, check_sampling, check_training
 from worker.data import Dataset, TextCorpus
 from worker.models.base import Adapted, Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit
-from worker.models.health import HealthCheck, LossExploding
+from worker.models.health import HealthCheck, LossExploding, NothingLearned
 from worker.models.lstm.batches import CharacterBatch, Streams, Windows
-from worker.models.lstm.evaluation import WINDOWS_AT_ONCE, HeldOutText, window_nats
+from worker.models.lstm.evaluation import WINDOWS_AT_ONCE, HeldOutText, frequency_nats, perplexity, window_nats
 from worker.models.lstm.export import step_graph
 from worker.models.lstm.health import Memorizing, VerbatimCopy
 from worker.models.lstm.memorization import overlaps
@@ -167,8 +167,16 @@ class Lstm(LstmNetwork, GenerativeModel):
         self._epoch = values["epoch"]
 
     def health_checks(self) -> list[HealthCheck]:
-        """Checks for an exploding loss and for memorisation."""
-        return [LossExploding(), Memorizing(), VerbatimCopy()]
+        """Checks for an exploding loss, for memorisation, and for a model that has learned nothing."""
+        return [
+            LossExploding(),
+            Memorizing(),
+            VerbatimCopy(),
+            NothingLearned("val_loss", self._frequency_nats, "a choice by the characters' frequencies"),
+        ]
+
+    def _frequency_nats(self) -> float:
+        return frequency_nats(self._training_N, self._held_out.ids, len(self.vocabulary))
 
     # --- evaluation and sampling --------------------------------------------------------------------------------
 
@@ -184,7 +192,7 @@ class Lstm(LstmNetwork, GenerativeModel):
     def final_quality(self) -> dict[str, float]:
         """Metrics on the whole held-out text, and the longest overlap with the training text."""
         nats = self._held_out.nats(self)
-        figures = {"val_loss": nats, "bits_per_char": nats / math.log(2), "perplexity": math.exp(nats)}
+        figures = {"val_loss": nats, "bits_per_char": nats / math.log(2), "perplexity": perplexity(nats)}
         return figures | overlaps(self, self._training_N, self._held_out.ids)
 
     def epoch_samples(self, epoch: int) -> list[Sample]:

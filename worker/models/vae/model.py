@@ -12,7 +12,7 @@ from worker.data import Dataset, ImageDataset
 from worker.images import image_grid
 from worker.models.base import Generated, OnnxGraph, Sample, StepMetrics
 from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, quantised
-from worker.models.health import HealthCheck, LossExploding
+from worker.models.health import HealthCheck, LossExploding, NothingLearned
 from worker.models.image_model import CHUNK, ImageModel, unit
 from worker.models.optimization import ScheduledOptimizer, adam_settings
 from worker.models.vae.export import vae_graphs
@@ -90,8 +90,19 @@ class Vae(VaeNetwork, ImageModel):
         self._optimizer.load(tensors, values)
 
     def health_checks(self) -> list[HealthCheck]:
-        """Checks for an exploding loss and for collapsed latents."""
-        return [LossExploding(), PosteriorCollapse(self.hyperparameters.kl_weight)]
+        """Checks for an exploding loss, for collapsed latents, and for a model that has learned nothing."""
+        return [
+            LossExploding(),
+            PosteriorCollapse(self.hyperparameters.kl_weight),
+            NothingLearned("reconstruction", self._mean_image_error, "the mean image"),
+        ]
+
+    def _mean_image_error(self) -> float:
+        """Squared error of the training images' mean as the reconstruction of every test image, summed over pixels."""
+        images_ND = self._tensors[0]
+        mean_D = sum(unit(chunk).sum(dim=0) for chunk in images_ND.split(CHUNK)) / len(images_ND)
+        errors = sum((unit(chunk) - mean_D).square().sum() for chunk in self._test_ND.split(CHUNK))
+        return float(errors) / len(self._test_ND)
 
     # --- evaluation and sampling --------------------------------------------------------------------------------
 
