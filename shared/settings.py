@@ -69,6 +69,10 @@ class Settings(BaseSettings):
         30.0, description="An idle worker restarts when notifications wait longer than this."
     )
     stop_grace_s: Seconds = Field(20.0, description="Time for a trainer to write its checkpoint at a stop.")
+    block_timeout_s: Seconds = Field(
+        30.0,
+        description="A worker ends when its generation goes on for longer after a cancel or a timeout.",
+    )
     orphan_grace_s: Seconds = Field(3600.0, description="Age at which stored files without a row are removed.")
     worker_memory_bytes: Bytes | None = Field(None, description="Memory that a job may use; the machine's when unset.")
     generation_cache_bytes: Bytes = Field(1 << 30, description="Memory for loaded models in a generation worker.")

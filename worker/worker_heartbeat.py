@@ -47,13 +47,13 @@ class WorkerHeartbeat(PeriodicThread):
 
     @contextmanager
     def working_on(self, job_id: str) -> Iterator[None]:
-        """Show a job as the current one within the block."""
-        self._job_id = job_id
+        """Show a job as the current one within the block, and after it the one that it has interrupted."""
+        interrupted, self._job_id = self._job_id, job_id
         self.wake()
         try:
             yield
         finally:
-            self._job_id, self._examples_per_s = None, None
+            self._job_id, self._examples_per_s = interrupted, None
             self._jobs_done += 1
             self.wake()
 

@@ -1,40 +1,18 @@
 """The tables. One `jobs` table holds every kind of job, so that claims, leases and reaping have one implementation."""
 
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, cast
+from typing import cast
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Enum,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-)
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint, false
+from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from shared.db.clock import Timestamp, db_now
+from shared.db.column_types import JSON_TYPE, KIND, ROW_ID, STATUS, JsonObject, JsonObjects
 from shared.job_status import JobKind, JobStatus
 
-JsonObject = dict[str, Any]
-JsonObjects = list[dict[str, Any]]
-JSON_TYPE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-ROW_ID = BigInteger().with_variant(Integer(), "sqlite")  # SQLite autoincrements only INTEGER PRIMARY KEY
-
-
-def _string_column(values: type[StrEnum]) -> Enum:
-    """An enumeration in a string column: a new value needs no ALTER TYPE."""
-    return Enum(values, native_enum=False, length=16, values_callable=lambda members: [each.value for each in members])
-
-
-STATUS, KIND = _string_column(JobStatus), _string_column(JobKind)
+# With not_before, the index alone answers whether a job is due and how many are ahead of it.
+QUEUE_COLUMNS = ("kind", "status", "priority", "created_at", "id", "not_before")
 
 
 class Base(DeclarativeBase):
@@ -63,6 +41,7 @@ class Job(Base):
     not_before: earliest start of a queued job (back-off). notified_at: when a notification was last sent.
     warnings: objects with code, message, hint and step, at most one of each code; null is none.
     version rises with every visible change (ETag).
+    is_quick, memory_bytes: of a generation, whether it interrupts longer ones, and the memory that it needs at most.
     """
 
     __tablename__ = "jobs"
@@ -79,6 +58,8 @@ class Job(Base):
     seed: Mapped[int] = mapped_column(BigInteger)
     max_attempts: Mapped[int] = mapped_column(Integer, default=3)
     timeout_s: Mapped[int] = mapped_column(Integer)
+    is_quick: Mapped[bool] = mapped_column(default=False, server_default=false())
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
 
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     fencing_token: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -101,8 +82,13 @@ class Job(Base):
     version: Mapped[int] = mapped_column(BigInteger, default=1)
 
     __table_args__ = (
-        # With not_before in it, the index alone answers whether a job is due and how many are ahead of it.
-        Index("ix_jobs_queue", "kind", "status", "priority", "created_at", "id", "not_before"),
+        Index("ix_jobs_queue", *QUEUE_COLUMNS),
+        Index(
+            "ix_jobs_quick",
+            *QUEUE_COLUMNS,
+            sqlite_where=sql("is_quick = 1"),
+            postgresql_where=sql("is_quick"),
+        ),
         Index("ix_jobs_status_heartbeat", "status", "heartbeat_at"),
         Index("ix_jobs_kind_id", "kind", "id"),
         Index("ix_jobs_kind_status_id", "kind", "status", "id"),

@@ -69,10 +69,18 @@ def training_bytes(hyperparameters: AcganHyperparameters, dataset: DatasetShape)
 
 def sampling_bytes(hyperparameters: AcganHyperparameters, sampling: AcganSampling, dataset: DatasetShape) -> int:
     """As for other GANs, with the images of all labels."""
-    classes = dataset.classes or 10
-    labels = classes if sampling.labels == "all" else len(sampling.labels)
-    images = labels * sampling.draws
+    images, classes = _images(sampling, dataset), dataset.classes or 10
     return adversarial.sampling_bytes(hyperparameters, images, sampling.latents, dataset, classes=classes)
+
+
+def sampling_work(hyperparameters: AcganHyperparameters, sampling: AcganSampling, dataset: DatasetShape) -> int:
+    """As for other GANs."""
+    return adversarial.sampling_work(hyperparameters, _images(sampling, dataset), dataset)
+
+
+def _images(sampling: AcganSampling, dataset: DatasetShape) -> int:
+    labels = dataset.classes or 10 if sampling.labels == "all" else len(sampling.labels)
+    return labels * sampling.draws
 
 
 def check_training(hyperparameters: AcganHyperparameters, dataset: DatasetShape) -> None:
@@ -164,6 +172,7 @@ ACGAN = ModelType(
     check_training=check_training,
     check_sampling=check_sampling,
     weight_sizes=adversarial.weight_sizes,
+    sampling_work=sampling_work,
     needs_labels=True,
     demo={
         "epochs": 4,

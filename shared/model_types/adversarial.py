@@ -130,6 +130,14 @@ def sampling_bytes(
     return JOB_BYTES + max(model, model // 3 + layers) + written + memory.NUMBER_BYTES * numbers
 
 
+def sampling_work(hyperparameters: AdversarialHyperparameters, images: int, dataset: DatasetShape) -> int:
+    """The products of the generator's convolutions for so many images."""
+    area, width = dataset.height * dataset.width, hyperparameters.width
+    if hyperparameters.network == "book":
+        return images * 51_000 * area
+    return images * area * (4 * width**2 + 5 * width * dataset.channels + hyperparameters.latent_size * width // 8)
+
+
 def check_networks(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape) -> None:
     """The networks can generate images of that size."""
     if hyperparameters.network == "book" and (dataset.height, dataset.width) != (28, 28):

@@ -133,6 +133,18 @@ class SamplingMemoryEstimate(Protocol):
         ...
 
 
+QUICK_WORK = 5_000_000_000
+"""Multiply-adds of a generation that interrupts longer ones: about half a second on two cores."""
+
+
+class SamplingWorkEstimate(Protocol):
+    """Multiply-adds of one generation, to the order of magnitude. Only the order of jobs depends on it."""
+
+    def __call__(self, hyperparameters: Any, sampling: Any, dataset: DatasetShape) -> int:
+        """See the class."""
+        ...
+
+
 def checkpoint_bytes(parameters: int, moments: int = 2) -> int:
     """Weights, gradients and moments of so many parameters while a checkpoint of them is written.
 
@@ -160,6 +172,7 @@ class ModelType:
     presets: overrides of the defaults by preset name; `fast` is the default preset.
     formats: output formats, the default first.
     onnx_parts: ONNX graphs the model can be exported as (`decoder` …), the default first; empty where it cannot be.
+    sampling_work: work of a generation; without it none is quick.
     selection: metric that picks the best checkpoint, and whether lower or higher is better.
     precision: the lowest precision of products that its training tolerates.
     check_training, check_sampling: what the fields alone cannot tell; the dataset's unknown numbers are not checked.
@@ -187,6 +200,7 @@ class ModelType:
     check_sampling: SamplingCheck
     check_config: ConfigCheck | None = None
     weight_sizes: WeightSizes | None = None
+    sampling_work: SamplingWorkEstimate | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     needs_labels: bool = False
     onnx_parts: tuple[str, ...] = ()
@@ -201,3 +215,7 @@ class ModelType:
         Raises pydantic.ValidationError for a bad value and KeyError for an unknown preset.
         """
         return self.hyperparameters.model_validate({**self.presets[preset], **overrides})
+
+    def is_quick(self, hyperparameters: Any, sampling: Any, dataset: DatasetShape) -> bool:
+        """Whether a generation is so short that longer ones are interrupted for it."""
+        return self.sampling_work is not None and self.sampling_work(hyperparameters, sampling, dataset) <= QUICK_WORK

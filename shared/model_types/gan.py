@@ -70,6 +70,11 @@ def sampling_bytes(hyperparameters: GanHyperparameters, sampling: Any, dataset: 
     return adversarial.sampling_bytes(hyperparameters, sampling.n, latents, dataset, classes=1)
 
 
+def sampling_work(hyperparameters: GanHyperparameters, sampling: Any, dataset: DatasetShape) -> int:
+    """As for other GANs."""
+    return adversarial.sampling_work(hyperparameters, sampling.n, dataset)
+
+
 def check_training(hyperparameters: GanHyperparameters, dataset: DatasetShape) -> None:
     """The networks can generate images of that size."""
     adversarial.check_networks(hyperparameters, dataset)
@@ -131,6 +136,7 @@ GAN = ModelType(
     check_training=check_training,
     check_sampling=check_sampling,
     weight_sizes=adversarial.weight_sizes,
+    sampling_work=sampling_work,
     demo={
         "epochs": 4,
         "examples_per_epoch": 14_400,

@@ -26,6 +26,7 @@ StopString = Annotated[str, Normalized, Field(min_length=1, max_length=100)]
 
 MAX_CHARACTERS = 1_000_000  # of one generation request, over all its texts
 MIN_CHARACTERS = 100
+_STEP_WORK = 500_000  # multiply-adds in the time that the calls of one character take
 
 
 class LstmHyperparameters(Hyperparameters):
@@ -154,6 +155,14 @@ def sampling_bytes(hyperparameters: LstmHyperparameters, sampling: LstmSampling,
     return JOB_BYTES + model + 4 * (sampling.n * step + noise) + 8 * sampling.n * sampling.length
 
 
+def sampling_work(hyperparameters: LstmHyperparameters, sampling: LstmSampling, dataset: DatasetShape) -> int:
+    """The products of each character, and for each step of all texts the time of its calls as multiply-adds."""
+    prompt = len(sampling.prompt or "") or hyperparameters.window
+    characters = prompt + sampling.n * sampling.length
+    parameters = _parameters(hyperparameters, dataset.vocabulary or 256)
+    return _STEP_WORK * (prompt + sampling.length) + characters * parameters
+
+
 def check_training(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> None:
     """The text must be long enough for two windows in its training part and a few characters in its held-out part."""
     if dataset.examples is None:
@@ -270,6 +279,7 @@ LSTM = ModelType(
     check_sampling=check_sampling,
     check_config=check_config,
     weight_sizes=weight_sizes,
+    sampling_work=sampling_work,
     demo={"epochs": 4, "layers": (128, 128), "dropout": 0.0, "learning_rate": 6e-3, "examples_per_epoch": 500_000},
     demo_sampling={"length": 400, "temperature": 0.5},
     small={"layers": (24, 16), "batch_size": 8, "window": 20, "examples_per_epoch": 800, "epochs": 2},

@@ -23,10 +23,12 @@ _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory
 
 @dataclass(frozen=True, kw_only=True)
 class AdmittedGeneration:
-    """A generation request with all names resolved. spec: that of the job row."""
+    """A generation request with all names resolved. spec, is_quick, memory_bytes: those of the job row."""
 
     model_type: str
     spec: dict[str, Any]
+    is_quick: bool
+    memory_bytes: int
 
 
 def admit_training(session: Session, request: TrainingRequest, settings: Settings) -> dict[str, Any]:
@@ -66,7 +68,8 @@ def admit_generation(session: Session, request: GenerationRequest, settings: Set
     model_type.check_sampling(hyperparameters, sampling, shape)
     if model_type.check_config is not None and config:
         model_type.check_config(sampling, config)
-    _check_memory(model_type.sampling_bytes(hyperparameters, sampling, shape), settings, "/sampling", "generate")
+    memory_bytes = model_type.sampling_bytes(hyperparameters, sampling, shape)
+    _check_memory(memory_bytes, settings, "/sampling", "generate")
     spec = {
         "model": request.model,
         "model_id": source.model_id,
@@ -75,7 +78,12 @@ def admit_generation(session: Session, request: GenerationRequest, settings: Set
         "sampling": model_type.sampling.dump_python(sampling, mode="json", by_alias=True),
         "format": form,
     }
-    return AdmittedGeneration(model_type=model_type.name, spec=spec)
+    return AdmittedGeneration(
+        model_type=model_type.name,
+        spec=spec,
+        is_quick=model_type.is_quick(hyperparameters, sampling, shape),
+        memory_bytes=memory_bytes,
+    )
 
 
 def memory_limit(settings: Settings) -> int:

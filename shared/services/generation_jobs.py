@@ -12,7 +12,15 @@ from shared.specs import GenerationRequest
 def submit(session: Session, request: GenerationRequest, *, settings: Settings) -> GenerationJob:
     """Insert the row of a job. Send its notification after the commit. Raises SpecError."""
     admitted = admit_generation(session, request, settings)
-    return jobs.submit(session, GenerationJob, request, model_type=admitted.model_type, spec=admitted.spec)
+    return jobs.submit(
+        session,
+        GenerationJob,
+        request,
+        model_type=admitted.model_type,
+        spec=admitted.spec,
+        is_quick=admitted.is_quick,
+        memory_bytes=admitted.memory_bytes,
+    )
 
 
 def get(session: Session, job_id: str) -> GenerationJob:

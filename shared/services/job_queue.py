@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Executable, Select, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -43,6 +43,22 @@ class FencedSession:
     status: JobStatus
 
 
+@dataclass(frozen=True, kw_only=True)
+class Urgency:
+    """What interrupts a running job: jobs of a higher priority, and quick ones of the same.
+
+    rank: of the running job's priority. room: bytes of memory that a further job may need.
+    """
+
+    rank: int
+    room: int
+    takes_quick: bool
+
+    def parameters(self) -> dict[str, int]:
+        """Parameters of `_HIGHER` and `_QUICK`."""
+        return {"rank": self.rank, "room": self.room}
+
+
 def is_due() -> Any:
     """Condition: the job waits for a worker, and its back-off is over."""
     return and_(Job.status == JobStatus.QUEUED, or_(Job.not_before.is_(None), Job.not_before <= db_now()))
@@ -56,9 +72,19 @@ def touched() -> dict[str, Any]:
 # --- claiming ---------------------------------------------------------------------------------------------------
 
 
-def claim_next(session: Session, kind: JobKind, worker: str) -> Job | None:
-    """Claim the first due job of a kind: by priority, then first come, first served. None: no job is due."""
-    job: Job | None = session.scalars(_CLAIMED, {"claimed_kind": kind, "worker": worker}).one_or_none()
+def claim_next(session: Session, kind: JobKind, worker: str, above: Urgency | None = None) -> Job | None:
+    """Claim the first due job of a kind: by priority, then first come, first served. None: no job is due.
+
+    above: claim only a job that interrupts a running one.
+    """
+    parameters: dict[str, Any] = {"claimed_kind": kind, "worker": worker}
+    if above is None:
+        job: Job | None = session.scalars(_CLAIM, parameters).one_or_none()
+    else:
+        parameters |= above.parameters()
+        job = session.scalars(_CLAIM_HIGHER, parameters).one_or_none()
+        if job is None and above.takes_quick:
+            job = session.scalars(_CLAIM_QUICK, parameters).one_or_none()
     if job is None:
         return None
     data = {"worker": worker}
@@ -67,31 +93,43 @@ def claim_next(session: Session, kind: JobKind, worker: str) -> Job | None:
     return job
 
 
-# SKIP LOCKED: simultaneous claims take different rows instead of waiting for the first one's commit.
-_FIRST_DUE = (
-    select(Job.id)
-    .where(Job.kind == bindparam("claimed_kind"), is_due())
-    .order_by(*QUEUE_ORDER)
-    .limit(1)
-    .with_for_update(skip_locked=True)
-)
-_CLAIM = (
-    update(_JOBS)
-    .where(Job.id == _FIRST_DUE.scalar_subquery())
-    .values(
-        status=JobStatus.RUNNING,
-        attempt=Job.attempt + 1,
-        fencing_token=Job.fencing_token + 1,
-        worker=bindparam("worker"),
-        heartbeat_at=db_now(),
-        started_at=func.coalesce(Job.started_at, db_now()),
-        not_before=None,
-        error=None,
+def is_interruption_due(connection: Connection, kind: JobKind, above: Urgency) -> bool:
+    """Whether a job is due that interrupts a running one. Reads only."""
+    parameters = {"claimed_kind": kind} | above.parameters()
+    statements = (_IS_HIGHER_DUE, _IS_QUICK_DUE) if above.takes_quick else (_IS_HIGHER_DUE,)
+    return any(connection.execute(statement, parameters).scalar_one() for statement in statements)
+
+
+def _first_due(*conditions: Any) -> Select[Any]:
+    query = select(Job.id).where(Job.kind == bindparam("claimed_kind"), is_due(), *conditions)
+    return query.order_by(*QUEUE_ORDER).limit(1)
+
+
+def _claimed(*conditions: Any) -> Executable:
+    """A claim of the first due job that meets the conditions, and its row."""
+    # SKIP LOCKED: simultaneous claims take different rows instead of waiting for the first one's commit.
+    first = _first_due(*conditions).with_for_update(skip_locked=True).scalar_subquery()
+    values = {
+        "status": JobStatus.RUNNING,
+        "attempt": Job.attempt + 1,
+        "fencing_token": Job.fencing_token + 1,
+        "worker": bindparam("worker"),
+        "heartbeat_at": db_now(),
+        "started_at": func.coalesce(Job.started_at, db_now()),
+        "not_before": None,
+        "error": None,
         **touched(),
-    )
-    .returning(_JOBS)
-)
-_CLAIMED = select(Job).from_statement(_CLAIM).execution_options(populate_existing=True)
+    }
+    claim = update(_JOBS).where(Job.id == first).values(values).returning(_JOBS)
+    return select(Job).from_statement(claim).execution_options(populate_existing=True)
+
+
+# Two statements instead of one with an alternative: each finds its first job in an index.
+_FITS = Job.memory_bytes <= bindparam("room")
+_HIGHER = (Job.priority < bindparam("rank"), _FITS)
+_QUICK = (Job.is_quick, Job.priority <= bindparam("rank"), _FITS)
+_CLAIM, _CLAIM_HIGHER, _CLAIM_QUICK = _claimed(), _claimed(*_HIGHER), _claimed(*_QUICK)
+_IS_HIGHER_DUE, _IS_QUICK_DUE = (select(_first_due(*each).exists()) for each in (_HIGHER, _QUICK))
 
 
 def lease_of(job: Job) -> Lease:

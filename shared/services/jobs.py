@@ -34,6 +34,8 @@ def submit(
     model_type: str,
     spec: Mapping[str, Any],
     warnings: Iterable[JobWarning] = (),
+    is_quick: bool = False,
+    memory_bytes: int | None = None,
 ) -> JobT:
     """Insert the row of a job. Send its notification after the commit."""
     return new_jobs.add(
@@ -49,6 +51,8 @@ def submit(
         max_attempts=request.max_attempts,
         timeout_s=request.timeout_s,
         warnings=warnings,
+        is_quick=is_quick,
+        memory_bytes=memory_bytes,
     )
 
 

@@ -33,6 +33,8 @@ def add(
     name: str | None = None,
     labels: Mapping[str, str] | None = None,
     warnings: Iterable[JobWarning] = (),
+    is_quick: bool = False,
+    memory_bytes: int | None = None,
 ) -> JobT:
     """Queue a job with a fully resolved `spec`. Send its notification after the commit."""
     row = {
@@ -48,6 +50,8 @@ def add(
         "max_attempts": max_attempts,
         "timeout_s": timeout_s,
         "warnings": [asdict(warning) for warning in warnings] or None,
+        "is_quick": is_quick,
+        "memory_bytes": memory_bytes,
     }
     session.execute(_ADD, row)
     failpoint("submit.inserted")

@@ -22,7 +22,7 @@ from migrations import runner
 from shared import failpoints, model_types
 from shared.broker import NullBroker
 from shared.db.session import make_engine, session_factory
-from shared.db.tables import GenerationJob, UploadedDataset
+from shared.db.tables import UploadedDataset
 from shared.errors import Conflict
 from shared.job_status import JobKind
 from shared.services.uploaded_datasets import NewText
@@ -31,14 +31,14 @@ from shared.storage import Storage
 from tests.waiting import PATIENCE_S
 from tests.worker.attempts.harness import behaving
 from tests.worker.trainer import harness, toy
-from worker.attempts.generation import sample
+from worker.attempts.open_generations import OpenGenerations
 from worker.context import WorkerContext
 from worker.generation.engine import GenerationEngine
 from worker.generation.output import GenerationOutput, OutputFile
 from worker.reconciler import Reconciler
 from worker.sweeper import Sweeper
 from worker.tasks import training
-from worker.tasks.claim import claim
+from worker.tasks.generation import run_first
 from worker.worker_heartbeat import WorkerHeartbeat
 
 JOB = {"model_type": "vae", "dataset": "digits", "seed": 7}
@@ -130,9 +130,8 @@ def work(settings: Settings) -> None:
 def generate(settings: Settings) -> None:
     """Claim the next generation job and run it to its end."""
     with worker_context(settings, JobKind.GENERATION) as context:
-        job = claim(context)
-        if isinstance(job, GenerationJob):
-            sample(context, job, Writer(settings, context.storage))
+        heartbeat = WorkerHeartbeat(context)
+        run_first(context, heartbeat, Writer(settings, context.storage), OpenGenerations(context))
 
 
 def reconcile(settings: Settings) -> None:
@@ -169,7 +168,7 @@ class Writer(GenerationEngine):
     """A generator without a model."""
 
     def generate(self, *arguments: Any, **options: Any) -> GenerationOutput:
-        path = Path(arguments[-1]) / "text.txt"
+        path = Path(arguments[4]) / "text.txt"
         path.write_text("It was the best of times.")
         file = OutputFile(name=path.name, path=path, media_type="text/plain")
         return GenerationOutput(output={"text": "It was the best of times."}, files=[file])

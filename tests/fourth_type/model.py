@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tests.fourth_type.contract import GridSampling, Priority, SketchHyperparameters
 from worker.data import Dataset, ImageDataset
-from worker.models.base import Generated, GenerativeModel, Sample, StepMetrics
+from worker.models.base import BetweenBlocks, Generated, GenerativeModel, Sample, StepMetrics, uninterrupted
 from worker.models.optimization import load_optimizer_tensors, optimizer_tensors
 
 SEED = 11  # of an epoch's samples
@@ -98,7 +98,14 @@ class Sketch(GenerativeModel):
         image_HW = self._decode_random(1, SEED)[0, 0]
         return [Sample(name="sketch", content=(image_HW * 255).byte().cpu().numpy(), meta={"epoch": epoch})]
 
-    def generate(self, sampling: Any, *, seed: int, dataset: Dataset | None = None) -> Generated:
+    def generate(
+        self,
+        sampling: Any,
+        *,
+        seed: int,
+        dataset: Dataset | None = None,
+        between_blocks: BetweenBlocks = uninterrupted,
+    ) -> Generated:
         if isinstance(sampling, GridSampling):
             side = sampling.side
             return Generated(images=self._decode_random(side**2, seed).cpu().numpy(), rows=side, columns=side)

@@ -8,8 +8,11 @@ from sqlalchemy.orm import Session
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_fixed
 
 from shared.db.session import is_transient, transaction
+from shared.errors import MimeoError
 from shared.failpoints import failpoint
 from shared.job_status import JobStatus
+from shared.services import job_queue
+from shared.services.job_queue import FencedSession, Lease
 from worker.context import WorkerContext
 
 log = structlog.get_logger(__name__)
@@ -42,6 +45,16 @@ def finish(context: WorkerContext, job_id: str, end: Callable[[Session], JobStat
         context.broker.publish_done(job_id)
         failpoint("finish.published")
     return status
+
+
+def settle(context: WorkerContext, lease: Lease, end: Callable[[FencedSession], JobStatus]) -> None:
+    """End the attempt, unless the lease is lost or the job has ended."""
+    try:
+        finish(context, lease.job_id, lambda session: end(job_queue.renew_lease(session, lease)))
+    except MimeoError as error:
+        log.warning(
+            "attempt not ended: the lease is lost or the job has ended", job_id=lease.job_id, reason=error.detail
+        )
 
 
 def _write(context: WorkerContext, end: Callable[[Session], JobStatus]) -> JobStatus:

@@ -1,9 +1,5 @@
 """One attempt at a generation job, inside this process, which keeps models in memory."""
 
-import math
-import os
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,16 +10,16 @@ from shared import exports
 from shared.atomic_files import sha256_of
 from shared.db.session import read_connection
 from shared.db.tables import GenerationJob
-from shared.errors import JobFailure, LeaseLost, MimeoError, NotFound, SpecError
+from shared.errors import JobFailure, LeaseLost, NotFound, SpecError
 from shared.failpoints import failpoint
 from shared.job_status import ErrorCode, JobStatus
 from shared.services import attempt_writes, checkpoints, job_queue
 from shared.services.attempt_writes import StoredFile
-from shared.services.job_queue import FencedSession, Lease
+from shared.services.job_queue import Lease
 from shared.storage import StorageUnavailable
-from worker.attempts.commit import finish
+from worker.attempts.commit import finish, settle
 from worker.attempts.exit_status import storage_unavailable
-from worker.attempts.lease_heartbeat import LeaseHeartbeat
+from worker.attempts.open_generations import GenerationEnded, OpenGenerations, RunUrgent
 from worker.attempts.workdir import scratch
 from worker.checkpoints.manifest import CheckpointRef
 from worker.context import WorkerContext
@@ -32,22 +28,31 @@ from worker.generation.output import Engine, GenerationOutput, OutputFile
 
 log = structlog.get_logger(__name__)
 
-_CANCEL_GRACE_S = 2.0
-_POLL_S = 0.25
-_EXIT_STOPPED = 0
-_EXIT_OVERRUN = 75
 
+def sample(
+    context: WorkerContext,
+    job: GenerationJob,
+    engine: Engine,
+    open_generations: OpenGenerations,
+    run_urgent: RunUrgent,
+) -> None:
+    """Run a claimed job to the end of this attempt. Failures of the job are recorded, not raised.
 
-def sample(context: WorkerContext, job: GenerationJob, engine: Engine) -> None:
-    """Run a claimed job to the end of this attempt. Failures of the job are recorded, not raised."""
+    run_urgent: called between blocks when a more urgent job is due; it may call this function.
+    """
     lease = job_queue.lease_of(job)
-    limit = GenerationTimeout(context, job, lease)
+    generation = open_generations.make(job, run_urgent)
     try:
         with scratch(context, lease) as folder:
-            with limit:
-                output = _generate(context, job, engine, folder)
-                files = [_store(context, lease, file) for file in output.files]
+            with open_generations.opened(generation):
+                output = _generate(context, job, engine, folder, generation.between_blocks)
+                files = []
+                for file in output.files:
+                    generation.between_blocks()
+                    files.append(_store(context, lease, file))
             finish(context, job.id, lambda session: _succeed(session, lease, output, files))
+    except GenerationEnded as ended:
+        generation.settle(ended.reason)
     except LeaseLost:
         log.warning("lease lost: another worker holds the job, or it has ended", job_id=job.id, attempt=lease.attempt)
     except Exception as error:
@@ -57,73 +62,14 @@ def sample(context: WorkerContext, job: GenerationJob, engine: Engine) -> None:
         _fail(context, lease, failure)
 
 
-class GenerationTimeout:
-    """Ends this process when its generation takes too long or has been cancelled.
-
-    Only the end of the process stops a computation inside it. The job's row is written first; the supervisor of the
-    worker restarts it. The lease is first renewed after `_POLL_S`, by when most generations have ended.
-    """
-
-    def __init__(self, context: WorkerContext, job: GenerationJob, lease: Lease) -> None:
-        self._context, self._job, self._lease = context, job, lease
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._fail_at = time.monotonic() + job.timeout_s
-
-    def __enter__(self) -> "GenerationTimeout":
-        threading.Thread(target=self._watch, name="limit", daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:  # a timeout that is being handled completes first
-            self._over.set()
-
-    def _on_change(self, heartbeat: LeaseHeartbeat) -> None:
-        """An obsolete generation may end by itself within `_CANCEL_GRACE_S`."""
-        if heartbeat.is_obsolete:
-            self._fail_at = min(self._fail_at, time.monotonic() + _CANCEL_GRACE_S)
-
-    def _watch(self) -> None:
-        if not self._over.wait(_POLL_S):
-            with LeaseHeartbeat(self._context.sessions, self._lease, self._context.settings, self._on_change):
-                self._enforce()
-
-    def _enforce(self) -> None:
-        leave_at = math.inf
-        while not self._over.is_set():
-            now = time.monotonic()
-            if self._context.stopping.is_set() and leave_at == math.inf:
-                leave_at = now + self._context.settings.stop_grace_s
-            if now > self._fail_at:
-                self._end(self._fail, _EXIT_OVERRUN)
-            elif now > leave_at:
-                self._end(self._give_back, _EXIT_STOPPED)
-            self._over.wait(_POLL_S)
-
-    def _end(self, settle: Callable[[], None], status: int) -> None:
-        with self._lock:
-            if not self._over.is_set():
-                try:
-                    settle()
-                    log.warning("ending this worker to end its generation", job_id=self._job.id)
-                finally:  # the reaper ends an attempt that could not be ended here
-                    os._exit(status)
-
-    def _fail(self) -> None:
-        message = f"The generation took longer than timeout_s = {self._job.timeout_s} s."
-        failure = JobFailure(ErrorCode.TIMEOUT, message, "Raise timeout_s, or request fewer samples at once.")
-        _fail(self._context, self._lease, failure)
-
-    def _give_back(self) -> None:
-        """Release the job of a stopping worker. A generation has no checkpoint: another worker starts it again."""
-        _settle(self._context, self._lease, job_queue.release)
-
-
-def _generate(context: WorkerContext, job: GenerationJob, engine: Engine, folder: Path) -> GenerationOutput:
+def _generate(
+    context: WorkerContext, job: GenerationJob, engine: Engine, folder: Path, between_blocks: Callable[[], None]
+) -> GenerationOutput:
     def generate(reference: CheckpointRef) -> GenerationOutput:
         if job.spec["format"] == exports.ONNX:
-            return engine.export_graphs(reference, folder)
-        return engine.generate(reference, job.spec["sampling"], job.seed, job.spec["format"], folder)
+            return engine.export_graphs(reference, folder, between_blocks=between_blocks)
+        sampling, form = job.spec["sampling"], job.spec["format"]
+        return engine.generate(reference, sampling, job.seed, form, folder, between_blocks=between_blocks)
 
     reference = _reference(context, job)
     try:
@@ -171,17 +117,7 @@ def _succeed(session: Session, lease: Lease, output: GenerationOutput, files: li
 
 
 def _fail(context: WorkerContext, lease: Lease, failure: JobFailure) -> None:
-    _settle(context, lease, lambda fenced: job_queue.finish_failed(fenced, failure, context.settings))
-
-
-def _settle(context: WorkerContext, lease: Lease, end: Callable[[FencedSession], JobStatus]) -> None:
-    """End the attempt, unless the lease is lost or the job has ended."""
-    try:
-        finish(context, lease.job_id, lambda session: end(job_queue.renew_lease(session, lease)))
-    except MimeoError as error:
-        log.warning(
-            "attempt not ended: the lease is lost or the job has ended", job_id=lease.job_id, reason=error.detail
-        )
+    settle(context, lease, lambda fenced: job_queue.finish_failed(fenced, failure, context.settings))
 
 
 def _failure_of(error: Exception) -> JobFailure:

@@ -16,7 +16,7 @@ from torch.export import Dim
 
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
-from worker.models.base import GenerativeModel, OnnxGraph
+from worker.models.base import BetweenBlocks, GenerativeModel, OnnxGraph, uninterrupted
 
 OPSET = 20
 TOLERANCE = 1e-4  # of every number, absolute, and relative where numbers are large
@@ -33,14 +33,20 @@ class GraphFile:
     difference: float
 
 
-def write_graphs(model: GenerativeModel, facts: Mapping[str, str], folder: Path) -> list[GraphFile]:
+def write_graphs(
+    model: GenerativeModel, facts: Mapping[str, str], folder: Path, between_blocks: BetweenBlocks = uninterrupted
+) -> list[GraphFile]:
     """Write `NAME.onnx` for each of the model's graphs into a folder.
 
     facts: further metadata (model type, dataset, versions). Raises JobFailure where the results of a graph differ from
     the model's; its file is then not written.
     """
+    written = []
     with torch.no_grad():
-        return [_write(graph, facts, folder) for graph in model.onnx_graphs()]
+        for graph in model.onnx_graphs():
+            written.append(_write(graph, facts, folder))
+            between_blocks()
+    return written
 
 
 def _write(graph: OnnxGraph, facts: Mapping[str, str], folder: Path) -> GraphFile:

@@ -1,5 +1,7 @@
 """Generates files from a stored checkpoint and sampling parameters."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from worker.checkpoints.stored import LoadedModel, load_model
 from worker.data import Dataset, ImageDataset
 from worker.generation.cache import WarmCache
 from worker.generation.output import GenerationOutput, OutputFile
-from worker.models.base import Generated
+from worker.models.base import BetweenBlocks, Generated, uninterrupted
 from worker.seeding import Seeder, Stream
 
 _PADDING_PX = 2  # between the images of a picture
@@ -47,8 +49,13 @@ class GenerationEngine:
         seed: int,
         format: str | None,  # noqa: A002 - the name in the request
         workdir: Path,
+        *,
+        between_blocks: BetweenBlocks = uninterrupted,
     ) -> GenerationOutput:
         """Sample into `workdir`, which exists. format: the model type's default when None.
+
+        between_blocks: called after each block of the work. It may call this method for another generation, which
+        leaves torch's random numbers and modes as they were.
 
         Raises SpecError for sampling parameters or a format that the model does not have, NotFound for a missing
         checkpoint, JobFailure for a damaged one or for missing data, and all exceptions of the model.
@@ -56,14 +63,17 @@ class GenerationEngine:
         contract = model_types.get(checkpoint.model_type)
         parameters = _checked_sampling(contract, sampling)
         chosen = _checked_format(contract, format)
-        loaded = self._models.get(checkpoint.sha256, lambda: load_model(self._storage, checkpoint, self._device))
-        dataset = self._dataset(loaded) if parameters.reads_dataset else None
-        Seeder(seed, self._device).set(Stream.LOOK)
-        with torch.no_grad():
-            generated = loaded.model.generate(parameters, seed=seed, dataset=dataset)
-        return _written(generated, chosen, workdir)
+        with self._isolated():
+            loaded = self._models.get(checkpoint.sha256, lambda: load_model(self._storage, checkpoint, self._device))
+            dataset = self._dataset(loaded) if parameters.reads_dataset else None
+            Seeder(seed, self._device).set(Stream.LOOK)
+            with torch.no_grad():
+                generated = loaded.model.generate(parameters, seed=seed, dataset=dataset, between_blocks=between_blocks)
+            return _written(generated, chosen, workdir)
 
-    def export_graphs(self, checkpoint: CheckpointRef, workdir: Path) -> GenerationOutput:
+    def export_graphs(
+        self, checkpoint: CheckpointRef, workdir: Path, *, between_blocks: BetweenBlocks = uninterrupted
+    ) -> GenerationOutput:
         """Write the model's ONNX graphs into `workdir`, each compared with the model itself.
 
         Raises NotFound for a missing checkpoint, and JobFailure for a damaged one or a graph with other results.
@@ -79,7 +89,7 @@ class GenerationEngine:
             checkpoint_sha256=checkpoint.sha256,
             versions=manifest.versions,
         )
-        written = write_graphs(loaded.model, facts, workdir)
+        written = write_graphs(loaded.model, facts, workdir, between_blocks)
         files = [
             OutputFile(
                 name=exports.part_file(graph.name),
@@ -90,6 +100,13 @@ class GenerationEngine:
             for graph in written
         ]
         return GenerationOutput(output={"parts": [graph.name for graph in written]}, files=files)
+
+    @contextmanager
+    def _isolated(self) -> Iterator[None]:
+        """Keep torch's generators and modes from a generation that this one interrupts."""
+        devices = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices), torch.inference_mode(mode=False):
+            yield
 
     def _dataset(self, loaded: LoadedModel) -> Dataset:
         """The model's training dataset, for samplings that read real images. Uploaded texts are not read."""

@@ -1,5 +1,6 @@
 """The result of a generation, without torch."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,11 +30,21 @@ class Engine(Protocol):
     """Generates from stored checkpoints; worker/generation/engine.py is the implementation."""
 
     def generate(
-        self, checkpoint: CheckpointRef, sampling: dict[str, Any], seed: int, format_: str | None, workdir: Path, /
+        self,
+        checkpoint: CheckpointRef,
+        sampling: dict[str, Any],
+        seed: int,
+        format_: str | None,
+        workdir: Path,
+        /,
+        *,
+        between_blocks: Callable[[], None],
     ) -> GenerationOutput:
         """Sample into `workdir`."""
         ...
 
-    def export_graphs(self, checkpoint: CheckpointRef, workdir: Path, /) -> GenerationOutput:
+    def export_graphs(
+        self, checkpoint: CheckpointRef, workdir: Path, /, *, between_blocks: Callable[[], None]
+    ) -> GenerationOutput:
         """Write ONNX graphs into `workdir`."""
         ...

@@ -21,6 +21,15 @@ StepMetrics = Mapping[str, Tensor]
 """Training metrics of one step: detached 0-d tensors, so that the loop chooses when to wait for them."""
 
 
+BetweenBlocks = Callable[[], None]
+"""A call that a generation makes after each block of its work. It may run other generations, and raise to end this one.
+"""
+
+
+def uninterrupted() -> None:
+    """Return at once: the generation runs to its end."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """One text or image that a model generates at the end of an epoch.
@@ -215,8 +224,18 @@ class GenerativeModel(Network, ABC):
         """Samples at the end of an epoch, from one fixed seed, so that epochs compare."""
 
     @abstractmethod
-    def generate(self, sampling: Any, *, seed: int, dataset: Dataset | None = None) -> Generated:
-        """Sample. `dataset` is given where the sampling reads real examples (`reconstruct`, `encode`)."""
+    def generate(
+        self,
+        sampling: Any,
+        *,
+        seed: int,
+        dataset: Dataset | None = None,
+        between_blocks: BetweenBlocks = uninterrupted,
+    ) -> Generated:
+        """Sample. `dataset` is given where the sampling reads real examples (`reconstruct`, `encode`).
+
+        between_blocks: to be called at least every few tenths of a second; the result must not depend on it.
+        """
 
     def onnx_graphs(self) -> list[OnnxGraph]:
         """The graphs of an export: the `onnx_parts` of the contract, in their order, on the CPU."""

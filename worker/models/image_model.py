@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from worker.data import ImageDataset
-from worker.models.base import GenerativeModel
+from worker.models.base import BetweenBlocks, GenerativeModel
 from worker.seeding import epoch_batches
 
 CHUNK = 500  # images per forward pass when no gradients are kept
@@ -61,6 +61,14 @@ class ImageModel(GenerativeModel):
         )
         for chosen_B in islice(order, self.steps_per_epoch() - first_step):
             yield tuple(tensor[chosen_B] for tensor in self._tensors)
+
+
+def blocks(rows: Tensor, between_blocks: BetweenBlocks) -> Iterator[Tensor]:
+    """The rows in parts of `CHUNK`, with a call between two parts."""
+    for number, part in enumerate(rows.split(CHUNK)):
+        if number:
+            between_blocks()
+        yield part
 
 
 def unit(images: Tensor) -> Tensor:

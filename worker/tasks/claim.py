@@ -7,13 +7,16 @@ from shared.db.session import is_transient, transaction
 from shared.db.tables import Job
 from shared.failpoints import failpoint
 from shared.services import job_queue
+from shared.services.job_queue import Urgency
 from worker.context import WorkerContext
 
 log = structlog.get_logger(__name__)
 
 
-def claim(context: WorkerContext) -> Job | None:
+def claim(context: WorkerContext, above: Urgency | None = None) -> Job | None:
     """Take the first due job of this worker's kind, regardless of the job that the notification names.
+
+    above: take only a job that interrupts the running one.
 
     None: no job is due, this worker is stopping, or the database is unavailable. In the last case the reconciler sends
     the notification again.
@@ -22,7 +25,7 @@ def claim(context: WorkerContext) -> Job | None:
         return None
     try:
         with transaction(context.sessions) as session:
-            job = job_queue.claim_next(session, context.kind, context.id)
+            job = job_queue.claim_next(session, context.kind, context.id, above)
     except SQLAlchemyError as error:
         if not is_transient(error):
             raise

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 
 from shared.db.tables import GenerationJob
+from shared.services.job_queue import Urgency
 from worker.attempts import workdir
 from worker.attempts.generation import sample
+from worker.attempts.open_generations import OpenGenerations
 from worker.context import WorkerContext
 from worker.generation.engine import GenerationEngine
+from worker.generation.output import Engine
 from worker.tasks.claim import claim
 from worker.worker_heartbeat import WorkerHeartbeat
 
@@ -14,13 +17,34 @@ from worker.worker_heartbeat import WorkerHeartbeat
 def prepare(context: WorkerContext, worker_heartbeat: WorkerHeartbeat) -> Callable[[], None]:
     """Remove the folders of killed workers, make the generation engine, and return the task."""
     workdir.sweep(context)
-    generator = GenerationEngine(context.settings, context.storage)
+    engine = GenerationEngine(context.settings, context.storage)
+    open_generations = OpenGenerations(context)
 
     def run_next() -> None:
         """Claim the first due generation job and run it."""
-        job = claim(context)
-        if isinstance(job, GenerationJob):
-            with worker_heartbeat.working_on(job.id):
-                sample(context, job, generator)
+        run_first(context, worker_heartbeat, engine, open_generations)
 
     return run_next
+
+
+def run_first(
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    engine: Engine,
+    open_generations: OpenGenerations,
+    above: Urgency | None = None,
+) -> bool:
+    """Claim the first due generation job and run it. False: none was due.
+
+    above: claim only a job that interrupts the running one. The thread runs it between two blocks of that one.
+    """
+    job = claim(context, above)
+    if not isinstance(job, GenerationJob):
+        return False
+
+    def run_urgent(urgency: Urgency) -> bool:
+        return run_first(context, worker_heartbeat, engine, open_generations, urgency)
+
+    with worker_heartbeat.working_on(job.id):
+        sample(context, job, engine, open_generations, run_urgent)
+    return True

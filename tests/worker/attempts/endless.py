@@ -5,14 +5,12 @@ import time
 from typing import Any
 
 from shared.broker import NullBroker
-from shared.db.session import transaction
-from shared.db.tables import GenerationJob
 from shared.job_status import JobKind
-from shared.services import job_queue
 from shared.settings import Settings
-from worker.attempts.generation import sample
+from tests.worker.attempts.harness import generate_next
 from worker.context import make_context
 from worker.generation.engine import GenerationEngine
+from worker.worker_heartbeat import WorkerHeartbeat
 
 
 class Endless(GenerationEngine):
@@ -26,7 +24,5 @@ class Endless(GenerationEngine):
 if __name__ == "__main__":
     context = make_context(Settings(), JobKind.GENERATION, NullBroker())
     signal.signal(signal.SIGTERM, lambda *_: context.stopping.set())
-    with transaction(context.sessions) as session:
-        job = job_queue.claim_next(session, JobKind.GENERATION, context.id)
-    assert isinstance(job, GenerationJob)
-    sample(context, job, Endless(context.settings, context.storage))
+    with WorkerHeartbeat(context) as worker_heartbeat:
+        assert generate_next(context, worker_heartbeat, Endless(context.settings, context.storage))

@@ -10,8 +10,11 @@ from shared.db.tables import JobEvent, TrainingJob
 from shared.job_status import JobKind
 from shared.services import checkpoints, job_history, job_queue
 from tests.waiting import PATIENCE_S
+from worker.attempts.open_generations import OpenGenerations
 from worker.attempts.training import run_attempt
 from worker.context import WorkerContext
+from worker.generation.output import Engine
+from worker.tasks.generation import run_first
 from worker.worker_heartbeat import WorkerHeartbeat
 
 FAKE_TRAINER = Path(__file__).parents[1] / "fake_trainer.py"
@@ -35,6 +38,11 @@ def attempt(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, behaviour
     job = claim(context)
     run_attempt(behaving(context, behaviour), job, worker_heartbeat)
     return job
+
+
+def generate_next(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, engine: Engine) -> bool:
+    """Claim the next generation job and run one attempt to its end, with the jobs that interrupt it."""
+    return run_first(context, worker_heartbeat, engine, OpenGenerations(context))
 
 
 class Background:

@@ -21,20 +21,20 @@ from shared.db.session import SessionFactory, reading, transaction
 from shared.db.tables import Checkpoint, GenerationJob, Job, Model
 from shared.ids import new_id
 from shared.job_status import JobKind, JobStatus
-from shared.services import artifacts, exports, job_queue
+from shared.services import artifacts, exports
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
 from tests.waiting import PATIENCE_S, wait_until
-from tests.worker.attempts.harness import event_types
+from tests.worker.attempts.harness import event_types, generate_next
 from worker import train
-from worker.attempts.generation import sample
 from worker.checkpoints.manifest import WEIGHTS, verify
 from worker.context import WorkerContext
 from worker.generation.engine import GenerationEngine
 from worker.trainer.report import Reporter
 from worker.trainer.spec import TrainerSpec
 from worker.trainer.stop_signal import StopSignal
+from worker.worker_heartbeat import WorkerHeartbeat
 
 pytestmark = pytest.mark.slow_on_postgresql
 
@@ -88,12 +88,9 @@ def generating(context: WorkerContext) -> WorkerContext:
     return replace(context, kind=JobKind.GENERATION)
 
 
-def attempt(context: WorkerContext, generator: GenerationEngine | None = None) -> str:
-    with transaction(context.sessions) as session:
-        job = job_queue.claim_next(session, JobKind.GENERATION, context.id)
-    assert isinstance(job, GenerationJob)
-    sample(context, job, generator or GenerationEngine(context.settings, context.storage))
-    return job.id
+def attempt(context: WorkerContext, generator: GenerationEngine | None = None) -> None:
+    engine = generator or GenerationEngine(context.settings, context.storage)
+    assert generate_next(context, WorkerHeartbeat(context), engine)
 
 
 def test_generation_gives_artifacts_and_an_output(
@@ -123,8 +120,8 @@ def test_same_seed_gives_the_same_bytes(
     generator = GenerationEngine(generating.settings, generating.storage)
     digests = []
     for seed in (5, 5, 6):
-        jobs.generated(database, generating.settings, model=checkpoint.id, seed=seed)
-        job_id = attempt(generating, generator)
+        job_id = jobs.generated(database, generating.settings, model=checkpoint.id, seed=seed)
+        attempt(generating, generator)
         with reading(database) as session:
             digests += [file.sha256 for file in artifacts.list_for_job(session, job_id)[0]]
     assert digests[0] == digests[1] != digests[2]
@@ -249,6 +246,7 @@ def endless(settings: Settings) -> "Iterator[subprocess.Popen[bytes]]":
         "MIMEO_DATABASE_URL": settings.resolved_database_url,
         "MIMEO_REDIS_URL": settings.resolved_redis_url,
         "MIMEO_STOP_GRACE_S": "0.5",
+        "MIMEO_BLOCK_TIMEOUT_S": "0.5",
     }
     process = subprocess.Popen([sys.executable, "-m", "tests.worker.attempts.endless"], env=environment)
     try:

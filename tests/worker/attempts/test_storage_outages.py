@@ -6,16 +6,14 @@ from pathlib import Path
 import pytest
 
 from shared.db.session import SessionFactory, reading, transaction
-from shared.db.tables import GenerationJob
 from shared.errors import DependencyUnavailable
 from shared.job_status import JobKind, JobStatus
 from shared.services import artifacts, checkpoints, job_queue, transitions
 from shared.settings import Settings
 from shared.storage import Storage, StorageUnavailable
 from tests import jobs
-from tests.worker.attempts.harness import attempt, event_types, has_checkpoint, history, workdirs
+from tests.worker.attempts.harness import attempt, event_types, generate_next, has_checkpoint, history, workdirs
 from worker.attempts import trainer_monitor
-from worker.attempts.generation import sample
 from worker.context import WorkerContext
 from worker.generation.engine import GenerationEngine
 from worker.worker_heartbeat import WorkerHeartbeat
@@ -159,11 +157,8 @@ def test_generation_waits_for_its_checkpoint(
         checkpoint = checkpoints.list_for_job(session, training_id)[0]
     job_id = jobs.generated(database, settings, model=checkpoint.id)
     worker = replace(without_storage, kind=JobKind.GENERATION)
-    with transaction(database) as session:
-        job = job_queue.claim_next(session, JobKind.GENERATION, worker.id)
-    assert isinstance(job, GenerationJob)
 
-    sample(worker, job, GenerationEngine(settings, worker.storage))
+    generate_next(worker, worker_heartbeat, GenerationEngine(settings, worker.storage))
 
     waiting = jobs.read_job(database, job_id)
     assert (waiting.status, waiting.attempt) == (JobStatus.QUEUED, 0)

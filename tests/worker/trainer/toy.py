@@ -20,7 +20,7 @@ from shared import model_types
 from shared.datasets import DatasetShape
 from shared.model_types.base import Hyperparameters, Measure, ModelType, SamplingParameters
 from worker.data import Dataset, ImageDataset
-from worker.models.base import Generated, GenerativeModel, Sample, StepMetrics
+from worker.models.base import BetweenBlocks, Generated, GenerativeModel, Sample, StepMetrics, uninterrupted
 
 
 class ToyHyperparameters(Hyperparameters):
@@ -162,7 +162,14 @@ class Toy(GenerativeModel):
         ]
 
     @torch.no_grad()
-    def generate(self, sampling: Any, *, seed: int, dataset: Dataset | None = None) -> Generated:
+    def generate(
+        self,
+        sampling: Any,
+        *,
+        seed: int,
+        dataset: Dataset | None = None,
+        between_blocks: BetweenBlocks = uninterrupted,
+    ) -> Generated:
         codes = torch.randn(sampling.n, self.hyperparameters.hidden, generator=torch.Generator().manual_seed(seed))
         images: np.ndarray = torch.sigmoid(self.decoder(codes)).view(-1, 1, 28, 28).numpy()
         return Generated(images=images, rows=1, columns=sampling.n, meta={"codes": codes.shape[1]})

@@ -17,7 +17,7 @@ from worker.data import Dataset, ImageDataset
 from worker.models.acgan.adversarial import AdversarialModel
 from worker.models.acgan.export import acgan_graphs
 from worker.models.acgan.sampling import balanced, class_grid, sampled
-from worker.models.base import Generated, OnnxGraph, Sample, StepMetrics, require_fit
+from worker.models.base import BetweenBlocks, Generated, OnnxGraph, Sample, StepMetrics, require_fit, uninterrupted
 from worker.models.evaluation import sample_metrics
 from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, quantised
 from worker.models.evaluation.classifier import EvaluationClassifier
@@ -121,12 +121,13 @@ class Acgan(AdversarialModel):
         *,
         seed: int,
         dataset: Dataset | None = None,  # noqa: ARG002 - no sampling of this model reads it
+        between_blocks: BetweenBlocks = uninterrupted,
     ) -> Generated:
         """Images ordered by label, then by sample."""
         shape = DatasetShape(kind="images", classes=len(self.class_names))
         unmapped = self.hyperparameters.model_copy(update={"label_map": None})
         check_sampling(unmapped, sampling, shape)
-        return sampled(self, sampling, seed)
+        return sampled(self, sampling, seed, between_blocks)
 
     def onnx_graphs(self) -> list[OnnxGraph]:
         """The generator."""

@@ -7,8 +7,8 @@ from shared.model_types.acgan import AcganSampling
 from worker.data import ImageDataset
 from worker.images import image_grid
 from worker.models.acgan.pair import AcganPair
-from worker.models.base import Generated, Sample
-from worker.models.image_model import CHUNK, joined, unit
+from worker.models.base import BetweenBlocks, Generated, Sample, uninterrupted
+from worker.models.image_model import CHUNK, blocks, joined, unit
 from worker.seeding import generator
 
 SAMPLE_COLUMNS = 10  # generated images of each class in the epoch's sample
@@ -21,12 +21,12 @@ def fixed_latents(model: AcganPair, count: int, seed: int = 0) -> Tensor:
 
 
 @torch.no_grad()
-def generate(model: AcganPair, z_NZ: Tensor, labels_N: Tensor) -> Tensor:
+def generate(model: AcganPair, z_NZ: Tensor, labels_N: Tensor, between_blocks: BetweenBlocks = uninterrupted) -> Tensor:
     """Images in [0, 1] on the CPU, float [N, C, H, W]."""
     network = model.sampling_network
     was_training = network.training
     network.eval()
-    pairs = zip(z_NZ.split(CHUNK), labels_N.split(CHUNK), strict=True)
+    pairs = zip(blocks(z_NZ, between_blocks), labels_N.split(CHUNK), strict=True)
     images = joined([network(z.to(model.device), labels.to(model.device)).cpu() for z, labels in pairs])
     network.train(was_training)
     return ((images + 1) / 2).contiguous()
@@ -60,7 +60,7 @@ def _real(dataset: ImageDataset, label: int) -> Tensor:
     return torch.cat([found, blank])
 
 
-def sampled(model: AcganPair, sampling: AcganSampling, seed: int) -> Generated:
+def sampled(model: AcganPair, sampling: AcganSampling, seed: int, between_blocks: BetweenBlocks) -> Generated:
     """Images ordered by label, then by sample."""
     labels = list(range(len(model.class_names))) if sampling.labels == "all" else sampling.labels
     labels_N = torch.tensor(labels).repeat_interleave(sampling.draws)
@@ -68,6 +68,6 @@ def sampled(model: AcganPair, sampling: AcganSampling, seed: int) -> Generated:
         z_NZ = torch.tensor(sampling.latents).repeat(len(labels), 1)
     else:
         z_NZ = fixed_latents(model, len(labels_N), seed)
-    images = generate(model, z_NZ, labels_N).numpy()
+    images = generate(model, z_NZ, labels_N, between_blocks).numpy()
     meta = {"labels": labels, "n_per_label": sampling.draws, "class_names": model.class_names}
     return Generated(images=images, rows=len(labels), columns=sampling.draws, meta=meta)

@@ -16,7 +16,7 @@ from worker.data import Dataset, ImageDataset
 from worker.models.acgan.adversarial import AdversarialModel
 from worker.models.acgan.health import DiscriminatorWon
 from worker.models.acgan.networks import BookGenerator
-from worker.models.base import Generated, OnnxGraph, Sample, StepMetrics, require_fit
+from worker.models.base import BetweenBlocks, Generated, OnnxGraph, Sample, StepMetrics, require_fit, uninterrupted
 from worker.models.evaluation import sample_metrics
 from worker.models.evaluation.classifier import EvaluationClassifier
 from worker.models.evaluation.unlabelled import feature_network, unlabelled_figures
@@ -99,12 +99,13 @@ class Gan(AdversarialModel):
         *,
         seed: int,
         dataset: Dataset | None = None,  # noqa: ARG002 - no sampling of this model reads it
+        between_blocks: BetweenBlocks = uninterrupted,
     ) -> Generated:
         """Images in a nearly square grid."""
         channels, height, width = self.image_shape
         shape = DatasetShape(kind="images", channels=channels, height=height, width=width)
         check_sampling(self.hyperparameters, sampling, shape)
-        return sampled(self, sampling, seed)
+        return sampled(self, sampling, seed, between_blocks)
 
     def onnx_graphs(self) -> list[OnnxGraph]:
         """The generator."""

@@ -8,7 +8,7 @@ from worker.data import ImageDataset
 from worker.images import image_grid
 from worker.models.acgan import sampling as with_labels
 from worker.models.acgan.pair import AcganPair
-from worker.models.base import Generated, Sample
+from worker.models.base import BetweenBlocks, Generated, Sample, uninterrupted
 from worker.models.image_model import near_square, unit
 
 SAMPLE_ROWS, SAMPLE_COLUMNS = 8, 10  # of generated images in the epoch's sample
@@ -20,9 +20,9 @@ def prior_latents(model: AcganPair, count: int, seed: int = 0) -> Tensor:
     return with_labels.fixed_latents(model, count, seed)
 
 
-def generate(model: AcganPair, z_NZ: Tensor) -> Tensor:
+def generate(model: AcganPair, z_NZ: Tensor, between_blocks: BetweenBlocks = uninterrupted) -> Tensor:
     """Images in [0, 1] on the CPU, float [N, C, H, W]."""
-    return with_labels.generate(model, z_NZ, torch.zeros(len(z_NZ), dtype=torch.int64))
+    return with_labels.generate(model, z_NZ, torch.zeros(len(z_NZ), dtype=torch.int64), between_blocks)
 
 
 def sample_grid(model: AcganPair, dataset: ImageDataset, epoch: int) -> Sample:
@@ -39,12 +39,14 @@ def sample_grid(model: AcganPair, dataset: ImageDataset, epoch: int) -> Sample:
     return Sample(name="images", content=sheet, meta=meta)
 
 
-def sampled(model: AcganPair, sampling: RandomSampling | LatentSampling, seed: int) -> Generated:
+def sampled(
+    model: AcganPair, sampling: RandomSampling | LatentSampling, seed: int, between_blocks: BetweenBlocks
+) -> Generated:
     """Images of random or of given latents, in a nearly square grid."""
     if isinstance(sampling, LatentSampling):
         z_NZ = torch.tensor(sampling.latents)
     else:
         z_NZ = prior_latents(model, sampling.n, seed)
     rows, columns = near_square(len(z_NZ))
-    images = generate(model, z_NZ).numpy()
+    images = generate(model, z_NZ, between_blocks).numpy()
     return Generated(images=images, rows=rows, columns=columns, meta={"mode": sampling.mode})

@@ -12,7 +12,17 @@ from torch.nn.functional import cross_entropy
 from shared.datasets import DatasetShape
 from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_config, check_sampling, check_training
 from worker.data import Dataset, TextCorpus
-from worker.models.base import Adapted, Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit
+from worker.models.base import (
+    Adapted,
+    BetweenBlocks,
+    Generated,
+    GenerativeModel,
+    OnnxGraph,
+    Sample,
+    StepMetrics,
+    require_fit,
+    uninterrupted,
+)
 from worker.models.health import HealthCheck, LossExploding, NothingLearned
 from worker.models.lstm.batches import CharacterBatch, Streams, Windows
 from worker.models.lstm.evaluation import WINDOWS_AT_ONCE, HeldOutText, frequency_nats, perplexity, window_nats
@@ -211,12 +221,13 @@ class Lstm(LstmNetwork, GenerativeModel):
         *,
         seed: int,
         dataset: Dataset | None = None,  # noqa: ARG002 - no sampling of this model reads it
+        between_blocks: BetweenBlocks = uninterrupted,
     ) -> Generated:
         """`n` continuations of the prompt, without the prompt itself."""
         check_sampling(self.hyperparameters, sampling, DatasetShape(kind="text"))
         check_config(sampling, self.config())
         prompt = sampling.prompt if sampling.prompt is not None else self.seed_text
-        texts = CharacterSampler(self).texts(prompt, sampling, seed=seed)
+        texts = CharacterSampler(self).texts(prompt, sampling, seed=seed, between_blocks=between_blocks)
         return Generated(texts=texts, meta={"prompt": prompt, "temperature": sampling.temperature})
 
     def onnx_graphs(self) -> list[OnnxGraph]:

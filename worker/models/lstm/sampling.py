@@ -15,12 +15,14 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from shared.model_types.lstm import LstmSampling
+from worker.models.base import BetweenBlocks, uninterrupted
 from worker.models.lstm.network import LstmNetwork
 from worker.models.lstm.sampling_state import Floats, State
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 
-BLOCK = 64  # characters between two searches for stop strings
+BLOCK = 64  # characters between two searches for stop strings, at most
+BLOCK_WORK = 4_000_000_000  # multiply-adds of a block, at most: some tenths of a second
 GROUP = 32  # texts that one thread generates; the same on every machine, since rounding depends on it
 NOISE = 1 << 19  # random numbers generated at once
 _HALF, _ONE = np.float32(0.5), np.float32(1)
@@ -52,41 +54,56 @@ class CharacterSampler:
             self._products.append(np.concatenate([below * _HALF, bias, own]))
         self._head = np.concatenate([_array(model.head.bias)[None], _array(model.head.weight.t()) * _HALF])
 
-    def texts(self, prompt: str, sampling: LstmSampling, *, seed: int) -> list[str]:
+    def texts(
+        self, prompt: str, sampling: LstmSampling, *, seed: int, between_blocks: BetweenBlocks = uninterrupted
+    ) -> list[str]:
         """The texts after the prompt, [n], each cut before its first stop string."""
         texts = [""] * sampling.n
-        for pieces in self.write(prompt, sampling, seed=seed):
+        for pieces in self.write(prompt, sampling, seed=seed, between_blocks=between_blocks):
+            between_blocks()
             texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
             if sampling.stop and all(_cut(text, sampling.stop) is not None for text in texts):
                 break
         ends = [_cut(text, sampling.stop) for text in texts]
         return [text[:end] for text, end in zip(texts, ends, strict=True)]
 
-    def write(self, prompt: str, sampling: LstmSampling, *, seed: int) -> Iterator[list[str]]:
+    def write(
+        self, prompt: str, sampling: LstmSampling, *, seed: int, between_blocks: BetweenBlocks = uninterrupted
+    ) -> Iterator[list[str]]:
         """The n texts, block by block; stop strings are not applied.
 
         The same request gives the same texts on one machine, for any number of threads. Another n changes the rounding,
         and so the texts.
         """
-        start = self.read(prompt, 1)
+        start = self.read(prompt, 1, between_blocks=between_blocks)
         sizes = [min(GROUP, sampling.n - first) for first in range(0, sampling.n, GROUP)]
         groups = [
             _Group(start.repeated(size), np.random.default_rng((seed, index))) for index, size in enumerate(sizes)
         ]
-        for first in range(0, sampling.length, BLOCK):
-            count = min(BLOCK, sampling.length - first)
+        block = self._block_length(sampling.n)
+        for first in range(0, sampling.length, block):
+            count = min(block, sampling.length - first)
             with _one_blas_thread():
                 blocks = _in_threads(partial(self._block, sampling, count), groups)
             yield [text for ids_TN in blocks for text in self._decoded(ids_TN)]
 
-    def read(self, prompt: str, n: int) -> State:
+    def read(self, prompt: str, n: int, *, between_blocks: BetweenBlocks = uninterrupted) -> State:
         """The state of n texts after a common, nonempty prompt."""
         state = State(self._units, len(self._codes), 1)
+        block = self._block_length(1)
+        for first in range(0, len(prompt), block):
+            with _one_blas_thread():
+                for character in prompt[first : first + block]:
+                    self._step(state, np.array([self._ids[character]]))
+            between_blocks()
         with _one_blas_thread():
-            for character in prompt:
-                self._step(state, np.array([self._ids[character]]))
             np.matmul(state.last, self._head, state.logits_NV)
         return state.repeated(n)
+
+    def _block_length(self, n: int) -> int:
+        """Characters of a block of n texts: `BLOCK`, or fewer where a step takes long. No result depends on it."""
+        work = n * sum(product.size for product in (*self._products, self._head))
+        return max(1, min(BLOCK, BLOCK_WORK // work))
 
     def advance(self, state: State, ids_N: Ids) -> None:
         """Read one character of each text."""

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from shared.datasets import DatasetShape
-from shared.model_types.vae import GridSampling, VaeHyperparameters, check_sampling
+from shared.model_types.vae import VaeHyperparameters, check_sampling
+from shared.model_types.vae_sampling import GridSampling
 from worker.data import Dataset, ImageDataset
 from worker.images import image_grid
-from worker.models.base import Generated, OnnxGraph, Sample, StepMetrics
+from worker.models.base import BetweenBlocks, Generated, OnnxGraph, Sample, StepMetrics, uninterrupted
 from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, quantised
 from worker.models.health import HealthCheck, LossExploding, NothingLearned
 from worker.models.image_model import CHUNK, ImageModel, unit
@@ -152,10 +153,17 @@ class Vae(VaeNetwork, ImageModel):
         return [Sample(name="grid", content=image_grid(grid.images, grid.columns), meta=meta)]
 
     @torch.inference_mode()
-    def generate(self, sampling: Any, *, seed: int, dataset: Dataset | None = None) -> Generated:
+    def generate(
+        self,
+        sampling: Any,
+        *,
+        seed: int,
+        dataset: Dataset | None = None,
+        between_blocks: BetweenBlocks = uninterrupted,
+    ) -> Generated:
         """Images of latents, or latents of images."""
         check_sampling(self.hyperparameters, sampling, DatasetShape(kind="images"))
-        return sampled(self, sampling, seed, dataset)
+        return sampled(self, sampling, seed, dataset, between_blocks)
 
     def onnx_graphs(self) -> list[OnnxGraph]:
         """Decoder and encoder."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from shared.errors import SpecError
-from shared.model_types.vae import (
+from shared.model_types.vae_sampling import (
     EncodeSampling,
     GridSampling,
     InterpolateSampling,
@@ -16,13 +16,15 @@ from shared.model_types.vae import (
     rows,
 )
 from worker.data import Dataset, ImageDataset
-from worker.models.base import Generated
-from worker.models.image_model import CHUNK, joined, near_square, unit
+from worker.models.base import BetweenBlocks, Generated
+from worker.models.image_model import blocks, joined, near_square, unit
 from worker.models.vae.network import VaeNetwork
 from worker.seeding import generator
 
 
-def sampled(model: VaeNetwork, sampling: Any, seed: int, dataset: Dataset | None) -> Generated:
+def sampled(
+    model: VaeNetwork, sampling: Any, seed: int, dataset: Dataset | None, between_blocks: BetweenBlocks
+) -> Generated:
     """Images of latents, or latents of images. Raises SpecError for a missing test image."""
     channels, height, width = model.image_shape
     meta: dict[str, Any] = {"mode": sampling.mode}
@@ -37,7 +39,7 @@ def sampled(model: VaeNetwork, sampling: Any, seed: int, dataset: Dataset | None
         meta |= {"indices": sampling.indices}
     else:
         z_NZ, shape = _latents(model, sampling, seed, dataset)
-        pixels_ND = joined([model.decode(z) for z in z_NZ.to(model.device).split(CHUNK)])
+        pixels_ND = joined([model.decode(z) for z in blocks(z_NZ.to(model.device), between_blocks)])
     images = pixels_ND.view(-1, channels, height, width).cpu().numpy()
     return Generated(images=images, rows=shape[0], columns=shape[1], meta=meta)
 
