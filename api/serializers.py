@@ -1,5 +1,6 @@
 """Rows of the database as API resources."""
 
+import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from pydantic import TypeAdapter
 from api.schemas import jobs as shown
 from api.schemas import resources
 from api.urls import url
+from shared import outputs
 from shared.db import tables as rows
 from shared.job_status import JobStatus, Priority
 from shared.services.queue_stats import COUNTED_POSITIONS
@@ -51,17 +53,36 @@ def generation_job(
     job: rows.GenerationJob, artifacts: Iterable[rows.Artifact], *, queue_position: int | None
 ) -> shown.GenerationJob:
     """A generation job with its artifacts."""
-    path = url(f"/v1/generation-jobs/{job.id}")
+    output = None if job.output is None else outputs.head(job.output)
+    if output and output.get("texts"):
+        output = {"text": output["texts"][0], **output}
     return shown.GenerationJob(
-        **_common(job, queue_position),
-        model=job.spec.get("model_id") or job.spec["checkpoint_id"],
-        checkpoint=job.spec["checkpoint_id"],
-        sampling=job.spec["sampling"],
-        format=job.spec["format"],
-        output=job.output,
-        artifacts=[artifact(row) for row in artifacts],
-        urls=shown.GenerationJobUrls(self=path, cancel=f"{path}/cancel", events=f"{path}/events"),
+        **_generation(job, artifacts, queue_position), sampling=job.spec["sampling"], output=output
     )
+
+
+def listed_generation_job(
+    job: rows.GenerationJob, artifacts: Iterable[rows.Artifact], *, queue_position: int | None
+) -> shown.ListedGenerationJob:
+    """A generation job as lists show it. Its output is not read."""
+    sampling = {
+        name: value for name, value in job.spec["sampling"].items() if len(json.dumps(value)) <= outputs.MAX_LISTED
+    }
+    return shown.ListedGenerationJob(**_generation(job, artifacts, queue_position), sampling=sampling)
+
+
+def _generation(
+    job: rows.GenerationJob, artifacts: Iterable[rows.Artifact], queue_position: int | None
+) -> dict[str, Any]:
+    path = url(f"/v1/generation-jobs/{job.id}")
+    return {
+        **_common(job, queue_position),
+        "model": job.spec.get("model_id") or job.spec["checkpoint_id"],
+        "checkpoint": job.spec["checkpoint_id"],
+        "format": job.spec["format"],
+        "artifacts": [artifact(row) for row in artifacts],
+        "urls": shown.GenerationJobUrls(self=path, cancel=f"{path}/cancel", events=f"{path}/events"),
+    }
 
 
 def _common(job: rows.Job, queue_position: int | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from shared.job_status import ErrorCode
 
 # Torch's CPU allocator raises a plain RuntimeError with one of these messages.
 _CPU_ALLOCATOR = ("can't allocate memory", "not enough memory")
+_MAX_MESSAGE = 1_000  # characters of an unexpected exception
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -42,7 +43,8 @@ def as_failure(error: Exception) -> JobFailure:
             f"The run folder cannot be written{_at(error)}: {error.strerror}.",
             "Make it writable and run again: it continues from its last checkpoint.",
         )
-    return JobFailure(ErrorCode.INTERNAL, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    first_line = str(error).splitlines()[0][:_MAX_MESSAGE] if str(error) else ""
+    return JobFailure(ErrorCode.INTERNAL, f"{type(error).__name__}: {first_line}")
 
 
 def diverged(name: str, value: float, step: int) -> JobFailure:

@@ -1,6 +1,7 @@
 """Generation jobs: submit (and wait), list, show, cancel, delete."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
@@ -22,6 +23,8 @@ from shared.db import tables as rows
 from shared.job_status import JobKind
 from shared.services import artifacts, generation_jobs, jobs, queue_stats, transitions
 from shared.specs import parse_generation
+
+ShownT = TypeVar("ShownT")
 
 routes = APIBlueprint("generation_jobs", __name__, url_prefix="/v1/generation-jobs", abp_tags=[GENERATION_JOBS])
 
@@ -68,10 +71,10 @@ def create_generation_job(header: PreferHeaders) -> Response:
 
 @routes.get("", responses=answers({200: GenerationJobPage}, 422, headers=("Link",)))
 def list_generation_jobs(query: GenerationJobsQuery) -> Response:
-    """List generation jobs, newest first."""
+    """List generation jobs without their outputs, newest first."""
     with runtime().reading() as session:
         found, has_more = jobs.list_page(session, rows.GenerationJob, **query.model_dump())
-        data = _shown(session, found)
+        data = _shown(session, found, serializers.listed_generation_job)
     page = GenerationJobPage(data=data, has_more=has_more)
     return page_response(page, next_after=data[-1].id if has_more else None)
 
@@ -113,14 +116,12 @@ def _look_at(current: Runtime, job_id: str) -> GenerationJob:
         return _shown_one(session, generation_jobs.get(session, job_id))
 
 
-def _shown(session: Session, jobs: Sequence[rows.GenerationJob]) -> list[GenerationJob]:
+def _shown(session: Session, jobs: Sequence[rows.GenerationJob], serialize: Callable[..., ShownT]) -> list[ShownT]:
     """The jobs with their artifacts, in one query."""
     files = artifacts.by_job(session, [job.id for job in jobs])
     positions = queue_stats.queue_positions(session, jobs)
-    return [
-        serializers.generation_job(job, files.get(job.id, ()), queue_position=positions.get(job.id)) for job in jobs
-    ]
+    return [serialize(job, files.get(job.id, ()), queue_position=positions.get(job.id)) for job in jobs]
 
 
 def _shown_one(session: Session, job: rows.GenerationJob) -> GenerationJob:
-    return _shown(session, [job])[0]
+    return _shown(session, [job], serializers.generation_job)[0]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Answer, JsonObject, Measurements, Sha256, Time, Url
 from shared.job_status import ErrorCode, JobStatus, Priority
+from shared.outputs import MAX_CHARACTERS, MAX_CHARACTERS_OF_ALL, MAX_LISTED
 from shared.services.queue_stats import COUNTED_POSITIONS
 
 
@@ -132,19 +133,29 @@ class GenerationJobUrls(Answer):
     events: Url
 
 
-class GenerationJob(Job):
-    """A generation job."""
+class ListedGenerationJob(Job):
+    """A generation job in a list, without its output."""
 
     object: Literal["generation_job"] = "generation_job"
     model: str = Field(description="The sampled model (`mdl_…`) or checkpoint (`ckp_…`).")
     checkpoint: str
-    sampling: JsonObject = Field(description="Every sampling parameter, including defaults.")
-    format: str
-    output: JsonObject | None = Field(
-        description="`text` and `texts` of text; `width`, `height`, `rows`, `columns` of images."
+    sampling: JsonObject = Field(
+        description=f"The sampling parameters, including defaults, except those of more than {MAX_LISTED:,} characters."
     )
+    format: str
     artifacts: list[Artifact]
     urls: GenerationJobUrls
+
+
+class GenerationJob(ListedGenerationJob):
+    """A generation job."""
+
+    sampling: JsonObject = Field(description="Every sampling parameter, including defaults.")
+    output: JsonObject | None = Field(
+        description=f"Of texts their number `n`, the first as `text`, and `texts`: up to {MAX_CHARACTERS:,} characters "
+        f"of each and {MAX_CHARACTERS_OF_ALL:,} of all. `truncated` is true where that is not all; the artifact has "
+        "all of it. Of images `width`, `height`, `rows`, `columns`."
+    )
 
 
 class MetricPoint(Answer):

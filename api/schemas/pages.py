@@ -1,7 +1,7 @@
 """Pages of lists, named so that the OpenAPI document names them."""
 
 from api.schemas.base import PageOf
-from api.schemas.jobs import Artifact, Checkpoint, Event, GenerationJob, TrainingJob
+from api.schemas.jobs import Artifact, Checkpoint, Event, ListedGenerationJob, TrainingJob
 from api.schemas.resources import Dataset, Model, ModelType, Worker
 
 
@@ -9,8 +9,8 @@ class TrainingJobPage(PageOf[TrainingJob]):
     """Training jobs, newest first."""
 
 
-class GenerationJobPage(PageOf[GenerationJob]):
-    """Generation jobs, newest first."""
+class GenerationJobPage(PageOf[ListedGenerationJob]):
+    """Generation jobs without their outputs, newest first."""
 
 
 class ModelPage(PageOf[Model]):

@@ -12,7 +12,7 @@ from client.formatting import outcome
 from client.http import Client
 from client.live import show_content
 from client.output import out, print_json, remark
-from client.schema import Job
+from client.schema import Job, JsonObject
 from client.served_options import given, merged
 from client.values import settings_of
 
@@ -69,7 +69,7 @@ def deliver(client: Client, job: Job, target: str | None, *, quiet: bool) -> Non
     if target is None and quiet:
         return
     if target is None and "text" in output:
-        sys.stdout.write("\n---\n".join(output.get("texts") or [output["text"]]) + "\n")
+        sys.stdout.write(_all_text(client, job, output) + "\n")
         return
     for number, artifact in enumerate(job.get("artifacts", [])):
         content = client.content(artifact["id"])
@@ -84,6 +84,13 @@ def deliver(client: Client, job: Job, target: str | None, *, quiet: bool) -> Non
             if out.is_terminal and artifact["media_type"] == "image/png":
                 show_content(out, content, artifact["media_type"])
             out.print(str(path), markup=False, soft_wrap=True)
+
+
+def _all_text(client: Client, job: Job, output: JsonObject) -> str:
+    """The texts of a job; where the job has only their beginnings, its file, with its separators."""
+    if not output.get("truncated"):
+        return "\n---\n".join(output.get("texts") or [output["text"]])
+    return "".join(client.content(each["id"]).decode() for each in job.get("artifacts", []))
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -88,13 +88,19 @@ def _show_job(job: Job, names: Sequence[str] | None) -> None:
             ("error", f"{error['message']} ({error['code']})" if error else None),
             ("hint", error["hint"] if error else None),
             *warning_facts(job.get("warnings")),
-            ("output", (job.get("output") or {}).get("text")),
+            ("output", _output(job)),
             *(
                 (f"  {name}", value)
                 for name, value in (job.get("hyperparameters") or job.get("sampling") or {}).items()
             ),
         ]
     )
+
+
+def _output(job: Job) -> str | None:
+    """The beginning of the first text of a generation."""
+    output = job.get("output") or {}
+    return f"{output['text']} …" if output.get("truncated") and "text" in output else output.get("text")
 
 
 def _show_history(client: Client, job: Job, names: Sequence[str] | None, *, whole: bool) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from shared.db.tables import JobEvent, table_of
 
+_MAX_MESSAGE = 4_000  # characters
 _ADD = insert(table_of(JobEvent))  # built once: its construction takes longer than its execution
 
 
@@ -15,7 +16,8 @@ def add(
     session: Session, job_id: str, *, event: str, message: str, attempt: int, data: Mapping[str, Any] | None = None
 ) -> None:
     """Append one line to a job's history."""
-    line = {"job_id": job_id, "type": event, "message": message, "attempt": attempt, "data": dict(data or {})}
+    shown = message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]} …"
+    line = {"job_id": job_id, "type": event, "message": shown, "attempt": attempt, "data": dict(data or {})}
     session.execute(_ADD, line)
 
 

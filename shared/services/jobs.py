@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, defer, joinedload
 
 from shared.db.tables import GenerationJob, Job, Model, TrainingJob
 from shared.errors import NotFound
@@ -75,9 +75,10 @@ def list_page(
     limit: int = DEFAULT_LIMIT,
     after: str | None = None,
 ) -> tuple[list[JobT], bool]:
-    """Jobs, newest first, and whether there are more. Raises SpecError for a bad page."""
+    """Jobs without their outputs, newest first, and whether there are more. Raises SpecError for a bad page."""
+    query = _QUERIES[of].options(defer(of.output, raiseload=True))
     filters = {of.status: status, of.model_type: model_type}
-    return newest_first(session, _QUERIES[of], of.id, prefix=_PREFIXES[of], limit=limit, after=after, filters=filters)
+    return newest_first(session, query, of.id, prefix=_PREFIXES[of], limit=limit, after=after, filters=filters)
 
 
 def change(session: Session, of: type[JobT], job_id: str, transition: Callable[[Session, str], JobStatus]) -> JobT:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from shared import exports, model_types
+from shared import exports, model_types, outputs
 from shared.errors import SpecError
 from shared.model_types import ModelType
 from shared.settings import Settings
@@ -138,7 +138,7 @@ def _checked_format(contract: ModelType, wanted: str | None) -> str:
 
 
 def _written(generated: Generated, chosen: str, workdir: Path) -> GenerationOutput:
-    """Write the results to files, and describe them for the job."""
+    """Write the results to files, and describe them for the job with the beginning of each text."""
     output = dict(generated.meta)
     files: list[OutputFile] = []
 
@@ -147,7 +147,7 @@ def _written(generated: Generated, chosen: str, workdir: Path) -> GenerationOutp
         files.append(OutputFile(name=name, path=workdir / name, media_type=media_type, details=details))
 
     if generated.texts is not None:
-        output |= {"text": generated.texts[0], "texts": generated.texts}
+        output |= {"texts": generated.texts, "n": len(generated.texts)}
         write(
             "text.txt", _TEXT_BREAK.join(generated.texts).encode(), "text/plain; charset=utf-8", n=len(generated.texts)
         )
@@ -165,7 +165,7 @@ def _written(generated: Generated, chosen: str, workdir: Path) -> GenerationOutp
         write(f"{name}.npy", images.npy(array), "application/x-npy", shape=list(array.shape))
     if generated.arrays:
         output["arrays"] = {name: list(array.shape) for name, array in generated.arrays.items()}
-    return GenerationOutput(output=output, files=files)
+    return GenerationOutput(output=outputs.head(output), files=files)
 
 
 def _dataset_bytes(dataset: Dataset) -> int:

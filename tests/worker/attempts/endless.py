@@ -1,6 +1,10 @@
-"""A generation worker process with a model that never finishes; SIGTERM stops it."""
+"""A generation worker process whose last block never ends; SIGTERM stops it.
+
+Argument: the number of generations that it begins, of rising priority, each of which interrupts the one before.
+"""
 
 import signal
+import sys
 import time
 from typing import Any
 
@@ -16,9 +20,15 @@ from worker.worker_heartbeat import WorkerHeartbeat
 class Endless(GenerationEngine):
     """A generator that never returns."""
 
-    def generate(self, *arguments: Any, **options: Any) -> Any:
+    begun = 0
+
+    def generate(self, *_: Any, **options: Any) -> Any:
+        self.begun += 1
+        is_last = self.begun == int(sys.argv[1])
         while True:
             time.sleep(0.1)
+            if not is_last:
+                options["between_blocks"]()
 
 
 if __name__ == "__main__":
