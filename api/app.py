@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from api import cors, errors, host_check, instrumentation
 from api import runtime as runtimes
+from api.files import ignore_unsupported_ranges
 from api.job_metrics import JobCollector
 from api.openapi import DocumentedApi
 from api.proxies import behind_proxies
@@ -52,6 +53,7 @@ def create_app(settings: Settings, *, broker: Broker | None = None) -> Documente
     instrumentation.install(app, registry)
     cors.install(app, settings.cors_origins)
     host_check.install(app, settings)
+    app.before_request(ignore_unsupported_ranges)
     errors.install(app)
     for blueprint in BLUEPRINTS:
         app.register_api(blueprint)

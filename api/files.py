@@ -1,11 +1,13 @@
 """Stored files as responses."""
 
 import hashlib
+import re
 from datetime import datetime
 from io import SEEK_END
 from typing import IO
 
 from flask import Response, request
+from werkzeug.exceptions import HTTPException
 from werkzeug.http import dump_options_header
 from werkzeug.wsgi import wrap_file
 
@@ -16,6 +18,9 @@ from shared.storage import Storage
 
 WEIGHTS = "model.safetensors"
 _CHUNK = 1 << 20
+_MOST_VERIFIED = 10_000
+_ONE_RANGE = re.compile(r"bytes=(?:(?P<first>\d{1,18})-(?P<last>\d{1,18})?|-0*[1-9]\d{0,17})", re.IGNORECASE)
+_verified: set[tuple[object, ...]] = set()  # states of files that were compared with their sha256
 
 
 def file_response(storage: Storage, row: Artifact, *, download_as: str | None = None) -> Response:
@@ -44,35 +49,49 @@ def weights_gone(model: Model) -> NotFound:
 def weights_response(storage: Storage, model: Model, *, download_as: str) -> Response:
     """The weights file of a model's checkpoint, with its sha256 as ETag; `Range` and `If-None-Match` are supported.
 
-    Raises NotFound, and Damaged before the first byte where the sha256 differs from the checkpoint's.
+    The file is read and compared with the sha256 once in this process, and again after a change; HEAD and 304 compare
+    nothing. Raises NotFound, and Damaged before the first byte where the sha256 differs from the checkpoint's.
     """
+    key, sha256 = weights_key(model), model.checkpoint.sha256
     try:
-        stream = storage.open(weights_key(model))
+        stream = storage.open(key)
     except NotFound:
         raise weights_gone(model) from None
     try:
-        _check_sha256(stream, model)
         size = stream.seek(0, SEEK_END)
         stream.seek(0)
-    except (Damaged, OSError):
+        response = _conditional(stream, OCTETS, size=size, sha256=sha256, written_at=model.created_at)
+        response.headers["Content-Disposition"] = dump_options_header("attachment", {"filename": download_as})
+        if request.method == "GET" and response.status_code in {200, 206}:
+            _verify(storage, key, model)
+    except (Damaged, OSError, HTTPException):
         stream.close()
         raise
-    response = _conditional(stream, OCTETS, size=size, sha256=model.checkpoint.sha256, written_at=model.created_at)
-    response.headers["Content-Disposition"] = dump_options_header("attachment", {"filename": download_as})
     return response
 
 
-def _check_sha256(stream: IO[bytes], model: Model) -> None:
+def _verify(storage: Storage, key: str, model: Model) -> None:
+    """Compare a weights file with the sha256 of its checkpoint, unless this process has done so. Raises Damaged."""
+    local = storage.local_path(key)
+    found = local.stat() if local is not None else None
+    state = (key, model.checkpoint.sha256, (found.st_ino, found.st_size, found.st_mtime_ns) if found else None)
+    if state in _verified:
+        return
     digest = hashlib.sha256()
-    while chunk := stream.read(_CHUNK):
-        digest.update(chunk)
+    with storage.open(key) as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
     if digest.hexdigest() != model.checkpoint.sha256:
         raise Damaged(f"The weights of {model.id} in storage have changed since they were written.")
+    if len(_verified) >= _MOST_VERIFIED:
+        _verified.clear()
+    _verified.add(state)
 
 
 def _conditional(stream: IO[bytes], media_type: str, *, size: int, sha256: str, written_at: datetime) -> Response:
     """The response to the current request from an open file of `size` bytes: 200, 206, 304 or 416."""
-    response = Response(wrap_file(request.environ, stream), mimetype=media_type, direct_passthrough=True)
+    content = wrap_file(request.environ, stream)
+    response = Response(content, content_type=_content_type(media_type), direct_passthrough=True)
     response.call_on_close(stream.close)
     response.content_length = size
     response.set_etag(sha256)
@@ -80,7 +99,30 @@ def _conditional(stream: IO[bytes], media_type: str, *, size: int, sha256: str, 
     response.cache_control.no_cache = (
         True  # clients revalidate with the ETag, because a resumed run may replace a sample
     )
-    response.make_conditional(request, accept_ranges=True, complete_length=size)
+    try:
+        response.make_conditional(request, accept_ranges=True, complete_length=size)
+    except HTTPException:  # 416
+        stream.close()
+        raise
     if request.method == "HEAD" or response.status_code == 304:
         stream.close()  # the WSGI server does not iterate over the body, and so does not close it
     return response
+
+
+def _content_type(media_type: str) -> str:
+    """A media type as it is, with the charset of a text that has none."""
+    has_charset = "charset=" in media_type.lower() or not media_type.startswith("text/")
+    return media_type if has_charset else f"{media_type}; charset=utf-8"
+
+
+def ignore_unsupported_ranges() -> None:
+    """Remove a `Range` that RFC 9110 lets a server ignore: of another unit, malformed, of several ranges, or of HEAD.
+
+    Runs before each request. One range of bytes remains, for files of any route.
+    """
+    given = request.environ.get("HTTP_RANGE")
+    if given is None:
+        return
+    match = _ONE_RANGE.fullmatch(given.strip()) if request.method == "GET" else None
+    if match is None or (match["last"] and int(match["first"]) > int(match["last"])):
+        del request.environ["HTTP_RANGE"]

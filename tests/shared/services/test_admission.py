@@ -143,7 +143,7 @@ def test_generation_resolves_its_checkpoint(database: SessionFactory, settings: 
     ("changes", "pointer", "words"),
     [
         ({"format": "jpeg"}, "/format", "png, npy"),
-        ({"sampling": {"mode": "gird"}}, "/sampling", "grid"),
+        ({"sampling": {"mode": "gird"}}, "/sampling/mode", "grid"),
         ({"sampling": {"mode": "grid", "pionts": 3}}, "/sampling/pionts", 'Did you mean "points"?'),
         ({"sampling": {"n": 0}}, "/sampling/n", "greater than or equal"),
         ({"sampling": {"mode": "latent", "z": [1.0, 2.0, 3.0]}}, "/sampling/z", "2 numbers"),
