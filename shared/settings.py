@@ -74,6 +74,9 @@ class Settings(BaseSettings):
         description="A worker ends when its generation goes on for longer after a cancel or a timeout.",
     )
     orphan_grace_s: Seconds = Field(3600.0, description="Age at which stored files without a row are removed.")
+    warm_start: bool = Field(
+        True, description="A training worker keeps imported libraries in memory for its next trainer (Linux)."
+    )
     worker_memory_bytes: Bytes | None = Field(None, description="Memory that a job may use; the machine's when unset.")
     generation_cache_bytes: Bytes = Field(1 << 30, description="Memory for loaded models in a generation worker.")
     max_body_bytes: Bytes = Field(4 << 20, description="Largest JSON request.")

@@ -4,6 +4,9 @@ Worker → trainer, on standard input (only with --supervised): the line `stop` 
 end of file means that the worker has ended, and the trainer exits at once.
 Trainer exit status: 0 finished, 3 stopped on request with its checkpoint written, 4 failed with a `failed` event,
 anything else is a crash.
+
+Worker → fork server, on a socket: a `ForkRequest` with three descriptors, the trainer's standard input, output and
+error. It answers each with a `Forked`, and sends `READY` once before. The trainer's first line is then `ACCEPTED`.
 """
 
 from typing import Annotated, Any, Literal
@@ -13,6 +16,24 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 EXIT_FINISHED = 0
 EXIT_STOPPED = 3
 EXIT_FAILED = 4
+
+READY = b"ready"
+ACCEPTED = b'{"type":"accepted"}'
+MAX_FORK_BYTES = 1 << 14
+
+
+class ForkRequest(BaseModel):
+    """Start a trainer: the arguments of `worker.train`, and the process that will be its parent."""
+
+    spec: str
+    run_dir: str
+    worker_pid: int
+
+
+class Forked(BaseModel):
+    """The process id of the trainer; 0: the system could not start a process."""
+
+    pid: int
 
 
 class _Event(BaseModel):

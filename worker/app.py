@@ -1,6 +1,7 @@
 """A worker process: Celery receives notifications from Redis, one thread runs one job at a time."""
 
 import importlib
+from contextlib import ExitStack
 from typing import Any
 
 import structlog
@@ -20,8 +21,8 @@ def run(context: WorkerContext) -> None:
     """Run until the process gets a stop signal. Returns when the current job has been finished or released."""
     setup_logging.connect(_keep_logging, weak=False)
     watchdog = ConsumerWatchdog(context)
-    with WorkerHeartbeat(context) as worker_heartbeat:
-        app = make_app(context, worker_heartbeat, watchdog)
+    with WorkerHeartbeat(context) as worker_heartbeat, ExitStack() as background:
+        app = make_app(context, worker_heartbeat, watchdog, background)
         log.info("worker ready", kind=context.kind, worker=context.id)
         with watchdog:
             app.worker_main([
@@ -36,12 +37,17 @@ def run(context: WorkerContext) -> None:
             ])  # fmt: skip
 
 
-def make_app(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, watchdog: ConsumerWatchdog) -> Celery:
-    """The Celery application with the one task of this worker's kind, which is prepared here."""
+def make_app(
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, watchdog: ConsumerWatchdog, background: ExitStack
+) -> Celery:
+    """The Celery application with the one task of this worker's kind, which is prepared here.
+
+    background: is closed after the last task; the task may add to it what it needs until then.
+    """
     notification_transport.install(context.kind, context.broker.record_dropped)
     app = make_celery(context.settings, worker_kind=context.kind)
     app.conf.worker_pool = "worker.celery_pool:PromptFetchPool"
-    run_next = importlib.import_module(f"worker.tasks.{context.kind}").prepare(context, worker_heartbeat)
+    run_next = importlib.import_module(f"worker.tasks.{context.kind}").prepare(context, worker_heartbeat, background)
 
     @app.task(name=task_name(context.kind), ignore_result=True)
     def take(job_id: str) -> None:

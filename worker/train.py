@@ -129,7 +129,7 @@ def _refuse(
     return EXIT_FAILED
 
 
-def _leave(status: int) -> NoReturn:
+def leave(status: int) -> NoReturn:
     """End at once. Everything is on disk and reported; unloading torch would delay the worker by seconds."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -139,5 +139,5 @@ def _leave(status: int) -> NoReturn:
 if __name__ == "__main__":
     exit_status = main()
     if "--supervised" in sys.argv:
-        _leave(exit_status)
+        leave(exit_status)
     sys.exit(exit_status)

@@ -63,10 +63,10 @@ class Process:
         return self.popen.wait(PATIENCE_S)
 
     def trainer(self) -> int | None:
-        """Pid of its trainer, or None."""
+        """Pid of its trainer, which works in the folder of its attempt, or None."""
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in psutil.Process(self.pid).children():
-                if is_running(child.pid):
+                if is_running(child.pid) and Path(child.cwd()).name.startswith("trn_"):
                     return int(child.pid)
         return None
 

@@ -7,7 +7,7 @@ except in `train`.
 import io
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +123,12 @@ def _api(settings: Settings, *, is_redis_up: bool = True) -> FlaskClient:
 
 def work(settings: Settings) -> None:
     """Claim the next training job and run it to its end."""
-    with worker_context(settings, JobKind.TRAINING) as context, WorkerHeartbeat(context) as worker_heartbeat:
-        training.prepare(context, worker_heartbeat)()
+    with (
+        worker_context(settings, JobKind.TRAINING) as context,
+        WorkerHeartbeat(context) as worker_heartbeat,
+        ExitStack() as background,
+    ):
+        training.prepare(context, worker_heartbeat, background)()
 
 
 def generate(settings: Settings) -> None:

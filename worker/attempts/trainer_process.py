@@ -6,8 +6,10 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Self
 
 from shared.settings import Settings
 from worker.openmp import wait_policy
@@ -42,15 +44,44 @@ def trainer_environment(settings: Settings, *, is_alone: bool) -> dict[str, str]
     return kept
 
 
+@dataclass(frozen=True)
+class Pipes:
+    """Descriptors of this process's ends of a child's standard streams."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+
+    def close(self) -> None:
+        """Close all three."""
+        for descriptor in (self.stdin, self.stdout, self.stderr):
+            os.close(descriptor)
+
+
 class TrainerProcess:
     """A running child. Its standard output is read in lines; the end of its standard error is kept for the log.
 
     It leads a process group, so a kill includes its own children. It ends at the end of its standard input, and sets a
-    parent death signal, by which Linux kills it with the thread that started it.
+    parent death signal, by which Linux kills it with the worker.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-        self._process = subprocess.Popen(
+    def __init__(self, pid: int, pipes: Pipes, reap: Callable[[], int]) -> None:
+        """pid: a child of this process. reap: waits for its end and returns its exit status."""
+        self.pid, self._pipes, self._reap = pid, pipes, reap
+        self._stdout, self._stderr = pipes.stdout, pipes.stderr
+        self._selector = selectors.DefaultSelector()
+        for stream in (self._stdout, self._stderr):
+            os.set_blocking(stream, False)
+            self._selector.register(stream, selectors.EVENT_READ)
+        self._unfinished = b""
+        self._tail = b""
+        self._is_closed, self._status = False, 0
+        self._lock = threading.Lock()
+
+    @classmethod
+    def start(cls, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Self:
+        """Start a program."""
+        process = subprocess.Popen(
             list(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -59,22 +90,8 @@ class TrainerProcess:
             cwd=folder,
             start_new_session=True,
         )
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        self._stdout, self._stderr = self._process.stdout.fileno(), self._process.stderr.fileno()
-        self._selector = selectors.DefaultSelector()
-        for stream in (self._stdout, self._stderr):
-            os.set_blocking(stream, False)
-            self._selector.register(stream, selectors.EVENT_READ)
-        self._unfinished = b""
-        self._tail = b""
-        self._is_closed = False
-        self._lock = threading.Lock()
-
-    @property
-    def pid(self) -> int:
-        """Its process id, which is also its group's."""
-        return self._process.pid
+        streams = (process.stdin, process.stdout, process.stderr)
+        return cls(process.pid, Pipes(*[_detached(stream) for stream in streams]), process.wait)
 
     @property
     def stderr_tail(self) -> str:
@@ -96,6 +113,10 @@ class TrainerProcess:
             found += self._read(key.fd)
         return found
 
+    def has_closed_output(self) -> bool:
+        """Whether both output streams have ended, as they do with the process."""
+        return not self._selector.get_map()
+
     def drain(self) -> list[bytes]:
         """The rest of an ended child's output, including an unfinished last line."""
         found: list[bytes] = []
@@ -106,10 +127,8 @@ class TrainerProcess:
 
     def request_stop(self) -> None:
         """Send the stop signal: the trainer writes a checkpoint and ends."""
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(b"stop\n")
-            self._process.stdin.flush()
+            os.write(self._pipes.stdin, b"stop\n")
         except BrokenPipeError:
             return  # it is ending already
 
@@ -127,16 +146,13 @@ class TrainerProcess:
         """Kill it, wait for it and close its pipes; returns its exit status (negative: the signal that ended it)."""
         self.kill()
         with self._lock:
-            status = self._process.wait()
-            self._is_closed = True
-        self._selector.close()
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            assert stream is not None
-            try:
-                stream.close()
-            except BrokenPipeError:
-                continue  # an unread `stop` in the buffer
-        return status
+            if not self._is_closed:
+                self._status = self._reap()
+                _reap_group(self.pid)
+                self._is_closed = True
+                self._selector.close()
+                self._pipes.close()
+        return self._status
 
     def _read(self, descriptor: int) -> list[bytes]:
         try:
@@ -152,3 +168,19 @@ class TrainerProcess:
         if len(self._unfinished) > _LONGEST_LINE:
             self._unfinished = b""
         return complete
+
+
+def _detached(stream: IO[bytes] | None) -> int:
+    """A descriptor of the stream that stays open when the stream is closed."""
+    assert stream is not None
+    with stream:
+        return os.dup(stream.fileno())
+
+
+def _reap_group(pid: int) -> None:
+    """Wait for the killed processes of a group that became children of this process at the end of their parent."""
+    try:
+        while True:
+            os.waitpid(-pid, 0)
+    except ChildProcessError:
+        return

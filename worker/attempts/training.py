@@ -23,6 +23,7 @@ from shared.trainer_protocol import CheckpointWritten, Finished
 from worker.attempts import workdir
 from worker.attempts.commit import finish
 from worker.attempts.exit_status import Stopped, classify, file_failure
+from worker.attempts.fork_server import ForkServer
 from worker.attempts.lease_heartbeat import LeaseHeartbeat
 from worker.attempts.report_buffer import ReportBuffer
 from worker.attempts.trainer_monitor import TrainerMonitor
@@ -33,10 +34,15 @@ from worker.worker_heartbeat import WorkerHeartbeat
 log = structlog.get_logger(__name__)
 
 
-def run_attempt(context: WorkerContext, job: TrainingJob, worker_heartbeat: WorkerHeartbeat) -> None:
-    """Run a claimed job to the end of this attempt. Failures of the job are recorded, not raised."""
+def run_attempt(
+    context: WorkerContext, job: TrainingJob, worker_heartbeat: WorkerHeartbeat, fork_server: ForkServer | None = None
+) -> None:
+    """Run a claimed job to the end of this attempt. Failures of the job are recorded, not raised.
+
+    fork_server: starts the trainer where it can; otherwise the trainer is a new program.
+    """
     lease = job_queue.lease_of(job)
-    attempt = _Attempt(context, job, lease, worker_heartbeat)
+    attempt = _Attempt(context, job, lease, worker_heartbeat, fork_server)
     try:
         with workdir.scratch(context, lease) as folder:
             attempt.run(folder)
@@ -52,13 +58,28 @@ def run_attempt(context: WorkerContext, job: TrainingJob, worker_heartbeat: Work
         attempt.fail(JobFailure(ErrorCode.INTERNAL, message, "See the worker's log."))
 
 
+def environment_now(context: WorkerContext) -> dict[str, str]:
+    """The variables of a trainer that starts now."""
+    with reading(context.sessions) as session:
+        is_shared = workers.has_neighbour(
+            session, context.settings, worker_id=context.id, kind=context.kind, host=context.host
+        )
+    return trainer_environment(context.settings, is_alone=not is_shared)
+
+
 class _Attempt:
     """One attempt at one job."""
 
     def __init__(
-        self, context: WorkerContext, job: TrainingJob, lease: Lease, worker_heartbeat: WorkerHeartbeat
+        self,
+        context: WorkerContext,
+        job: TrainingJob,
+        lease: Lease,
+        worker_heartbeat: WorkerHeartbeat,
+        fork_server: ForkServer | None,
     ) -> None:
         self._context, self._job, self._lease, self._worker_heartbeat = context, job, lease, worker_heartbeat
+        self._fork_server = fork_server
 
     def run(self, folder: Path) -> None:
         """Prepare, monitor and end the attempt. Raises LeaseLost, JobFailure, OSError."""
@@ -73,8 +94,7 @@ class _Attempt:
         with LeaseHeartbeat(self._context.sessions, self._lease, self._context.settings, on_change) as heartbeat:
             spec = workdir.prepare(self._context, self._job, self._lease, folder)
             failpoint("attempt.prepared")
-            command = [*self._context.trainer, str(spec), str(folder), "--supervised"]
-            trainer = TrainerProcess(command, self._environment(), folder)
+            trainer = self._start_trainer(spec, folder, lambda: heartbeat.is_obsolete)
             on_change(heartbeat)  # the status may have changed before there was a trainer
             failpoint("attempt.started")
             outcome = classify(monitor.run(trainer, heartbeat))
@@ -86,13 +106,15 @@ class _Attempt:
                 case JobFailure():
                     self._end(monitor, lambda fenced: self._failed(fenced, outcome))
 
-    def _environment(self) -> dict[str, str]:
-        context = self._context
-        with reading(context.sessions) as session:
-            is_shared = workers.has_neighbour(
-                session, context.settings, worker_id=context.id, kind=context.kind, host=context.host
-            )
-        return trainer_environment(context.settings, is_alone=not is_shared)
+    def _start_trainer(self, spec: Path, folder: Path, is_over: Callable[[], bool]) -> TrainerProcess:
+        environment = environment_now(self._context)
+        if self._fork_server is not None:
+            trainer = self._fork_server.start_trainer(spec, folder, environment, is_over)
+            if trainer is not None:
+                return trainer
+        return TrainerProcess.start(
+            [*self._context.trainer, str(spec), str(folder), "--supervised"], environment, folder
+        )
 
     def fail(self, failure: JobFailure) -> None:
         """End the attempt with a failure, unless the lease is lost or the job has ended."""

@@ -1,6 +1,7 @@
 """The generation task. This process keeps models in memory and imports torch before the first notification."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from shared.db.tables import GenerationJob
 from shared.services.job_queue import Urgency
@@ -14,7 +15,11 @@ from worker.tasks.claim import claim
 from worker.worker_heartbeat import WorkerHeartbeat
 
 
-def prepare(context: WorkerContext, worker_heartbeat: WorkerHeartbeat) -> Callable[[], None]:
+def prepare(
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    background: ExitStack,  # noqa: ARG001 - every kind of task has this shape
+) -> Callable[[], None]:
     """Remove the folders of killed workers, make the generation engine, and return the task."""
     workdir.sweep(context)
     engine = GenerationEngine(context.settings, context.storage)

@@ -15,6 +15,12 @@ _EXIT_ORPHANED = 5
 _EXIT_INTERRUPTED = 130
 
 
+def end_with_parent() -> None:
+    """On Linux, let the kernel kill this process at the end of the thread that started it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class StopSignal:
     """Whether the run should stop.
 
@@ -59,8 +65,7 @@ class StopSignal:
         """
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if sys.platform == "linux":
-            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with_parent()
         threading.Thread(target=self._read_stdin, name="stdin", daemon=True).start()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:

@@ -18,7 +18,7 @@ from worker.attempts.trainer_process import TrainerProcess, trainer_environment
 
 @contextmanager
 def child(program: str, folder: Path) -> Iterator[TrainerProcess]:
-    started = TrainerProcess([sys.executable, "-u", "-c", program], {"PATH": os.environ["PATH"]}, folder)
+    started = TrainerProcess.start([sys.executable, "-u", "-c", program], {"PATH": os.environ["PATH"]}, folder)
     try:
         yield started
     finally:
@@ -91,7 +91,7 @@ def test_trainer_ends_with_a_killed_supervisor(tmp_path: Path) -> None:
         "import os, sys, time\nfrom pathlib import Path\nfrom worker.attempts.trainer_process import TrainerProcess\n"
         "code = 'import time; from worker.trainer.stop_signal import StopSignal; StopSignal().follow_supervisor(); "
         "print(1, flush=True); time.sleep(600)'\n"
-        "c = TrainerProcess([sys.executable, '-c', code], dict(os.environ), Path('.'))\n"
+        "c = TrainerProcess.start([sys.executable, '-c', code], dict(os.environ), Path('.'))\n"
         "c.lines(60); print(c.pid, flush=True); time.sleep(600)"
     )
     supervisor = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
