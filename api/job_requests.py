@@ -1,6 +1,7 @@
 """Request handling shared by the routes of training and generation jobs."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from flask import Response
@@ -9,14 +10,18 @@ from sqlalchemy.orm import Session
 from api import serializers
 from api.dispatch import notify
 from api.idempotency import Accepted
+from api.json_body import read_json
 from api.parameters import EventsQuery
 from api.responses import json_response, page_response
 from api.runtime import runtime
-from api.schemas.jobs import GenerationJob, TrainingJob
+from api.schemas.jobs import CancelledJobs, GenerationJob, TrainingJob
 from api.schemas.pages import EventPage
-from shared.job_status import JobStatus
-from shared.services import job_history, jobs
+from shared import model_types
+from shared.ids import Prefix, new_id
+from shared.job_status import JobKind, JobStatus
+from shared.services import job_history, jobs, transitions
 from shared.services.jobs import JobT
+from shared.specs import Cancellation, JobChanges, parse
 
 AnswerT = TypeVar("AnswerT", GenerationJob, TrainingJob)
 
@@ -46,6 +51,34 @@ def change(
         answer = show(session, job)
     notify(current, job)
     return answer
+
+
+def edit(of: type[JobT], job_id: str, show: Callable[[Session, JobT], AnswerT]) -> Response:
+    """Change a job that waits by the JSON body, and show it."""
+    changes = parse(JobChanges, read_json())
+    with runtime().writing() as session:
+        job = jobs.change(session, of, job_id, partial(transitions.edit, changes=changes))
+        return json_response(show(session, job))
+
+
+def cancel_all(kind: JobKind, prefix: Prefix) -> Response:
+    """Cancel the jobs that the JSON body selects, in transactions of bounded size, and count them.
+
+    Jobs that are submitted meanwhile are not cancelled, so the request ends.
+    """
+    chosen = parse(Cancellation, read_json())
+    if chosen.model_type is not None:
+        model_types.get(chosen.model_type)
+    count, after, until = 0, "", new_id(prefix)
+    while True:
+        with runtime().writing() as session:
+            ids = transitions.cancel_all(
+                session, kind, JobStatus(chosen.status), after=after, until=until, model_type=chosen.model_type
+            )
+        count += len(ids)
+        if len(ids) < transitions.CANCELLED_AT_ONCE:
+            return json_response(CancelledJobs(count=count))
+        after = ids[-1]
 
 
 def delete(of: type[JobT], job_id: str) -> Response:

@@ -8,7 +8,7 @@ from pydantic.json_schema import JsonSchemaValue
 from shared import model_types
 from shared.dataset_requests import MAX_DESCRIPTION, DatasetChange
 from shared.model_types import ModelType
-from shared.specs import GenerationRequest, TrainingRequest
+from shared.specs import Cancellation, GenerationRequest, JobChanges, TrainingRequest
 
 Components = dict[str, JsonSchemaValue]
 
@@ -105,6 +105,8 @@ def request_schemas(ref_template: str, others: Mapping[str, JsonSchemaValue] | N
     """
     components = _Components(ref_template, others or {})
     components["DatasetUpload"] = DATASET_UPLOAD
+    for model in (JobChanges, Cancellation):
+        components[model.__name__] = components.hoist(model.model_json_schema(ref_template=ref_template), "Job")
     components["DatasetReplacement"] = DATASET_REPLACEMENT
     components["DatasetChange"] = DatasetChange.model_json_schema()
     training = components.hoist(TrainingRequest.model_json_schema(ref_template=ref_template), "Training")

@@ -93,6 +93,15 @@ class Client(Transport):
         """Cancel a job. Raises ApiError 409 when it has ended already."""
         return cast("Job", self.post(f"{job_path(job_id)}/cancel"))
 
+    def cancel_all(self, kind: str, *, status: str = "queued", model_type: str | None = None) -> int:
+        """Cancel all jobs of a kind (`training` or `generation`) and a status. Returns their number."""
+        body = {"status": status} | ({"model_type": model_type} if model_type else {})
+        return int(self.request("POST", f"/v1/{kind}-jobs/cancel", json=body).json()["count"])
+
+    def change(self, job_id: str, changes: Mapping[str, Any]) -> Job:
+        """Change `priority`, `name` or `metadata` of a job. Raises ApiError 409 unless it is queued or paused."""
+        return cast("Job", self.request("PATCH", job_path(job_id), json=changes).json())
+
     def delete(self, job_id: str) -> None:
         """Delete an ended job with its files. Raises ApiError 409 when it has not ended, or another job needs it."""
         self.request("DELETE", job_path(job_id))

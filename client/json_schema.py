@@ -122,7 +122,7 @@ def _array(text: str, schema: JsonSchema) -> Any:
         return json.loads(text)
     item = _item_schema(schema)
     kinds = {_kind(alternative) for alternative in alternatives(item)}
-    if "string" in kinds:
+    if kinds == {"string"}:
         return [text]
     if not kinds <= _SCALARS | {"const"}:
         raise ValueError(text)
@@ -149,8 +149,8 @@ def _words(schema: JsonSchema) -> str:
             return "true or false"
         case "array":
             kinds = {_kind(alternative) for alternative in alternatives(_item_schema(schema))}
-            plural = {"integer": "whole numbers", "number": "numbers"}
-            of = plural.get(kinds.pop() if len(kinds) == 1 else "")
-            return f"{of} separated by commas" if of else "a JSON array"
+            plurals = {"integer": "whole numbers", "number": "numbers", "string": "texts"}
+            of = " or ".join(plural for kind, plural in plurals.items() if kind in kinds and kinds != {"string"})
+            return f"{of} separated by commas" if of and kinds <= set(plurals) else "a JSON array"
         case kind:
             return names[kind]

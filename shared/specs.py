@@ -3,7 +3,7 @@
 `shared.services.admission` makes the checks that need the database or the registries.
 """
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -13,7 +13,9 @@ from shared.spec_errors import nearest, pointer, spec_error
 
 __all__ = [
     "MAX_SEED",
+    "Cancellation",
     "GenerationRequest",
+    "JobChanges",
     "TrainingRequest",
     "nearest",
     "parse_generation",
@@ -72,6 +74,25 @@ class GenerationRequest(JobRequest):
     format: Identifier | None = Field(None, description="One of the model type's `formats`; its first when absent.")
     priority: Priority = Field(Priority.NORMAL, strict=False, description="Order among queued generations.")
     timeout_s: int = Field(600, ge=1, le=86_400, description="Longest time one attempt may run, in seconds.")
+
+
+class JobChanges(BaseModel):
+    """Changes of a job that waits. Absent fields keep their values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    priority: Priority = Field(Priority.NORMAL, strict=False, description="Order among queued jobs.")
+    name: Name | None = Field(None, description="A display name; null removes it.")
+    metadata: Metadata = Field({}, description="Replaces all metadata.")
+
+
+class Cancellation(BaseModel):
+    """Which jobs to cancel at once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    status: Literal["queued", "paused", "running"] = Field("queued", description="Only jobs of this status.")
+    model_type: Identifier | None = Field(None, description="Only jobs of this model type.")
 
 
 RequestT = TypeVar("RequestT", bound=BaseModel)

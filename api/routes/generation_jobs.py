@@ -10,13 +10,21 @@ from sqlalchemy.orm import Session
 from api import serializers
 from api.dispatch import notify, notify_and_wait
 from api.idempotency import Submission, accept
-from api.job_requests import accepted_response, change, delete, events_response, state_response
+from api.job_requests import (
+    accepted_response,
+    cancel_all,
+    change,
+    delete,
+    edit,
+    events_response,
+    state_response,
+)
 from api.json_body import read_json
 from api.openapi import answers, body
 from api.parameters import ConditionalHeaders, EventsQuery, GenerationJobPath, GenerationJobsQuery, PreferHeaders
 from api.responses import conditional_response, page_response
 from api.runtime import Runtime, runtime
-from api.schemas.jobs import GenerationJob
+from api.schemas.jobs import CancelledJobs, GenerationJob
 from api.schemas.pages import EventPage, GenerationJobPage
 from api.tags import GENERATION_JOBS
 from shared.db import tables as rows
@@ -86,6 +94,22 @@ def get_generation_job(path: GenerationJobPath, header: ConditionalHeaders) -> R
         job = generation_jobs.get(session, path.id)
         answer = _shown_one(session, job)
     return conditional_response(answer, job.version, header.if_none_match)
+
+
+@routes.patch(
+    "/<id>",
+    request_body=body("JobChanges"),
+    responses=answers({200: GenerationJob}, 400, 404, 409, 413, 415, 422),
+)
+def change_generation_job(path: GenerationJobPath) -> Response:
+    """Change the priority, the name or the metadata of a generation job that waits: queued or paused."""
+    return edit(rows.GenerationJob, path.id, _shown_one)
+
+
+@routes.post("/cancel", request_body=body("Cancellation"), responses=answers({200: CancelledJobs}, 400, 413, 415, 422))
+def cancel_generation_jobs() -> Response:
+    """Cancel all generation jobs of a status, by default the queued ones, and of a model type if one is given."""
+    return cancel_all(JobKind.GENERATION, "gen")
 
 
 @routes.post("/<id>/cancel", responses=answers({200: GenerationJob, 202: GenerationJob}, 404, 409))

@@ -7,13 +7,13 @@ from sqlalchemy.orm import Session
 from api import serializers
 from api.dispatch import notify
 from api.idempotency import Submission, accept
-from api.job_requests import accepted_response, change, delete, state_response
+from api.job_requests import accepted_response, cancel_all, change, delete, edit, state_response
 from api.json_body import read_json
 from api.openapi import answers, body
 from api.parameters import ConditionalHeaders, SubmitHeaders, TrainingJobPath, TrainingJobsQuery
 from api.responses import conditional_response, json_response, page_response
 from api.runtime import runtime
-from api.schemas.jobs import TrainingJob
+from api.schemas.jobs import CancelledJobs, TrainingJob
 from api.schemas.pages import TrainingJobPage
 from api.tags import TRAINING_JOBS
 from shared.db import tables as rows
@@ -71,6 +71,22 @@ def get_training_job(path: TrainingJobPath, header: ConditionalHeaders) -> Respo
         job = training_jobs.get(session, path.id)
         answer = _shown(session, job)
     return conditional_response(answer, job.version, header.if_none_match)
+
+
+@routes.patch(
+    "/<id>",
+    request_body=body("JobChanges"),
+    responses=answers({200: TrainingJob}, 400, 404, 409, 413, 415, 422),
+)
+def change_training_job(path: TrainingJobPath) -> Response:
+    """Change the priority, the name or the metadata of a training job that waits: queued or paused."""
+    return edit(rows.TrainingJob, path.id, _shown)
+
+
+@routes.post("/cancel", request_body=body("Cancellation"), responses=answers({200: CancelledJobs}, 400, 413, 415, 422))
+def cancel_training_jobs() -> Response:
+    """Cancel all training jobs of a status, by default the queued ones, and of a model type if one is given."""
+    return cancel_all(JobKind.TRAINING, "trn")
 
 
 @routes.post("/<id>/cancel", responses=answers({200: TrainingJob, 202: TrainingJob}, 404, 409))

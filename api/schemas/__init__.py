@@ -1,7 +1,7 @@
 """Pydantic models of the responses, for serialisation and documentation."""
 
 from api.schemas import pages
-from api.schemas.jobs import Artifact, GenerationJob, MetricsOfJob, TrainingJob
+from api.schemas.jobs import Artifact, CancelledJobs, GenerationJob, MetricsOfJob, TrainingJob
 from api.schemas.problem import Problem
 from api.schemas.resources import Dataset, Model, ModelType, Notice, Readiness, Root
 
@@ -11,6 +11,7 @@ ANSWERS = (
     TrainingJob,
     GenerationJob,
     MetricsOfJob,
+    CancelledJobs,
     Artifact,
     Model,
     Dataset,

@@ -158,6 +158,13 @@ class GenerationJob(ListedGenerationJob):
     )
 
 
+class CancelledJobs(Answer):
+    """The result of a cancellation of several jobs."""
+
+    object: Literal["cancelled_jobs"] = "cancelled_jobs"
+    count: int = Field(description="Jobs that are cancelled now; running ones end with their workers' next check.")
+
+
 class MetricPoint(Answer):
     """One point of one curve."""
 

@@ -159,9 +159,40 @@ JobsArgument = Annotated[list[str], typer.Argument(metavar="JOB...", help="Train
 TrainingJobsArgument = Annotated[list[str], typer.Argument(metavar="JOB...", help="Training jobs (trn_…).")]
 
 
-def cancel(context: typer.Context, jobs: JobsArgument, as_json: JsonOption = False) -> None:
+SomeJobsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[JOB]...", help="Training or generation jobs.", show_default=False)
+]
+
+
+def cancel(
+    context: typer.Context,
+    jobs: SomeJobsArgument = None,
+    all_queued: Annotated[bool, typer.Option("--all-queued", help="All jobs that wait, of both kinds.")] = False,
+    model_type: Annotated[str | None, typer.Option(help="With --all-queued: only jobs of this model type.")] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Cancel jobs. Their results so far remain, and a training job can be retried."""
-    _ask(context, jobs, Client.cancel, as_json=as_json)
+    if all_queued == bool(jobs) or (model_type and not all_queued):
+        raise BadInput("name the jobs, or give --all-queued, with --model-type for those of one model type")
+    if jobs:
+        _ask(context, jobs, Client.cancel, as_json=as_json)
+        return
+    with connect(context) as client:
+        counts = {kind: client.cancel_all(kind, model_type=model_type) for kind in ("training", "generation")}
+    if as_json:
+        print_json(counts)
+    else:
+        out.print(", ".join(f"{count} {kind} jobs cancelled" for kind, count in counts.items()))
+
+
+def priority(
+    context: typer.Context,
+    job: Annotated[str, typer.Argument(help="A training or generation job.")],
+    priority: Annotated[str, typer.Argument(help="low, normal or high.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Change the priority of a job that waits."""
+    _ask(context, [job], lambda client, job_id: client.change(job_id, {"priority": priority}), as_json=as_json)
 
 
 def pause(context: typer.Context, jobs: TrainingJobsArgument, as_json: JsonOption = False) -> None:

@@ -1,13 +1,14 @@
 """Contract of the auxiliary-classifier GAN."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
 from shared.datasets import DatasetShape
 from shared.errors import FieldError, SpecError
-from shared.model_types import adversarial
+from shared.model_types import adversarial, class_labels
 from shared.model_types import image_measures as measures
 from shared.model_types.adversarial import MAX_IMAGES, AdversarialHyperparameters, Latent
 from shared.model_types.base import (
@@ -18,8 +19,7 @@ from shared.model_types.base import (
     ModelType,
     SamplingParameters,
 )
-
-Label = Annotated[int, Field(ge=0, le=9999)]
+from shared.model_types.class_labels import ClassName, Label
 
 
 class AcganHyperparameters(AdversarialHyperparameters):
@@ -38,13 +38,18 @@ class AcganHyperparameters(AdversarialHyperparameters):
 class AcganSampling(SamplingParameters):
     """Which images are drawn; they are ordered by label, then draw."""
 
-    labels: Literal["all"] | Annotated[list[Label], Field(min_length=1, max_length=MAX_IMAGES)] = Field(
-        "all", description="Classes to draw, in this order."
+    labels: Literal["all"] | Annotated[list[Label | ClassName], Field(min_length=1, max_length=MAX_IMAGES)] = Field(
+        "all", description="Classes to draw, in this order, by number or by name."
     )
     n_per_label: int | None = Field(None, ge=1, le=MAX_IMAGES, description="Images of each; 10 unless `z` is given.")
     z: Annotated[list[Latent], Field(min_length=1, max_length=MAX_IMAGES), BoundedLatents] | Latent | None = Field(
         None, description=f"{SEVERAL_LATENTS}, used for every label instead of random ones."
     )
+
+    @property
+    def numbers(self) -> list[int]:
+        """The labels as numbers, once `resolve_sampling` has replaced names; empty for all."""
+        return [label for label in self.labels if isinstance(label, int)]
 
     @property
     def draws(self) -> int:
@@ -107,7 +112,7 @@ def check_sampling(hyperparameters: AcganHyperparameters, sampling: AcganSamplin
         errors = [
             FieldError(pointer=f"/sampling/labels/{position}", detail=detail, code="out_of_range")
             for position, label in enumerate(sampling.labels)
-            if label >= classes
+            if isinstance(label, int) and label >= classes
         ]
     errors += adversarial.latent_errors(sampling.z, hyperparameters.latent_size)
     if sampling.latents and sampling.n_per_label not in (None, len(sampling.latents)):
@@ -119,6 +124,13 @@ def check_sampling(hyperparameters: AcganHyperparameters, sampling: AcganSamplin
         errors.append(FieldError(pointer="/sampling/n_per_label", detail=detail, code="too_large"))
     if errors:
         raise SpecError.of(errors)
+
+
+def resolve_sampling(sampling: AcganSampling, config: Mapping[str, Any]) -> AcganSampling:
+    """The sampling with numbers in place of names of classes."""
+    if all(isinstance(label, int) for label in sampling.labels) or sampling.labels == "all":
+        return sampling
+    return sampling.model_copy(update={"labels": class_labels.numbers(sampling.labels, config.get("class_names"))})
 
 
 BOOK = {**adversarial.BOOK, "class_weight": 1.0}
@@ -171,6 +183,7 @@ ACGAN = ModelType(
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,
+    resolve_sampling=resolve_sampling,
     weight_sizes=adversarial.weight_sizes,
     sampling_work=sampling_work,
     needs_labels=True,

@@ -93,6 +93,17 @@ class ConfigCheck(Protocol):
         ...
 
 
+class SamplingResolver(Protocol):
+    """Replaces names in sampling parameters that only a trained model gives a meaning. Raises SpecError.
+
+    config: as for ConfigCheck; empty where it is not known.
+    """
+
+    def __call__(self, sampling: Any, config: Mapping[str, Any]) -> Any:
+        """See the class."""
+        ...
+
+
 class WeightSizes(Protocol):
     """The hyperparameters that the sizes of the weights follow, with their values.
 
@@ -176,6 +187,7 @@ class ModelType:
     selection: metric that picks the best checkpoint, and whether lower or higher is better.
     precision: the lowest precision of products that its training tolerates.
     check_training, check_sampling: what the fields alone cannot tell; the dataset's unknown numbers are not checked.
+    resolve_sampling: applied before check_sampling.
     check_config: what only the trained model's configuration can tell. weight_sizes: compared for `init_from`; what
     they do not name, only the worker compares.
     """
@@ -198,6 +210,7 @@ class ModelType:
     sampling_bytes: SamplingMemoryEstimate
     check_training: TrainingCheck
     check_sampling: SamplingCheck
+    resolve_sampling: SamplingResolver | None = None
     check_config: ConfigCheck | None = None
     weight_sizes: WeightSizes | None = None
     sampling_work: SamplingWorkEstimate | None = None

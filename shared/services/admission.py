@@ -62,6 +62,8 @@ def admit_generation(session: Session, request: GenerationRequest, settings: Set
     except ValidationError as error:
         raise spec_error(error, "/sampling", model=model_type.sampling) from None
     config = model_config.of_checkpoint(session, source.checkpoint, settings)
+    if model_type.resolve_sampling is not None:
+        sampling = model_type.resolve_sampling(sampling, config)
     shape = datasets.shape(session, source.dataset) or DatasetShape(kind=model_type.data_kind)
     shape = model_config.shape(config, shape)
     hyperparameters = model_type.hyperparameters.model_validate(source.hyperparameters)

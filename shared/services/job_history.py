@@ -21,6 +21,15 @@ def add(
     session.execute(_ADD, line)
 
 
+def add_all(
+    session: Session, attempts: Mapping[str, int], *, event: str, message: str, data: Mapping[str, Any]
+) -> None:
+    """Append the same line to the history of several jobs. attempts: of each job, by id."""
+    line = {"type": event, "message": message, "data": dict(data)}
+    if attempts:
+        session.execute(_ADD, [{**line, "job_id": job_id, "attempt": attempt} for job_id, attempt in attempts.items()])
+
+
 def is_known_at(session: Session, job_id: str, *, event: str, step: int) -> bool:
     """Whether a job's history holds an event of this type whose data names this step."""
     known = session.scalars(select(JobEvent.data).where(JobEvent.job_id == job_id, JobEvent.type == event))

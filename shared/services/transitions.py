@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from shared.db.clock import db_now
 from shared.db.tables import Job
 from shared.errors import Conflict, NotFound
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus, Priority
 from shared.services import job_history
 from shared.services.job_queue import touched
+from shared.specs import JobChanges
 
 
 class Action(StrEnum):
@@ -25,6 +26,7 @@ class Action(StrEnum):
 
 
 S = JobStatus
+RANKED = {priority.rank: priority for priority in Priority}
 # New status by action and old status. A transition to the same status changes nothing, so requests are idempotent.
 _TRANSITIONS: Mapping[Action, Mapping[JobStatus, JobStatus]] = {
     Action.CANCEL: {
@@ -109,6 +111,60 @@ def _apply(session: Session, job_id: str, action: Action) -> JobStatus:
     data = {"from": before.value, "to": after.value}
     job_history.add(session, job_id, event=event, message=message, attempt=attempt, data=data)
     return after
+
+
+CANCELLED_AT_ONCE = 500  # jobs in one transaction of `cancel_all`
+WAITING = (S.QUEUED, S.PAUSED)
+
+
+def cancel_all(
+    session: Session, kind: JobKind, status: JobStatus, *, after: str, until: str, model_type: str | None = None
+) -> list[str]:
+    """Cancel the first jobs of a kind and a status with an id above `after`, up to `until`, in order of the ids.
+
+    At most CANCELLED_AT_ONCE, so that a transaction stays short. Returns their ids. A job that a worker claims at the
+    same time is left to it.
+    """
+    query = select(Job.id).where(Job.kind == kind, Job.status == status, Job.id > after, Job.id <= until)
+    if model_type is not None:
+        query = query.where(Job.model_type == model_type)
+    ids = list(session.scalars(query.order_by(Job.id).limit(CANCELLED_AT_ONCE).with_for_update()))
+    new = _TRANSITIONS[Action.CANCEL][status]
+    statement = update(Job).where(Job.id.in_(ids)).values(status=new, **touched(), **_values(Action.CANCEL, new))
+    attempts = session.execute(
+        statement.returning(Job.id, Job.attempt).execution_options(synchronize_session=False)
+    ).all()
+    event, message = _EVENTS[Action.CANCEL, new]
+    data = {"from": status.value, "to": new.value}
+    job_history.add_all(session, dict(attempts), event=event, message=message, data=data)
+    return ids
+
+
+def edit(session: Session, job_id: str, changes: JobChanges) -> JobStatus:
+    """Change the priority, the name or the metadata of a job that waits, queued or paused.
+
+    The queue is ordered by the rows and notifications are advisory, so a new priority needs no notification. Equal
+    values change nothing. Raises NotFound, Conflict. Returns the status.
+    """
+    status = locked_status(session, job_id)
+    if status not in WAITING:
+        raise Conflict(f"The job {standing(status)}; only a queued or paused job can be changed.")
+    job = session.get_one(Job, job_id, populate_existing=True)
+    given = {name: getattr(changes, name) for name in changes.model_fields_set}
+    known = {"priority": RANKED[job.priority], "name": job.name, "metadata": job.labels}
+    new = {name: value for name, value in given.items() if value != known[name]}
+    if not new:
+        return status
+    columns = {"priority": Job.priority, "name": Job.name, "metadata": Job.labels}
+    values: dict[Any, Any] = {columns[name]: value for name, value in new.items()}
+    if "priority" in new:
+        values[Job.priority] = new["priority"].rank
+    statement = update(Job).where(Job.id == job_id).values(values).values(**touched())
+    session.execute(statement.execution_options(synchronize_session=False))
+    data = {name: {"from": known[name], "to": value} for name, value in new.items()}
+    message = f"Changed on request: {', '.join(sorted(new))}."
+    job_history.add(session, job_id, event="changed", message=message, attempt=job.attempt, data=data)
+    return status
 
 
 def locked_status(session: Session, job_id: str) -> JobStatus:

@@ -112,7 +112,9 @@ def test_text_has_its_charset_once(client: FlaskClient, worker: WorkerWrites) ->
     lease = worker.claim(JobKind.TRAINING)
     for name, media_type in (("a", "text/plain; charset=utf-8"), ("b", "text/plain"), ("c", "image/png")):
         worker.file(lease, name, DATA, media_type=media_type)
-    urls = [each["urls"]["content"] for each in client.get(f"/v1/training-jobs/{lease.job_id}/samples").json["data"]]
+    urls = [
+        each["urls"]["content"] for each in client.get(f"/v1/training-jobs/{lease.job_id}/samples").get_json()["data"]
+    ]
 
     types = [client.get(url, buffered=True).headers["Content-Type"] for url in urls]
     assert types == ["text/plain; charset=utf-8", "text/plain; charset=utf-8", "image/png"]

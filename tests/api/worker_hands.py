@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from shared.broker import Broker
@@ -66,8 +67,8 @@ class WorkerWrites:
         with transaction(self._sessions) as session:
             attempt_writes.add_warnings(job_queue.renew_lease(session, lease, visible=True), warnings)
 
-    def checkpoint(self, lease: Lease, step: int = 235) -> str:
-        """Store a checkpoint's weights and record it; returns its id."""
+    def checkpoint(self, lease: Lease, step: int = 235, config: Mapping[str, Any] | None = None) -> str:
+        """Store a checkpoint's weights and record it, with the model's `config`; returns its id."""
         self._storage.put_bytes(WEIGHTS_FILE, f"jobs/{lease.job_id}/checkpoints/{step:08d}/model.safetensors")
         with transaction(self._sessions) as session:
             fenced = job_queue.renew_lease(session, lease)
@@ -79,6 +80,7 @@ class WorkerWrites:
                 size=7,
                 is_best=True,
                 metrics={"val_loss": 28.5},
+                config=config or {},
             )
             attempt_writes.add_checkpoint(fenced, stored)
             return session.query(Checkpoint).filter_by(job_id=lease.job_id, step=step).one().id
@@ -104,9 +106,9 @@ class WorkerWrites:
             )
             attempt_writes.add_artifacts(fenced, [stored])
 
-    def publish(self, lease: Lease) -> str:
+    def publish(self, lease: Lease, config: Mapping[str, Any] | None = None) -> str:
         """Complete a training job with a model. Returns the model's id."""
-        checkpoint_id = self.checkpoint(lease)
+        checkpoint_id = self.checkpoint(lease, config=config)
         with transaction(self._sessions) as session:
             fenced = job_queue.renew_lease(session, lease)
             job = session.get_one(Job, lease.job_id)

@@ -67,7 +67,7 @@ def serving(answer: Callable[[Request], Reply]) -> Iterator[Server]:
             if reply.status != 304:
                 self.wfile.write(body)
 
-        do_GET = do_POST = do_DELETE = _handle  # noqa: N815  names that http.server requires
+        do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815  names that http.server requires
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  http.server's own name
             pass

@@ -60,6 +60,30 @@ def test_fault_of_the_server_is_status_1() -> None:
     assert (done.returncode, done.stderr) == (1, "mimeo: it broke\n")
 
 
+def test_priority_of_a_waiting_job_is_changed() -> None:
+    with serving(lambda _: Reply(body=training_job(status="queued", priority="high"))) as server:
+        done = mimeo("priority", "trn_1", "high", url=server.url)
+    assert (done.returncode, done.stdout) == (0, "trn_1  queued\n")
+    [request] = server.requests
+    assert (request.method, request.path) == ("PATCH", "/v1/training-jobs/trn_1")
+    assert json.loads(request.body) == {"priority": "high"}
+
+
+def test_all_queued_jobs_of_a_model_type_are_cancelled() -> None:
+    with serving(lambda _: Reply(body={"object": "cancelled_jobs", "count": 7})) as server:
+        done = mimeo("cancel", "--all-queued", "--model-type", "vae", url=server.url)
+    assert (done.returncode, done.stdout) == (0, "7 training jobs cancelled, 7 generation jobs cancelled\n")
+    assert [request.path for request in server.requests] == ["/v1/training-jobs/cancel", "/v1/generation-jobs/cancel"]
+    assert json.loads(server.requests[0].body) == {"status": "queued", "model_type": "vae"}
+
+
+@pytest.mark.parametrize("arguments", [(), ("trn_1", "--all-queued"), ("trn_1", "--model-type", "vae")])
+def test_cancel_needs_jobs_or_all_queued(arguments: tuple[str, ...]) -> None:
+    done = mimeo("cancel", *arguments)
+    assert done.returncode == 2
+    assert "--all-queued" in done.stderr
+
+
 def test_train_sends_the_given_values_and_prints_only_the_id() -> None:
     with serving(lambda _: Reply(202, training_job(status="queued"))) as server:
         done = mimeo(

@@ -20,6 +20,9 @@ LSTM_HYPERPARAMETERS = properties_of(REGISTRY["lstm"].hyperparameters.model_json
         (LSTM["stop"], ["one, two"], ["one, two"]),
         (LSTM["stop"], ["one", "two"], ["one", "two"]),
         (ACGAN["labels"], ["all"], "all"),
+        (ACGAN["labels"], ["sneaker"], ["sneaker"]),
+        (ACGAN["labels"], ["ankle boot, 3"], ["ankle boot", 3]),
+        (ACGAN["labels"], ["sneaker", "3"], ["sneaker", 3]),
         (ACGAN["labels"], ["3,1,4"], [3, 1, 4]),
         (ACGAN["labels"], ["3", "1"], [3, 1]),
         (ACGAN["labels"], ["[3, 1]"], [3, 1]),
@@ -41,10 +44,17 @@ def test_text_is_parsed_to_the_schema_s_type(schema: Any, texts: list[str], valu
     assert decode(texts, schema) == value
 
 
+LABELS = {"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "integer"}}]}
+
+
+def test_array_of_numbers_or_texts_is_described() -> None:
+    assert expected(ACGAN["labels"]) == "all, or whole numbers or texts separated by commas"
+
+
 @pytest.mark.parametrize(
     ("schema", "text", "words"),
     [
-        (ACGAN["labels"], "3;7", "all, or whole numbers separated by commas"),
+        (LABELS, "3;7", "all, or whole numbers separated by commas"),
         (LSTM["length"], "3.5", "a whole number"),
         (LSTM["temperature"], "nan", "a number"),
         (LSTM_HYPERPARAMETERS["optimizer"], "sgd", "adamw or rmsprop"),

@@ -12,7 +12,14 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from shared.datasets import DatasetShape
-from shared.model_types.acgan import AcganHyperparameters, AcganSampling, check_sampling, check_training, merged_classes
+from shared.model_types.acgan import (
+    AcganHyperparameters,
+    AcganSampling,
+    check_sampling,
+    check_training,
+    merged_classes,
+    resolve_sampling,
+)
 from worker.data import Dataset, ImageDataset
 from worker.models.acgan.adversarial import AdversarialModel
 from worker.models.acgan.export import acgan_graphs
@@ -124,6 +131,7 @@ class Acgan(AdversarialModel):
         between_blocks: BetweenBlocks = uninterrupted,
     ) -> Generated:
         """Images ordered by label, then by sample."""
+        sampling = resolve_sampling(sampling, self.config())
         shape = DatasetShape(kind="images", classes=len(self.class_names))
         unmapped = self.hyperparameters.model_copy(update={"label_map": None})
         check_sampling(unmapped, sampling, shape)

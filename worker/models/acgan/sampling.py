@@ -62,7 +62,7 @@ def _real(dataset: ImageDataset, label: int) -> Tensor:
 
 def sampled(model: AcganPair, sampling: AcganSampling, seed: int, between_blocks: BetweenBlocks) -> Generated:
     """Images ordered by label, then by sample."""
-    labels = list(range(len(model.class_names))) if sampling.labels == "all" else sampling.labels
+    labels = list(range(len(model.class_names))) if sampling.labels == "all" else sampling.numbers
     labels_N = torch.tensor(labels).repeat_interleave(sampling.draws)
     if sampling.latents:
         z_NZ = torch.tensor(sampling.latents).repeat(len(labels), 1)
