@@ -6,7 +6,7 @@ from flask import redirect
 from flask_openapi.models.info import Info
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from api import cors, errors, host_check, instrumentation
+from api import cors, errors, host_check, instrumentation, query_check
 from api import runtime as runtimes
 from api.files import ignore_unsupported_ranges
 from api.job_metrics import JobCollector
@@ -62,6 +62,7 @@ def create_app(settings: Settings, *, broker: Broker | None = None) -> Documente
     app.view_functions["openapi.openapi"] = lambda: redirect(viewer)
     app.add_url_rule("/openapi", "openapi_without_slash", lambda: redirect(viewer))
     app.generate_spec_json()
+    query_check.install(app, app.spec_json)
     app.wsgi_app = behind_proxies(app.wsgi_app, settings)  # type: ignore[method-assign,assignment] # Flask's own way
     return app
 

@@ -2,7 +2,7 @@
 
 from flask import Flask, Response, request
 
-METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 REQUEST_HEADERS = "Content-Type, Idempotency-Key, If-None-Match, If-Range, Last-Event-ID, Prefer, Range"
 RESPONSE_HEADERS = (
     "Accept-Ranges, Content-Disposition, Content-Range, ETag, Idempotency-Replayed, Link, Location, "

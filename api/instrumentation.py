@@ -10,6 +10,7 @@ from shared.ids import new_id
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 REGISTRY = "mimeo_registry"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,11 @@ def install(app: Flask, registry: CollectorRegistry) -> None:
         seconds = time.perf_counter() - g.started
         # The label is the rule, not the path: an id in a label would create a time series for each job.
         route = request.url_rule.rule if request.url_rule is not None else "unmatched"
-        method = request.method if request.method in {"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"} else "other"
+        method = (
+            request.method
+            if request.method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+            else "other"
+        )
         requests.labels(method, route, response.status_code).inc()
         latency.labels(method, route).observe(seconds)
         response.headers["X-Request-Id"] = g.request_id

@@ -1,15 +1,15 @@
 """Parameters of routes: ids in paths, queries of lists, preferences in headers."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
 
 from shared import exports, model_types
-from shared.errors import MAX_ERRORS, FieldError, NotFound, SpecError
+from shared.errors import FieldError, NotFound, SpecError
 from shared.job_status import JobStatus
 from shared.spec_errors import nearest
 
@@ -113,21 +113,7 @@ class ModelTypePath(_Path):
 
 
 class Query(_Documented):
-    """Base of the query parameters of a route. An unknown parameter is an error."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown(cls, values: dict[str, Any]) -> dict[str, Any]:
-        known = [field.alias or name for name, field in cls.model_fields.items()]
-        unknown = [name for name in values if name not in known]
-        if unknown:
-            raise SpecError.of([_unknown(name, known) for name in unknown[:MAX_ERRORS]], total=len(unknown))
-        return values
-
-
-def _unknown(name: str, known: Sequence[str]) -> FieldError:
-    detail = f'There is no query parameter "{name[:64]}".{nearest(name, known)}'
-    return FieldError(pointer=f"?{name[:64]}", detail=detail, code="unknown_field")
+    """Base of the query parameters of a route. `api.query_check` refuses others."""
 
 
 def _known_model_type(name: str) -> str:
@@ -158,6 +144,15 @@ class TrainingJobsQuery(_JobsQuery):
     """Parameters of the list of training jobs."""
 
     after: Annotated[str, _documented(TRAINING_JOB)] | Absent = Field(None, description=AFTER)
+
+
+class DatasetsQuery(Query):
+    """Parameters of the list of datasets."""
+
+    limit: int = Field(100, ge=1, le=1000, description="Items in the page.")
+    after: str | Absent = Field(
+        None, description="Name of the last item of the page before; this page starts after it."
+    )
 
 
 class GenerationJobsQuery(_JobsQuery):

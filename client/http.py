@@ -238,7 +238,7 @@ class Client(Transport):
 
     def datasets(self) -> list[Dataset]:
         """The datasets."""
-        return cast("list[Dataset]", self.get("/v1/datasets")["data"])
+        return cast("list[Dataset]", self._all("/v1/datasets", key="name"))
 
     def dataset(self, name: str) -> Dataset:
         """One dataset."""
@@ -281,12 +281,14 @@ class Client(Transport):
         """The server's OpenAPI document."""
         return cast("JsonObject", self.get("/openapi/openapi.json"))
 
-    def _all(self, path: str, *, after: str | int | None = None, **filters: str | None) -> list[JsonObject]:
-        """Every item of a list after the id `after`, over all pages."""
+    def _all(
+        self, path: str, *, after: str | int | None = None, key: str = "id", **filters: str | None
+    ) -> list[JsonObject]:
+        """Every item of a list after the item `after`, over all pages. key: field by which pages continue."""
         items: list[JsonObject] = []
         while True:
             page = self.get(path, limit=PAGE, after=after, **filters)
             items += page["data"]
             if not page["has_more"]:
                 return items
-            after = items[-1]["id"]
+            after = items[-1][key]

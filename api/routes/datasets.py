@@ -11,7 +11,7 @@ from api import dataset_uploads
 from api.dataset_listing import of_registry, of_upload
 from api.json_body import read_json
 from api.openapi import answers, body
-from api.parameters import DatasetPath
+from api.parameters import DatasetPath, DatasetsQuery
 from api.responses import json_response, page_response
 from api.runtime import runtime
 from api.schemas.pages import DatasetPage
@@ -28,16 +28,19 @@ routes = APIBlueprint("datasets", __name__, url_prefix="/v1/datasets", abp_tags=
 UNUSED = Use()
 
 
-@routes.get("", responses=answers({200: DatasetPage}))
-def list_datasets() -> Response:
-    """List all datasets, and whether each is on this machine."""
+@routes.get("", responses=answers({200: DatasetPage}, 422, headers=("Link",)))
+def list_datasets(query: DatasetsQuery) -> Response:
+    """List datasets by name, and whether each is on this machine."""
     current = runtime()
     with current.reading() as session:
         uses = datasets.uses(session)
-        uploads = [of_upload(row, uses.get(row.name, UNUSED)) for row in datasets.list_uploads(session)]
-    known = [of_registry(info, current.settings, uses.get(name, UNUSED)) for name, info in REGISTRY.items()]
-    page = DatasetPage(data=sorted([*known, *uploads], key=lambda shown: shown.name), has_more=False)
-    return page_response(page, next_after=None)
+        rows = datasets.list_uploads(session, after=query.after, limit=query.limit + 1)
+        uploads = [of_upload(row, uses.get(row.name, UNUSED)) for row in rows]
+    infos = [info for name, info in REGISTRY.items() if query.after is None or name > query.after]
+    known = [of_registry(info, current.settings, uses.get(info.name, UNUSED)) for info in infos]
+    found = sorted([*known, *uploads], key=lambda shown: shown.name)
+    page = DatasetPage(data=found[: query.limit], has_more=len(found) > query.limit)
+    return page_response(page, next_after=page.data[-1].name if page.has_more else None)
 
 
 @routes.get("/<name>", responses=answers({200: Dataset}, 404))

@@ -34,9 +34,10 @@ def check_name(name: str) -> None:
         raise SpecError.at("/name", detail, "invalid")
 
 
-def list_uploads(session: Session) -> list[UploadedDataset]:
-    """Every uploaded dataset, by name."""
-    return list(session.scalars(select(UploadedDataset).order_by(UploadedDataset.name)))
+def list_uploads(session: Session, *, after: str | None = None, limit: int | None = None) -> list[UploadedDataset]:
+    """The uploaded datasets by name: those after the name `after`, at most `limit`."""
+    query = select(UploadedDataset).order_by(UploadedDataset.name).limit(limit)
+    return list(session.scalars(query if after is None else query.where(UploadedDataset.name > after)))
 
 
 def find_upload(session: Session, name: str, *, lock: Lock | None = None) -> UploadedDataset | None:

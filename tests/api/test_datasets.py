@@ -33,6 +33,22 @@ def test_registry_is_listed_with_the_availability_of_each_dataset(client: FlaskC
     assert listed["shakespeare"]["image_shape"] is None
 
 
+def test_list_is_paged_by_name(client: FlaskClient) -> None:
+    upload(client)
+    whole = [dataset["name"] for dataset in client.get("/v1/datasets").get_json()["data"]]
+    pages, address = [], "/v1/datasets?limit=5"
+    while address:
+        response = client.get(address)
+        pages.append([dataset["name"] for dataset in response.get_json()["data"]])
+        link = response.headers.get("Link", "")
+        assert response.get_json()["has_more"] == bool(link)
+        address = link.partition(">")[0].removeprefix("<")
+
+    assert [name for page in pages for name in page] == whole == sorted(whole)
+    assert "dickens" in whole
+    assert {len(page) for page in pages[:-1]} == {5}
+
+
 def test_checksum_of_a_first_download_is_listed(settings: Settings, client: FlaskClient) -> None:
     path, checksum = "text/nietzsche.txt", f"sha256:{'7' * 64}"
     before = client.get("/v1/datasets/nietzsche").get_json()["checksums"]
