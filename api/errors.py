@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as WsgiResponse
 
 from api.instrumentation import request_id
 from api.schemas.problem import Problem, ProblemError
+from shared.disk_space import is_full
 from shared.errors import (
     Conflict,
     Damaged,
@@ -22,6 +23,7 @@ from shared.errors import (
     MimeoError,
     NotFound,
     SpecError,
+    StorageFull,
     TooLarge,
     Unavailable,
 )
@@ -33,10 +35,12 @@ STATUS: dict[type[MimeoError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     ExportFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
     Damaged: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+_FULL = "The disk is full, or its quota is used up. This request changed nothing; free some space and try again."
 HTTP_CODES = {
     400: "bad_request",
     404: "not_found",
@@ -126,6 +130,9 @@ def _details(error: HTTPException) -> str:
 
 
 def _on_database_down(error: Exception) -> Response:
+    if is_full(error):
+        log.error("disk_full", error=str(error.__cause__ or error))
+        return problem(507, StorageFull.code, _FULL)
     log.error("database_unavailable", error=str(error.__cause__ or error))
     return problem(503, "unavailable", "The database does not answer. This request changed nothing; try again shortly.")
 
@@ -133,12 +140,15 @@ def _on_database_down(error: Exception) -> Response:
 def _on_storage_down(error: OSError) -> Response:
     """Only file operations of a request raise it, on the store or on the temporary file of an upload."""
     reason = error.strerror or str(error)
+    if is_full(error):
+        log.error("disk_full", error=reason)
+        return problem(507, StorageFull.code, _FULL)
     log.error("storage_unavailable", error=reason)
     return problem(503, "unavailable", f"The file store is unavailable: {reason}. Try again later.")
 
 
 def _on_unexpected(error: Exception) -> Response:
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
+    if is_full(error) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return _on_database_down(error)
     log.error("unexpected_error", exc_info=error)
     return problem(500, "internal", "Internal error. The log of the API has the details under this request id.")

@@ -29,6 +29,7 @@ PROBLEMS = {
     422: "The request is invalid; `errors` names the fields.",
     500: "The file is damaged or could not be created; `detail` names the remedy.",
     503: "The database or the storage does not respond.",
+    507: "The disk is full, or has too little space for the request.",
 }
 FILE: JsonDict = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
 HEADERS: dict[str, JsonDict] = {
@@ -56,14 +57,14 @@ PROBLEM_CONTENT: JsonDict = {"content": {PROBLEM: {"schema": reference(Problem)}
 def answers(
     success: Mapping[int, type[BaseModel] | None], *problems: int, headers: tuple[str, ...] = ()
 ) -> ResponseDict:
-    """The responses of a route: its results by status, then its problems. Every route may also respond with 503."""
+    """The responses of a route: its results by status, then its problems. Every route may respond with 503 and 507."""
     documented: ResponseDict = {}
     for status, model in success.items():
         response: JsonDict = {"headers": {name: HEADERS[name] for name in headers}} if headers else {}
         if model is not None:
             response["content"] = {JSON: {"schema": reference(model)}}
         documented[str(status)] = response
-    for status in (*problems, 503):
+    for status in (*problems, 503, 507):
         documented.setdefault(str(status), {"description": PROBLEMS[status], **PROBLEM_CONTENT})
     return documented
 

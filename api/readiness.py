@@ -5,6 +5,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.runtime import Runtime
 from api.schemas.resources import Check
+from shared import disk_space
 
 PROBE_KEY = "probe/readyz"
 
@@ -21,12 +22,12 @@ def check_database(runtime: Runtime) -> Check:
 
 
 def check_redis(runtime: Runtime) -> Check:
-    """Check that Redis answers. Without it jobs are still accepted, and start later."""
-    if runtime.broker.ping():
+    """Check that Redis answers and accepts writes. Without it jobs are still accepted, and start later."""
+    problem = runtime.broker.problem()
+    if problem is None:
         return Check(name="redis", ok=True, detail=None)
-    return Check(
-        name="redis", ok=False, detail="Redis does not answer; jobs are accepted and start when it is available again."
-    )
+    detail = f"{problem} Jobs are accepted and start when it is available again."
+    return Check(name="redis", ok=False, detail=detail)
 
 
 def check_storage(runtime: Runtime) -> Check:
@@ -36,3 +37,14 @@ def check_storage(runtime: Runtime) -> Check:
     except OSError as error:
         return Check(name="storage", ok=False, detail=f"The file store does not answer: {error.strerror or error}")
     return Check(name="storage", ok=True, detail=None)
+
+
+def check_disk(runtime: Runtime) -> Check:
+    """Check that the local disks accept writes and have the least free space. Otherwise no job is accepted or started.
+
+    Jobs that wait start when there is space.
+    """
+    problem = disk_space.write_problem(runtime.settings) or disk_space.shortage(runtime.settings)
+    if problem is None:
+        return Check(name="disk", ok=True, detail=None)
+    return Check(name="disk", ok=False, detail=f"{problem} Jobs wait until there is space.")

@@ -1,5 +1,6 @@
 """Files that are complete or absent after a crash: write beside the target, fsync, rename, fsync the folder."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterable
@@ -8,6 +9,7 @@ from uuid import uuid4
 
 from shared.failpoints import failpoint
 
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # `errno` of an OSError
 TEMPORARY_PREFIX = ".tmp-"  # part of the name of an unfinished file or folder
 
 

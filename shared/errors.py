@@ -5,6 +5,7 @@ MimeoError
 ├── NotFound         the resource does not exist: 404
 ├── Conflict         the current state does not permit the operation: 409
 ├── TooLarge         the request exceeds a size limit: 413
+├── StorageFull      the disk has too little space: 507
 ├── Unavailable      a required server does not answer: 503
 │   └── ExportPending    the file is being created: 503, repeat the request
 ├── ExportFailed     the file could not be created: 500
@@ -91,6 +92,16 @@ class TooLarge(MimeoError):
     """The request is larger than this server accepts."""
 
     code = "too_large"
+
+
+class StorageFull(MimeoError):
+    """The disk is full."""
+
+    code = "storage_full"
+
+    def __init__(self, detail: str | None = None, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.errors = tuple(errors)
 
 
 class Unavailable(MimeoError):

@@ -62,6 +62,7 @@ class ErrorCode(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     DIVERGED = "diverged"
     TIMEOUT = "timeout"
+    STORAGE_FULL = "storage_full"
     WORKER_LOST = "worker_lost"
     INTERNAL = "internal"
 

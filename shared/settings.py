@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     )
     worker_memory_bytes: Bytes | None = Field(None, description="Memory that a job may use; the machine's when unset.")
     generation_cache_bytes: Bytes = Field(1 << 30, description="Memory for loaded models in a generation worker.")
+    min_free_bytes: int = Field(
+        128 << 20, ge=0, description="Free space below which no job is accepted or started; 0 checks nothing."
+    )
     max_body_bytes: Bytes = Field(4 << 20, description="Largest JSON request.")
     max_upload_bytes: Bytes = Field(64 << 20, description="Largest uploaded dataset.")
     api_threads: int = Field(16, ge=2, le=256, description="Request threads of the API process.")

@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
+from shared.atomic_files import DISK_FULL
 from shared.errors import SetupError
 from shared.settings import Settings
 
 FOLDERS = ("run", "logs", "runs", "storage", "datasets")
 PRIVATE = frozenset({*FOLDERS, "classifiers", *(f"mimeo.db{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))})
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 HANDOVER_S = 45.0  # time for the stop of a stack after its `mimeo up` was killed
 
 
@@ -34,7 +34,7 @@ def prepare_home(settings: Settings) -> None:
         probe.write_bytes(b"mimeo")
         probe.unlink()
     except OSError as error:
-        remedy = "free some space" if error.errno in _FULL else "set MIMEO_HOME to a folder you can write to"
+        remedy = "free some space" if error.errno in DISK_FULL else "set MIMEO_HOME to a folder you can write to"
         raise SetupError(f"cannot write to the home {home} ({_reason(error)}): {remedy}") from error
     _prepare_sockets(settings.redis_socket.parent)
 

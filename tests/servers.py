@@ -92,6 +92,11 @@ class Valkey:
         with self.client() as client:
             client.flushall()
 
+    def limit_memory(self, most: str) -> None:
+        """Refuse writes while more is used than this (`0`: no limit). An empty server uses more than `1mb`."""
+        with self.client() as client:
+            client.config_set("maxmemory", most)
+
     def freeze(self) -> None:
         """Stop the process without closing its connections, like a half-open network."""
         assert self._process is not None

@@ -3,13 +3,13 @@
 import errno
 import sys
 
+from shared.atomic_files import DISK_FULL
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
 
 # Torch's CPU allocator raises a plain RuntimeError with one of these messages.
 _CPU_ALLOCATOR = ("can't allocate memory", "not enough memory")
 _MAX_MESSAGE = 1_000  # characters of an unexpected exception
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -31,12 +31,8 @@ def as_failure(error: Exception) -> JobFailure:
             "The run needs more memory than is available.",
             "Use a smaller batch_size or a smaller model.",
         )
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
-        return JobFailure(
-            ErrorCode.INTERNAL,
-            f"The disk is full{_at(error)}.",
-            "Free some space and run again: it continues from its last checkpoint.",
-        )
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return storage_full(_at(error))
     if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
         return JobFailure(
             ErrorCode.INTERNAL,
@@ -45,6 +41,15 @@ def as_failure(error: Exception) -> JobFailure:
         )
     first_line = str(error).splitlines()[0][:_MAX_MESSAGE] if str(error) else ""
     return JobFailure(ErrorCode.INTERNAL, f"{type(error).__name__}: {first_line}")
+
+
+def storage_full(where: str = "") -> JobFailure:
+    """The failure for a full disk. It is not retried: another attempt would fail until someone frees space."""
+    return JobFailure(
+        ErrorCode.STORAGE_FULL,
+        f"The disk is full{where}.",
+        "Free some space and retry the job: a training continues from its last checkpoint.",
+    )
 
 
 def diverged(name: str, value: float, step: int) -> JobFailure:

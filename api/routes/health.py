@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from api.instrumentation import REGISTRY
 from api.openapi import JSON, reference
-from api.readiness import check_database, check_redis, check_storage
+from api.readiness import check_database, check_disk, check_redis, check_storage
 from api.responses import json_response
 from api.runtime import runtime
 from api.schemas.resources import Notice, Readiness
@@ -27,9 +27,9 @@ def get_health() -> Response:
 
 @routes.get("/readyz", responses={"200": dict(_READINESS), "503": dict(_READINESS)})
 def get_readiness() -> Response:
-    """Check database, Redis and storage. 503 when one does not respond; `checks` names it."""
+    """Check database, Redis, storage and free space. 503 when one check fails; `checks` names it."""
     current = runtime()
-    checks = [check_database(current), check_redis(current), check_storage(current)]
+    checks = [check_database(current), check_redis(current), check_storage(current), check_disk(current)]
     is_ready = all(check.ok for check in checks)
     return json_response(
         Readiness(status="ready" if is_ready else "unavailable", checks=checks), 200 if is_ready else 503

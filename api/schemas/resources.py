@@ -162,9 +162,9 @@ class Notice(Answer):
 
 
 class Check(Answer):
-    """The check of one required server."""
+    """The check of one required server, or of the disks."""
 
-    name: Literal["database", "redis", "storage"]
+    name: Literal["database", "redis", "storage", "disk"]
     ok: bool
     detail: str | None = Field(description="The error, if any.")
 

@@ -17,6 +17,7 @@ from shared.settings import Settings
 log = structlog.get_logger()
 
 _ENDS = f"{KEY_PREFIX}done"
+_PROBE, _PROBE_MS = f"{KEY_PREFIX}probe", 10_000
 _DROPPED = f"{KEY_PREFIX}dropped"
 
 
@@ -88,9 +89,19 @@ class CeleryBroker:
         """Subscribe to the end of a job, until the block ends."""
         return self._ends.subscribe(job_id)
 
-    def ping(self) -> bool:
-        """Whether Redis answers."""
+    def problem(self) -> str | None:
+        """One sentence if Redis does not answer or accepts no write, else None.
+
+        A Redis whose memory is full, or that is a read-only replica, answers and refuses every notification.
+        """
         try:
-            return bool(self._redis.ping())
+            self._redis.set(_PROBE, "", px=_PROBE_MS)
+        except redis.OutOfMemoryError:
+            return "The memory of Redis is full (maxmemory)."
+        except redis.ReadOnlyError:
+            return "Redis is a read-only replica."
+        except redis.ResponseError as error:
+            return f"Redis accepts no write: {error}."
         except FAILURES:
-            return False
+            return "Redis does not answer."
+        return None

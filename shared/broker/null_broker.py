@@ -83,9 +83,9 @@ class NullBroker:
         """Subscribe to the end of a job."""
         yield NullWaiter(self.done, self._changed, job_id)
 
-    def ping(self) -> bool:
-        """The value of `is_up`."""
-        return self.is_up
+    def problem(self) -> str | None:
+        """None while `is_up`."""
+        return None if self.is_up else "Redis does not answer."
 
 
 class NullWaiter:

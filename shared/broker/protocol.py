@@ -41,6 +41,6 @@ class Broker(Protocol):
         """Subscribe to the end of a job. Read the job after entering the block, so that no end is missed."""
         ...
 
-    def ping(self) -> bool:
-        """Whether Redis answers."""
+    def problem(self) -> str | None:
+        """One sentence if Redis does not answer or accepts no write, else None."""
         ...

@@ -72,6 +72,11 @@ def training_bytes(hyperparameters: AcganHyperparameters, dataset: DatasetShape)
     return adversarial.training_bytes(hyperparameters, dataset, classes=dataset.classes or 10)
 
 
+def stored_bytes(hyperparameters: AcganHyperparameters, dataset: DatasetShape) -> int:
+    """As for other GANs, with the dataset's classes."""
+    return adversarial.stored_bytes(hyperparameters, dataset, classes=dataset.classes or 10)
+
+
 def sampling_bytes(hyperparameters: AcganHyperparameters, sampling: AcganSampling, dataset: DatasetShape) -> int:
     """As for other GANs, with the images of all labels."""
     images, classes = _images(sampling, dataset), dataset.classes or 10
@@ -180,6 +185,7 @@ ACGAN = ModelType(
     implementation="worker.models.acgan.model:Acgan",
     precision="bfloat16",
     training_bytes=training_bytes,
+    stored_bytes=stored_bytes,
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,

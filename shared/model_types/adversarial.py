@@ -7,7 +7,7 @@ from pydantic import Field
 from shared.datasets import DatasetShape
 from shared.errors import FieldError, SpecError
 from shared.model_types import image_memory as memory
-from shared.model_types.base import JOB_BYTES, Hyperparameters, checkpoint_bytes, loaded_bytes
+from shared.model_types.base import JOB_BYTES, Hyperparameters, checkpoint_bytes, checkpoint_file_bytes, loaded_bytes
 
 Coordinate = Annotated[float, Field(ge=-1000, le=1000)]
 Latent = Annotated[list[Coordinate], Field(min_length=1, max_length=1024)]
@@ -111,6 +111,13 @@ def training_bytes(hyperparameters: AdversarialHyperparameters, dataset: Dataset
     evaluation = memory.evaluation_bytes(dataset, memory.CHUNK * generated)
     most = max(checkpoint_bytes(parameters), 20 * parameters + max(evaluation, hyperparameters.batch_size * step))
     return JOB_BYTES + memory.dataset_bytes(dataset) + averaged + most
+
+
+def stored_bytes(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape, *, classes: int) -> int:
+    """Weights of both networks with two moments, and the averaged generator."""
+    generator, discriminator = _sizes(hyperparameters, dataset, classes)
+    averaged = 4 * generator if hyperparameters.ema else 0
+    return checkpoint_file_bytes(generator + discriminator) + averaged
 
 
 def sampling_bytes(

@@ -156,12 +156,25 @@ class SamplingWorkEstimate(Protocol):
         ...
 
 
+class StorageEstimate(Protocol):
+    """Upper estimate of the bytes that the files of one checkpoint take on the disk, at most twice their size."""
+
+    def __call__(self, hyperparameters: Any, dataset: DatasetShape) -> int:
+        """See the class."""
+        ...
+
+
 def checkpoint_bytes(parameters: int, moments: int = 2) -> int:
     """Weights, gradients and moments of so many parameters while a checkpoint of them is written.
 
     The checkpoint takes the serialised weights, and of the moments a copy, the parts of the file and the file.
     """
     return 4 * parameters * (2 + moments + 1 + 3 * moments + 1)
+
+
+def checkpoint_file_bytes(parameters: int, moments: int = 2) -> int:
+    """Files of a checkpoint: weights and moments of so many parameters, and names, numbers and the manifest."""
+    return 4 * parameters * (1 + moments) + (64 << 10)
 
 
 def loaded_bytes(parameters: int) -> int:
@@ -207,6 +220,7 @@ class ModelType:
     selection: tuple[str, Literal["min", "max"]]
     implementation: str
     training_bytes: MemoryEstimate
+    stored_bytes: StorageEstimate
     sampling_bytes: SamplingMemoryEstimate
     check_training: TrainingCheck
     check_sampling: SamplingCheck

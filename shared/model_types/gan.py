@@ -64,6 +64,11 @@ def training_bytes(hyperparameters: GanHyperparameters, dataset: DatasetShape) -
     return adversarial.training_bytes(hyperparameters, dataset, classes=1)
 
 
+def stored_bytes(hyperparameters: GanHyperparameters, dataset: DatasetShape) -> int:
+    """As for other GANs, with one class."""
+    return adversarial.stored_bytes(hyperparameters, dataset, classes=1)
+
+
 def sampling_bytes(hyperparameters: GanHyperparameters, sampling: Any, dataset: DatasetShape) -> int:
     """As for other GANs."""
     latents = adversarial.latent_rows(sampling.z) if isinstance(sampling, LatentSampling) else []
@@ -132,6 +137,7 @@ GAN = ModelType(
     selection=("frechet_distance", "min"),
     implementation="worker.models.gan.model:Gan",
     training_bytes=training_bytes,
+    stored_bytes=stored_bytes,
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,

@@ -17,6 +17,7 @@ from shared.model_types.base import (
     ModelType,
     SamplingParameters,
     checkpoint_bytes,
+    checkpoint_file_bytes,
     loaded_bytes,
 )
 from shared.model_types.characters import Normalized, unknown_characters
@@ -127,6 +128,13 @@ def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) 
     moments = 2 if hyperparameters.optimizer == "adamw" else 1
     most = max(checkpoint_bytes(parameters, moments), 4 * (5 * parameters + max(step, evaluation)))
     return JOB_BYTES + _text_bytes(hyperparameters, dataset) + most
+
+
+def stored_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> int:
+    """Weights, moments, and the states that a batch of streams carries on."""
+    parameters = _parameters(hyperparameters, dataset.vocabulary or 256)
+    carried = 8 * hyperparameters.batch_size * sum(hyperparameters.layers)
+    return checkpoint_file_bytes(parameters, 2 if hyperparameters.optimizer == "adamw" else 1) + carried
 
 
 def _text_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> int:
@@ -274,6 +282,7 @@ LSTM = ModelType(
     implementation="worker.models.lstm.model:Lstm",
     precision="bfloat16",
     training_bytes=training_bytes,
+    stored_bytes=stored_bytes,
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,

@@ -17,6 +17,7 @@ from shared.model_types.base import (
     Hyperparameters,
     ModelType,
     checkpoint_bytes,
+    checkpoint_file_bytes,
     loaded_bytes,
 )
 from shared.model_types.vae_sampling import (
@@ -89,6 +90,11 @@ def training_bytes(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -
     parameters = _parameters(hyperparameters, dataset)
     most = max(checkpoint_bytes(parameters), 4 * (5 * parameters + step))
     return JOB_BYTES + memory.dataset_bytes(dataset) + most + memory.reconstruction_score_bytes(dataset)
+
+
+def stored_bytes(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -> int:
+    """Weights and two moments."""
+    return checkpoint_file_bytes(_parameters(hyperparameters, dataset))
 
 
 def _images(sampling: Any) -> int:
@@ -224,6 +230,7 @@ VAE = ModelType(
     implementation="worker.models.vae.model:Vae",
     precision="bfloat16",
     training_bytes=training_bytes,
+    stored_bytes=stored_bytes,
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,

@@ -12,7 +12,7 @@ from shared import model_types
 from shared.datasets import DatasetShape
 from shared.errors import SpecError
 from shared.model_types.base import Hyperparameters, ModelType
-from shared.services import datasets, model_config, models, starting_weights
+from shared.services import datasets, model_config, models, space_admission, starting_weights
 from shared.settings import Settings
 from shared.spec_errors import nearest
 from shared.specs import GenerationRequest, TrainingRequest, spec_error
@@ -32,12 +32,13 @@ class AdmittedGeneration:
 
 
 def admit_training(session: Session, request: TrainingRequest, settings: Settings) -> dict[str, Any]:
-    """The resolved spec of a training job. Raises SpecError."""
+    """The resolved spec of a training job. Raises SpecError, StorageFull."""
     model_type = model_types.get(request.model_type)
     shape = _dataset_shape(session, request, model_type)
     hyperparameters = _hyperparameters(request, model_type)
     model_type.check_training(hyperparameters, shape)
     _check_memory(model_type.training_bytes(hyperparameters, shape), settings, "/hyperparameters", "train")
+    space_admission.check_training(settings, model_type, hyperparameters, shape)
     return {
         "dataset": request.dataset or model_type.default_dataset,
         "preset": request.preset,
@@ -50,7 +51,7 @@ def admit_training(session: Session, request: TrainingRequest, settings: Setting
 
 
 def admit_generation(session: Session, request: GenerationRequest, settings: Settings) -> AdmittedGeneration:
-    """The resolved spec of a generation job. Raises SpecError."""
+    """The resolved spec of a generation job. Raises SpecError, StorageFull."""
     source = models.resolve(session, request.model)
     model_type = model_types.get(source.model_type)
     form = request.format or model_type.formats[0]
@@ -72,6 +73,7 @@ def admit_generation(session: Session, request: GenerationRequest, settings: Set
         model_type.check_config(sampling, config)
     memory_bytes = model_type.sampling_bytes(hyperparameters, sampling, shape)
     _check_memory(memory_bytes, settings, "/sampling", "generate")
+    space_admission.check_generation(settings, model_type, hyperparameters, sampling, shape)
     spec = {
         "model": request.model,
         "model_id": source.model_id,

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from shared.db.tables import Checkpoint, GenerationJob, Model, TrainingJob, table_of
 from shared.ids import is_id
 from shared.job_status import TERMINAL
+from shared.services import pending_deletions
 
 KEEP_NEWEST = 2
 
@@ -70,6 +71,22 @@ def prune(session: Session, job_id: str) -> list[str]:
     dropped = [row for row in candidates if row.id not in needed]
     session.execute(_DELETE, {"ids": [row.id for row in dropped]})
     return [row.storage_key for row in dropped]
+
+
+def keep_weights(session: Session, *, job_id: str, published: str, size: int, rest: Sequence[str]) -> None:
+    """Reduce a succeeded job's checkpoints to the weights of the published one, and record the rest for removal.
+
+    size: bytes of the weights. rest: names of the published checkpoint's other files. A checkpoint that an unfinished
+    job will read stays.
+    """
+    rows = {row.id: row for row in list_for_job(session, job_id)}
+    session.execute(_LOCK, {"ids": list(rows)})
+    kept = {published} | _needed(session, list(rows))
+    dropped = [row for row in rows.values() if row.id not in kept]
+    session.execute(_DELETE, {"ids": [row.id for row in dropped]})
+    rows[published].size = size
+    for key in (*(row.storage_key for row in dropped), *(f"{rows[published].storage_key}/{name}" for name in rest)):
+        pending_deletions.add(session, key)
 
 
 def unfinished_users(session: Session, ids: Sequence[str]) -> list[tuple[str, str]]:

@@ -103,4 +103,5 @@ def _of_checkpoint(session: Session, checkpoint: Checkpoint, published: Model | 
 
 def _unknown(reference: str, pointer: str) -> SpecError:
     kind = {"mdl": "model", "ckp": "checkpoint", "trn": "training job"}[reference[:3]]
-    return SpecError.at(pointer, f"There is no {kind} {reference}.", "unknown")
+    gone = " A job that has succeeded keeps its published weights only." if kind == "checkpoint" else ""
+    return SpecError.at(pointer, f"There is no {kind} {reference}.{gone}", "unknown")

@@ -98,10 +98,12 @@ def check_files(rig: "Rig") -> None:
     with reading(rig.sessions) as session:
         checkpoints = list(session.scalars(select(Checkpoint)))
         artifacts = list(session.scalars(select(Artifact)))
+        published = set(session.scalars(select(Model.checkpoint_id)))
     for row in checkpoints:
         with tempfile.TemporaryDirectory() as folder:
             rig.storage.get_tree(row.storage_key, Path(folder) / "c")
-            assert verify(Path(folder) / "c").sha256 == row.sha256
+            # The sweeper removes the training state of published weights.
+            assert verify(Path(folder) / "c", weights_only=row.id in published).sha256 == row.sha256
     for artifact in artifacts:
         data = rig.storage.read_bytes(artifact.storage_key)
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (artifact.sha256, artifact.size)

@@ -61,6 +61,7 @@ class Rig:
             "backoff_s": 0.1,
             "backoff_max_s": 0.5,
             "stop_grace_s": 10.0,
+            "min_free_bytes": 0,  # of small disks that tests fill
             "log_level": "debug",
             "offline": True,
         }

@@ -37,11 +37,11 @@ def storage_disk(tmp_path: Path) -> Iterator[Disk]:
         yield disk
 
 
-def broken(rig: Rig, job_id: str, worker: Process) -> Job:
+def broken(rig: Rig, job_id: str, worker: Process, *, code: str = "storage_full", attempts: int = 1) -> Job:
     """Wait until the job has failed, with a reason for the user and an intact last checkpoint."""
     rig.end(job_id)
     job = rig.read_job(job_id)
-    assert (job.status, job.attempt, job.error and job.error["code"]) == (JobStatus.FAILED, 2, "internal")
+    assert (job.status, job.attempt, job.error and job.error["code"]) == (JobStatus.FAILED, attempts, code)
     assert worker.is_alive
     with reading(rig.sessions) as session:
         assert checkpoints.list_for_job(session, job_id)  # the invariants verify them
@@ -83,7 +83,7 @@ def test_disk_full_under_the_storage(storage_disk: Disk, patient_rig: Rig, chanc
 
     job = broken(patient_rig, job_id, worker)
     assert job.error is not None
-    assert job.error["message"] == "The trainer's files cannot be stored: No space left on device."
+    assert job.error["message"] == "The disk is full."
     storage_disk.free()
     repaired(patient_rig, job_id)
 
@@ -109,7 +109,7 @@ def test_folder_of_the_runs_read_only(runs_disk: Disk, patient_rig: Rig, chance:
 
     wait_until(runs_disk.lock)
 
-    job = broken(patient_rig, job_id, worker)
+    job = broken(patient_rig, job_id, worker, code="internal", attempts=2)
     assert job.error is not None
     assert "Read-only file system" in job.error["message"]
     runs_disk.unlock()

@@ -105,3 +105,27 @@ def test_redis_connections_half_open(make_rig: MakeRig, proxy: Proxy, chance: ra
     rig.end()
     assert all(rig.read_job(job_id).attempt == 1 for job_id in waiting)
     wait_until(lambda: worker.is_alive)
+
+
+def test_redis_full(rig: Rig) -> None:
+    """It answers and refuses every write: /readyz reports it, jobs are accepted, and they run when it has memory."""
+    rig.valkey.limit_memory("1mb")
+    rig.reconciler()
+    rig.keep(rig.worker())  # Celery ends at such a refusal
+    _, client = rig.api()
+
+    ready = client.get("/readyz")
+    answer = client.post("/v1/training-jobs", json=rig.body(5))
+
+    assert ready.status_code == 503
+    [failed] = [check for check in ready.json()["checks"] if not check["ok"]]
+    assert (failed["name"], "memory of Redis is full" in failed["detail"]) == ("redis", True)
+    assert answer.status_code == 202
+    job_id = rig.adopt(answer.json())
+    time.sleep(1.0)
+    assert rig.status(job_id) is JobStatus.QUEUED
+    rig.valkey.limit_memory("0")
+    rig.end()
+    assert rig.status(job_id) is JobStatus.SUCCEEDED
+    assert client.get("/readyz").status_code == 200
+    client.close()

@@ -11,6 +11,7 @@ OPTIONS is a JSON object:
   only_seed          `act` applies only to jobs of this seed
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -137,7 +138,8 @@ class Run:
         try:
             files = self._write(final)
         except OSError as error:
-            self._report("failed", code="internal", message=f"The checkpoint cannot be written: {error.strerror}.")
+            code = "storage_full" if error.errno == errno.ENOSPC else "internal"
+            self._report("failed", code=code, message=f"The checkpoint cannot be written: {error.strerror}.")
             sys.exit(4)
         self._report("checkpoint", epoch=max(self.step, 1), step=self.step, path=f"checkpoints/{final.name}",
                   sha256=files[WEIGHTS]["sha256"], size=sum(file["size"] for file in files.values()),

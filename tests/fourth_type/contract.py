@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter
 
 from shared.datasets import DatasetShape
 from shared.errors import SpecError
-from shared.model_types.base import Hyperparameters, Measure, ModelType, SamplingParameters
+from shared.model_types.base import Hyperparameters, Measure, ModelType, SamplingParameters, checkpoint_file_bytes
 
 
 class Priority(StrEnum):
@@ -55,6 +55,11 @@ def training_bytes(hyperparameters: SketchHyperparameters, dataset: DatasetShape
     return 4 * pixels * (10 * hyperparameters.codes + images)
 
 
+def stored_bytes(hyperparameters: SketchHyperparameters, dataset: DatasetShape) -> int:
+    """Weights and two moments."""
+    return checkpoint_file_bytes(3 * hyperparameters.codes * dataset.height * dataset.width)
+
+
 def sampling_bytes(hyperparameters: SketchHyperparameters, sampling: Any, dataset: DatasetShape) -> int:
     """The images."""
     count = sampling.count if isinstance(sampling, RandomSampling) else sampling.side**2
@@ -96,6 +101,7 @@ SKETCH = ModelType(
     selection=("val_loss", "min"),
     implementation="tests.fourth_type.model:Sketch",
     training_bytes=training_bytes,
+    stored_bytes=stored_bytes,
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,

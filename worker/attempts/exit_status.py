@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.atomic_files import DISK_FULL
 from shared.errors import DependencyUnavailable, JobFailure
 from shared.job_status import ErrorCode
 from shared.storage import StorageUnavailable
 from shared.trainer_protocol import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED, Failed, Finished
+from worker.failures import storage_full
 
 OOM_COUNTERS = (
     Path("/sys/fs/cgroup/memory.events"),  # cgroup 2: this container
@@ -56,6 +58,8 @@ def file_failure(error: OSError, message: str) -> JobFailure:
     """The failure for a file that could not be read or written. message: used unless storage is unavailable."""
     if isinstance(error, StorageUnavailable):
         return storage_unavailable(error)
+    if error.errno in DISK_FULL:
+        return storage_full()
     return JobFailure(ErrorCode.INTERNAL, f"{message}: {error.strerror or error}.")
 
 

@@ -10,6 +10,7 @@ from shared import exports
 from shared.atomic_files import sha256_of
 from shared.db.session import read_connection
 from shared.db.tables import GenerationJob
+from shared.disk_space import is_full
 from shared.errors import JobFailure, LeaseLost, NotFound, SpecError
 from shared.failpoints import failpoint
 from shared.job_status import ErrorCode, JobStatus
@@ -23,7 +24,7 @@ from worker.attempts.open_generations import GenerationEnded, OpenGenerations, R
 from worker.attempts.workdir import scratch
 from worker.checkpoints.manifest import CheckpointRef
 from worker.context import WorkerContext
-from worker.failures import as_failure
+from worker.failures import as_failure, storage_full
 from worker.generation.output import Engine, GenerationOutput, OutputFile
 
 log = structlog.get_logger(__name__)
@@ -125,4 +126,4 @@ def _failure_of(error: Exception) -> JobFailure:
         return JobFailure(ErrorCode.INVALID_DATA, error.detail)
     if isinstance(error, StorageUnavailable):
         return storage_unavailable(error)
-    return as_failure(error)
+    return storage_full() if is_full(error) else as_failure(error)

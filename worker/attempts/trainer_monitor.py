@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from shared import trainer_protocol
+from shared import disk_space, trainer_protocol
 from shared.db.session import is_transient, transaction
 from shared.db.tables import TrainingJob
 from shared.errors import JobFailure, LeaseLost
@@ -23,6 +23,7 @@ from worker.attempts.trainer_process import TrainerProcess
 from worker.attempts.uploads import ArtifactUploader
 from worker.checkpoints.manifest import DamagedCheckpoint
 from worker.context import WorkerContext
+from worker.failures import storage_full
 from worker.worker_heartbeat import WorkerHeartbeat
 
 log = structlog.get_logger(__name__)
@@ -137,6 +138,7 @@ class TrainerMonitor:
             case trainer_protocol.CheckpointWritten():
                 self._take_checkpoint(event)
                 self._write(heartbeat)
+                self._require_space()
             case trainer_protocol.Finished():
                 self._finished = event
             case trainer_protocol.Failed():
@@ -152,6 +154,15 @@ class TrainerMonitor:
             log.warning("checkpoint not stored", job_id=self._lease.job_id, step=event.step, reason=error.detail)
         else:
             self.stored_steps.add(event.step)
+
+    def _require_space(self) -> None:
+        """Fail the job before the disk is full, so that the database and other jobs can still write.
+
+        It may use half of the space that a start requires.
+        """
+        if problem := disk_space.shortage(self._context.settings, share=0.5):
+            failure = storage_full()
+            raise JobFailure(failure.error_code, problem, failure.hint)
 
     # --- stop requests and time limits --------------------------------------------------------------------------
 

@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 
 from shared.db.session import reading
 from shared.db.tables import Checkpoint, Model, TrainingJob
+from shared.disk_space import is_full
 from shared.errors import JobFailure, LeaseLost, MimeoError
 from shared.failpoints import failpoint
 from shared.ids import new_id
 from shared.job_status import ErrorCode, JobStatus
-from shared.services import attempt_writes, job_queue, workers
+from shared.services import attempt_writes, checkpoints, job_queue, workers
 from shared.services.job_queue import FencedSession, Lease
 from shared.trainer_protocol import CheckpointWritten, Finished
 from worker.attempts import workdir
@@ -28,7 +29,9 @@ from worker.attempts.lease_heartbeat import LeaseHeartbeat
 from worker.attempts.report_buffer import ReportBuffer
 from worker.attempts.trainer_monitor import TrainerMonitor
 from worker.attempts.trainer_process import TrainerProcess, trainer_environment
+from worker.checkpoints.manifest import TRAINING, WEIGHTS
 from worker.context import WorkerContext
+from worker.failures import storage_full
 from worker.worker_heartbeat import WorkerHeartbeat
 
 log = structlog.get_logger(__name__)
@@ -52,8 +55,11 @@ def run_attempt(
         attempt.fail(failure)
     except OSError as error:
         attempt.fail(file_failure(error, "A file operation on the worker's disk failed"))
-    except Exception:
+    except Exception as error:
         log.exception("attempt failed with an unexpected error", job_id=job.id, attempt=lease.attempt)
+        if is_full(error):
+            attempt.fail(storage_full())
+            return
         message = "An unexpected error occurred in the worker."
         attempt.fail(JobFailure(ErrorCode.INTERNAL, message, "See the worker's log."))
 
@@ -100,10 +106,12 @@ class _Attempt:
             outcome = classify(monitor.run(trainer, heartbeat))
             match outcome:
                 case Finished():
-                    self._publish(outcome, monitor)
+                    self._publish(outcome, monitor, folder)
                 case Stopped():
                     self._end(monitor, job_queue.release)
                 case JobFailure():
+                    if outcome.error_code is ErrorCode.STORAGE_FULL:
+                        workdir.clear(folder)  # the database needs the space
                     self._end(monitor, lambda fenced: self._failed(fenced, outcome))
 
     def _start_trainer(self, spec: Path, folder: Path, is_over: Callable[[], bool]) -> TrainerProcess:
@@ -138,8 +146,12 @@ class _Attempt:
         for key in monitor.report_buffer.written():
             monitor.uploader.discard(key)
 
-    def _publish(self, finished: Finished, monitor: TrainerMonitor) -> None:
-        """Write the model's row and the job's success in one transaction."""
+    def _publish(self, finished: Finished, monitor: TrainerMonitor, folder: Path) -> None:
+        """Write the model's row and the job's success in one transaction.
+
+        Of the checkpoints the published weights remain. The rest served to continue the run.
+        """
+        weights_size = (folder / finished.checkpoint / WEIGHTS).stat().st_size
         step = int(Path(finished.checkpoint).name)
         if step not in monitor.stored_steps and not self._has_row(step):
             event = CheckpointWritten(
@@ -149,7 +161,15 @@ class _Attempt:
 
         def end(fenced: FencedSession) -> JobStatus:
             if fenced.status is not JobStatus.CANCELLING:
-                attempt_writes.add_model(fenced, self._model(fenced.session, finished, step, monitor.report_buffer))
+                model = self._model(fenced.session, finished, step, monitor.report_buffer)
+                attempt_writes.add_model(fenced, model)
+                checkpoints.keep_weights(
+                    fenced.session,
+                    job_id=self._job.id,
+                    published=model.checkpoint_id,
+                    size=weights_size,
+                    rest=(TRAINING,),
+                )
                 failpoint("publish.written")
             return job_queue.finish_succeeded(fenced)
 

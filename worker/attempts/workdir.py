@@ -17,7 +17,7 @@ from shared.failpoints import failpoint
 from shared.job_status import ErrorCode
 from shared.services import attempt_writes, checkpoints, job_queue
 from shared.services.job_queue import Lease
-from worker.checkpoints.manifest import DamagedCheckpoint, verify
+from worker.checkpoints.manifest import MANIFEST, WEIGHTS, DamagedCheckpoint, verify
 from worker.context import WorkerContext
 
 log = structlog.get_logger(__name__)
@@ -60,6 +60,11 @@ def prepare(context: WorkerContext, job: TrainingJob, lease: Lease, folder: Path
     path = folder / "job.json"
     path.write_text(json.dumps(spec), encoding="utf-8")
     return path
+
+
+def clear(folder: Path) -> None:
+    """Remove the content of a scratch folder, which the end of its block does otherwise."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(context: WorkerContext) -> None:
@@ -109,11 +114,17 @@ def _fetch_or_drop(context: WorkerContext, lease: Lease, row: Checkpoint, folder
     return False
 
 
-def _fetch_checkpoint(context: WorkerContext, row: Checkpoint, target: Path) -> str | None:
-    """Fetch and verify a checkpoint; returns the damage, or None."""
+def _fetch_checkpoint(
+    context: WorkerContext, row: Checkpoint, target: Path, *, weights_only: bool = False
+) -> str | None:
+    """Fetch and verify a checkpoint, or its weights alone; returns the damage, or None."""
     try:
-        context.storage.get_tree(row.storage_key, target)
-        verify(target)
+        if weights_only:
+            for name in (WEIGHTS, MANIFEST):
+                context.storage.get_file(f"{row.storage_key}/{name}", target / name)
+        else:
+            context.storage.get_tree(row.storage_key, target)
+        verify(target, weights_only=weights_only)
     except (NotFound, DamagedCheckpoint) as error:
         return error.detail
     return None
@@ -154,8 +165,9 @@ def _fetch_weights(context: WorkerContext, job: TrainingJob, folder: Path) -> st
         return None
     with reading(context.sessions) as session:
         row = checkpoints.get(session, source["checkpoint_id"])
-    damage = "it no longer exists" if row is None else _fetch_checkpoint(context, row, folder / "init_from")
+    target = folder / "init_from"
+    damage = "it no longer exists" if row is None else _fetch_checkpoint(context, row, target, weights_only=True)
     if damage is not None:
         message = f"The starting weights ({source['id']}) cannot be used: {damage}."
         raise JobFailure(ErrorCode.INIT_FROM_UNUSABLE, message, "Start from another model or checkpoint.")
-    return str(folder / "init_from")
+    return str(target)

@@ -107,8 +107,11 @@ class CheckpointRef:
     model_type: str
 
 
-def verify(path: Path) -> Checkpoint:
-    """The checkpoint in a folder, its files compared with the manifest. Raises DamagedCheckpoint with the reason."""
+def verify(path: Path, *, weights_only: bool = False) -> Checkpoint:
+    """The checkpoint in a folder, its files compared with the manifest. Raises DamagedCheckpoint with the reason.
+
+    weights_only: the training state is not read. The checkpoint of a published model does not have it.
+    """
     try:
         manifest = parse((path / MANIFEST).read_bytes())
     except OSError as error:
@@ -119,6 +122,8 @@ def verify(path: Path) -> Checkpoint:
     if missing:
         raise DamagedCheckpoint(f"{path.name}: {MANIFEST} does not list {', '.join(sorted(missing))}")
     for name, expected in manifest.files.items():
+        if weights_only and name != WEIGHTS:
+            continue
         file = path / name
         size = file.stat().st_size if file.is_file() else 0
         if size != expected.size:

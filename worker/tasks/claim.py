@@ -3,6 +3,7 @@
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared import disk_space
 from shared.db.session import is_transient, transaction
 from shared.db.tables import Job
 from shared.failpoints import failpoint
@@ -18,10 +19,13 @@ def claim(context: WorkerContext, above: Urgency | None = None) -> Job | None:
 
     above: take only a job that interrupts the running one.
 
-    None: no job is due, this worker is stopping, or the database is unavailable. In the last case the reconciler sends
-    the notification again.
+    None: no job is due, this worker is stopping, the disk has too little space, or the database is unavailable. In the
+    last two cases the reconciler sends the notification again.
     """
     if context.stopping.is_set():
+        return None
+    if problem := disk_space.shortage(context.settings):
+        log.warning("nothing claimed; the disk has too little space", reason=problem)
         return None
     try:
         with transaction(context.sessions) as session:

@@ -35,7 +35,7 @@ def load(model: GenerativeModel, spec: TrainerSpec, path: Path, reporter: Report
 
 def _source(spec: TrainerSpec, path: Path) -> Checkpoint:
     try:
-        source = verify(path)
+        source = verify(path, weights_only=True)
     except DamagedCheckpoint as error:
         raise _unusable(f"init_from cannot be used: {error.detail}.", "Start from another checkpoint.") from error
     other = source.manifest.model_type

@@ -44,7 +44,7 @@ def test_notifications_are_counted_by_kind(any_broker: Broker) -> None:
     assert any_broker.send(JobKind.GENERATION, "gen_1", Priority.HIGH)
 
     assert (any_broker.depth(JobKind.TRAINING), any_broker.depth(JobKind.GENERATION)) == (3, 1)
-    assert any_broker.ping()
+    assert any_broker.problem() is None
 
 
 def test_dropped_messages_are_counted_by_kind(any_broker: Broker) -> None:
@@ -162,7 +162,7 @@ def test_broker_without_redis_raises_nothing(tmp_path: Path) -> None:
         assert not broker.send(JobKind.TRAINING, "trn_2", Priority.NORMAL)
         assert broker.depth(JobKind.TRAINING) is None
         assert not broker.publish_done("trn_1")
-        assert not broker.ping()
+        assert broker.problem() == "Redis does not answer."
         with broker.wait_done("trn_1") as waiter:
             assert not waiter.wait(0.1)
 
@@ -193,7 +193,7 @@ def test_null_broker_that_is_down_accepts_nothing() -> None:
     broker.is_up = False
     assert not broker.send(JobKind.TRAINING, "trn_1", Priority.NORMAL)
     assert not broker.publish_done("trn_1")
-    assert (broker.depth(JobKind.TRAINING), broker.sent, broker.ping()) == (None, [], False)
+    assert (broker.depth(JobKind.TRAINING), broker.sent, broker.problem()) == (None, [], "Redis does not answer.")
 
 
 def test_null_broker_delivers_notifications_by_priority_and_can_lose_them() -> None:

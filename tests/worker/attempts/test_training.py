@@ -8,6 +8,8 @@ import pytest
 
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory, reading
+from shared.errors import SpecError
+from shared.ids import new_id
 from shared.job_status import JobStatus
 from shared.services import artifacts, checkpoints, metrics, training_jobs
 from shared.settings import Settings
@@ -17,6 +19,7 @@ from tests.uploads import uploaded
 from tests.worker.attempts.harness import attempt, event_types, history, workdirs
 from worker.checkpoints.manifest import verify
 from worker.context import WorkerContext
+from worker.sweeper import Sweeper
 from worker.worker_heartbeat import WorkerHeartbeat
 
 
@@ -40,7 +43,7 @@ def test_finished_run_publishes_its_model_with_all_reports(
     assert (job.device, job.metrics["loss"], job.worker) == ("cpu", 4.0, None)
     assert (job.progress["step"], job.progress["steps"], job.progress["fraction"]) == (6, 6, 1.0)
     assert [point.value for point in curves["loss"]] == [9.0, 8.0, 7.0, 6.0, 5.0, 4.0]
-    assert [row.step for row in rows] == [6, 5, 4]  # the newest two and the best
+    assert [(row.step, row.size) for row in rows] == [(4, len(b"weights 4"))]  # the published weights
     assert job.model is not None
     assert (job.model.checkpoint.step, job.model.quality) == (4, {"val_loss": 1.5})
     assert (job.model.name, job.model.dataset, job.model.versions) == ("mine", "digits", {"fake": "1"})
@@ -64,11 +67,78 @@ def test_each_row_names_existing_and_verified_files(
 
     with reading(database) as session:
         rows = checkpoints.list_for_job(session, job_id)
+    [published] = rows
+    storage.get_tree(published.storage_key, tmp_path / "published")
+    assert verify(tmp_path / "published", weights_only=True).sha256 == published.sha256
+    Sweeper(settings, database, storage).round()
+    kept = {f"jobs/{job_id}/checkpoints/{name}" for name in storage.list_names(f"jobs/{job_id}/checkpoints")}
+    assert kept == {f"{published.storage_key}/{name}" for name in ("model.safetensors", "manifest.json")}
+    assert published.size == len(storage.read_bytes(f"{published.storage_key}/model.safetensors"))
+
+
+def test_failed_run_keeps_the_checkpoints_that_continue_it(
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    storage: Storage,
+    tmp_path: Path,
+) -> None:
+    job_id = jobs.submitted(database, settings, max_attempts=1)
+    attempt(context, worker_heartbeat, "sample_and_crash")
+
+    Sweeper(settings, database, storage).round()
+    with reading(database) as session:
+        rows = checkpoints.list_for_job(session, job_id)
+    assert rows
     for row in rows:
         storage.get_tree(row.storage_key, tmp_path / str(row.step))
         assert verify(tmp_path / str(row.step)).sha256 == row.sha256
-    kept = {name.split("/")[0] for name in storage.list_names(f"jobs/{job_id}/checkpoints")}
-    assert kept == {row.storage_key.rsplit("/", 1)[-1] for row in rows}  # the files of the pruned ones are removed
+
+
+def test_checkpoint_that_an_unfinished_job_will_read_stays_after_success(
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    storage: Storage,
+) -> None:
+    # Given: a job that will start from a checkpoint of a job that has not succeeded yet
+    job_id = jobs.submitted(database, settings)
+    attempt(context, worker_heartbeat, "crash_once")
+    with reading(database) as session:
+        [first] = checkpoints.list_for_job(session, job_id)
+    follower = jobs.submitted(database, settings, init_from=first.id)
+    jobs.set_values(database, job_id, not_before=None)
+
+    attempt(context, worker_heartbeat, "crash_once")
+
+    assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
+    with reading(database) as session:
+        assert {row.step for row in checkpoints.list_for_job(session, job_id)} == {first.step, 4}
+    Sweeper(settings, database, storage).round()
+    attempt(context, worker_heartbeat, "train")
+    assert jobs.status_of(database, follower) is JobStatus.SUCCEEDED
+
+
+def test_published_weights_start_another_job_and_other_checkpoints_do_not(
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    storage: Storage,
+) -> None:
+    job_id = jobs.submitted(database, settings)
+    attempt(context, worker_heartbeat, "train")
+    Sweeper(settings, database, storage).round()
+    with reading(database) as session:
+        [published] = checkpoints.list_for_job(session, job_id)
+
+    follower = jobs.submitted(database, settings, init_from=published.id)
+    attempt(context, worker_heartbeat, "train")
+    assert jobs.status_of(database, follower) is JobStatus.SUCCEEDED
+    with pytest.raises(SpecError, match="keeps its published weights only"):
+        jobs.submitted(database, settings, init_from=new_id("ckp"))
 
 
 def test_trainer_has_no_credentials(
@@ -111,9 +181,10 @@ def test_damaged_checkpoint_gets_no_row_and_no_file(
 
     assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
     with reading(database) as session:
-        assert [row.step for row in checkpoints.list_for_job(session, job_id)] == [6, 5, 4]
+        assert [row.step for row in checkpoints.list_for_job(session, job_id)] == [4]
+    Sweeper(settings, database, storage).round()
     stored = {int(name.split("-")[0]) for name in storage.list_names(f"jobs/{job_id}/checkpoints")}
-    assert stored == {6, 5, 4}
+    assert stored == {4}
 
 
 @pytest.mark.parametrize(

@@ -164,4 +164,4 @@ def test_job_has_no_worker_after_any_end(
     job = attempt(context, worker_heartbeat, "train")
     with transaction(database) as session:
         assert job_queue.claim_next(session, JobKind.TRAINING, "w") is None
-        assert session.scalars(select(Checkpoint.job_id)).all() == [job.id] * 3
+        assert session.scalars(select(Checkpoint.job_id)).all() == [job.id]

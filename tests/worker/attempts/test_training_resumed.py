@@ -13,6 +13,7 @@ from tests import jobs
 from tests.waiting import wait_until
 from tests.worker.attempts.harness import Background, attempt, has_checkpoint, history
 from worker.context import WorkerContext
+from worker.sweeper import Sweeper
 from worker.worker_heartbeat import WorkerHeartbeat
 
 pytestmark = pytest.mark.slow_on_postgresql
@@ -89,6 +90,7 @@ def test_resumed_run_leaves_no_file_without_a_row(
     jobs.set_values(database, job_id, not_before=None)
     attempt(context, worker_heartbeat, "train")
 
+    Sweeper(settings, database, storage).round()
     with reading(database) as session:
         named = set(session.scalars(select(Artifact.storage_key)))
         folders = set(session.scalars(select(Checkpoint.storage_key)))

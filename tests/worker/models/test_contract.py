@@ -10,7 +10,10 @@ import torch
 
 from shared import model_types
 from tests.fourth_type import MODEL_TYPES
+from tests.worker.manifests import manifest_json
 from tests.worker.models.conftest import TYPES_AND_PRESETS, build, builtin, train
+from worker.checkpoints import local
+from worker.checkpoints.manifest import Manifest
 from worker.data import TextCorpus
 from worker.models import GenerativeModel, implementation
 
@@ -183,6 +186,20 @@ def test_memory_estimate_covers_weights_optimizer_and_data(name: str, preset: st
     text = len(dataset.text) if isinstance(dataset, TextCorpus) else 0
 
     assert model_types.get(name).training_bytes(model.hyperparameters, dataset.shape) > held + text
+
+
+@EACH
+def test_storage_estimate_covers_the_files_of_a_checkpoint(name: str, preset: str, tmp_path: Path) -> None:
+    model = build(name, preset)
+    train(model, 0, 1)
+    tensors, values = model.training_state()
+    about = Manifest.model_validate(json.loads(manifest_json(1, {})) | {"training_values": values})
+
+    written = local.write(tmp_path, about, weights=model.state_dict(), training=tensors)
+
+    size = sum(file.stat().st_size for file in written.path.iterdir())
+    estimate = model_types.get(name).stored_bytes(model.hyperparameters, builtin(model_types.get(name)).shape)
+    assert size <= estimate <= 2 * size + (128 << 10)
 
 
 @EACH

@@ -200,6 +200,7 @@ TOY = ModelType(
     selection=("val_loss", "min"),
     implementation="tests.worker.trainer.toy:Toy",
     training_bytes=_no_memory,
+    stored_bytes=_no_memory,
     sampling_bytes=lambda hyperparameters, sampling, dataset: 0,
     check_training=_no_check,
     check_sampling=lambda hyperparameters, sampling, dataset: None,
