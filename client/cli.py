@@ -15,6 +15,7 @@ from client.commands.contracts import model_types
 from client.errors import ApiError, ClientError
 from client.output import remark
 from client.served_options import GenerateCommand, TrainCommand
+from client.terminal import replace_missing_characters
 
 app = typer.Typer(
     help="Train small generative models as jobs, and sample them.",
@@ -61,11 +62,12 @@ app.command()(catalogue.workers)
 
 def main() -> None:
     """Run the command line: an error becomes a line, not a stack trace."""
+    replace_missing_characters()
     try:
         app()
     except ApiError as error:
-        for line in error.lines():
-            remark(f"mimeo: {line}")
+        for text in error.lines():
+            remark(f"mimeo: {text}")
         sys.exit(2 if error.is_the_users else 1)
     except ClientError as error:
         remark(f"mimeo: {error}")

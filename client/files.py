@@ -1,5 +1,6 @@
 """Files from the server."""
 
+import re
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -19,4 +20,9 @@ def file_name(response: httpx.Response, otherwise: str) -> str:
     """The name in `Content-Disposition` (RFC 6266), never a path."""
     header = Message()
     header["Content-Disposition"] = response.headers.get("Content-Disposition", "")
-    return Path(header.get_filename() or otherwise).name or otherwise
+    return safe_name(header.get_filename() or otherwise) or otherwise
+
+
+def safe_name(name: str) -> str:
+    """The last part of a server's file name, in the characters that every file system and terminal has."""
+    return re.sub(r"[^A-Za-z0-9._+=@-]", "_", Path(name).name)

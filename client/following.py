@@ -7,11 +7,13 @@ from typing import Protocol
 from rich.console import Console
 
 from client.errors import ApiError
+from client.files import safe_name
 from client.formatting import progress_line, queue_position, sample_title
 from client.headlines import Names, everything, shown_metrics
 from client.http import Client
 from client.output import print_json
 from client.schema import Artifact, Event, Job
+from client.terminal import printable
 
 PLAIN_EVERY_S = 10.0
 
@@ -68,7 +70,7 @@ class PlainPresenter:
         """Do nothing: every line is printed at once."""
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 class JsonPresenter:
@@ -141,7 +143,7 @@ class Follower:
                 if error.status != 404:  # a restarted job may have replaced it since the listing
                     raise
                 continue
-            path = self._folder / Path(sample["name"]).name
+            path = self._folder / safe_name(sample["name"])
             self._folder.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             self._presenter.sample(sample, content, path)

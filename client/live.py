@@ -13,6 +13,7 @@ from client.formatting import duration, metrics_line, queue_position, rate, samp
 from client.headlines import Names, everything, shown_metrics
 from client.images import half_blocks
 from client.schema import Artifact, Event, Job
+from client.terminal import is_unicode, printable
 
 IMAGE_COLUMNS, IMAGE_ROWS = 64, 32
 TEXT_CHARACTERS = 600
@@ -21,11 +22,11 @@ TEXT_CHARACTERS = 600
 def job_progress(console: Console) -> Progress:
     """A progress display whose tasks are jobs: name, bar, epoch, metrics, speed, time left."""
     return Progress(
-        SpinnerColumn(finished_text=" "),
-        TextColumn("{task.description}"),
+        SpinnerColumn("dots" if is_unicode(console) else "line", finished_text=" "),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[state]}"),
+        TextColumn("{task.fields[state]}", markup=False),
         console=console,
         refresh_per_second=8,
     )
@@ -55,12 +56,14 @@ def show_job(progress: Progress, task: TaskID, job: Job, names: Sequence[str] | 
     done = job.get("progress")
     fraction = done["fraction"] if done else 0.0
     started = job["started_at"] is not None
-    progress.update(task, completed=100 * fraction, total=100 if started else None, state=state_text(job, names))
+    progress.update(
+        task, completed=100 * fraction, total=100 if started else None, state=printable(state_text(job, names))
+    )
 
 
 def shows_pictures(console: Console) -> bool:
-    """Whether the terminal can show an image as characters."""
-    return console.is_terminal and console.color_system is not None
+    """Whether the terminal can show an image as characters: it has colours, and its encoding has `▀`."""
+    return console.is_terminal and console.color_system is not None and is_unicode(console)
 
 
 def show_content(console: Console, content: bytes, media_type: str) -> None:
@@ -87,18 +90,18 @@ class LivePresenter:
         """Update the bar."""
         if self._task is None:
             self._progress.start()
-            self._task = self._progress.add_task(job["name"] or job["model_type"], total=None, state="")
+            self._task = self._progress.add_task(printable(job["name"] or job["model_type"]), total=None, state="")
         show_job(self._progress, self._task, job, shown_metrics(job, self._names))
 
     def sample(self, sample: Artifact, content: bytes, path: Path) -> None:
         """Print the sample above the bar."""
         console = self._progress.console
-        console.print(Rule(f"{sample_title(sample)} · {path}", align="left", style="dim"))
+        console.print(Rule(Text(printable(f"{sample_title(sample)} · {path}")), align="left", style="dim"))
         show_content(console, content, sample["media_type"])
 
     def alarm(self, alarm: Event) -> None:
         """Print the warning above the bar."""
-        self._progress.console.print(Text(f"{alarm['type']}: {alarm['message']}", style="yellow"))
+        self._progress.console.print(Text(printable(f"{alarm['type']}: {alarm['message']}"), style="yellow"))
 
     def close(self) -> None:
         """Stop the display; the bar remains."""

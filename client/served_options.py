@@ -12,6 +12,7 @@ from client.connection import connect
 from client.errors import BadInput, ClientError
 from client.json_schema import JsonSchema, decode, expected, properties_of, takes_several
 from client.schema import ModelType
+from client.terminal import printable
 
 SchemaName = Literal["hyperparameters_schema", "sampling_schema"]
 _META = "mimeo.served_options"
@@ -42,7 +43,7 @@ class ServedOption:
     def meaning(self, model_type: str) -> str:
         """Help text for one model type: the description of the property, or else its possible values."""
         schema = self.schemas[model_type]
-        return str(schema.get("description") or f"{expected(schema).capitalize()}.")
+        return printable(str(schema.get("description") or f"{expected(schema).capitalize()}."))
 
     def value(self, texts: Sequence[str], model_type: str | None) -> Any:
         """The value of the texts. model_type: None where it is unknown. Raises BadInput."""

@@ -7,7 +7,7 @@ from typing import Any, Self
 import httpx
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from client.errors import ApiError, ServerUnreachable
+from client.errors import ApiError, BadInput, ServerUnreachable
 from client.schema import ProblemError
 
 _TRIES, _FIRST_PAUSE_S = 4, 0.1  # pauses of 0.1, 0.2 and 0.4 s: a restart takes less than a second
@@ -51,6 +51,8 @@ class Transport:
         )
         try:
             response = retrying(self._http.request, method, path, timeout=timeout or self._timeout, **options)
+        except UnicodeEncodeError as error:  # an argument that is not valid UTF-8
+            raise BadInput(f"{error.object[:100]!r} is not valid Unicode") from error
         except httpx.InvalidURL as error:
             raise ServerUnreachable(self.base_url, str(error)) from error
         except httpx.TransportError as error:

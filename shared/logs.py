@@ -2,10 +2,12 @@
 
 import logging
 import sys
+from typing import Any
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
+from shared.control_characters import escaped
 from shared.settings import Settings
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -47,4 +49,12 @@ def _last(settings: Settings) -> list[Processor]:
     if settings.log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    return [
+        _escape_texts,
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
+    ]
+
+
+def _escape_texts(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Escape control characters, which a request can put into a path. JSON does it by itself."""
+    return {name: escaped(value) if isinstance(value, str) else value for name, value in event.items()}

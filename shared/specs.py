@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from shared.control_characters import NoControls
 from shared.errors import SpecError
 from shared.job_status import Priority
 from shared.spec_errors import nearest, pointer, spec_error
@@ -26,11 +27,13 @@ __all__ = [
 MAX_SEED = 2**53 - 1  # the largest integer that every JSON reader keeps exact
 MAX_TIMEOUT_S = 30 * 86_400
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True), *NoControls]
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-MetadataValue = Annotated[str, StringConstraints(max_length=512)]
-Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64), *NoControls]
+MetadataValue = Annotated[str, StringConstraints(max_length=512), *NoControls]
+Metadata = Annotated[
+    dict[MetadataKey, MetadataValue], Field(max_length=16, json_schema_extra={"additionalProperties": False})
+]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Options = Annotated[dict[str, Any], Field(max_length=64)]
 
@@ -43,7 +46,7 @@ class JobRequest(BaseModel):
     seed: Seed | None = Field(
         None, description="The same seed gives the same result on the same machine; generated when absent."
     )
-    name: Name | None = Field(None, description="A display name.")
+    name: Name | None = Field(None, description="A display name, without control characters.")
     metadata: Metadata = Field({}, description="Up to 16 strings, by key; Mimeo does not interpret them.")
     max_attempts: int = Field(3, ge=1, le=100, description="Attempts before the loss of a worker fails the job.")
 

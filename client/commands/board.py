@@ -11,7 +11,7 @@ import typer
 from client.connection import connect
 from client.errors import BadInput, ClientError
 from client.event_file_sync import EventFolder, serving
-from client.output import out, remark
+from client.output import line, remark
 
 REFRESH_S = 5.0
 
@@ -39,7 +39,7 @@ def board(
         events = EventFolder(client, folder, jobs or [])
         events.refresh()
         address = stack.enter_context(serving(folder, port))
-        out.print(f"TensorBoard: {address}", soft_wrap=True)
+        line(f"TensorBoard: {address}")
         remark("It follows running jobs. Ctrl-C ends it.")
         is_transient = False
         try:

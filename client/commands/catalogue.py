@@ -9,7 +9,7 @@ from client.connection import JsonOption, LimitOption, connect
 from client.errors import BadInput
 from client.formatting import ago, quality_line, rate, size
 from client.headlines import Headlines
-from client.output import out, print_json, table
+from client.output import line, print_json, table
 from client.schema import Dataset, Model
 
 datasets_app = typer.Typer(help="List datasets, or upload one.", invoke_without_command=True)
@@ -108,7 +108,7 @@ def add_dataset(
     if as_json:
         print_json(dataset)
     else:
-        out.print(f"{dataset['name']}  {_amount(dataset)}", markup=False)
+        line(f"{dataset['name']}  {_amount(dataset)}")
 
 
 def workers(context: typer.Context, as_json: JsonOption = False) -> None:

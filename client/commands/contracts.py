@@ -6,7 +6,7 @@ import typer
 
 from client.connection import JsonOption, connect
 from client.errors import BadInput
-from client.output import facts, out, print_json, table
+from client.output import facts, heading, print_json, table
 from client.schema import MeasureDocs, ModelType
 from client.served_options import SchemaName, served_options
 
@@ -51,14 +51,14 @@ def _show(model_type: ModelType) -> None:
     _show_measures("Quality", model_type.get("quality_docs", []))
 
 
-def _show_options(heading: str, model_type: ModelType, schema: SchemaName) -> None:
-    out.print(f"\n[bold]{heading}[/bold]")
+def _show_options(title: str, model_type: ModelType, schema: SchemaName) -> None:
+    heading(title)
     options = served_options([model_type], schema).values()
     table(("option", "meaning"), [(option.flags[0], option.meaning(model_type["name"])) for option in options])
 
 
-def _show_measures(heading: str, measures: list[MeasureDocs]) -> None:
+def _show_measures(title: str, measures: list[MeasureDocs]) -> None:
     if measures:
-        out.print(f"\n[bold]{heading}[/bold]")
+        heading(title)
         rows = [(each["name"], each["better"] or "", each["meaning"]) for each in measures]
         table(("name", "better", "meaning"), rows)

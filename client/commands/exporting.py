@@ -9,7 +9,7 @@ import typer
 
 from client.connection import connect
 from client.errors import BadInput
-from client.output import err, out
+from client.output import err, line
 
 
 def export(
@@ -34,7 +34,7 @@ def export(
     if path.is_dir():
         path /= exported.name
     _write_whole(path, exported.content)
-    out.print(str(path), markup=False, soft_wrap=True)
+    line(str(path))
 
 
 def _write_whole(path: Path, content: bytes) -> None:

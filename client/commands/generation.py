@@ -11,7 +11,7 @@ from client.errors import BadInput
 from client.formatting import outcome
 from client.http import Client
 from client.live import show_content
-from client.output import out, print_json, remark
+from client.output import line, out, print_json, remark, write_text
 from client.schema import Job, JsonObject
 from client.served_options import given, merged
 from client.values import settings_of
@@ -69,7 +69,7 @@ def deliver(client: Client, job: Job, target: str | None, *, quiet: bool) -> Non
     if target is None and quiet:
         return
     if target is None and "text" in output:
-        sys.stdout.write(_all_text(client, job, output) + "\n")
+        write_text(_all_text(client, job, output))
         return
     for number, artifact in enumerate(job.get("artifacts", [])):
         content = client.content(artifact["id"])
@@ -83,7 +83,7 @@ def deliver(client: Client, job: Job, target: str | None, *, quiet: bool) -> Non
         if not quiet:
             if out.is_terminal and artifact["media_type"] == "image/png":
                 show_content(out, content, artifact["media_type"])
-            out.print(str(path), markup=False, soft_wrap=True)
+            line(str(path))
 
 
 def _all_text(client: Client, job: Job, output: JsonObject) -> str:

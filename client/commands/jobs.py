@@ -10,7 +10,7 @@ from client.errors import BadInput
 from client.formatting import ago, duration, figure, metrics_line, progress_line, size, warning_facts
 from client.headlines import Headlines, shown_metrics
 from client.http import Client
-from client.output import facts, out, print_json, remark, table
+from client.output import facts, heading, line, print_json, remark, table
 from client.schema import Event, Job
 
 SHOWN_EVENTS = 15
@@ -107,13 +107,13 @@ def _show_history(client: Client, job: Job, names: Sequence[str] | None, *, whol
     events = client.events(job["id"])
     earlier = 0 if whole else max(0, len(events) - SHOWN_EVENTS)
     if events:
-        out.print("\n[bold]History[/bold]")
+        heading("History")
         table(("when", "attempt", "event", "message"), [_event_row(event) for event in events[earlier:]])
     if earlier:
         remark(f"{earlier} earlier: mimeo show {job['id']} --history")
     checkpoints = client.checkpoints(job["id"]) if job["object"] == "training_job" else []
     if checkpoints:
-        out.print("\n[bold]Checkpoints[/bold]")
+        heading("Checkpoints")
         rows = [
             (
                 item["id"],
@@ -221,7 +221,7 @@ def delete(context: typer.Context, jobs: JobsArgument, as_json: JsonOption = Fal
             if as_json:
                 print_json({"id": job_id, "deleted": True})
             else:
-                out.print(f"{job_id}  deleted")
+                line(f"{job_id}  deleted")
 
 
 def _training_jobs(job_ids: list[str], what: str) -> list[str]:
@@ -239,4 +239,4 @@ def _ask(context: typer.Context, job_ids: list[str], ask: Callable[[Client, str]
             if as_json:
                 print_json(job)
             else:
-                out.print(f"{job['id']}  {job['status']}")
+                line(f"{job['id']}  {job['status']}")

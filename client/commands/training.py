@@ -11,10 +11,10 @@ from client.formatting import outcome
 from client.headlines import Headlines
 from client.http import Client
 from client.live import LivePresenter
-from client.output import out, print_json, remark
+from client.output import line, out, print_json, remark
 from client.schema import Job
 from client.served_options import given, merged
-from client.values import settings_of
+from client.values import settings_of, texts_of
 
 INTERRUPTED = 130  # a shell's exit status for a program that Ctrl-C ended
 
@@ -57,7 +57,7 @@ def train(
         "seed": seed,
         "name": name,
         "priority": priority,
-        "metadata": {key: str(value) for key, value in settings_of(metadata or [], "--metadata").items()} or None,
+        "metadata": texts_of(metadata or [], "--metadata") or None,
         "max_attempts": max_attempts,
         "timeout_s": timeout_s,
         "init_from": init_from,
@@ -71,7 +71,7 @@ def train(
         elif as_json:
             print_json(job)
         else:
-            out.print(job["id"])
+            line(job["id"])
             remark(f"{job['status'].capitalize()}. Follow it with: mimeo follow {job['id']}")
 
 

@@ -18,16 +18,19 @@ from client.formatting import duration, outcome, quality_line
 from client.headlines import Headlines
 from client.http import Client
 from client.live import show_content
+from client.terminal import make_console, replace_missing_characters
 
 
 def main() -> int:
     """Run the demonstration. Returns the exit status."""
     arguments = _parse()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM cleans up like Ctrl-C
-    console = Console(highlight=False)
+    replace_missing_characters()
+    console = make_console()
     started = time.monotonic()
     home = Path(os.environ.get("MIMEO_HOME") or ".mimeo") / "demo"
-    console.print(f"Starting Mimeo in {home} …" if arguments.url is None else f"Using the server at {arguments.url}.")
+    place = f"Starting Mimeo in {home} …" if arguments.url is None else f"Using the server at {arguments.url}."
+    console.print(place, markup=False)
     try:
         with demo_server(arguments.url, home.absolute()) as client:
             console.print(f"The API answers at {client.base_url} after {duration(time.monotonic() - started)}.\n")
@@ -69,7 +72,7 @@ def run(client: Client, console: Console, folder: Path) -> int:
             continue
         path, content, media_type = generate_sample(client, model_types[name], job["model"], folder)
         title = f"{model_types[name]['title']} on {job.get('dataset')}"
-        console.print(f"\n[bold]{title}[/bold]")
+        console.print(f"\n{title}", style="bold", markup=False)
         quality = client.model(job["model"])["quality"]
         console.print(quality_line(quality, Headlines(client).quality(name)), markup=False, soft_wrap=True)
         show_content(console, content, media_type)

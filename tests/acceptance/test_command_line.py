@@ -2,12 +2,8 @@
 
 import io
 import json
-import os
-import pty
-import select
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +11,7 @@ from PIL import Image
 
 from tests.acceptance.stack import Stack
 from tests.stack.processes import ROOT
+from tests.terminal import on_a_terminal
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.slow
@@ -31,28 +28,6 @@ def mimeo(stack: Stack, cwd: Path, *arguments: str) -> "subprocess.CompletedProc
     return subprocess.run(
         command(*arguments), env=env, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
-
-
-def on_a_terminal(stack: Stack, cwd: Path, *arguments: str) -> tuple[int, str]:
-    """Run `mimeo` on a pseudo-terminal with 24-bit colour. Returns its exit status and its output."""
-    env = {**stack.env(), "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-    env |= {"COLUMNS": "120", "LINES": "40"}
-    env.pop("NO_COLOR", None)
-    master, slave = pty.openpty()
-    process = subprocess.Popen(command(*arguments), env=env, cwd=cwd, stdin=slave, stdout=slave, stderr=slave)
-    os.close(slave)
-    output = bytearray()
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if select.select([master], [], [], 0.5)[0]:
-            try:
-                output += os.read(master, 65536)
-            except OSError:  # the other end is closed: the command has ended
-                break
-        elif process.poll() is not None:
-            break
-    os.close(master)
-    return process.wait(PATIENCE_S), output.decode(errors="replace")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +47,8 @@ def model(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_training_on_a_terminal_shows_progress_and_samples(stack: Stack, tmp_path: Path) -> None:
-    status, output = on_a_terminal(stack, tmp_path, *TINY, "--follow")
+    status, written = on_a_terminal(command(*TINY, "--follow"), tmp_path, stack.env())
+    output = written.decode(errors="replace")
     assert status == 0, output
     for part in ("epoch", "loss", "succeeded", "▀", "mimeo generate mdl_"):
         assert part in output

@@ -88,7 +88,8 @@ def test_train_sends_the_given_values_and_prints_only_the_id() -> None:
     with serving(lambda _: Reply(202, training_job(status="queued"))) as server:
         done = mimeo(
             *("train", "vae", "--dataset", "digits", "--preset", "fast", "--set", "epochs=3", "--set", "layers=[8]"),
-            *("--seed", "7", "--name", "x", "--priority", "high", "--metadata", "who=me"),
+            *("--seed", "7", "--name", "007", "--priority", "high", "--metadata", "commit=831877e8"),
+            *("--metadata", "lr=0.10", "--metadata", "flag=true"),
             url=server.url,
         )
     assert (done.returncode, done.stdout) == (0, "trn_1\n")
@@ -98,9 +99,9 @@ def test_train_sends_the_given_values_and_prints_only_the_id() -> None:
         "preset": "fast",
         "hyperparameters": {"epochs": 3, "layers": [8]},
         "seed": 7,
-        "name": "x",
+        "name": "007",
         "priority": "high",
-        "metadata": {"who": "me"},
+        "metadata": {"commit": "831877e8", "lr": "0.10", "flag": "true"},
     }
 
 

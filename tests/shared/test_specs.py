@@ -80,3 +80,24 @@ def test_request_is_immutable() -> None:
     request: BaseModel = parse_training({"model_type": "vae"})
     with pytest.raises(ValueError, match="frozen"):
         request.seed = 3  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\r", "\n", "\t", "\x7f", "\x9b", "\u2028", "\u202e", "\u2066"])
+def test_control_characters_are_refused_in_names_and_metadata(character: str) -> None:
+    text = f"a{character}b"
+    code = f"U+{ord(character):04X}"
+
+    [(pointer, detail)] = wrong({"model_type": "vae", "name": text})
+    assert pointer == "/name"
+    assert f"{code} at position 1" in detail
+    [(pointer, detail)] = wrong({"model_type": "vae", "metadata": {"k": text}})
+    assert pointer == "/metadata/k"
+    assert code in detail
+    [(pointer, detail)] = wrong({"model_type": "vae", "metadata": {text: "v"}})
+    assert pointer.startswith("/metadata")
+    assert code in detail
+
+
+@pytest.mark.parametrize("name", ["Zoë's model", "👩‍🔬", "naïve 模型", "नमस्ते", "עברית"])
+def test_names_in_every_script_are_accepted(name: str) -> None:
+    assert parse_training({"model_type": "vae", "name": name}).name == name
