@@ -182,7 +182,7 @@ def cancel(
     if as_json:
         print_json(counts)
     else:
-        out.print(", ".join(f"{count} {kind} jobs cancelled" for kind, count in counts.items()))
+        line(", ".join(f"{count} {kind} jobs cancelled" for kind, count in counts.items()))
 
 
 def priority(
