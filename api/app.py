@@ -22,7 +22,7 @@ from shared.version import VERSION
 DESCRIPTION = """Trains small generative models as jobs and serves their samples.
 
 POST a training job, follow it, and generate samples from its model. Errors are RFC 9457 problems; `errors` points to
-the invalid fields. Lists are paged by `limit` and `after`, with the next page in `Link`.
+the invalid fields, at most 50 of them. Lists are paged by `limit` and `after`, with the next page in `Link`.
 """
 # The form parser compares each read (64 KiB, file parts too) with this bound, which is well above one read.
 MAX_FORM_FIELD_BYTES = 512 << 10

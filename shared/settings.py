@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.addresses import HostNames, Origins, PublicUrl
@@ -148,3 +149,13 @@ class Settings(BaseSettings):
     def downloads_path(self) -> Path:
         """Where downloaded datasets are kept."""
         return self.home_path / "datasets"
+
+
+def reason(error: SetupError | ValidationError, options: Collection[str] = ()) -> str:
+    """Why settings are refused, in one line with the variable. options: settings that were given as options."""
+    if isinstance(error, SetupError):
+        return error.detail
+    first = error.errors(include_url=False)[0]
+    field = str(first["loc"][0]) if first["loc"] else ""
+    variable = f"--{field}" if field in options else f"MIMEO_{field.upper()}"
+    return f"{variable}={first['input']!r} is not valid: {first['msg'].removeprefix('Value error, ')}"

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.errors import SetupError
-from shared.settings import Settings
+from shared.settings import Settings, reason
 from stack import parent_death_signal
 from stack.checks import check_port, hold_lock, migrate, prepare_home
 from stack.programs import programs
@@ -62,12 +62,7 @@ def _settings(options: dict[str, Any]) -> Settings:
     try:
         return Settings(**options)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = "_".join(str(part) for part in first["loc"])
-        variable = f"--{field}" if field in options else f"MIMEO_{field.upper()}"
-        raise SetupError(
-            f"{variable}={first['input']!r} is not valid: {first['msg'].removeprefix('Value error, ')}"
-        ) from error
+        raise SetupError(reason(error, options)) from error
 
 
 def _environment(settings: Settings) -> dict[str, str]:

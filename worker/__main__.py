@@ -10,7 +10,7 @@ from shared import logs
 from shared.broker import CeleryBroker
 from shared.errors import SetupError
 from shared.job_status import JobKind
-from shared.settings import Settings
+from shared.settings import Settings, reason
 from worker import app, openmp
 from worker.context import make_context
 
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
         logs.configure(settings)
         context = make_context(settings, kind, CeleryBroker(settings))
     except (SetupError, ValidationError) as error:
-        print(f"mimeo: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"mimeo: {reason(error)}", file=sys.stderr)
         return 2
     app.run(context)
     return 0

@@ -33,7 +33,7 @@ from shared.failpoints import failpoint
 from shared.job_status import JobKind
 from shared.services import notifications, queue_snapshot, reaping, workers
 from shared.services.queue_snapshot import QueueSnapshot
-from shared.settings import Settings
+from shared.settings import Settings, reason
 from shared.storage import Storage
 from worker.sweeper import Sweeper
 
@@ -167,7 +167,7 @@ def main() -> int:
         engine = make_engine(settings)
         storage = Storage.open_url(settings.resolved_storage_url)
     except (SetupError, ValidationError) as error:
-        print(f"mimeo: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"mimeo: {reason(error)}", file=sys.stderr)
         return 2
     stopping = threading.Event()
 

@@ -25,4 +25,4 @@ class Problem(Answer):
     detail: str = Field(description="The error and its remedy.")
     code: str = Field(description="Identifier of the problem, for programs.")
     instance: str = Field(description="Id of the request, as in the server's log.")
-    errors: list[ProblemError] = Field([], description="The invalid fields, if any.")
+    errors: list[ProblemError] = Field([], description="The first 50 invalid fields; `detail` counts more.")

@@ -42,3 +42,20 @@ def test_program_with_a_renamed_variable_ends_with_one_line_and_status_2(
 
     assert done.returncode == 2
     assert done.stderr == "mimeo: MIMEO_DEAF_S is now called MIMEO_CONSUMER_STALL_S; rename the variable.\n"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [("-c", "import api.wsgi"), ("-m", "worker", "training"), ("-m", "worker.reconciler"), ("-m", "stack")],
+    ids=["api", "worker", "reconciler", "stack"],
+)
+def test_program_with_an_invalid_setting_ends_with_one_line_and_status_2(
+    program: tuple[str, ...], tmp_path: Path
+) -> None:
+    environment = {**os.environ, "MIMEO_HOME": str(tmp_path), "MIMEO_PUBLIC_URL": "notaurl"}
+    command = [sys.executable, *program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 2
+    expected = "mimeo: MIMEO_PUBLIC_URL='notaurl' is not valid: it must start with http:// or https:// and a host\n"
+    assert done.stderr == expected
