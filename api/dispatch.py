@@ -5,6 +5,7 @@ import time
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from api import request_slots
 from api.runtime import Runtime
 from shared.db.session import is_transient
 from shared.db.tables import Job
@@ -12,8 +13,7 @@ from shared.failpoints import failpoint
 from shared.job_status import JobStatus, Priority
 from shared.services import notifications
 
-FIRST_POLL_S = 0.2  # polls are rare, because each takes processor time from the job
-SLOWEST_POLL_S = 0.5
+STEP_S = 0.25
 PRIORITIES = {priority.rank: priority for priority in Priority}
 log = structlog.get_logger(__name__)
 
@@ -43,22 +43,20 @@ def notify(runtime: Runtime, job: Job) -> None:
 def notify_and_wait(runtime: Runtime, job: Job, seconds: float, *, is_notified: bool = False) -> None:
     """Send the notification and wait until the job has ended or is deleted, `seconds` at most.
 
-    The subscription precedes the notification, so the end cannot be missed. The row is polled as well, at growing
-    intervals, in case Redis is unavailable. No transaction is open while waiting.
+    The wait also ends within `STEP_S` after the client has hung up or the server begins to stop. The subscription
+    precedes the notification, so the end cannot be missed; the poller finds it while Redis is unavailable. The request
+    holds neither a transaction nor a slot of the server while it waits.
     is_notified: an earlier request has sent the notification, and the job may have ended since.
     """
     if job.status.is_terminal:
         return
     deadline = time.monotonic() + seconds
-    pause = FIRST_POLL_S
-    with runtime.broker.wait_done(job.id) as done:
+    with runtime.broker.wait_done(job.id) as done, runtime.ends.watch(job.id) as polled:
         if not is_notified:
             notify(runtime, job)
-        while (left := deadline - time.monotonic()) > 0:
-            if done.wait(min(pause, left)):
-                return
-            with runtime.reading() as session:
-                seen = session.get(Job, job.id)
-            if seen is None or seen.status.is_terminal:
-                return
-            pause = min(2 * pause, SLOWEST_POLL_S)
+        with request_slots.yielded():
+            while (left := deadline - time.monotonic()) > 0:
+                if done.wait(min(STEP_S, left)) or polled.is_set():
+                    return
+                if runtime.is_stopping.is_set() or request_slots.has_hung_up():
+                    return

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import tempfile
 from datetime import datetime
 from io import SEEK_END
 from typing import IO
@@ -11,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import dump_options_header
 from werkzeug.wsgi import wrap_file
 
+from api import request_slots
 from shared.db.tables import Artifact, Model
 from shared.errors import Damaged, NotFound
 from shared.exports import OCTETS
@@ -29,7 +31,14 @@ def file_response(storage: Storage, row: Artifact, *, download_as: str | None = 
     download_as: file name of a download; None: the content is shown inline. Raises NotFound.
     """
     stream = storage.open(row.storage_key)
-    response = _conditional(stream, row.media_type, size=row.size, sha256=row.sha256, written_at=row.created_at)
+    response = _conditional(
+        stream,
+        row.media_type,
+        size=row.size,
+        sha256=row.sha256,
+        written_at=row.created_at,
+        is_local=storage.local_path(row.storage_key) is not None,
+    )
     kind = "attachment" if download_as else "inline"
     name = download_as or row.name.rsplit("/", 1)[-1]
     response.headers["Content-Disposition"] = dump_options_header(kind, {"filename": name})
@@ -60,7 +69,14 @@ def weights_response(storage: Storage, model: Model, *, download_as: str) -> Res
     try:
         size = stream.seek(0, SEEK_END)
         stream.seek(0)
-        response = _conditional(stream, OCTETS, size=size, sha256=sha256, written_at=model.created_at)
+        response = _conditional(
+            stream,
+            OCTETS,
+            size=size,
+            sha256=sha256,
+            written_at=model.created_at,
+            is_local=storage.local_path(key) is not None,
+        )
         response.headers["Content-Disposition"] = dump_options_header("attachment", {"filename": download_as})
         if request.method == "GET" and response.status_code in {200, 206}:
             _verify(storage, key, model)
@@ -88,8 +104,13 @@ def _verify(storage: Storage, key: str, model: Model) -> None:
     _verified.add(state)
 
 
-def _conditional(stream: IO[bytes], media_type: str, *, size: int, sha256: str, written_at: datetime) -> Response:
-    """The response to the current request from an open file of `size` bytes: 200, 206, 304 or 416."""
+def _conditional(
+    stream: IO[bytes], media_type: str, *, size: int, sha256: str, written_at: datetime, is_local: bool
+) -> Response:
+    """The response to the current request from an open file of `size` bytes: 200, 206, 304 or 416.
+
+    The server sends a file, or a part of it, without a thread. Another WSGI server iterates over it.
+    """
     content = wrap_file(request.environ, stream)
     response = Response(content, content_type=_content_type(media_type), direct_passthrough=True)
     response.call_on_close(stream.close)
@@ -106,7 +127,28 @@ def _conditional(stream: IO[bytes], media_type: str, *, size: int, sha256: str, 
         raise
     if request.method == "HEAD" or response.status_code == 304:
         stream.close()  # the WSGI server does not iterate over the body, and so does not close it
+    elif request_slots.sends_files():
+        part = response.content_range if response.status_code == 206 else None
+        start, length = (part.start or 0, (part.stop or size) - (part.start or 0)) if part else (0, size)
+        response.response = wrap_file(request.environ, stream if is_local else _copied(stream, start, length))
+        if is_local:
+            stream.seek(start)
     return response
+
+
+def _copied(stream: IO[bytes], start: int, length: int) -> IO[bytes]:
+    """A part of a remote file in a temporary file. The server's event loop sends files, and must not wait for reads."""
+    copy = tempfile.TemporaryFile()
+    try:
+        with stream:
+            stream.seek(start)
+            while length > 0 and (chunk := stream.read(min(length, _CHUNK))):
+                length -= copy.write(chunk)
+    except OSError:
+        copy.close()
+        raise
+    copy.seek(0)
+    return copy
 
 
 def _content_type(media_type: str) -> str:

@@ -10,6 +10,8 @@ from flask import Flask, current_app
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from api import request_slots
+from api.end_poller import EndPoller
 from shared.broker import Broker
 from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
 from shared.errors import Unavailable
@@ -17,7 +19,6 @@ from shared.settings import Settings
 from shared.storage import Storage
 
 EXTENSION = "mimeo"
-SPARE_THREADS = 4
 UPLOADS_PROCESSED = 1  # at a time; the work is bound by the interpreter, and two take as long as one after the other
 UPLOAD_WAIT_S = 30.0
 
@@ -39,9 +40,10 @@ class Runtime:
         self._broker: Broker
         self._storage: Storage
         self._inherited: list[object] = []
-        # A waiting request occupies a thread; some threads are reserved for other requests.
+        self._waits = threading.Semaphore(settings.api_waits)
+        self.ends = EndPoller(self.reading)
+        self.is_stopping = threading.Event()  # requests that wait are answered
         self._uploads = threading.BoundedSemaphore(UPLOADS_PROCESSED)
-        self._waiters = threading.BoundedSemaphore(max(1, settings.api_threads - SPARE_THREADS))
 
     def writing(self) -> AbstractContextManager[Session]:
         """One transaction that may write; commits at its end."""
@@ -67,18 +69,24 @@ class Runtime:
 
     @contextmanager
     def may_wait(self, seconds: float) -> Iterator[bool]:
-        """Permit a request to wait in its thread; at most `api_threads` - 4 wait at a time. Yields whether it may."""
-        granted = seconds > 0 and self._waiters.acquire(blocking=False)
+        """Permit a request to wait; at most `api_waits` wait at a time. Yields whether it may."""
+        granted = seconds > 0 and self._waits.acquire(blocking=False)
         try:
             yield granted
         finally:
             if granted:
-                self._waiters.release()
+                self._waits.release()
+
+    def stop(self) -> None:
+        """End all waits, because the server stops."""
+        self.is_stopping.set()
 
     @contextmanager
     def processing_upload(self) -> Iterator[None]:
         """Process an uploaded file; others wait for their turn. Raises Unavailable after half a minute."""
-        if not self._uploads.acquire(timeout=UPLOAD_WAIT_S):
+        with request_slots.yielded():
+            is_turn = self._uploads.acquire(timeout=UPLOAD_WAIT_S)
+        if not is_turn:
             raise Unavailable("Other uploads are being processed; send the file again later.")
         try:
             yield

@@ -1,4 +1,4 @@
-"""Entry point of a WSGI server: `gunicorn -c python:api.gunicorn_conf api.wsgi:app`."""
+"""The API as a WSGI application, `api.wsgi:app`. `python -m api.server` serves it."""
 
 import sys
 

@@ -39,7 +39,7 @@ def programs(settings: Settings) -> list[Program]:
             name="api",
             group="api",
             rank=20,
-            command=[python, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:app"],
+            command=[python, "-m", "api.server"],
             stop_s=15,
         ),
         *(

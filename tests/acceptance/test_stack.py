@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc"),
 ]
 
-PROGRAMS = ("valkey-server", "gunicorn", "worker training", "worker generation", "worker.reconciler")
+PROGRAMS = ("valkey-server", "api.server", "worker training", "worker generation", "worker.reconciler")
 
 
 def answers(up: Up) -> bool:

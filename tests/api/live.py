@@ -1,4 +1,4 @@
-"""The API under gunicorn in a process of its own."""
+"""The API in a process of its own."""
 
 import os
 import signal
@@ -26,9 +26,14 @@ class Server:
     process: "subprocess.Popen[bytes]"
     log: Path
 
-    def worker(self) -> psutil.Process:
-        """The process that answers requests."""
-        return psutil.Process(self.process.pid).children()[0]
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return "127.0.0.1", int(self.url.rsplit(":", 1)[1])
+
+    def resources(self) -> psutil.Process:
+        """The process, for its memory, threads and descriptors."""
+        return psutil.Process(self.process.pid)
 
 
 @contextmanager
@@ -45,7 +50,7 @@ def serve(settings: Settings) -> Iterator[Server]:
         "MIMEO_REDIS_URL": settings.resolved_redis_url,
         "MIMEO_LOG_FORMAT": "json",
     }
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:app"]
+    command = [sys.executable, "-m", "api.server"]
     with log.open("wb") as stream, subprocess.Popen(command, env=environment, stdout=stream, stderr=stream) as process:
         server = Server(url=f"http://127.0.0.1:{port}", process=process, log=log)
         try:

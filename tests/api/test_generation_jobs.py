@@ -5,9 +5,9 @@ import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 
-from api import dispatch
+from api import end_poller
 from api.app import create_app
-from api.runtime import EXTENSION
+from api.runtime import EXTENSION, Runtime
 from shared.broker import CeleryBroker, NullBroker
 from shared.db.session import SessionFactory
 from shared.ids import new_id
@@ -60,7 +60,7 @@ def test_prefer_wait_answers_as_soon_as_the_job_has_ended(
     has_redis: bool,
 ) -> None:
     """The notification ends the wait: the database is polled too rarely to end it."""
-    monkeypatch.setattr(dispatch, "FIRST_POLL_S", 3600.0)
+    monkeypatch.setattr(end_poller, "POLL_S", 3600.0)
     if has_redis:
         valkey: Valkey = request.getfixturevalue("valkey")
         settings = settings.model_copy(update={"redis_url": SecretStr(valkey.url)})
@@ -128,17 +128,22 @@ def test_unknown_preference_is_ignored(client: FlaskClient, model: str, prefer: 
     assert "Preference-Applied" not in response.headers
 
 
-def test_waiting_requests_leave_threads_for_other_requests(settings: Settings, app: object) -> None:
-    runtime = app.extensions["mimeo"]  # type: ignore[attr-defined]
-    waiting = [runtime.may_wait(1) for _ in range(settings.api_threads)]
+def test_wait_beyond_the_limit_is_answered_at_once_without_preference_applied(
+    settings: Settings, broker: NullBroker, model: str
+) -> None:
+    app = create_app(settings.model_copy(update={"api_waits": 1}), broker=broker)
+    client = app.test_client()
+    runtime: Runtime = app.extensions[EXTENSION]
 
-    granted = [permit.__enter__() for permit in waiting]
-    for permit in waiting:
-        permit.__exit__(None, None, None)
+    with runtime.may_wait(1) as granted:
+        assert granted
+        refused = client.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "wait=60"})
+    granted_later = client.post("/v1/generation-jobs", json={"model": model}, headers={"Prefer": "wait=1"})
+    runtime.close()
 
-    assert granted.count(False) == 4
-    with runtime.may_wait(1) as again:
-        assert again
+    assert refused.status_code == 202
+    assert "Preference-Applied" not in refused.headers
+    assert granted_later.headers["Preference-Applied"] == "wait=1"
 
 
 def test_unknown_model_is_refused_with_a_pointer(client: FlaskClient) -> None:

@@ -94,7 +94,7 @@ def test_server_stays_under_150_mebibytes_after_many_requests(server: Server, ht
         assert http.get("/openapi/openapi.json").status_code == 200
         assert http.get("/metrics").status_code == 200
 
-    assert server.worker().memory_info().rss < 150 * MEBIBYTE
+    assert server.resources().memory_info().rss < 150 * MEBIBYTE
 
 
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)

@@ -102,9 +102,9 @@ class Rig:
         return self._start("reconciler", [sys.executable, "-m", "worker.reconciler"])
 
     def api(self) -> tuple[Process, httpx.Client]:
-        """The API under gunicorn, once it answers, and a client of it."""
+        """The API as a process, once it answers, and a client of it."""
         port = free_port()
-        command = [sys.executable, "-m", "gunicorn", "-c", "python:api.gunicorn_conf", "api.wsgi:app"]
+        command = [sys.executable, "-m", "api.server"]
         process = self._start("api", command, {"MIMEO_PORT": str(port)})
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30)
         wait_until(lambda: is_up(client))

@@ -1,0 +1,1 @@
+"""The API under load and beside slow clients, side by side with another checkout."""
