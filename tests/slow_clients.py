@@ -39,10 +39,10 @@ def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
 def slow_lines(large: str) -> list[Line]:
     """The four kinds. large: path of a large file."""
     part = b'{"model_type": "vae"'
-    body = b"POST /v1/training-jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n"
+    head = request("POST", "/v1/training-jobs", "Content-Type: application/json", "Content-Length: 900")
     return [
         Line(name="half requests", sent=b"GET /v1/training-jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Half: "),
-        Line(name="half bodies", sent=body + part),
+        Line(name="half bodies", sent=head + part),
         Line(name="stopped readers", sent=request("GET", large), receive_buffer=4096),
         Line(name="idle keep-alive connections", sent=request("GET", "/healthz"), answers=True),
     ]

@@ -21,6 +21,7 @@ class Connection(HTTPChannel):
 
     parser_class = RequestParser
     error_task_class = ProblemTask
+    request: Any = None  # the one that is being received
     request_started = 0.0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -57,7 +58,7 @@ class Connection(HTTPChannel):
         elif now - self.request_started > REQUEST_S + self.request.body_bytes_received / SLOWEST_BYTES_PER_S:
             self._refuse_incomplete()
 
-    def del_channel(self, map: "dict[int, Any] | None" = None) -> None:  # noqa: A002  waitress' name
+    def del_channel(self, map: Any = None) -> None:  # noqa: A002  its name in waitress
         """Remove the connection from the event loop."""
         self.server.loop.forget(self)
         super().del_channel(map)

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import structlog
+from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 
 from api.server.connection import Connection
@@ -27,8 +28,30 @@ class Listener(TcpWSGIServer):
     def __init__(self, *arguments: Any, loop: EventLoop, most_connections: int, **options: Any) -> None:
         self.loop = loop
         self.most_connections = most_connections
-        self.stopped = False
         super().__init__(*arguments, map=loop.map, **options)
+
+    @classmethod
+    def on(
+        cls,
+        opened: socket.socket,
+        *,
+        application: Any,
+        limits: Adjustments,
+        loop: EventLoop,
+        slots: RequestSlots,
+        most_connections: int,
+    ) -> "Listener":
+        """A listener on a bound socket."""
+        return cls(
+            application,
+            loop=loop,
+            most_connections=most_connections,
+            dispatcher=slots,
+            adj=limits,
+            _sock=opened,
+            sockinfo=limits.listen[0],
+            bind_socket=False,
+        )
 
     @property
     def slots(self) -> RequestSlots:
@@ -38,7 +61,7 @@ class Listener(TcpWSGIServer):
 
     def readable(self) -> bool:
         """Whether connections are accepted."""
-        return self.accepting
+        return bool(self.accepting)
 
     def handle_accept(self) -> None:
         """Accept the connections that are waiting."""
@@ -81,7 +104,7 @@ class Listener(TcpWSGIServer):
         return bool(self.active_channels)
 
     def _evict(self) -> bool:
-        """Close a share of the connections that run no request, the least active first. Returns whether there are any."""
+        """Close some connections without a running request, the least active first. Returns whether there was one."""
         idle = sorted(
             (one for one in self.active_channels.values() if not one.requests), key=lambda one: one.last_activity
         )

@@ -2,6 +2,7 @@
 
 import copy
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from waitress.adjustments import Adjustments
@@ -50,6 +51,9 @@ class RequestParser(HTTPRequestParser):
     closed with unread data loses the answer. A client that waits for `100 Continue` gets the answer at once.
     """
 
+    adj: Any
+    error: Any = None
+    expect_continue: bool = False
     path = ""
     body_limit = 0
     is_too_large = False
@@ -74,7 +78,9 @@ class RequestParser(HTTPRequestParser):
         consumed = super().received(data)
         if self.completed and self.is_too_large and not self.error:
             self.error = RequestEntityTooLarge("")
-        return consumed
+        if self.error:
+            self.expect_continue = False  # a refused request is not continued
+        return int(consumed)
 
 
 class ProblemTask(ErrorTask):

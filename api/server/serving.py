@@ -57,8 +57,17 @@ def serve(app: Flask, settings: Settings) -> int:
         most_threads=settings.api_threads + settings.api_waits + STREAM_THREADS,
         is_urgent=_is_urgent,
     )
-    application = _with_slots(app.wsgi_app, slots)
-    listeners = [_listener(application, opened, settings, loop, slots, most_connections) for opened in sockets]
+    listeners = [
+        Listener.on(
+            opened,
+            application=_with_slots(app.wsgi_app, slots),
+            limits=_limits(opened, settings),
+            loop=loop,
+            slots=slots,
+            most_connections=most_connections,
+        )
+        for opened in sockets
+    ]
     stop_requests: list[int] = []
 
     def on_stop(number: int, _frame: FrameType | None) -> None:
@@ -69,7 +78,7 @@ def serve(app: Flask, settings: Settings) -> int:
         signal.signal(number, on_stop)
     loop.start(listeners[0].trigger.pull_trigger)
     log.info("listening", host=settings.host, port=settings.port, connections=most_connections)
-    loop.run_until(_limits(listeners, lambda: bool(stop_requests)))
+    loop.run_until(_time_limits(listeners, lambda: bool(stop_requests)))
     for listener in listeners:
         listener.stop()
     runtime.stop()
@@ -78,7 +87,7 @@ def serve(app: Flask, settings: Settings) -> int:
     return 0
 
 
-def _limits(listeners: list[Listener], is_over: Callable[[], bool]) -> Callable[[float], bool]:
+def _time_limits(listeners: list[Listener], is_over: Callable[[], bool]) -> Callable[[float], bool]:
     """Enforces time limits every second until `is_over`."""
     due = time.time() + TICK_S
 
@@ -109,8 +118,8 @@ def _drained(listeners: list[Listener], slots: RequestSlots) -> Callable[[float]
 
 
 def _is_urgent(task: Task) -> bool:
-    requests = getattr(task, "requests", ())
-    return bool(requests) and not requests[0].error and requests[0].path == URGENT_PATH
+    request: Any = getattr(task, "requests")[0]  # noqa: B009  every task is a Connection
+    return not request.error and request.path == URGENT_PATH
 
 
 def _with_slots(app: _Wsgi, slots: RequestSlots) -> _Wsgi:
@@ -126,9 +135,7 @@ def _with_slots(app: _Wsgi, slots: RequestSlots) -> _Wsgi:
     return application
 
 
-def _listener(
-    application: _Wsgi, opened: socket.socket, settings: Settings, loop: EventLoop, slots: RequestSlots, most: int
-) -> Listener:
+def _limits(opened: socket.socket, settings: Settings) -> Limits:
     limits = Limits(
         sockets=[opened],
         backlog=2048,
@@ -148,16 +155,7 @@ def _listener(
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         # Without it the kernel keeps megabytes for each reader that has stopped.
         limits.socket_options.append((socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES))
-    return Listener(
-        application,
-        loop=loop,
-        most_connections=most,
-        dispatcher=slots,
-        adj=limits,
-        _sock=opened,
-        sockinfo=limits.listen[0],
-        bind_socket=False,
-    )
+    return limits
 
 
 def _permit_connections(wanted: int) -> int:

@@ -55,9 +55,8 @@ class RequestSlots:
     def add_task(self, task: Task) -> None:
         """Start the request, or queue it while all slots are taken."""
         with self._lock:
-            if self._urgent < MOST_URGENT and self._is_urgent(task):
+            if self._urgent < MOST_URGENT and self._is_urgent(task) and self._start(task, False):
                 self._urgent += 1
-                self._start(task, False)
             else:
                 self._queue.append(task)
                 self._hand_out()
@@ -95,18 +94,18 @@ class RequestSlots:
             first = self._queue[0]
             if isinstance(first, threading.Event):
                 first.set()
-            elif not self._idle and self._threads >= self._most_threads:
-                return
             elif not self._start(first, True):
                 return
             self._queue.popleft()
             self._free -= 1
 
     def _start(self, task: Task, has_slot: bool) -> bool:
-        """Run a task on an idle thread or a new one. False if the system has no further thread. The lock is held."""
+        """Run a task on an idle thread or a new one. False if there can be no further thread. The lock is held."""
         if self._idle:
             self._idle.pop().put((task, has_slot))
             return True
+        if has_slot and self._threads >= self._most_threads:
+            return False
         thread = threading.Thread(target=self._work, args=(task, has_slot), name="request", daemon=True)
         try:
             thread.start()
@@ -139,8 +138,8 @@ class RequestSlots:
         self._local.task, self._local.has_slot = task, has_slot
         try:
             task.service()
-        except Exception as error:  # noqa: BLE001  the thread serves further requests
-            log.error("unexpected_error", exc_info=error)
+        except Exception:  # the thread serves further requests
+            log.exception("unexpected_error")
         finally:
             self._local.task = None
             self.release()

@@ -52,9 +52,7 @@ async def client(host: str, port: int, requests: list[bytes], end: float, first:
 async def load(host: str, port: int, connections: int, seconds: float, requests: list[bytes]) -> dict[str, object]:
     """All connections together."""
     end = time.monotonic() + seconds
-    each = await asyncio.gather(
-        *(client(host, port, requests, end, 31 * number) for number in range(connections))
-    )
+    each = await asyncio.gather(*(client(host, port, requests, end, 31 * number) for number in range(connections)))
     return {"milliseconds": [one for taken, _ in each for one in taken], "errors": sum(errors for _, errors in each)}
 
 

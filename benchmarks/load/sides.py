@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.slow_clients import Address, probe
 from tests.servers import free_port
+from tests.slow_clients import Address, probe
 
 LAUNCH = Path(__file__).parent / "launch.py"
 SEED = Path(__file__).parent / "seed.py"
@@ -93,9 +93,10 @@ def running(name: str, checkout: Path, python: Path, *, jobs: int = 200) -> Iter
 def _process(
     command: list[str], folder: Path, environment: dict[str, str], log: Path
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("wb") as stream, subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=stream, stderr=stream
-    ) as process:
+    with (
+        log.open("wb") as stream,
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=stream, stderr=stream) as process,
+    ):
         try:
             yield process
         finally:

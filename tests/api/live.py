@@ -37,8 +37,8 @@ class Server:
 
 
 @contextmanager
-def serve(settings: Settings) -> Iterator[Server]:
-    """A server on a free port, on the settings' database, Redis and home."""
+def serve(settings: Settings, *, before: str = "") -> Iterator[Server]:
+    """A server on a free port, on the settings' database, Redis and home. before: Python to run before it starts."""
     port = free_port()
     settings.home_path.mkdir(parents=True, exist_ok=True)
     log = settings.home_path / "api.log"
@@ -48,9 +48,12 @@ def serve(settings: Settings) -> Iterator[Server]:
         "MIMEO_PORT": str(port),
         "MIMEO_DATABASE_URL": settings.resolved_database_url,
         "MIMEO_REDIS_URL": settings.resolved_redis_url,
+        "MIMEO_API_THREADS": str(settings.api_threads),
+        "MIMEO_API_WAITS": str(settings.api_waits),
         "MIMEO_LOG_FORMAT": "json",
     }
-    command = [sys.executable, "-m", "api.server"]
+    start = f"import runpy; {before}; runpy.run_module('api.server', run_name='__main__')"
+    command = [sys.executable, "-c", start] if before else [sys.executable, "-m", "api.server"]
     with log.open("wb") as stream, subprocess.Popen(command, env=environment, stdout=stream, stderr=stream) as process:
         server = Server(url=f"http://127.0.0.1:{port}", process=process, log=log)
         try:
