@@ -81,6 +81,7 @@ def _generation(
         "checkpoint": job.spec["checkpoint_id"],
         "format": job.spec["format"],
         "artifacts": [artifact(row) for row in artifacts],
+        "warnings": _warnings(job),
         "urls": shown.GenerationJobUrls(self=path, cancel=f"{path}/cancel", events=f"{path}/events"),
     }
 
@@ -124,7 +125,7 @@ def _progress(job: rows.TrainingJob) -> shown.Progress:
     )
 
 
-def _warnings(job: rows.TrainingJob) -> list[shown.JobWarning]:
+def _warnings(job: rows.Job) -> list[shown.JobWarning]:
     return [shown.JobWarning(**warning) for warning in job.warnings or ()]
 
 

@@ -144,6 +144,7 @@ class ListedGenerationJob(Job):
     )
     format: str
     artifacts: list[Artifact]
+    warnings: list[JobWarning] = Field(description="Reasons why the result may not be what is expected.")
     urls: GenerationJobUrls
 
 

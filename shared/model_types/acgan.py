@@ -18,6 +18,7 @@ from shared.model_types.base import (
     BoundedLatents,
     ModelType,
     SamplingParameters,
+    SamplingWarning,
 )
 from shared.model_types.class_labels import ClassName, Label
 
@@ -108,6 +109,18 @@ def check_training(hyperparameters: AcganHyperparameters, dataset: DatasetShape)
         raise SpecError.at("/hyperparameters/label_map", detail, "gap")
 
 
+def sampling_warnings(sampling: AcganSampling, config: Mapping[str, Any]) -> list[SamplingWarning]:
+    """A warning of labels that the model was never trained on."""
+    absent = set(config.get("absent_classes", []))
+    asked = sorted(absent if sampling.labels == "all" else absent.intersection(sampling.labels))
+    if not asked:
+        return []
+    names = ", ".join(f"{label} ({config['class_names'][label]})" for label in asked[:20])
+    message = f"The model has seen no image of the labels {names}{', …' if len(asked) > 20 else ''}."
+    hint = "Their images show nothing in particular: leave these labels out."
+    return [SamplingWarning(code="untrained_labels", message=message, hint=hint)]
+
+
 def check_sampling(hyperparameters: AcganHyperparameters, sampling: AcganSampling, dataset: DatasetShape) -> None:
     """Labels are the model's, latents have its size, the draws agree with `z`, and the images are not too many."""
     classes = merged_classes(hyperparameters, dataset.classes) if dataset.classes else None
@@ -190,6 +203,7 @@ ACGAN = ModelType(
     check_training=check_training,
     check_sampling=check_sampling,
     resolve_sampling=resolve_sampling,
+    sampling_warnings=sampling_warnings,
     weight_sizes=adversarial.weight_sizes,
     sampling_work=sampling_work,
     needs_labels=True,

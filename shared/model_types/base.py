@@ -115,6 +115,23 @@ class WeightSizes(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class SamplingWarning:
+    """A reason why a generation that runs may not give what is expected."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class SamplingWarnings(Protocol):
+    """Warnings of sampling parameters for a model with this configuration."""
+
+    def __call__(self, sampling: Any, config: Mapping[str, Any]) -> list[SamplingWarning]:
+        """See the class."""
+        ...
+
+
 JOB_BYTES = 24 << 20
 """What the first job of a process adds whatever its size: code of libraries, buffers of threads, small objects."""
 
@@ -226,6 +243,7 @@ class ModelType:
     check_sampling: SamplingCheck
     resolve_sampling: SamplingResolver | None = None
     check_config: ConfigCheck | None = None
+    sampling_warnings: SamplingWarnings | None = None
     weight_sizes: WeightSizes | None = None
     sampling_work: SamplingWorkEstimate | None = None
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -13,6 +13,7 @@ from shared.datasets import DatasetShape
 from shared.errors import SpecError
 from shared.model_types.base import Hyperparameters, ModelType
 from shared.services import datasets, model_config, models, space_admission, starting_weights
+from shared.services.job_warnings import JobWarning
 from shared.settings import Settings
 from shared.spec_errors import nearest
 from shared.specs import GenerationRequest, TrainingRequest, spec_error
@@ -23,12 +24,13 @@ _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory
 
 @dataclass(frozen=True, kw_only=True)
 class AdmittedGeneration:
-    """A generation request with all names resolved. spec, is_quick, memory_bytes: those of the job row."""
+    """A generation request with all names resolved. spec, is_quick, memory_bytes, warnings: those of the job row."""
 
     model_type: str
     spec: dict[str, Any]
     is_quick: bool
     memory_bytes: int
+    warnings: list[JobWarning]
 
 
 def admit_training(session: Session, request: TrainingRequest, settings: Settings) -> dict[str, Any]:
@@ -82,11 +84,13 @@ def admit_generation(session: Session, request: GenerationRequest, settings: Set
         "sampling": model_type.sampling.dump_python(sampling, mode="json", by_alias=True),
         "format": form,
     }
+    found = model_type.sampling_warnings(sampling, config) if model_type.sampling_warnings and config else []
     return AdmittedGeneration(
         model_type=model_type.name,
         spec=spec,
         is_quick=model_type.is_quick(hyperparameters, sampling, shape),
         memory_bytes=memory_bytes,
+        warnings=[JobWarning(code=each.code, message=each.message, hint=each.hint) for each in found],
     )
 
 

@@ -20,6 +20,7 @@ def submit(session: Session, request: GenerationRequest, *, settings: Settings) 
         spec=admitted.spec,
         is_quick=admitted.is_quick,
         memory_bytes=admitted.memory_bytes,
+        warnings=admitted.warnings,
     )
 
 

@@ -1,15 +1,18 @@
 import threading
 import time
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
+from sqlalchemy import update
 
 from api import end_poller
 from api.app import create_app
 from api.runtime import EXTENSION, Runtime
 from shared.broker import CeleryBroker, NullBroker
-from shared.db.session import SessionFactory
+from shared.db.session import SessionFactory, transaction
+from shared.db.tables import Checkpoint
 from shared.ids import new_id
 from shared.job_status import JobKind
 from shared.settings import Settings
@@ -182,3 +185,24 @@ def test_list_shows_each_job_with_its_own_artifacts(client: FlaskClient, model: 
 
     assert [job["id"] for job in listed] == sorted(ids, reverse=True)
     assert sorted(artifact["name"] for job in listed for artifact in job["artifacts"]) == ["first.png", "second.png"]
+
+
+def test_labels_without_a_training_image_are_a_warning(
+    client: FlaskClient, worker: WorkerWrites, database: SessionFactory
+) -> None:
+    client.post("/v1/training-jobs", json={"model_type": "acgan", "dataset": "digits"})
+    lease = worker.claim(JobKind.TRAINING)
+    trained = worker.publish(lease)
+    names = [str(digit) for digit in range(10)]
+    with transaction(database) as session:
+        session.execute(update(Checkpoint).values(config={"class_names": names, "absent_classes": [3, 9]}))
+
+    def warnings(labels: Any) -> list[str]:
+        body = {"model": trained, "sampling": {"labels": labels}}
+        response = client.post("/v1/generation-jobs", json=body)
+        assert response.status_code == 202, response.get_json()
+        return [warning["message"] for warning in response.get_json()["warnings"]]
+
+    assert warnings([0, 1]) == []
+    assert warnings([1, 9]) == ["The model has seen no image of the labels 9 (9)."]
+    assert warnings("all") == ["The model has seen no image of the labels 3 (3), 9 (9)."]

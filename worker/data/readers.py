@@ -35,7 +35,9 @@ def _part(info: DatasetInfo, folder: Path, part: str, arguments: dict[str, Any])
         raise _damaged(info, folder, part, str(error) or type(error).__name__) from error
     if len(images) != len(labels):
         raise _damaged(info, folder, part, f"{len(images)} images have {len(labels)} labels")
-    if not len(labels) or int(labels.min()) < 0 or int(labels.max()) >= len(info.class_names):
+    if not len(labels):
+        raise _damaged(info, folder, part, "it has no images")
+    if int(labels.min()) < 0 or int(labels.max()) >= len(info.class_names):
         raise _damaged(info, folder, part, f"its labels are not 0 to {len(info.class_names) - 1}")
     return images, labels
 

@@ -77,6 +77,16 @@ class Adapted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataWarning:
+    """A limit that the dataset sets to the training or its evaluation. data: JSON."""
+
+    code: str
+    message: str
+    hint: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class OnnxGraph:
     """One of the graphs that a model is exported as.
 
@@ -204,6 +214,10 @@ class GenerativeModel(Network, ABC):
     @abstractmethod
     def load_training_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Restore the result of `training_state` exactly."""
+
+    def data_warnings(self) -> list[DataWarning]:
+        """Warnings about the dataset, after `start_training`."""
+        return []
 
     def health_checks(self) -> list[HealthCheck]:
         """New health checks for a training of this model."""

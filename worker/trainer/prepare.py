@@ -82,6 +82,8 @@ def build(spec: TrainerSpec, dataset: Dataset, compute: Compute, seeder: Seeder,
         initial_weights.load(model, spec, spec.init_from, reporter)
     seeder.set(Stream.TRAINING)
     model.start_training(dataset, seed=spec.seed)
+    for warning in model.data_warnings():
+        reporter.warning(warning.code, warning.message, warning.hint, step=0, data=warning.data)
     return model
 
 

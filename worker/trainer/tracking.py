@@ -19,8 +19,11 @@ class Selection:
         self._value: float | None = state["value"] if state else None
 
     def offer(self, evaluation: Mapping[str, float], step: int) -> bool:
-        """Add an evaluation. True: it is the best so far."""
-        value = evaluation[self._metric]
+        """Add an evaluation. True: it is the best so far, or lacks the metric because the dataset is too small."""
+        value = evaluation.get(self._metric)
+        if value is None:
+            self.step = step
+            return True
         if self._value is not None and (value >= self._value if self._direction == "min" else value <= self._value):
             return False
         self.step, self._value = step, value

@@ -24,16 +24,36 @@ from worker.data import Dataset, ImageDataset
 from worker.models.acgan.adversarial import AdversarialModel
 from worker.models.acgan.export import acgan_graphs
 from worker.models.acgan.sampling import balanced, class_grid, sampled
-from worker.models.base import BetweenBlocks, Generated, OnnxGraph, Sample, StepMetrics, require_fit, uninterrupted
+from worker.models.base import (
+    BetweenBlocks,
+    DataWarning,
+    Generated,
+    OnnxGraph,
+    Sample,
+    StepMetrics,
+    require_fit,
+    uninterrupted,
+)
 from worker.models.evaluation import sample_metrics
 from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, quantised
 from worker.models.evaluation.classifier import EvaluationClassifier
+from worker.models.evaluation.requirements import (
+    absent_classes,
+    chosen_test_images,
+    few_test_images,
+    missing_classes,
+)
 from worker.models.evaluation.sample_metrics import labelled_figures
 from worker.models.image_model import unit
 
 
 class Acgan(AdversarialModel):
-    """The pair with classes, and the evaluation of the images that it generates."""
+    """The pair with classes, and the evaluation of the images that it generates.
+
+    absent_classes: labels without a training image. They are not learned, and figures leave them out.
+    """
+
+    absent_classes: list[int] = []  # noqa: RUF012 - replaced, never changed
 
     @classmethod
     def for_data(cls, hyperparameters: AcganHyperparameters, dataset: Dataset) -> "Acgan":
@@ -54,6 +74,7 @@ class Acgan(AdversarialModel):
         hyperparameters = AcganHyperparameters.model_validate(config["hyperparameters"])
         channels, height, width = config["image_shape"]
         model = cls(hyperparameters, (channels, height, width), list(config["class_names"]))
+        model.absent_classes = list(config.get("absent_classes", []))
         if hyperparameters.network == "book":
             # A CPU generates images faster with channels first here; training in bfloat16 is slower with them.
             for network in filter(None, (model.generator, model.average)):
@@ -61,8 +82,9 @@ class Acgan(AdversarialModel):
         return model
 
     def config(self) -> dict[str, Any]:
-        """Hyperparameters, image shape and classes."""
-        return {**super().config(), "class_names": self.class_names}
+        """Hyperparameters, image shape and classes; `absent_classes`, where some labels had no training image."""
+        absent = {"absent_classes": self.absent_classes} if self.absent_classes else {}
+        return {**super().config(), "class_names": self.class_names, **absent}
 
     # --- training -----------------------------------------------------------------------------------------------
 
@@ -70,8 +92,18 @@ class Acgan(AdversarialModel):
         """Put images and labels on the device and make both optimizers."""
         assert isinstance(dataset, ImageDataset)
         relabelled = self._relabelled(dataset)
+        self.absent_classes = absent_classes(relabelled)
         self.start_adversaries(relabelled, relabelled.train_images, relabelled.train_labels, seed=seed)
         self._classifiers: list[EvaluationClassifier] = []  # at most one; a list keeps it out of the state dict
+
+    def data_warnings(self) -> list[DataWarning]:
+        """Warnings of classes without training images, and of too few test images of the others."""
+        images, _ = chosen_test_images(self._dataset, self._trained_classes())
+        some = "test images" if len(images) == len(self._dataset.test_images) else "test images of these classes"
+        return [*missing_classes(self._dataset), *few_test_images(len(images), some)]
+
+    def _trained_classes(self) -> list[int]:
+        return [label for label in range(len(self.class_names)) if label not in self.absent_classes]
 
     def _relabelled(self, dataset: ImageDataset) -> ImageDataset:
         label_map = self.hyperparameters.label_map
@@ -103,15 +135,17 @@ class Acgan(AdversarialModel):
 
     def evaluate(self) -> dict[str, float]:
         """Metrics of some generated images; see `evaluation.classifier.labelled_figures`."""
-        images, labels_N = balanced(self, sample_metrics.CHECKPOINT_IMAGES)
+        images, labels_N = balanced(self, sample_metrics.CHECKPOINT_IMAGES, self._trained_classes())
         return labelled_figures(self._classifier(), images, labels_N, self._dataset, final=False)
 
     def final_quality(self) -> dict[str, float]:
         """The same on more images, with the costlier figures, and the accuracy of a classifier of generated images."""
-        images, labels_N = balanced(self, TRAINING_IMAGES)
+        images, labels_N = balanced(self, TRAINING_IMAGES, self._trained_classes())
         some = slice(0, sample_metrics.FINAL_IMAGES)
         figures = labelled_figures(self._classifier(), images[some], labels_N[some], self._dataset, final=True)
-        return figures | {"classification_accuracy_score": classifier_score(quantised(images), labels_N, self._dataset)}
+        if len(chosen_test_images(self._dataset, self._trained_classes())[0]):
+            figures["classification_accuracy_score"] = classifier_score(quantised(images), labels_N, self._dataset)
+        return figures
 
     def _classifier(self) -> EvaluationClassifier:
         if not self._classifiers:

@@ -32,10 +32,9 @@ def generate(model: AcganPair, z_NZ: Tensor, labels_N: Tensor, between_blocks: B
     return ((images + 1) / 2).contiguous()
 
 
-def balanced(model: AcganPair, count: int) -> tuple[Tensor, Tensor]:
-    """About `count` images from fixed latents, equally many of each class; and their classes, [N]."""
-    classes = len(model.class_names)
-    labels_N = torch.arange(classes).repeat(max(1, count // classes))
+def balanced(model: AcganPair, count: int, labels: list[int]) -> tuple[Tensor, Tensor]:
+    """About `count` images from fixed latents, equally many of each of these classes; and their classes, [N]."""
+    labels_N = torch.tensor(labels).repeat(max(1, count // len(labels)))
     return generate(model, fixed_latents(model, len(labels_N)), labels_N), labels_N
 
 

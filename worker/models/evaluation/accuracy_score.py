@@ -9,6 +9,7 @@ from torch import Tensor
 
 from worker.data import ImageDataset
 from worker.models.evaluation.classifier import EvaluationClassifier
+from worker.models.evaluation.requirements import chosen_test_images
 
 TRAINING_IMAGES = 20_000  # distinct images
 SEEN_IMAGES = 120_000  # with repetition: six times each
@@ -17,7 +18,7 @@ SHIFT = 2  # pixels at most, in each direction; one shift for each batch
 
 
 def classifier_score(images: Tensor, labels_N: Tensor, dataset: ImageDataset) -> float:
-    """Accuracy on the dataset's test images of a classifier that is trained only on these images.
+    """Accuracy on the test images of these classes of a classifier that is trained only on these images.
 
     images: uint8 [N, C, H, W]. The classifier has the architecture of the evaluation classifier. The same images give
     the same score, and torch's default generators are unchanged.
@@ -26,7 +27,7 @@ def classifier_score(images: Tensor, labels_N: Tensor, dataset: ImageDataset) ->
         classifier = EvaluationClassifier(dataset.image_shape, len(dataset.class_names))
     seen = max(FEWEST_SEEN, len(images) * SEEN_IMAGES // TRAINING_IMAGES)
     classifier.fit(images, labels_N, seen=seen, shift=SHIFT)
-    return classifier.accuracy(dataset.test_images, dataset.test_labels)
+    return classifier.accuracy(*chosen_test_images(dataset, labels_N.unique()))
 
 
 def quantised(images: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from worker.data import ImageDataset
 from worker.models.evaluation.classifier import EvaluationClassifier
-from worker.models.evaluation.sample_metrics import NEIGHBOUR_IMAGES, frechet_distance, precision_recall
+from worker.models.evaluation.requirements import FEWEST_COMPARED
+from worker.models.evaluation.sample_metrics import NEIGHBOUR_IMAGES, frechet_distance, least_distance, precision_recall
 from worker.models.image_model import unit
 
 DIVERSITY_IMAGES = 1_000
@@ -32,16 +33,19 @@ def unlabelled_figures(
     """Metrics of generated images in [0, 1], [N, C, H, W], against as many test images.
 
     frechet_distance: between the two distributions of features (Heusel et al. 2017, arXiv:1706.08500). diversity: mean
-    distance of an image to its nearest neighbour, as a share of the same distance of real images. final: also precision
-    and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991).
+    distance of an image to its nearest neighbour, as a share of the same distance of real images; left out where these
+    are all equal. final: also precision and recall (Kynkäänniemi et al. 2019, arXiv:1904.06991). Without
+    FEWEST_COMPARED test images there are none.
     """
+    if len(dataset.test_images) < FEWEST_COMPARED:
+        return {}
     generated, _ = network.predict(images)
     real, _ = network.predict(unit(dataset.test_images[: len(images)]))
     compared = min(len(real), len(generated), DIVERSITY_IMAGES)
-    figures = {
-        "frechet_distance": frechet_distance(real, generated),
-        "diversity": nearest_distance(generated[:compared]) / nearest_distance(real[:compared]),
-    }
+    figures = {"frechet_distance": frechet_distance(real, generated)}
+    apart = nearest_distance(real[:compared])
+    if apart > least_distance(real):
+        figures["diversity"] = nearest_distance(generated[:compared]) / apart
     if final:
         precision, recall = precision_recall(real[:NEIGHBOUR_IMAGES], generated[:NEIGHBOUR_IMAGES])
         figures |= {"precision": precision, "recall": recall}

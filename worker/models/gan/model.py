@@ -16,9 +16,19 @@ from worker.data import Dataset, ImageDataset
 from worker.models.acgan.adversarial import AdversarialModel
 from worker.models.acgan.health import DiscriminatorWon
 from worker.models.acgan.networks import BookGenerator
-from worker.models.base import BetweenBlocks, Generated, OnnxGraph, Sample, StepMetrics, require_fit, uninterrupted
+from worker.models.base import (
+    BetweenBlocks,
+    DataWarning,
+    Generated,
+    OnnxGraph,
+    Sample,
+    StepMetrics,
+    require_fit,
+    uninterrupted,
+)
 from worker.models.evaluation import sample_metrics
 from worker.models.evaluation.classifier import EvaluationClassifier
+from worker.models.evaluation.requirements import few_test_images
 from worker.models.evaluation.unlabelled import feature_network, unlabelled_figures
 from worker.models.gan.export import gan_graphs
 from worker.models.gan.health import GanModeCollapse
@@ -68,6 +78,10 @@ class Gan(AdversarialModel):
         d_loss, realness_accuracy, _ = self.discriminator_step(unit(images) * 2 - 1, labels_B)
         g_loss = self.generator_step(len(images) * self.recipe.generator_batches)
         return {"d_loss": d_loss, "g_loss": g_loss, "realness_accuracy": realness_accuracy}
+
+    def data_warnings(self) -> list[DataWarning]:
+        """A warning of too few test images."""
+        return few_test_images(len(self._dataset.test_images))
 
     def health_checks(self) -> list[HealthCheck]:
         """Checks for an exploding discriminator loss, a collapsed generator, and a discriminator that has won."""

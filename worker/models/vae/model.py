@@ -11,8 +11,9 @@ from shared.model_types.vae import VaeHyperparameters, check_sampling
 from shared.model_types.vae_sampling import GridSampling
 from worker.data import Dataset, ImageDataset
 from worker.images import image_grid
-from worker.models.base import BetweenBlocks, Generated, OnnxGraph, Sample, StepMetrics, uninterrupted
+from worker.models.base import BetweenBlocks, DataWarning, Generated, OnnxGraph, Sample, StepMetrics, uninterrupted
 from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, quantised
+from worker.models.evaluation.requirements import FEWEST_COMPARED, counted
 from worker.models.health import HealthCheck, LossExploding, NothingLearned
 from worker.models.image_model import CHUNK, ImageModel, unit
 from worker.models.optimization import ScheduledOptimizer, adam_settings
@@ -90,6 +91,16 @@ class Vae(VaeNetwork, ImageModel):
         """Restore the result of `training_state`."""
         self._optimizer.load(tensors, values)
 
+    def data_warnings(self) -> list[DataWarning]:
+        """A warning of very few test images."""
+        count = len(self._test_ND)
+        if count >= FEWEST_COMPARED:
+            return []
+        left_out = "" if count > 1 else ", and active_units is left out"
+        message = f"{counted(count)}; the figures of the evaluation are imprecise{left_out}."
+        hint = "Add images to the test part of the dataset."
+        return [DataWarning(code="few_test_images", message=message, hint=hint)]
+
     def health_checks(self) -> list[HealthCheck]:
         """Checks for an exploding loss, for collapsed latents, and for a model that has learned nothing."""
         return [
@@ -141,8 +152,8 @@ class Vae(VaeNetwork, ImageModel):
         images = decoded_ND.view(-1, *self.image_shape)
         return figures | {
             "elbo": -figures["reconstruction"] - figures["kl"],
-            "active_units": float((means_NZ.var(dim=0) > ACTIVE_VARIANCE).sum()),
             "reconstruction_accuracy": classifier_score(images, dataset.train_labels[: len(images)], dataset),
+            **active_units(means_NZ),
         }
 
     def epoch_samples(self, epoch: int) -> list[Sample]:
@@ -168,3 +179,10 @@ class Vae(VaeNetwork, ImageModel):
     def onnx_graphs(self) -> list[OnnxGraph]:
         """Decoder and encoder."""
         return vae_graphs(self)
+
+
+def active_units(means_NZ: Tensor) -> dict[str, float]:
+    """`active_units`, which needs the posterior means of two images."""
+    if len(means_NZ) < 2:
+        return {}
+    return {"active_units": float((means_NZ.var(dim=0) > ACTIVE_VARIANCE).sum())}
