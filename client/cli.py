@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from client.commands import catalogue, exporting, generation, jobs, training
+from client.commands import catalogue, dataset_changes, exporting, generation, jobs, training
 from client.commands.board import board
 from client.commands.contracts import model_types
 from client.errors import ApiError, ClientError
@@ -56,6 +56,10 @@ app.command(cls=GenerateCommand)(generation.generate)
 app.command()(catalogue.models)
 app.command("model-types")(model_types)
 app.command()(exporting.export)
+catalogue.datasets_app.command("show")(dataset_changes.show)
+catalogue.datasets_app.command("replace")(dataset_changes.replace)
+catalogue.datasets_app.command("describe")(dataset_changes.describe)
+catalogue.datasets_app.command("delete")(dataset_changes.delete)
 app.add_typer(catalogue.datasets_app, name="datasets")
 app.command()(catalogue.workers)
 

@@ -244,16 +244,29 @@ class Client(Transport):
         """One dataset."""
         return cast("Dataset", self.get(f"/v1/datasets/{name}"))
 
-    def add_text(self, name: str, path: Path) -> Dataset:
+    def add_text(self, name: str, path: Path, description: str | None = None) -> Dataset:
         """Upload a UTF-8 text as the dataset `name`."""
+        return self._send_text("POST", "/v1/datasets", path, name=name, kind="text", description=description)
+
+    def replace_text(self, name: str, path: Path, description: str | None = None) -> Dataset:
+        """Replace the text of an uploaded dataset; its description stays where none is given."""
+        return self._send_text("PUT", f"/v1/datasets/{name}", path, description=description)
+
+    def describe_dataset(self, name: str, description: str | None) -> Dataset:
+        """Change the description of an uploaded dataset; None removes it."""
+        response = self.request("PATCH", f"/v1/datasets/{name}", json={"description": description})
+        return cast("Dataset", response.json())
+
+    def delete_dataset(self, name: str) -> None:
+        """Delete an uploaded dataset. Raises ApiError 409 while unfinished jobs use it."""
+        self.request("DELETE", f"/v1/datasets/{name}")
+
+    def _send_text(self, method: str, address: str, path: Path, **fields: str | None) -> Dataset:
+        given = {name: value for name, value in fields.items() if value is not None}
+        timeout = max(self._timeout, 300.0)
         with path.open("rb") as file:
-            response = self.request(
-                "POST",
-                "/v1/datasets",
-                data={"name": name, "kind": "text"},
-                files={"file": (path.name, file, "text/plain")},
-                timeout=max(self._timeout, 300.0),
-            )
+            files = {"file": (path.name, file, "text/plain")}
+            response = self.request(method, address, data=given, files=files, timeout=timeout)
         return cast("Dataset", response.json())
 
     def workers(self) -> list[Worker]:

@@ -194,12 +194,19 @@ class ModelType(TypedDict):
     demo: Demo
 
 
+class DatasetUse(TypedDict):
+    """Counts of the unfinished training jobs and of the models that name a dataset."""
+
+    jobs: int
+    models: int
+
+
 class Dataset(TypedDict):
     """A source of training data. availability: `builtin`, `present`, `downloadable` or `missing`.
 
     sources: addresses of its files, the largest first; empty when it is never downloaded.
     checksums: of its downloads, by path; of a download without a published one, the first download's.
-    image_shape: channels, height, width.
+    image_shape: channels, height, width. version: of an upload; a replacement raises it.
     """
 
     name: str
@@ -215,6 +222,10 @@ class Dataset(TypedDict):
     size: int | None
     sha256: str | None
     created_at: str | None
+    description: NotRequired[str | None]
+    version: NotRequired[int | None]
+    updated_at: NotRequired[str | None]
+    used_by: NotRequired[DatasetUse]
     sources: NotRequired[list[str]]
     checksums: NotRequired[dict[str, str]]
     image_shape: NotRequired[list[int] | None]

@@ -12,7 +12,7 @@ from client.headlines import Headlines
 from client.output import line, print_json, table
 from client.schema import Dataset, Model
 
-datasets_app = typer.Typer(help="List datasets, or upload one.", invoke_without_command=True)
+datasets_app = typer.Typer(help="List, upload, replace, describe or delete datasets.", invoke_without_command=True)
 
 
 def models(
@@ -48,7 +48,7 @@ def _list_models(models: list[Model], headlines: Headlines) -> None:
 
 @datasets_app.callback()
 def datasets(context: typer.Context) -> None:
-    """List datasets, or upload one."""
+    """List datasets; the commands upload and change your own."""
     if context.invoked_subcommand is None:
         list_datasets(context)
 
@@ -98,13 +98,14 @@ def add_dataset(
     name: Annotated[
         str | None, typer.Option(help="Name of the dataset; the file's name without its ending if unset.")
     ] = None,
+    description: Annotated[str | None, typer.Option(help="Free text for people.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Upload a text as a dataset."""
     if not file.is_file():
         raise BadInput(f"{file}: the file does not exist")
     with connect(context) as client:
-        dataset = client.add_text(name or file.stem, file)
+        dataset = client.add_text(name or file.stem, file, description)
     if as_json:
         print_json(dataset)
     else:

@@ -1,0 +1,88 @@
+"""`mimeo datasets show`, `replace`, `describe` and `delete`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from client.connection import JsonOption, connect
+from client.errors import BadInput
+from client.formatting import ago, size
+from client.output import facts, print_json
+from client.schema import Dataset
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a dataset.", show_default=False)]
+
+
+def show(context: typer.Context, name: NameArgument, as_json: JsonOption = False) -> None:
+    """Show one dataset: its size, checksum, description and use."""
+    with connect(context) as client:
+        dataset = client.dataset(name)
+    _print(dataset, as_json=as_json)
+
+
+def replace(
+    context: typer.Context,
+    name: NameArgument,
+    file: Annotated[Path, typer.Argument(help="A text file in UTF-8.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Replace the text of an uploaded dataset, which no unfinished job may use. Models of the old text stay."""
+    if not file.is_file():
+        raise BadInput(f"{file}: the file does not exist")
+    with connect(context) as client:
+        dataset = client.replace_text(name, file)
+    _print(dataset, as_json=as_json)
+
+
+def describe(
+    context: typer.Context,
+    name: NameArgument,
+    description: Annotated[str, typer.Argument(help="Free text; an empty one removes it.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Change the description of an uploaded dataset."""
+    with connect(context) as client:
+        dataset = client.describe_dataset(name, description or None)
+    _print(dataset, as_json=as_json)
+
+
+def delete(
+    context: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Uploaded datasets.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Delete uploaded datasets, which no unfinished job may use. Models that were trained on them stay."""
+    with connect(context) as client:
+        for name in names:
+            client.delete_dataset(name)
+            if as_json:
+                print_json({"name": name, "deleted": True})
+            else:
+                facts([(name, "deleted")])
+
+
+def _print(dataset: Dataset, *, as_json: bool) -> None:
+    if as_json:
+        print_json(dataset)
+        return
+    examples, use = dataset["examples"], dataset.get("used_by")
+    facts(
+        [
+            ("name", dataset["name"]),
+            ("title", dataset["title"]),
+            ("description", dataset.get("description")),
+            ("kind", dataset["kind"]),
+            ("availability", dataset["availability"]),
+            ("detail", dataset["detail"]),
+            ("license", dataset["license"]),
+            ("characters" if dataset["kind"] == "text" else "examples", f"{examples:,}" if examples else None),
+            ("distinct", dataset["vocabulary"]),
+            ("classes", dataset["classes"]),
+            ("size", size(dataset["size"]) if dataset["size"] is not None else None),
+            ("sha256", dataset["sha256"]),
+            ("version", dataset.get("version")),
+            ("created", ago(dataset["created_at"]) if dataset["created_at"] else None),
+            ("used by", f"{use['jobs']} unfinished jobs, {use['models']} models" if use else None),
+        ]
+    )

@@ -1,0 +1,49 @@
+"""`mimeo datasets` and a real server."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.db.session import SessionFactory
+from shared.settings import Settings
+from tests.api.live import Server, serve
+from tests.client.test_cli import mimeo
+
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)]
+
+
+@pytest.fixture
+def server(settings: Settings, database: SessionFactory) -> Iterator[Server]:
+    with serve(settings) as running:
+        yield running
+
+
+def test_dataset_is_added_shown_described_replaced_and_deleted(server: Server, tmp_path: Path) -> None:
+    first, second = tmp_path / "dickens.txt", tmp_path / "melville.txt"
+    first.write_text("It was the best of times, it was the worst of times.\r\n" * 30)
+    second.write_text("Call me Ishmael. Some years ago - never mind how long precisely.\n" * 30)
+
+    def run(*arguments: str) -> str:
+        done = mimeo("datasets", *arguments, url=server.url)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("add", str(first), "--description", "Two cities")
+    shown = run("show", "dickens")
+    described = json.loads(run("describe", "dickens", "Two cities, 1859", "--json"))
+    replaced = json.loads(run("replace", "dickens", str(second), "--json"))
+    deleted = run("delete", "dickens")
+    again = mimeo("datasets", "delete", "dickens", url=server.url)
+    builtin = mimeo("datasets", "delete", "digits", url=server.url)
+
+    assert "Two cities" in shown
+    assert "0 unfinished jobs, 0 models" in shown
+    assert (described["description"], described["version"]) == ("Two cities, 1859", 1)
+    assert (replaced["description"], replaced["version"]) == ("Two cities, 1859", 2)
+    assert replaced["size"] == second.stat().st_size
+    assert deleted.split() == ["dickens", "deleted"]
+    assert (again.returncode, builtin.returncode) == (2, 2)
+    assert "does not exist" in again.stderr
+    assert "comes with Mimeo" in builtin.stderr
