@@ -1,10 +1,8 @@
-"""Trainings on files of a few images, through the trainer program."""
+"""Trainings on files of a few images, through the trainer's program in this process."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +10,11 @@ import pytest
 from shared.datasets import REGISTRY
 from shared.model_types import get
 from shared.trainer_protocol import EXIT_FAILED, EXIT_FINISHED
-from tests.waiting import PATIENCE_S
 from tests.worker.data.formats import idx, images, labels, put
+from tests.worker.trainer.harness import run
+from worker.models.acgan import model as acgan
+from worker.models.evaluation import accuracy_score, classifier, sample_metrics
+from worker.trainer.spec import TrainerSpec
 
 pytestmark = pytest.mark.slow
 
@@ -28,30 +29,33 @@ def random(count: int) -> np.ndarray:
     return images(count, 28, 28, seed=count)
 
 
-def level(count: int, value: int) -> np.ndarray:
-    return np.full((count, 28, 28), value, np.uint8)
+@pytest.fixture(autouse=True)
+def short_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evaluate with few generated images and little training of the classifiers."""
+    monkeypatch.setattr(classifier, "TRAINING_IMAGES", 1_000)
+    monkeypatch.setattr(sample_metrics, "CHECKPOINT_IMAGES", 60)
+    monkeypatch.setattr(sample_metrics, "FINAL_IMAGES", 100)
+    monkeypatch.setattr(acgan, "TRAINING_IMAGES", 200)
+    monkeypatch.setattr(accuracy_score, "FEWEST_SEEN", 1_000)
 
 
-def train(tmp_path: Path, model_type: str, contents: dict[str, bytes]) -> tuple[int, dict[str, dict[str, object]]]:
+def train(tmp_path: Path, model_type: str, contents: dict[str, bytes]) -> tuple[int, dict[str, Any]]:
     """Exit status, and the last event of each type or notice code."""
-    put(tmp_path / "datasets", contents)
-    spec = {"model_type": model_type, "dataset": "mnist", "hyperparameters": {**get(model_type).small, "epochs": 1}}
-    (tmp_path / "job.json").write_text(json.dumps(spec))
-    (tmp_path / "home").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "worker.train", str(tmp_path / "job.json"), str(tmp_path / "run")],
-        env={**os.environ, "MIMEO_HOME": str(tmp_path / "home"), "MIMEO_DATASETS_DIR": str(tmp_path / "datasets")},
-        capture_output=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert events, done.stderr.decode()
-    return done.returncode, {event.get("code", event["type"]): event for event in events}
+    put(tmp_path / "home" / "datasets", contents)
+    small = {**get(model_type).small, "epochs": 1}
+    body = {"model_type": model_type, "dataset": "mnist", "hyperparameters": small, "threads": 1}
+    status, reports = run(tmp_path / "run", TrainerSpec.model_validate(body).completed())
+    return status, {getattr(event, "code", event.type): event for event in reports.events}
 
 
-@pytest.mark.parametrize("model_type", ["vae", "acgan", "gan"])
-@pytest.mark.parametrize(("trained", "tested"), [(60, 1), (5, 5), (1, 2), (60, 60)], ids=str)
+@pytest.mark.parametrize(
+    ("model_type", "trained", "tested"),
+    [
+        *(("vae", 60, 1), ("acgan", 60, 1), ("gan", 60, 1)),
+        *(("vae", 1, 2), ("acgan", 1, 2), ("gan", 1, 2)),
+        *(("acgan", 5, 5), ("gan", 60, 60)),
+    ],
+)
 def test_few_images_train_with_a_warning(tmp_path: Path, model_type: str, trained: int, tested: int) -> None:
     status, events = train(tmp_path, model_type, files(random(trained), random(tested)))
 
@@ -60,14 +64,15 @@ def test_few_images_train_with_a_warning(tmp_path: Path, model_type: str, traine
     warning = events.get("few_test_images")
     assert (warning is None) == (model_type == "vae" and tested >= 10)
     if warning is not None:
-        assert warning["is_warning"]
-        assert ("is 1 test image" in str(warning["message"])) == (tested == 1)
+        assert warning.is_warning
+        assert ("is 1 test image" in warning.message) == (tested == 1)
 
 
 @pytest.mark.parametrize("model_type", ["vae", "acgan", "gan"])
-@pytest.mark.parametrize("value", [0, 128])
-def test_equal_images_train(tmp_path: Path, model_type: str, value: int) -> None:
-    status, events = train(tmp_path, model_type, files(level(60, value), level(20, value)))
+def test_equal_images_train(tmp_path: Path, model_type: str) -> None:
+    black = np.zeros((60, 28, 28), np.uint8)
+
+    status, events = train(tmp_path, model_type, files(black, black[:20]))
 
     assert status == EXIT_FINISHED, events
     assert "quality_not_finite" not in events
@@ -77,8 +82,8 @@ def test_missing_classes_are_a_warning_and_not_in_the_figures(tmp_path: Path) ->
     status, events = train(tmp_path, "acgan", files(random(60), random(60), classes=3))
 
     assert status == EXIT_FINISHED, events
-    assert "3 of 10 classes" in str(events["missing_classes"]["message"])
-    manifest = json.loads((tmp_path / "run" / str(events["finished"]["checkpoint"]) / "manifest.json").read_text())
+    assert "3 of 10 classes" in events["missing_classes"].message
+    manifest = json.loads((tmp_path / "run" / events["finished"].checkpoint / "manifest.json").read_text())
     assert manifest["config"]["absent_classes"] == [3, 4, 5, 6, 7, 8, 9]
 
 
@@ -87,6 +92,5 @@ def test_empty_part_is_named_and_not_retried(tmp_path: Path, trained: int, teste
     status, events = train(tmp_path, "vae", files(random(trained), random(tested)))
 
     assert status == EXIT_FAILED
-    failed = next(event for event in events.values() if event["type"] == "failed")
-    assert failed["code"] == "invalid_data"
-    assert f"The {part} part of `mnist`" in str(failed["message"])
+    failed = events["invalid_data"]
+    assert f"The {part} part of `mnist` is damaged: it has no images" in failed.message
