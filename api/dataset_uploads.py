@@ -13,7 +13,7 @@ from shared.dataset_requests import check_description
 from shared.db.tables import UploadedDataset
 from shared.errors import MimeoError, SpecError
 from shared.failpoints import failpoint
-from shared.services import datasets, pending_deletions, uploaded_datasets
+from shared.services import datasets, pending_deletions, space_admission, uploaded_datasets
 from shared.services.uploaded_datasets import NewText
 
 log = structlog.get_logger(__name__)
@@ -37,6 +37,8 @@ def receive(current: Runtime, checks: FieldChecks, required: tuple[str, ...], ch
     """The form of the current request. check: whether the change is possible at all, before the file is read."""
 
     def before_file(fields: Mapping[str, str]) -> None:
+        # The received file and the stored one exist at the same time.
+        space_admission.check_upload(current.settings, 2 * (request.content_length or 0))
         with current.reading() as session:
             check(session, fields)
 

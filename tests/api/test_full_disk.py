@@ -1,10 +1,12 @@
 """The API on a disk that is full, or has less free space than required."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from api.app import create_app
 from migrations import runner
@@ -70,3 +72,18 @@ def test_disk_below_the_least_free_space_is_not_ready_and_accepts_no_job(disk: D
     assert client.post("/v1/training-jobs", json=JOB).status_code == 507
     assert "must be free" in failed_checks(client)["disk"]
     assert client.get("/v1/training-jobs").status_code == 200
+
+
+def test_upload_that_does_not_fit_is_refused_before_its_file_is_stored(disk: Disk) -> None:
+    client = client_of(Settings(home=disk.folder, min_free_bytes=8 << 20))
+
+    def upload(size: int) -> TestResponse:
+        text = b"It was the best of times. " * (size // 26)
+        form = {"name": "dickens", "kind": "text", "file": (io.BytesIO(text), "dickens.txt")}
+        return client.post("/v1/datasets", data=form, content_type="multipart/form-data")
+
+    large, small = upload(40 << 20), upload(1 << 20)
+
+    assert (large.status_code, large.get_json()["code"]) == (507, "storage_full")
+    assert large.get_json()["errors"][0]["pointer"] == "/file"
+    assert small.status_code == 201
