@@ -4,8 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from flask import Response
+from flask import Response, request
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import MethodNotAllowed
 
 from api import serializers
 from api.dispatch import notify
@@ -79,6 +80,17 @@ def cancel_all(kind: JobKind, prefix: Prefix) -> Response:
         if len(ids) < transitions.CANCELLED_AT_ONCE:
             return json_response(CancelledJobs(count=count))
         after = ids[-1]
+
+
+CANCEL_METHODS = ["OPTIONS", "POST"]
+OTHER_METHODS = ["OPTIONS", "GET", "HEAD", "PUT", "PATCH", "DELETE", "TRACE"]
+
+
+def refuse_other_methods() -> Response:
+    """405 for the other methods of `/cancel`, which would be those of a job of that id."""
+    if request.method != "OPTIONS":
+        raise MethodNotAllowed(CANCEL_METHODS)
+    return Response(headers={"Allow": ", ".join(CANCEL_METHODS)})
 
 
 def delete(of: type[JobT], job_id: str) -> Response:

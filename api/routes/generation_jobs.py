@@ -11,12 +11,14 @@ from api import serializers
 from api.dispatch import notify, notify_and_wait
 from api.idempotency import Submission, accept
 from api.job_requests import (
+    OTHER_METHODS,
     accepted_response,
     cancel_all,
     change,
     delete,
     edit,
     events_response,
+    refuse_other_methods,
     state_response,
 )
 from api.json_body import read_json
@@ -104,6 +106,10 @@ def get_generation_job(path: GenerationJobPath, header: ConditionalHeaders) -> R
 def change_generation_job(path: GenerationJobPath) -> Response:
     """Change the priority, the name or the metadata of a generation job that waits: queued or paused."""
     return edit(rows.GenerationJob, path.id, _shown_one)
+
+
+# Before the route itself, so that its OPTIONS is the one that answers.
+routes.add_url_rule("/cancel", "other_methods_of_cancel", refuse_other_methods, methods=OTHER_METHODS)
 
 
 @routes.post("/cancel", request_body=body("Cancellation"), responses=answers({200: CancelledJobs}, 400, 413, 415, 422))

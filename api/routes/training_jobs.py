@@ -7,7 +7,16 @@ from sqlalchemy.orm import Session
 from api import serializers
 from api.dispatch import notify
 from api.idempotency import Submission, accept
-from api.job_requests import accepted_response, cancel_all, change, delete, edit, state_response
+from api.job_requests import (
+    OTHER_METHODS,
+    accepted_response,
+    cancel_all,
+    change,
+    delete,
+    edit,
+    refuse_other_methods,
+    state_response,
+)
 from api.json_body import read_json
 from api.openapi import answers, body
 from api.parameters import ConditionalHeaders, SubmitHeaders, TrainingJobPath, TrainingJobsQuery
@@ -81,6 +90,10 @@ def get_training_job(path: TrainingJobPath, header: ConditionalHeaders) -> Respo
 def change_training_job(path: TrainingJobPath) -> Response:
     """Change the priority, the name or the metadata of a training job that waits: queued or paused."""
     return edit(rows.TrainingJob, path.id, _shown)
+
+
+# Before the route itself, so that its OPTIONS is the one that answers.
+routes.add_url_rule("/cancel", "other_methods_of_cancel", refuse_other_methods, methods=OTHER_METHODS)
 
 
 @routes.post("/cancel", request_body=body("Cancellation"), responses=answers({200: CancelledJobs}, 400, 413, 415, 422))

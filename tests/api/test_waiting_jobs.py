@@ -155,6 +155,14 @@ def test_invalid_cancellation_cancels_nothing(client: FlaskClient, body: object)
     assert client.get(f"{TRAINING}/{job}").get_json()["status"] == "queued"
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "DELETE", "PUT", "OPTIONS"])
+def test_other_methods_of_cancel_are_not_allowed(client: FlaskClient, method: str) -> None:
+    for kind in ("training", "generation"):
+        response = client.open(f"/v1/{kind}-jobs/cancel", method=method, json={})
+        assert response.headers["Allow"] == "OPTIONS, POST"
+        assert response.status_code == (200 if method == "OPTIONS" else 405)
+
+
 @pytest.fixture
 def acgan(client: FlaskClient, worker: WorkerWrites) -> str:
     """Id of a published ACGAN model of Fashion-MNIST."""
