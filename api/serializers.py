@@ -1,7 +1,7 @@
 """Rows of the database as API resources."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -207,7 +207,9 @@ def model(row: rows.Model) -> resources.Model:
     )
 
 
-def worker(row: rows.Worker, *, now: datetime, lease_s: float) -> resources.Worker:
+def worker(
+    row: rows.Worker, *, now: datetime, lease_s: float, interrupted_jobs: Sequence[str] = ()
+) -> resources.Worker:
     """A worker process. now: by the database's clock."""
     return resources.Worker(
         id=row.id,
@@ -217,6 +219,7 @@ def worker(row: rows.Worker, *, now: datetime, lease_s: float) -> resources.Work
         device=row.device,
         is_alive=now - row.heartbeat_at < timedelta(seconds=lease_s),
         job=row.job_id,
+        interrupted_jobs=list(interrupted_jobs),
         jobs_done=row.jobs_done,
         examples_per_s=row.examples_per_s,
         started_at=row.started_at,

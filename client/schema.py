@@ -241,6 +241,7 @@ class Worker(TypedDict):
     device: str
     is_alive: bool
     job: str | None
+    interrupted_jobs: list[str]
     jobs_done: int
     examples_per_s: float | None
     started_at: str

@@ -23,5 +23,9 @@ def list_workers() -> Response:
     with current.reading() as session:
         now = session.execute(select(db_now())).scalar_one()
         rows = workers.list_known(session, current.settings)
-    data = [serializers.worker(row, now=now, lease_s=current.settings.lease_s) for row in rows]
+        interrupted = workers.interrupted_jobs(session)
+    lease_s = current.settings.lease_s
+    data = [
+        serializers.worker(row, now=now, lease_s=lease_s, interrupted_jobs=interrupted.get(row.id, ())) for row in rows
+    ]
     return page_response(WorkerPage(data=data, has_more=False), next_after=None)

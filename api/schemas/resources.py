@@ -149,6 +149,9 @@ class Worker(Answer):
     device: str
     is_alive: bool = Field(description="True after a heartbeat within one lease.")
     job: str | None = Field(description="The current job; the last one if the worker is not alive.")
+    interrupted_jobs: list[str] = Field(
+        description="Generations that wait for the end of `job`, a shorter or more urgent one, the latest last."
+    )
     jobs_done: int = Field(description="Completed attempts.")
     examples_per_s: float | None = Field(description="Current training speed.")
     started_at: Time

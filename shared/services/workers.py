@@ -6,9 +6,9 @@ from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
-from shared.db.tables import Worker
+from shared.db.tables import Job, Worker
 from shared.db.upsert import upsert
-from shared.job_status import JobKind
+from shared.job_status import HELD, JobKind
 from shared.settings import Settings
 
 _FORGET_MS = 24 * 3600 * 1000
@@ -27,6 +27,16 @@ def list_known(session: Session, settings: Settings) -> list[Worker]:
     query = select(Worker).where(Worker.id.not_in([worker.id for worker in alive]))
     silent = query.where(Worker.heartbeat_at > db_now() - _FORGET_MS).order_by(Worker.heartbeat_at.desc(), Worker.id)
     return alive + list(session.scalars(silent.limit(_SILENT_SHOWN)))
+
+
+def interrupted_jobs(session: Session) -> dict[str, list[str]]:
+    """By worker, the jobs that it holds beside its current one, in the order of their claims."""
+    held = select(Job.worker, Job.id).where(Job.status.in_(HELD), Job.kind == JobKind.GENERATION)
+    current = select(Worker.id).where(Worker.id == Job.worker, Worker.job_id == Job.id)
+    found: dict[str, list[str]] = {}
+    for worker_id, job_id in session.execute(held.where(~current.exists()).order_by(Job.priority.desc(), Job.is_quick)):
+        found.setdefault(worker_id, []).append(job_id)
+    return found
 
 
 def has_neighbour(session: Session, settings: Settings, *, worker_id: str, kind: str, host: str) -> bool:

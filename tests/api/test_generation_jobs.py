@@ -174,6 +174,41 @@ def test_unchanged_job_is_304_and_a_cancelled_one_is_200(client: FlaskClient, mo
     assert client.get(url, headers=headers).status_code == 200
 
 
+LONG_TEXT = "é" * 100_000
+
+
+def test_job_shows_the_beginning_of_its_texts_and_a_list_shows_none(
+    client: FlaskClient, model: str, worker: WorkerWrites
+) -> None:
+    """The rows are those of an earlier version, which held the whole output."""
+    ids = []
+    for _ in range(20):
+        url = client.post("/v1/generation-jobs", json={"model": model}).headers["Location"]
+        ids.append(url.rpartition("/")[2])
+        worker.finish(worker.claim(JobKind.GENERATION), {"text": LONG_TEXT, "texts": [LONG_TEXT] * 10, "prompt": "a"})
+
+    page = client.get("/v1/generation-jobs")
+    shown = client.get(url)
+
+    assert len(page.data) < 20 * 2_000
+    assert all("output" not in job for job in page.get_json()["data"])
+    output = shown.get_json()["output"]
+    assert output["truncated"] is True
+    assert output["text"] == output["texts"][0] == LONG_TEXT[:4_000]
+    assert [len(text) for text in output["texts"]] == [4_000] * 4
+    assert len(shown.data) < 150_000
+
+
+def test_list_leaves_out_long_sampling_parameters(client: FlaskClient, model: str) -> None:
+    sampling = {"mode": "latent", "z": [[0.25, 0.5]] * 1_000}
+    url = client.post("/v1/generation-jobs", json={"model": model, "sampling": sampling}).headers["Location"]
+
+    [listed] = client.get("/v1/generation-jobs").get_json()["data"]
+
+    assert listed["sampling"] == {"mode": "latent"}
+    assert client.get(url).get_json()["sampling"] == sampling
+
+
 def test_list_shows_each_job_with_its_own_artifacts(client: FlaskClient, model: str, worker: WorkerWrites) -> None:
     ids = [client.post("/v1/generation-jobs", json={"model": model}).get_json()["id"] for _ in range(2)]
     for name in ("first.png", "second.png"):

@@ -75,6 +75,24 @@ def test_worker_is_listed_with_its_job(client: FlaskClient, database: SessionFac
     assert listed["examples_per_s"] == 22000.0
 
 
+def test_worker_is_listed_with_the_generations_that_it_has_interrupted(
+    client: FlaskClient, database: SessionFactory, worker: WorkerWrites
+) -> None:
+    client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"})
+    model = worker.publish(worker.claim(JobKind.TRAINING))
+    ids = []
+    for priority in ("low", "normal", "high"):
+        ids.append(client.post("/v1/generation-jobs", json={"model": model, "priority": priority}).get_json()["id"])
+        worker.claim(JobKind.GENERATION)
+    record_heartbeat(database, "test-worker", kind="generation", job_id=ids[2])
+    record_heartbeat(database, "other", kind="generation", job_id=None)
+
+    listed = client.get("/v1/workers").get_json()["data"]
+
+    shown = {row["id"]: (row["job"], row["interrupted_jobs"]) for row in listed}
+    assert shown == {"test-worker": (ids[2], ids[:2]), "other": (None, [])}
+
+
 def test_silent_worker_is_listed_for_a_day_after_the_live_ones(client: FlaskClient, database: SessionFactory) -> None:
     record_heartbeat(database, "a-silent", timedelta(hours=2))
     record_heartbeat(database, "b-silent", timedelta(hours=1), job_id="trn_1")

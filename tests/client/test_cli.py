@@ -219,6 +219,20 @@ def test_generated_text_goes_to_standard_output() -> None:
     assert json.loads(server.requests[-1].body)["sampling"] == {"prompt": "To", "length": 3, "temperature": 0.0}
 
 
+def test_long_generated_text_comes_from_its_file() -> None:
+    artifact = {"id": "art_1", "name": "text.txt", "media_type": "text/plain"}
+    output = {"text": "To", "texts": ["To"], "n": 1, "truncated": True}
+
+    def answer(request: Request) -> Reply:
+        if request.method == "POST":
+            return Reply(202, generation(output=output, artifacts=[artifact]))
+        return Reply(body=b"To be, or not") if request.path == "/v1/artifacts/art_1/content" else LSTM
+
+    with serving(answer) as server:
+        done = mimeo("generate", "mdl_1", url=server.url)
+    assert (done.returncode, done.stdout) == (0, "To be, or not\n")
+
+
 def test_generated_image_goes_to_the_named_file(tmp_path: Path) -> None:
     artifact = {"id": "art_1", "name": "samples.png", "media_type": "image/png"}
 
