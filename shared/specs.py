@@ -76,7 +76,9 @@ class GenerationRequest(JobRequest):
     sampling: Options = Field({}, description="Sampling parameters of the model's type.")
     format: Identifier | None = Field(None, description="One of the model type's `formats`; its first when absent.")
     priority: Priority = Field(Priority.NORMAL, strict=False, description="Order among queued generations.")
-    timeout_s: int = Field(600, ge=1, le=86_400, description="Longest time one attempt may run, in seconds.")
+    timeout_s: int = Field(
+        600, ge=1, le=86_400, description="Longest time one attempt may run, in seconds; interruptions do not count."
+    )
 
 
 class JobChanges(BaseModel):

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.memory.cases import Case
+from benchmarks.memory.case import Case
 from shared import model_types
 from shared.settings import Settings
 from shared.storage import Storage
@@ -75,6 +75,8 @@ def _training(case: Case, hyperparameters: Any, dataset: Dataset, folder: Path) 
         "precision": case.precision,
         "device": "cpu",
     }
+    if case.steps is not None:
+        request["steps"] = case.steps
     return request if case.text is None else {**request, "dataset_path": str(folder / "text.txt")}
 
 

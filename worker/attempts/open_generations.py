@@ -26,7 +26,8 @@ log = structlog.get_logger(__name__)
 RunUrgent = Callable[[Urgency], bool]
 """Claim one job that interrupts a running one, and run it to its end. False: none was due."""
 
-_POLL_S = 0.25
+_FIRST_S = 0.25  # most generations have ended by then
+_POLL_S = 0.1
 _QUICK_S = 0.5  # of quick jobs in a row, and at most of the work before the next ones
 _STOP_S = 5.0  # after `stop_grace_s`, for the end of a block
 _EXIT_STOPPED = 0
@@ -96,8 +97,8 @@ class OpenGenerations:
 class OpenGeneration:
     """One attempt. Between two blocks it ends or is interrupted; a block that never ends, ends this process.
 
-    The time of interruptions does not count towards `timeout_s`. The lease is first renewed after `_POLL_S`, by when
-    most generations have ended.
+    The time of interruptions does not count towards `timeout_s`. The lease is first renewed, and the
+    queue first read, after `_FIRST_S`.
     """
 
     def __init__(
@@ -176,7 +177,7 @@ class OpenGeneration:
     # --- in the watching thread ----------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        if not self._over.wait(_POLL_S):
+        if not self._over.wait(_FIRST_S):
             with LeaseHeartbeat(self._context.sessions, self.lease, self._context.settings, _nothing) as heartbeat:
                 self._heartbeat = heartbeat
                 while not self._over.is_set():
