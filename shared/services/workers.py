@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
@@ -31,10 +31,10 @@ def list_known(session: Session, settings: Settings) -> list[Worker]:
 
 def interrupted_jobs(session: Session) -> dict[str, list[str]]:
     """By worker, the jobs that it holds beside its current one, in the order of their claims."""
-    held = select(Job.worker, Job.id).where(Job.status.in_(HELD), Job.kind == JobKind.GENERATION)
-    current = select(Worker.id).where(Worker.id == Job.worker, Worker.job_id == Job.id)
+    held = select(Worker.id, Job.id).join(Job, Job.worker == Worker.id).where(Job.status.in_(HELD))
+    is_interrupted = (Job.kind == JobKind.GENERATION, Job.id != func.coalesce(Worker.job_id, ""))
     found: dict[str, list[str]] = {}
-    for worker_id, job_id in session.execute(held.where(~current.exists()).order_by(Job.priority.desc(), Job.is_quick)):
+    for worker_id, job_id in session.execute(held.where(*is_interrupted).order_by(Job.priority.desc(), Job.is_quick)):
         found.setdefault(worker_id, []).append(job_id)
     return found
 

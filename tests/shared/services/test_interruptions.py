@@ -53,11 +53,12 @@ def test_quick_job_of_equal_priority_waits_where_none_is_taken(database: Session
 def test_interruptions_are_found_in_an_index_behind_many_long_jobs(
     database: SessionFactory, settings: Settings, engine: Engine
 ) -> None:
+    jobs.copy_behind(engine, jobs.submitted(database, settings), 3_000)
     plans = []
     statements: list[tuple[str, Any]] = []
     event.listen(engine, "before_cursor_execute", lambda _c, _r, sql, values, *_: statements.append((sql, values)))
     with read_connection(database) as connection:
-        job_queue.is_interruption_due(connection, JobKind.GENERATION, RUNNING)
+        job_queue.is_interruption_due(connection, JobKind.TRAINING, RUNNING)
         asked = [each for each in statements if "EXISTS" in each[0]]
         explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
         for sql, values in asked:

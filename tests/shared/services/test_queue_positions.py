@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, event, select, text
+from sqlalchemy import Engine, event, select
 
 from shared.db.clock import db_now
 from shared.db.session import SessionFactory, reading
@@ -77,7 +77,7 @@ def test_positions_are_read_from_the_index_of_the_queue(
 ) -> None:
     """The query plan has no sort and no table scan: of a queue of 3,000 only the first part of its index is read."""
     first = jobs.submitted(database, settings)
-    _copy(engine, first, 3_000)
+    jobs.copy_behind(engine, first, 3_000)
     statements: list[tuple[str, object]] = []
 
     @event.listens_for(engine, "before_cursor_execute")
@@ -100,20 +100,3 @@ def test_positions_are_read_from_the_index_of_the_queue(
             assert "Sort" not in text, text
             assert "TEMP B-TREE" not in text, text
     assert len(asked) == 3
-
-
-def _copy(engine: Engine, job_id: str, count: int) -> None:
-    """Insert copies of a queued job behind it, each one millisecond later than the one before."""
-    columns = [column.name for column in Job.__table__.columns if column.name not in {"id", "created_at"}]
-    names = ", ".join(f'"{name}"' for name in columns)
-    digits = "printf('%026d', n)" if engine.dialect.name == "sqlite" else "lpad(CAST(n AS text), 26, '0')"
-    statement = (
-        "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count) "
-        f"INSERT INTO jobs (id, created_at, {names}) SELECT 'trn_z' || {digits}, created_at + n, {names} "
-        "FROM jobs, numbers WHERE id = :id"
-    )
-    with engine.begin() as connection:
-        connection.execute(text(statement), {"count": count, "id": job_id})
-    if engine.dialect.name == "postgresql":  # as autovacuum does; before it, the planner estimates the number of rows
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE jobs"))
