@@ -13,6 +13,7 @@ from api.urls import url
 from shared import outputs
 from shared.db import tables as rows
 from shared.job_status import JobStatus, Priority
+from shared.model_types import REGISTRY
 from shared.services.queue_stats import COUNTED_POSITIONS
 
 PRIORITIES = {priority.rank: priority for priority in Priority}
@@ -28,6 +29,7 @@ def training_job(job: rows.TrainingJob, *, queue_position: int | None) -> shown.
         preset=job.spec["preset"],
         hyperparameters=job.spec["hyperparameters"],
         init_from=init_from["id"] if init_from else None,
+        evaluation=job.spec.get("evaluation", "full"),  # absent from jobs of earlier versions
         timeout_s=job.timeout_s,
         progress=_progress(job),
         metrics=job.metrics,
@@ -199,12 +201,19 @@ def model(row: rows.Model) -> resources.Model:
         ),
         hyperparameters=row.hyperparameters,
         quality=row.quality,
+        quality_omitted=_omitted(row),
         versions=row.versions,
         device=row.device,
         warnings=_warnings(row.job),
         created_at=row.created_at,
         urls=resources.ModelUrls(self=url(f"/v1/models/{row.id}"), training_job=url(job_path(row.job_id))),
     )
+
+
+def _omitted(row: rows.Model) -> list[str]:
+    """Figures of the model type that the model lacks."""
+    contract = REGISTRY.get(row.model_type)
+    return [name for name in contract.quality if name not in row.quality] if contract else []
 
 
 def worker(

@@ -175,6 +175,7 @@ def specification(options: argparse.Namespace) -> dict[str, Any]:
         "precision": options.precision,
         "backend": options.backend,
         "device": options.device,
+        "evaluation": "full",
     }
 
 

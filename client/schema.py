@@ -152,6 +152,7 @@ class Model(TypedDict):
     checkpoint: JsonObject
     hyperparameters: JsonObject
     quality: Measurements
+    quality_omitted: NotRequired[list[str]]  # absent from older servers
     versions: dict[str, str]
     device: str | None
     warnings: NotRequired[list[JobWarning]]  # absent from older servers

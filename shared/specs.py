@@ -51,6 +51,9 @@ class JobRequest(BaseModel):
     max_attempts: int = Field(3, ge=1, le=100, description="Attempts before the loss of a worker fails the job.")
 
 
+Evaluation = Literal["auto", "full", "quick", "none"]
+
+
 class TrainingRequest(JobRequest):
     """Request for a training job."""
 
@@ -62,6 +65,11 @@ class TrainingRequest(JobRequest):
     hyperparameters: Options = Field({}, description="Overrides of the preset's values.")
     priority: Priority = Field(Priority.NORMAL, strict=False, description="Order among queued jobs.")
     timeout_s: int = Field(86_400, ge=1, le=MAX_TIMEOUT_S, description="Longest time one attempt may run, in seconds.")
+    evaluation: Evaluation = Field(
+        "auto",
+        description="The final evaluation: `full`; `quick`, the figures that take about a second; `none`; or `auto`, "
+        "`full` where the job trains on enough examples for it to take no longer than the training, else `quick`.",
+    )
     init_from: Annotated[str, StringConstraints(pattern=r"^(mdl|ckp)_[0-9a-z]{26}$")] | None = Field(
         None, description="A model or checkpoint to continue from, as a new job."
     )

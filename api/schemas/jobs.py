@@ -8,6 +8,7 @@ from api.schemas.base import Answer, JsonObject, Measurements, Sha256, Time, Url
 from shared.job_status import ErrorCode, JobStatus, Priority
 from shared.outputs import MAX_CHARACTERS, MAX_CHARACTERS_OF_ALL, MAX_LISTED
 from shared.services.queue_stats import COUNTED_POSITIONS
+from shared.specs import Evaluation
 
 
 class Progress(Answer):
@@ -87,6 +88,7 @@ class TrainingJob(Job):
     preset: str
     hyperparameters: JsonObject = Field(description="Every hyperparameter, including those of the preset.")
     init_from: str | None = Field(description="Model or checkpoint with the initial weights.")
+    evaluation: Evaluation = Field(description="The final evaluation that was requested.")
     timeout_s: int
     progress: Progress
     metrics: Measurements = Field(description="Latest value of each metric.")

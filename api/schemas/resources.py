@@ -47,6 +47,9 @@ class Model(Answer):
     checkpoint: CheckpointOfModel
     hyperparameters: JsonObject
     quality: Measurements = Field(json_schema_extra=_describe_quality)
+    quality_omitted: list[str] = Field(
+        description="Figures of its type that this model lacks. A training with `evaluation: full` computes all."
+    )
     versions: dict[str, str] = Field(description="Versions of the code and of torch at training.")
     device: str | None
     warnings: list[JobWarning] = Field(description="Those of its training job.")

@@ -38,7 +38,7 @@ def train(request: dict[str, Any], folder: Path, settings: Settings) -> int:
     classifier.TRAINING_IMAGES = 2_000
     accuracy_score.SEEN_IMAGES = accuracy_score.FEWEST_SEEN = 2_000
     steps = request.pop("steps", None)
-    spec = TrainerSpec.model_validate(request).completed()
+    spec = TrainerSpec.model_validate({**request, "evaluation": "full"}).completed()
     model = _import(spec.model_type)
     if steps is not None:
         _shorten(model, steps)

@@ -41,6 +41,7 @@ def train(
     max_attempts: Annotated[int | None, typer.Option(help="Attempts before the job fails.")] = None,
     timeout_s: Annotated[int | None, typer.Option(help="Longest run of one attempt, in seconds.")] = None,
     init_from: Annotated[str | None, typer.Option(help="Model or checkpoint to train further.")] = None,
+    evaluation: Annotated[str | None, typer.Option(help="The final evaluation: auto, full, quick or none.")] = None,
     follow_: Annotated[bool, typer.Option("--follow", "-f", help="Follow the job until it ends.")] = False,
     out_: OutOption = None,
     as_json: JsonOption = False,
@@ -61,6 +62,7 @@ def train(
         "max_attempts": max_attempts,
         "timeout_s": timeout_s,
         "init_from": init_from,
+        "evaluation": evaluation,
     }
     request: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
     with connect(context) as client:

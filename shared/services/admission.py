@@ -44,6 +44,7 @@ def admit_training(session: Session, request: TrainingRequest, settings: Setting
     return {
         "dataset": request.dataset or model_type.default_dataset,
         "preset": request.preset,
+        "evaluation": request.evaluation,
         "hyperparameters": hyperparameters.model_dump(mode="json", by_alias=True),
         "init_from": starting_weights.admit(
             session, request.init_from, model_type, hyperparameters, shape=shape, settings=settings

@@ -24,6 +24,8 @@ def test_model_shows_its_origin_and_quality(client: FlaskClient, worker: WorkerW
     assert model["name"] == "digits of mine"
     assert (model["checkpoint"]["sha256"], model["checkpoint"]["step"]) == (WEIGHTS, 235)
     assert model["quality"] == {"val_loss": 28.5}
+    others = ["reconstruction", "kl", "elbo", "active_units", "reconstruction_accuracy"]
+    assert model["quality_omitted"] == others
     assert model["hyperparameters"]["latent_size"] == 2
     assert model["urls"]["training_job"] == f"/v1/training-jobs/{model['training_job']}"
 

@@ -51,6 +51,14 @@ def test_accepted_job_is_queued_with_resolved_values_and_one_notification(
     ]
 
 
+def test_evaluation_is_shown_with_the_job_and_an_unknown_one_is_refused(client: FlaskClient) -> None:
+    assert submit(client)["evaluation"] == "auto"
+    assert submit(client, evaluation="full")["evaluation"] == "full"
+    refused = client.post("/v1/training-jobs", json={**REQUEST, "evaluation": "most"})
+    assert refused.status_code == 422
+    assert [error["pointer"] for error in refused.get_json()["errors"]] == ["/evaluation"]
+
+
 def test_submit_without_redis_is_accepted_and_recorded_as_not_notified(
     client: FlaskClient, broker: NullBroker, database: SessionFactory
 ) -> None:

@@ -56,6 +56,7 @@ class TrainerMonitor:
         self._overran_stop = False
         self._started_at = self._reported_at = time.monotonic()
         self._write_at = 0.0
+        self._has_progress = False
 
     def run(self, trainer: TrainerProcess, heartbeat: LeaseHeartbeat) -> TrainerExit:
         """Monitor the trainer until it ends.
@@ -127,8 +128,7 @@ class TrainerMonitor:
                 self.report_buffer.started(event)
                 self._worker_heartbeat.report(device=event.device)
             case trainer_protocol.Progress():
-                self.report_buffer.progress(event)
-                self._worker_heartbeat.report(examples_per_s=event.examples_per_s)
+                self._take_progress(event)
             case trainer_protocol.Metrics():
                 self.report_buffer.metrics(event)
             case trainer_protocol.Notice():
@@ -145,6 +145,12 @@ class TrainerMonitor:
                 self._failed = event
             case trainer_protocol.Stopped():
                 pass  # the exit status has the same information
+
+    def _take_progress(self, event: trainer_protocol.Progress) -> None:
+        self.report_buffer.progress(event)
+        self._worker_heartbeat.report(examples_per_s=event.examples_per_s)
+        if not self._has_progress:  # the first step is written without delay
+            self._has_progress, self._write_at = True, 0.0
 
     def _take_checkpoint(self, event: trainer_protocol.CheckpointWritten) -> None:
         try:

@@ -52,6 +52,7 @@ def prepare(context: WorkerContext, job: TrainingJob, lease: Lease, folder: Path
         "model_type": job.model_type,
         "dataset": job.spec["dataset"],
         "preset": job.spec["preset"],
+        "evaluation": job.spec.get("evaluation", "full"),  # absent from jobs of earlier versions
         "hyperparameters": job.spec["hyperparameters"],
         "seed": job.seed,
         "dataset_path": _fetch_dataset(context, job, folder),

@@ -233,6 +233,17 @@ class GenerativeModel(Network, ABC):
     def final_quality(self) -> dict[str, float]:
         """Full evaluation of the current weights: the quality metrics of the contract."""
 
+    def quick_quality(self) -> dict[str, float]:
+        """The quality metrics that cost little: those of `evaluate` without an override."""
+        return self.evaluate()
+
+    def quality_cost(self) -> int:
+        """Examples whose training takes about as long as `final_quality`; it does not depend on the machine's speed.
+
+        0: so little that `final_quality` is always computed.
+        """
+        return 0
+
     @abstractmethod
     def epoch_samples(self, epoch: int) -> list[Sample]:
         """Samples at the end of an epoch, from one fixed seed, so that epochs compare."""

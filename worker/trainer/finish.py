@@ -1,4 +1,4 @@
-"""The end of a run: the best weights, their full evaluation, and result.json."""
+"""The end of a run: the best weights, their evaluation, and result.json."""
 
 import json
 import math
@@ -11,6 +11,7 @@ from shared.atomic_files import replace_bytes
 from shared.trainer_protocol import EXIT_STOPPED
 from worker.checkpoints import local
 from worker.checkpoints.manifest import WEIGHTS, Checkpoint, DamagedCheckpoint, verify
+from worker.trainer import quality
 from worker.trainer.cadence import Stopwatch
 from worker.trainer.loop import Loop, evaluation_mode
 from worker.trainer.prepare import Run
@@ -36,13 +37,13 @@ def finish(run: Run, loop: Loop, control: StopSignal, reporter: Reporter) -> Non
         if chosen.manifest.step != loop.step:
             run.model.load_state_dict(local.load_tensors(chosen.path / WEIGHTS))
         with evaluation_mode(run, Stopwatch()):
-            quality = run.model.final_quality()
-    for name in [name for name, value in quality.items() if not math.isfinite(value)]:
-        message = f"The final evaluation gives {quality.pop(name)} for {name}."
+            figures = quality.evaluate(run, loop, reporter)
+    for name in [name for name, value in figures.items() if not math.isfinite(value)]:
+        message = f"The final evaluation gives {figures.pop(name)} for {name}."
         reporter.warning("quality_not_finite", message, None, step=loop.step, data={"name": name})
-    loop.check_health("quality", loop.step, quality)
+    loop.check_health("quality", loop.step, figures)
     event = trainer_protocol.Finished(
-        epoch=loop.epoch, step=loop.step, checkpoint=f"{local.FOLDER}/{chosen.path.name}", quality=quality
+        epoch=loop.epoch, step=loop.step, checkpoint=f"{local.FOLDER}/{chosen.path.name}", quality=figures
     )
     _write_result(run.folder, event, chosen)
     reporter.emit(event)

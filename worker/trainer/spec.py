@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from shared import model_types
 from shared.errors import SpecError
 from shared.model_types import ModelType
-from shared.specs import MAX_SEED, nearest, spec_error
+from shared.specs import MAX_SEED, Evaluation, nearest, spec_error
 from worker.checkpoints.manifest import with_backend
 
 
@@ -18,7 +18,7 @@ class TrainerSpec(BaseModel):
 
     dataset: a registry name; the model type's default when null. dataset_path: file of an uploaded text. init_from: a
     checkpoint folder with the starting weights. threads: of torch; the available cores when null.
-    precision, backend: `auto` applies the rule of `backend_choice`.
+    precision, backend: `auto` applies the rule of `backend_choice`. evaluation: `auto` applies that of `quality`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -35,6 +35,7 @@ class TrainerSpec(BaseModel):
     backend: Literal["auto", "eager", "cuda_graph"] = "auto"
     threads: int | None = Field(None, ge=1, le=1024)
     checkpoint_every_s: float = Field(30.0, gt=0)
+    evaluation: Evaluation = "auto"
     keep_checkpoints: int = Field(2, ge=1, le=1000)
 
     @model_validator(mode="before")

@@ -74,6 +74,7 @@ def small_spec(name: str, preset: str, **fields: Any) -> TrainerSpec:
         "hyperparameters": dict(kind.small),
         "threads": 1,
         "seed": 5,
+        "evaluation": "full",
         **fields,
     }
     return TrainerSpec.model_validate(body).completed()

@@ -25,9 +25,13 @@ def classifier_score(images: Tensor, labels_N: Tensor, dataset: ImageDataset) ->
     """
     with torch.random.fork_rng(devices=[]):  # keeps the default generators; `fit` sets the weights again
         classifier = EvaluationClassifier(dataset.image_shape, len(dataset.class_names))
-    seen = max(FEWEST_SEEN, len(images) * SEEN_IMAGES // TRAINING_IMAGES)
-    classifier.fit(images, labels_N, seen=seen, shift=SHIFT)
+    classifier.fit(images, labels_N, seen=images_seen(len(images)), shift=SHIFT)
     return classifier.accuracy(*chosen_test_images(dataset, labels_N.unique()))
+
+
+def images_seen(count: int) -> int:
+    """Images that the classifier's training sees, with repetition, where `count` distinct ones are given."""
+    return max(FEWEST_SEEN, count * SEEN_IMAGES // TRAINING_IMAGES)
 
 
 def quantised(images: Tensor) -> Tensor:

@@ -205,6 +205,15 @@ class Lstm(LstmNetwork, GenerativeModel):
         figures = {"val_loss": nats, "bits_per_char": nats / math.log(2), "perplexity": perplexity(nats)}
         return figures | overlaps(self, self._training_N, self._held_out.ids)
 
+    def quick_quality(self) -> dict[str, float]:
+        """Loss on the beginning of the held-out text."""
+        nats = self._held_out.cheap_nats(self)
+        return {"val_loss": nats, "bits_per_char": nats / math.log(2), "perplexity": math.exp(nats)}
+
+    def quality_cost(self) -> int:
+        """The held-out text, read without a backward pass, and the search of the training text for passages."""
+        return len(self._held_out.ids) // 2 + len(self._training_N) // 20
+
     def epoch_samples(self, epoch: int) -> list[Sample]:
         """Text at several temperatures after one passage."""
         samples = []

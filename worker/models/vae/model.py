@@ -11,8 +11,17 @@ from shared.model_types.vae import VaeHyperparameters, check_sampling
 from shared.model_types.vae_sampling import GridSampling
 from worker.data import Dataset, ImageDataset
 from worker.images import image_grid
-from worker.models.base import BetweenBlocks, DataWarning, Generated, OnnxGraph, Sample, StepMetrics, uninterrupted
-from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, quantised
+from worker.models.base import (
+    BetweenBlocks,
+    DataWarning,
+    Generated,
+    OnnxGraph,
+    Sample,
+    StepMetrics,
+    count_parameters,
+    uninterrupted,
+)
+from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, images_seen, quantised
 from worker.models.evaluation.requirements import FEWEST_COMPARED, counted
 from worker.models.health import HealthCheck, LossExploding, NothingLearned
 from worker.models.image_model import CHUNK, ImageModel, unit
@@ -24,6 +33,7 @@ from worker.models.vae.sampling import sampled
 from worker.seeding import generator
 
 SAMPLE_GRID = GridSampling(points=15)
+CLASSIFIER_WEIGHTS = 1_000_000  # a dense network of so many takes as long for an image as the evaluation classifier
 ACTIVE_VARIANCE = 0.01  # of a latent's posterior mean over the test images
 
 
@@ -141,20 +151,30 @@ class Vae(VaeNetwork, ImageModel):
         Grosse & Salakhutdinov 2016, arXiv:1509.00519). reconstruction_accuracy: `classifier_score` of labelled
         reconstructions of training images.
         """
-        figures = self.evaluate()
         dataset = self._dataset
         with torch.no_grad():
-            means_NZ = torch.cat([self.encode(unit(images_BD))[0] for images_BD in self._test_ND.split(CHUNK)])
             training_images = self._tensors[0][:TRAINING_IMAGES].split(CHUNK)
             decoded_ND = torch.cat(
                 [quantised(self.decode(self.encode(unit(images))[0])).cpu() for images in training_images]
             )
         images = decoded_ND.view(-1, *self.image_shape)
+        score = classifier_score(images, dataset.train_labels[: len(images)], dataset)
+        return self.quick_quality() | {"reconstruction_accuracy": score}
+
+    @torch.no_grad()
+    def quick_quality(self) -> dict[str, float]:
+        """All metrics except `reconstruction_accuracy`."""
+        figures = self.evaluate()
+        means_NZ = torch.cat([self.encode(unit(images_BD))[0] for images_BD in self._test_ND.split(CHUNK)])
         return figures | {
             "elbo": -figures["reconstruction"] - figures["kl"],
-            "reconstruction_accuracy": classifier_score(images, dataset.train_labels[: len(images)], dataset),
             **active_units(means_NZ),
         }
+
+    def quality_cost(self) -> int:
+        """The images that the classifier of `reconstruction_accuracy` sees, at its cost relative to this network's."""
+        seen = images_seen(min(TRAINING_IMAGES, len(self._dataset.train_images)))
+        return seen * CLASSIFIER_WEIGHTS // count_parameters(self)
 
     def epoch_samples(self, epoch: int) -> list[Sample]:
         """The latent grid."""
