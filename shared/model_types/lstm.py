@@ -1,5 +1,6 @@
 """Contract of the character-level LSTM."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -27,6 +28,7 @@ StopString = Annotated[str, Normalized, Field(min_length=1, max_length=100)]
 
 MAX_CHARACTERS = 1_000_000  # of one generation request, over all its texts
 MIN_CHARACTERS = 100
+_GROUPS_AT_ONCE = min(16, os.cpu_count() or 16)  # as on the workers, which have about as many cores as this machine
 _STEP_WORK = 500_000  # multiply-adds in the time that the calls of one character take
 
 
@@ -153,14 +155,16 @@ def sampling_bytes(hyperparameters: LstmHyperparameters, sampling: LstmSampling,
     The sampler looks up the products of each character with the first layer's input weights.
     """
     vocabulary = dataset.vocabulary or 256
-    step = 12 * sum(hyperparameters.layers) + 6 * vocabulary
+    step = 12 * sum(hyperparameters.layers) + 2 * vocabulary
     parameters = _parameters(hyperparameters, vocabulary)
     weights = parameters + 4 * hyperparameters.layers[0] * vocabulary
-    rows = min(sampling.n, 32)  # of a group of texts; up to 16 groups are sampled at once, 64 characters at a time
-    noise = min(16, -(-sampling.n // 32)) * min(64 * rows * vocabulary, max(1 << 19, rows * vocabulary))
+    rows = min(sampling.n, 32)  # of a group of texts, 64 characters at a time
+    groups = min(_GROUPS_AT_ONCE, -(-sampling.n // 32))
+    noise = groups * min(64 * rows * vocabulary, max(1 << 19, rows * vocabulary))
+    truncated = 0 if sampling.top_p is None and sampling.top_k is None else 7 * groups * rows * vocabulary
     widest = 4 * max(hyperparameters.layers) ** 2  # recurrent weights of one layer, while the sampler copies them
     model = max(loaded_bytes(parameters), 4 * (parameters + 2 * weights + widest))
-    return JOB_BYTES + model + 4 * (sampling.n * step + noise) + 8 * sampling.n * sampling.length
+    return JOB_BYTES + model + 4 * (sampling.n * step + noise + truncated) + 8 * sampling.n * sampling.length
 
 
 def sampling_work(hyperparameters: LstmHyperparameters, sampling: LstmSampling, dataset: DatasetShape) -> int:
