@@ -23,7 +23,7 @@ LOCKS := requirements/uv.txt $(if $(TORCH),requirements/no-torch.txt requirement
 # Fault tests in parallel; they mostly wait.
 CHAOS_AT_ONCE ?= 3
 
-.PHONY: help setup demo up test test-all test-slow chaos engine-soak bench gpu-check bench-engine docs lint format compose-test lock clean
+.PHONY: help setup demo up test test-all test-slow chaos engine-soak fuzz bench gpu-check bench-engine docs lint format compose-test lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ chaos: setup ## Run every fault test MIMEO_CHAOS_RUNS (20) times, with outages o
 
 engine-soak: setup ## Compare the job engine with its model for longer (SEED=N to replay)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -s --timeout=0 tests/engine/test_job_machine.py --hypothesis-profile=engine-soak$(if $(SEED), --hypothesis-seed=$(SEED))
+
+fuzz: setup ## Send 10,000 mutated requests, 1,000 mutated uploads and bad messages to real processes (SEED=N)
+	MIMEO_FUZZ_LONG=1 MIMEO_FUZZ_SEED=$(or $(SEED),1) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -s tests/fuzz \
+		tests/chaos/test_messages.py tests/client/test_terminal.py tests/api/test_openapi_contract.py
 
 bench: setup ## Time steps and samples beside plain PyTorch and Keras (6 minutes; KERAS=0 without Keras)
 ifeq ($(KERAS),1)

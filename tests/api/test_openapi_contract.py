@@ -20,13 +20,16 @@ from shared.settings import Settings
 from shared.storage import Storage
 from tests.api.live import serve
 from tests.api.worker_hands import WorkerWrites
+from tests.fuzz import IS_LONG, SEED
 from tests.servers import Valkey
+
+EXAMPLES = 100 if IS_LONG else 8
 
 # Real ids, so that requests reach past 404; and waits with an end.
 CONFIG = """
 [generation]
 deterministic = true
-max-examples = 8
+max-examples = {examples}
 database = "none"
 
 [cache]
@@ -92,12 +95,13 @@ def test_each_response_conforms_to_the_document_and_none_is_a_server_error(
     worker = WorkerWrites(live, database, storage, CeleryBroker(live))
     with serve(live) as server:
         config = tmp_path / "schemathesis.toml"
-        config.write_text(CONFIG.format(**_rows(server.url, worker)))
+        config.write_text(CONFIG.format(examples=EXAMPLES, **_rows(server.url, worker)))
         command = [
             str(Path(sysconfig.get_path("scripts")) / "schemathesis"),
             "--config-file",
             str(config),
             "run",
+            f"--seed={SEED}",
             f"{server.url}/openapi/openapi.json",
         ]
         with _generating_worker(worker):
