@@ -23,7 +23,9 @@ from tests.acceptance.stack import Stack
 from tests.documented_commands import Command, commands
 from tests.waiting import PATIENCE_S
 
-pytestmark = pytest.mark.slow
+LONGEST_S = 600.0  # a training with its evaluation, beside other work
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * LONGEST_S)]
 
 NOT_RUN = {
     r"docker ": "needs Docker; `make compose-test` runs the compose file",
@@ -85,7 +87,7 @@ class Session:
         """Run a text in bash and return its output; `fails` permits a status other than 0."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", text],
-            cwd=self.folder, env=self.env(), capture_output=True, text=True, timeout=PATIENCE_S, check=False,
+            cwd=self.folder, env=self.env(), capture_output=True, text=True, timeout=LONGEST_S, check=False,
         )  # fmt: skip
         assert fails or done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
         return done.stdout

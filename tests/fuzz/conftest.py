@@ -51,6 +51,11 @@ def ids(
         model = worker.publish(lease)
         generation = client.post("/v1/generation-jobs", json={"model": model}).json()["id"]
         artifact = client.get(f"/v1/training-jobs/{job}/samples").json()["data"][0]["id"]
-        form = {"name": (None, "verses"), "kind": (None, "text"), "file": ("a.txt", b"one two three\n" * 200)}
-        assert client.post("/v1/datasets", files=form).status_code == 201
-    return {"trn": job, "mdl": model, "gen": generation, "art": artifact, "dataset": "verses"}
+        files = {"file": ("a.txt", b"one two three\n" * 200)}
+        client.post("/v1/datasets", data={"name": "verses", "kind": "text"}, files=files).raise_for_status()
+        spare = {}
+        for number in range(30):
+            ended = client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"}).json()["id"]
+            client.post(f"/v1/training-jobs/{ended}/cancel").raise_for_status()
+            spare[f"spare-trn-{number}"] = ended
+    return {**spare, "trn": job, "mdl": model, "gen": generation, "art": artifact, "dataset": "verses"}

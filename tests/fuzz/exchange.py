@@ -7,10 +7,16 @@ from urllib.parse import urlsplit
 
 from tests.fuzz import EOF_S
 
+INCOMPLETE_S = 0.5
+
 
 @dataclass(kw_only=True)
 class Request:
-    """A request. operation: method and path template of the document. head: sent as it is, in place of the fields."""
+    """A request.
+
+    operation: method and path template of the document. extra: statuses that the mutation permits beyond those of the
+    document. head: sent as it is, in place of method, target and headers.
+    """
 
     operation: tuple[str, str]
     method: str
@@ -18,6 +24,7 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     head: bytes | None = None
+    extra: frozenset[int] = frozenset()
 
     def to_bytes(self, host: str) -> bytes:
         """The request as it is sent."""
@@ -44,13 +51,17 @@ def exchange(url: str, request: Request) -> Answer:
     with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=EOF_S) as connection:
         try:
             connection.sendall(request.to_bytes(host))
-            if request.head is not None:  # its length may be wrong: the end of the request is the end of the stream
-                connection.shutdown(socket.SHUT_WR)
+            if request.head is not None:  # its length may be wrong; the server then waits for more
+                connection.settimeout(INCOMPLETE_S)
         except (BrokenPipeError, ConnectionResetError):
             pass  # the server has answered before the end of the request
         response = http.client.HTTPResponse(connection, method=request.method)
         try:
             response.begin()
             return Answer(response.status, response.headers.get_content_type(), response.read())
+        except TimeoutError:
+            if request.head is None:
+                raise
+            return Answer(None, "", b"")
         except (http.client.HTTPException, ConnectionResetError, ValueError):
             return Answer(None, "", b"")

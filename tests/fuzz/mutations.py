@@ -3,12 +3,11 @@
 import copy
 import json
 import random
-from collections.abc import Callable
 from typing import Any
 
 TEXTS = [
     "", " ", "\x00", "\x1b[31m", "a\r\nb", "\u202e", "é", "e\u0301", "😀" * 50, "a" * 5_000, "../../etc/passwd", "%00",
-    "null", "NaN", "' OR 1=1 --", "{{7*7}}", "${jndi:ldap://x}", "<script>", "mdl_" + "0" * 26, "trn_x", "\ufeff", "/", "~0~1",
+    "null", "NaN", "' OR 1=1 --", "{{7*7}}", "${jndi:ldap://x}", "<script>", "mdl_" + "0" * 26, "trn_x", "~0~1",
 ]  # fmt: skip
 VALUES: list[Any] = [
     None, True, False, 0, -1, 1, 2**31, 2**53, 2**63, -(2**64), 10**400, 0.5, -0.0, 1e308, 1e-320, [], {}, [[]], [None],
@@ -86,14 +85,17 @@ def mutated_bytes(data: bytes, chance: random.Random) -> bytes:
     for _ in range(chance.randint(1, 4)):
         at = chance.randint(0, len(found))
         end = min(len(found), at + chance.randint(1, 20))
-        changes: list[Callable[[], Any]] = [
-            lambda at=at: found.__setitem__(at, found[at] ^ (1 << chance.randrange(8))) if at < len(found) else None,
-            lambda at=at: found.__setitem__(slice(at, at), chance.choice(PIECES)),
-            lambda at=at, end=end: found.__delitem__(slice(at, end)),
-            lambda at=at, end=end: found.__setitem__(slice(at, at), bytes(found[at:end]) * 3),
-            lambda at=at: found.__delitem__(slice(at, len(found))),
-        ]  # fmt: skip
-        chance.choices(changes, weights=[5, 4, 3, 2, 1])[0]()
+        match chance.choices(range(5), weights=[5, 4, 3, 2, 1])[0]:
+            case 0 if at < len(found):
+                found[at] ^= 1 << chance.randrange(8)
+            case 2:
+                del found[at:end]
+            case 3:
+                found[at:at] = bytes(found[at:end]) * 3
+            case 4:
+                del found[at:]
+            case _:
+                found[at:at] = chance.choice(PIECES)
     return bytes(found)
 
 
