@@ -93,10 +93,9 @@ class Client(Transport):
         """Cancel a job. Raises ApiError 409 when it has ended already."""
         return cast("Job", self.post(f"{job_path(job_id)}/cancel"))
 
-    def cancel_all(self, kind: str, *, status: str = "queued", model_type: str | None = None) -> int:
-        """Cancel all jobs of a kind (`training` or `generation`) and a status. Returns their number."""
-        body = {"status": status} | ({"model_type": model_type} if model_type else {})
-        return int(self.request("POST", f"/v1/{kind}-jobs/cancel", json=body).json()["count"])
+    def cancel_all(self, kind: str, **selected: str | None) -> int:
+        """Cancel all `training` or `generation` jobs of a `status` and a `model_type`. Returns their number."""
+        return int(self.request("POST", f"/v1/{kind}-jobs/cancel", json=selected).json()["count"])
 
     def change(self, job_id: str, changes: Mapping[str, Any]) -> Job:
         """Change `priority`, `name` or `metadata` of a job. Raises ApiError 409 unless it is queued or paused."""
@@ -131,17 +130,9 @@ class Client(Transport):
         """Run a training job again from its last checkpoint. Raises ApiError 409 unless it failed or was cancelled."""
         return cast("Job", self.post(f"{job_path(job_id)}/retry"))
 
-    def training_jobs(
-        self,
-        *,
-        status: str | None = None,
-        model_type: str | None = None,
-        limit: int | None = None,
-        after: str | None = None,
-    ) -> PageOf[Job]:
-        """A page of training jobs, newest first."""
-        filters = {"status": status, "model_type": model_type, "limit": limit, "after": after}
-        return cast("PageOf[Job]", self.get("/v1/training-jobs", **filters))
+    def training_jobs(self, **query: str | int | None) -> PageOf[Job]:
+        """A page of training jobs, newest first. query: `status`, `model_type`, `limit`, `after`."""
+        return cast("PageOf[Job]", self.get("/v1/training-jobs", **query))
 
     def metrics(self, job_id: str, *, name: str | None = None, max_points: int | None = None) -> list[MetricSeries]:
         """The curves of a training job."""
@@ -189,17 +180,9 @@ class Client(Transport):
         job = self.submit_generation(request, wait_s=MAX_WAIT_S)
         return job if job["is_terminal"] else self.wait(job["id"], poll_s=0.2)
 
-    def generation_jobs(
-        self,
-        *,
-        status: str | None = None,
-        model_type: str | None = None,
-        limit: int | None = None,
-        after: str | None = None,
-    ) -> PageOf[Job]:
-        """A page of generation jobs, newest first."""
-        filters = {"status": status, "model_type": model_type, "limit": limit, "after": after}
-        return cast("PageOf[Job]", self.get("/v1/generation-jobs", **filters))
+    def generation_jobs(self, **query: str | int | None) -> PageOf[Job]:
+        """A page of generation jobs, newest first. query: `status`, `model_type`, `limit`, `after`."""
+        return cast("PageOf[Job]", self.get("/v1/generation-jobs", **query))
 
     # Resources -----------------------------------------------------------------------------------------------------
 
@@ -295,7 +278,7 @@ class Client(Transport):
         return cast("JsonObject", self.get("/openapi/openapi.json"))
 
     def _all(
-        self, path: str, *, after: str | int | None = None, key: str = "id", **filters: str | None
+        self, path: str, after: str | int | None = None, key: str = "id", **filters: str | None
     ) -> list[JsonObject]:
         """Every item of a list after the item `after`, over all pages. key: field by which pages continue."""
         items: list[JsonObject] = []

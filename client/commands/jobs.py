@@ -178,7 +178,9 @@ def cancel(
         _ask(context, jobs, Client.cancel, as_json=as_json)
         return
     with connect(context) as client:
-        counts = {kind: client.cancel_all(kind, model_type=model_type) for kind in ("training", "generation")}
+        counts = {
+            kind: client.cancel_all(kind, status="queued", model_type=model_type) for kind in ("training", "generation")
+        }
     if as_json:
         print_json(counts)
     else:
