@@ -1,6 +1,6 @@
 """JSON request bodies: bounds of their size and shape, checked before the validation of fields.
 
-The work and the memory of a request are bounded by its bytes, the members of its objects, its items and its depth.
+The work and the memory of a request are bounded by its bytes, its objects with their members, its items and its depth.
 """
 
 import json
@@ -13,7 +13,7 @@ from shared.errors import SpecError
 from shared.model_types.base import MAX_NUMBERS
 
 MAX_DEPTH = 64
-MAX_MEMBERS = 1_000  # of all objects; a valid request has about 130 at most
+MAX_MEMBERS = 1_000  # objects and their members; a valid request has about 130 at most
 MAX_ITEMS = MAX_NUMBERS + 20_000  # of all arrays: the numbers of a request, in arrays of arrays
 _DIGITS = 4_300  # the longest integer that Python reads
 
@@ -42,9 +42,9 @@ def _parsed(raw: bytes) -> Any:
 
     def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal members
-        members += len(pairs)
+        members += 1 + len(pairs)
         if members > MAX_MEMBERS:
-            raise _Refused(f"its objects have more than {MAX_MEMBERS:,} members")
+            raise _Refused(f"it has more than {MAX_MEMBERS:,} objects and members of objects")
         found = dict(pairs)
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]

@@ -33,6 +33,7 @@ TRAINING = "/v1/training-jobs"
         ("POST", TRAINING, JSON, b'{"hyperparameters": {"a": [{"b": 1, "b": 1}]}}', 400, "bad_request"),
         ("POST", TRAINING, JSON, b'{"a": [' + b"0," * 200_000 + b"0]}", 400, "bad_request"),
         ("POST", TRAINING, JSON, b'{"a": [' + b"[]," * 200_000 + b"0]}", 400, "bad_request"),
+        ("POST", TRAINING, JSON, b'{"a": [' + b"{}," * 200_000 + b"0]}", 400, "bad_request"),
         ("POST", TRAINING, JSON, b"", 400, "bad_request"),
         ("POST", TRAINING, JSON, b"[]", 422, "invalid_request"),
         ("POST", TRAINING, JSON, b"null", 422, "invalid_request"),
@@ -144,5 +145,5 @@ def test_work_for_a_body_of_tens_of_thousands_of_keys_is_bounded(client: FlaskCl
     refused = time.process_time()
 
     assert response.status_code == 400
-    assert "more than 1,000 members" in response.get_json()["detail"]
+    assert "more than 1,000 objects and members" in response.get_json()["detail"]
     assert refused - parsed < 10 * (parsed - started)
