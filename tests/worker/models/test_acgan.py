@@ -138,6 +138,13 @@ def test_label_map_merges_classes() -> None:
     assert int(labels[0]) == int(original.train_labels[place]) // 2  # type: ignore[union-attr]
 
 
+def test_label_by_name_is_that_of_its_merged_class() -> None:
+    merged = small(label_map=(0, 0, 1, 1, 2, 2, 3, 3, 4, 4))
+
+    assert generate(merged, labels=["3", "2 / 3", 4], n_per_label=1).meta["labels"] == [1, 1, 4]
+    assert generate(small(), labels=["3"], n_per_label=1).meta["labels"] == [3]
+
+
 @pytest.mark.parametrize(
     ("label_map", "complaint"), [((0, 1), "give 10 numbers"), ((0,) * 9 + (2,), "No class is mapped to 1")]
 )
@@ -150,6 +157,7 @@ def test_label_map_that_does_not_fit_the_dataset_is_refused(label_map: tuple[int
     ("sampling", "pointer"),
     [
         ({"labels": [3, 10]}, "/sampling/labels/1"),
+        ({"labels": [3, "ten"]}, "/sampling/labels/1"),
         ({"z": [0.0]}, "/sampling/z"),
         ({"z": [[0.0] * 100, [0.0]]}, "/sampling/z/1"),
         ({"z": [[0.0] * 100], "n_per_label": 2}, "/sampling/n_per_label"),
