@@ -27,6 +27,7 @@ GROUP = 32  # texts that one thread generates; the same on every machine, since 
 NOISE = 1 << 19  # random numbers generated at once
 _HALF, _ONE = np.float32(0.5), np.float32(1)
 _LEAST = np.float32(2.0**-25)  # half the distance of two uniform float32 numbers
+_COLD = 1e-3  # temperature below which logits are shifted
 _STEEPEST = 1e30  # of 1 / temperature: logits times it are finite in float32
 
 
@@ -116,7 +117,7 @@ class CharacterSampler:
         state = group.state
         ids_TN = np.empty((count, len(state.logits_NV)), np.int64)
         for ids_N, noise_NV in zip(ids_TN, group.noise(count, sampling.temperature), strict=True):
-            scores_NV = truncated(state.logits_NV, sampling)
+            scores_NV = scores(state.logits_NV, sampling)
             if noise_NV is not None:
                 scores_NV = np.add(scores_NV, noise_NV, group.scores_NV)
             scores_NV.argmax(1, ids_N)
@@ -175,8 +176,18 @@ def gumbel(random: np.random.Generator, shape: tuple[int, ...], temperature: flo
     np.log(noise, out=noise)
     np.negative(noise, out=noise)
     np.log(noise, out=noise)
-    noise *= np.float32(-temperature)
+    noise *= np.float32(-max(temperature, 1 / _STEEPEST))
     return noise
+
+
+def scores(logits_NV: Floats, sampling: LstmSampling) -> Floats:
+    """The logits to which the noise is added: those that `top_k` and `top_p` leave.
+
+    At a low temperature the largest is 0, since float32 would lose its noise in the digits of a larger number, and
+    equal logits would not be equally likely.
+    """
+    kept_NV = truncated(logits_NV, sampling)
+    return kept_NV - kept_NV.max(1, keepdims=True) if 0 < sampling.temperature < _COLD else kept_NV
 
 
 def truncated(logits_NV: Floats, sampling: LstmSampling) -> Floats:
