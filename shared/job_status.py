@@ -54,13 +54,18 @@ class Priority(StrEnum):
 
 
 class ErrorCode(StrEnum):
-    """Reason of a job's failure, its `error.code`."""
+    """Reason of a job's failure, its `error.code`. docs/reference/failure-codes.md describes each."""
 
+    INVALID_REQUEST = "invalid_request"  # only the worker could find it out
     INVALID_DATA = "invalid_data"
     DATASET_UNAVAILABLE = "dataset_unavailable"
     INIT_FROM_UNUSABLE = "init_from_unusable"
+    CHECKPOINT_UNUSABLE = "checkpoint_unusable"
     OUT_OF_MEMORY = "out_of_memory"
     DIVERGED = "diverged"
+    NOT_FINITE = "not_finite"
+    EXPORT_FAILED = "export_failed"
+    DEFECT = "defect"
     TIMEOUT = "timeout"
     STORAGE_FULL = "storage_full"
     WORKER_LOST = "worker_lost"

@@ -11,6 +11,7 @@ import pytest
 from api.app import create_app
 from docs_site.api_reference import render
 from docs_site.hooks import relink
+from shared.job_status import ErrorCode
 from shared.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +46,12 @@ def test_settings_page_has_every_setting_with_its_default_and_meaning() -> None:
         for name, field in Settings.model_fields.items()
     }
     assert setting_rows() == expected
+
+
+def test_failure_page_has_every_code_and_whether_it_is_retried() -> None:
+    page = (ROOT / "docs" / "reference" / "failure-codes.md").read_text()
+    rows = re.findall(r"^\| `([a-z_]+)` \| (yes|no) \|", page, re.MULTILINE)
+    assert dict(rows) == {code.value: "yes" if code.is_retried else "no" for code in ErrorCode}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

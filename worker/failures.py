@@ -10,6 +10,10 @@ from shared.job_status import ErrorCode
 # Torch's CPU allocator raises a plain RuntimeError with one of these messages.
 _CPU_ALLOCATOR = ("can't allocate memory", "not enough memory")
 _MAX_MESSAGE = 1_000  # characters of an unexpected exception
+# Errors of the program itself: a run is deterministic, so that another attempt would end in the same way. An OSError or
+# a RuntimeError, such as one of the GPU's driver, may be temporary.
+_REPEATABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError, ValueError)
+_DEFECT_HINT = "This is a defect of Mimeo. Report it with the job's hyperparameters and the worker's log."
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -22,7 +26,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def as_failure(error: Exception) -> JobFailure:
-    """The failure to report. An unexpected exception gives `internal`; its traceback belongs on standard error."""
+    """The failure to report.
+
+    An unexpected exception gives `defect` where another attempt would raise it again, else `internal`.
+    """
     if isinstance(error, JobFailure):
         return error
     if is_out_of_memory(error):
@@ -40,7 +47,15 @@ def as_failure(error: Exception) -> JobFailure:
             "Make it writable and run again: it continues from its last checkpoint.",
         )
     first_line = str(error).splitlines()[0][:_MAX_MESSAGE] if str(error) else ""
-    return JobFailure(ErrorCode.INTERNAL, f"{type(error).__name__}: {first_line}")
+    message = f"{type(error).__name__}: {first_line}"
+    if isinstance(error, _REPEATABLE):
+        return JobFailure(ErrorCode.DEFECT, message, _DEFECT_HINT)
+    return JobFailure(ErrorCode.INTERNAL, message)
+
+
+def is_unexpected(failure: JobFailure) -> bool:
+    """Whether a failure of `as_failure` is an unexpected exception, whose traceback belongs on standard error."""
+    return failure.error_code is ErrorCode.DEFECT or (failure.error_code is ErrorCode.INTERNAL and failure.hint is None)
 
 
 def storage_full(where: str = "") -> JobFailure:
@@ -58,6 +73,15 @@ def diverged(name: str, value: float, step: int) -> JobFailure:
         ErrorCode.DIVERGED,
         f"{name} became {value} at step {step}.",
         "Use a smaller learning_rate, or continue a healthy checkpoint with init_from.",
+    )
+
+
+def not_finite(output: str) -> JobFailure:
+    """The failure for a model whose output, in words, is not finite."""
+    return JobFailure(
+        ErrorCode.NOT_FINITE,
+        f"The model gives {output} that are not finite numbers.",
+        "Use smaller latents, or another checkpoint: the weights of this one may have diverged.",
     )
 
 

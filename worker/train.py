@@ -64,7 +64,7 @@ def run(spec: TrainerSpec, run_dir: Path, settings: Settings, control: StopSigna
     # Set before torch is imported, and read when CUDA starts: without it cuBLAS may give other last digits each time.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Torch takes seconds to import, and an invalid specification is reported without it.
-    from worker.failures import as_failure  # noqa: PLC0415
+    from worker.failures import as_failure, is_unexpected  # noqa: PLC0415
     from worker.trainer.run import train  # noqa: PLC0415
 
     try:
@@ -73,7 +73,7 @@ def run(spec: TrainerSpec, run_dir: Path, settings: Settings, control: StopSigna
         raise
     except Exception as error:  # noqa: BLE001 - every exception is reported as the run's failure
         failure = as_failure(error)
-        if failure.error_code is ErrorCode.INTERNAL and failure.hint is None:  # an unexpected exception
+        if is_unexpected(failure):
             traceback.print_exc()
         reporter.emit(trainer_protocol.Failed(code=failure.error_code, message=failure.detail, hint=failure.hint))
         return EXIT_FAILED
@@ -124,7 +124,7 @@ def _refuse(
     print(f"{options.spec}: {message}" if isinstance(error, SpecError) else message, file=sys.stderr)
     if not options.supervised:
         return EXIT_USAGE
-    code = ErrorCode.INTERNAL if isinstance(error, OSError) else ErrorCode.INVALID_DATA
+    code = ErrorCode.INTERNAL if isinstance(error, OSError) else ErrorCode.INVALID_REQUEST
     JsonLines(protocol).show(trainer_protocol.Failed(code=code, message=message))
     return EXIT_FAILED
 

@@ -58,7 +58,7 @@ def sample(
         log.warning("lease lost: another worker holds the job, or it has ended", job_id=job.id, attempt=lease.attempt)
     except Exception as error:
         failure = _failure_of(error)
-        if failure.error_code is ErrorCode.INTERNAL:
+        if failure.error_code in {ErrorCode.INTERNAL, ErrorCode.DEFECT}:
             log.exception("generation failed", job_id=job.id, attempt=lease.attempt)
         _fail(context, lease, failure)
 
@@ -122,8 +122,10 @@ def _fail(context: WorkerContext, lease: Lease, failure: JobFailure) -> None:
 
 
 def _failure_of(error: Exception) -> JobFailure:
-    if isinstance(error, SpecError | NotFound):
-        return JobFailure(ErrorCode.INVALID_DATA, error.detail)
+    if isinstance(error, SpecError):
+        return JobFailure(ErrorCode.INVALID_REQUEST, error.detail)
+    if isinstance(error, NotFound):
+        return JobFailure(ErrorCode.CHECKPOINT_UNUSABLE, error.detail, "Generate from another model or checkpoint.")
     if isinstance(error, StorageUnavailable):
         return storage_unavailable(error)
     return storage_full() if is_full(error) else as_failure(error)

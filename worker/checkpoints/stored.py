@@ -55,4 +55,6 @@ def _weights(storage: Storage, key: str, checkpoint: CheckpointRef) -> dict[str,
 
 def _damaged(key: str) -> JobFailure:
     message = f"The stored file {key} is damaged: its contents have changed since it was written."
-    return JobFailure(ErrorCode.INVALID_DATA, message, "Generate from another checkpoint of the same training job.")
+    return JobFailure(
+        ErrorCode.CHECKPOINT_UNUSABLE, message, "Generate from another checkpoint of the same training job."
+    )

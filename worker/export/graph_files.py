@@ -169,5 +169,5 @@ def _difference(graph: str, name: str, wanted: np.ndarray, got: np.ndarray) -> f
     is_close = wanted.shape == got.shape and bool(np.allclose(got, wanted, rtol=TOLERANCE, atol=TOLERANCE))
     if not is_close:
         message = f"The ONNX graph `{graph}` does not compute what the model does: its output `{name}` differs."
-        raise JobFailure(ErrorCode.INVALID_DATA, message, "Export the weights (format=safetensors) instead.")
+        raise JobFailure(ErrorCode.EXPORT_FAILED, message, "Export the weights (format=safetensors) instead.")
     return float(np.abs(got - wanted).max())

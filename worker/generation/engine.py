@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 
@@ -18,6 +19,7 @@ from worker import data, device, images
 from worker.checkpoints.manifest import CheckpointRef
 from worker.checkpoints.stored import LoadedModel, load_model
 from worker.data import Dataset, ImageDataset
+from worker.failures import not_finite
 from worker.generation.cache import WarmCache
 from worker.generation.output import GenerationOutput, OutputFile
 from worker.models.base import BetweenBlocks, Generated, uninterrupted
@@ -69,6 +71,7 @@ class GenerationEngine:
             Seeder(seed, self._device).set(Stream.LOOK)
             with torch.no_grad():
                 generated = loaded.model.generate(parameters, seed=seed, dataset=dataset, between_blocks=between_blocks)
+            _check_finite(generated)
             return _written(generated, chosen, workdir)
 
     def export_graphs(
@@ -127,6 +130,12 @@ def _checked_sampling(contract: ModelType, sampling: dict[str, Any]) -> Any:
         return contract.sampling.validate_python(sampling)
     except ValidationError as error:
         raise spec_error(error, "/sampling", model=contract.sampling) from None
+
+
+def _check_finite(generated: Generated) -> None:
+    images = [] if generated.images is None else [generated.images]
+    if not all(np.isfinite(array).all() for array in [*images, *generated.arrays.values()]):
+        raise not_finite("images or latents")
 
 
 def _checked_format(contract: ModelType, wanted: str | None) -> str:

@@ -90,7 +90,7 @@ def test_missing_or_damaged_checkpoint_fails_the_job_at_once(
         job = jobs.read_job(database, job_id)
         assert (job.status, job.attempt) == (JobStatus.FAILED, 1)
         assert job.error is not None
-        assert job.error["code"] == "invalid_data"
+        assert job.error["code"] == "checkpoint_unusable"
 
 
 def test_export_gives_a_verified_file_for_each_part_and_the_worker_continues(

@@ -56,6 +56,20 @@ HYPERPARAMETERS = [
 ]
 
 
+LONG = {"examples_per_epoch": 12_000, "schedule": "constant", "learning_rate": 10.0}
+DIVERGING = [
+    pytest.param("lstm", {**LONG, "optimizer": "rmsprop", "clip_norm": 0.0}, id="lstm-rmsprop"),
+    pytest.param("lstm", {**LONG, "weight_decay": 0.0}, id="lstm-adamw"),
+    pytest.param("lstm", {**LONG, "weight_decay": 10.0}, id="lstm-decay"),
+    pytest.param("vae", {**LONG, "clip_norm": 0.0, "kl_weight": 0.0}, id="vae"),
+    pytest.param(
+        "vae", {**LONG, "examples_per_epoch": 128, "latent_spread": 100.0, "learning_rate": 1e-30}, id="vae-wide"
+    ),
+    pytest.param("acgan", {**LONG, "examples_per_epoch": 400}, id="acgan"),
+    pytest.param("gan", {**LONG, "examples_per_epoch": 400}, id="gan"),
+]
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the runs, with one home for the evaluation classifier."""
@@ -67,20 +81,36 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_training_at_the_edge_of_a_float_ends_finite_or_diverged(
     name: str, field: str, value: float, runs: Path
 ) -> None:
+    check_end(name, {field: value}, runs / f"{name}-{field}-{value:g}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "changes"), DIVERGING)
+def test_training_that_explodes_ends_diverged_or_with_warnings(
+    name: str, changes: dict[str, Any], runs: Path, request: pytest.FixtureRequest
+) -> None:
+    warnings = check_end(name, changes, runs / request.node.callspec.id)
+    assert warnings is None or warnings
+
+
+def check_end(name: str, changes: Mapping[str, Any], folder: Path) -> set[str] | None:
+    """Train, and check the end of the run. Returns the codes of its warnings; None for a run that has diverged."""
     kind = model_types.get(name)
-    hyperparameters = {**kind.small, **QUICK.get(name, {}), "epochs": 2, field: value}
+    hyperparameters = {**kind.small, **QUICK.get(name, {}), "epochs": 2, **changes}
     body = {"model_type": name, "dataset": kind.fallback_dataset, "threads": 1, "hyperparameters": hyperparameters}
 
-    _, reports = run(runs / f"{name}-{field}-{value:g}", TrainerSpec.model_validate(body).completed())
+    _, reports = run(folder, TrainerSpec.model_validate(body).completed())
 
     end = reports.events[-1]
     if isinstance(end, trainer_protocol.Failed):
         assert end.code == "diverged", end
-    else:
-        assert isinstance(end, trainer_protocol.Finished)
-        assert all(math.isfinite(figure) for figure in end.quality.values())
-        dropped = [notice for notice in reports.of(trainer_protocol.Notice) if notice.code == "quality_not_finite"]
-        assert set(end.quality) | {notice.data["name"] for notice in dropped} == set(kind.quality)
+        return None
+    assert isinstance(end, trainer_protocol.Finished)
+    assert all(math.isfinite(figure) for figure in end.quality.values())
+    warnings = [notice for notice in reports.of(trainer_protocol.Notice) if notice.is_warning]
+    dropped = {warning.data["name"] for warning in warnings if warning.code == "quality_not_finite"}
+    assert set(end.quality) | dropped == set(kind.quality)
+    return {warning.code for warning in warnings}
 
 
 SAMPLING = [
@@ -106,7 +136,7 @@ LOGITS = {
 DRAWS = 20_000
 
 
-def expected_shares(logits_V: list[float], sampling: LstmSampling) -> np.ndarray[Any, Any]:
+def expected_shares(logits_V: list[float], sampling: LstmSampling) -> Any:
     """softmax(logits / temperature) after top_k and top_p, in double precision."""
     logits = np.array(logits_V, np.float32).astype(float)
     kept = np.ones(len(logits), bool)

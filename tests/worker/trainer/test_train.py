@@ -116,7 +116,7 @@ def test_invalid_specification_is_an_event_for_a_supervisor(tmp_path: Path) -> N
         failed = EVENT.validate_json(trainer.stdout.read())
         assert trainer.wait(PATIENCE_S) == trainer_protocol.EXIT_FAILED
     assert isinstance(failed, trainer_protocol.Failed)
-    assert failed.code == "invalid_data"
+    assert failed.code == "invalid_request"
     assert "bok" in failed.message
 
 

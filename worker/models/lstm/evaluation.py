@@ -66,8 +66,8 @@ def frequency_nats(training_ids_N: Tensor, held_out_ids_N: Tensor, vocabulary: i
 
 
 def perplexity(nats: float) -> float:
-    """exp(nats), or the largest float where that is larger still."""
-    return math.exp(min(nats, math.log(sys.float_info.max)))
+    """exp(nats), or infinity where that is no float: the end of the run then leaves it out with a warning."""
+    return math.exp(nats) if nats < math.log(sys.float_info.max) else math.inf
 
 
 @torch.inference_mode()

@@ -15,6 +15,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from shared.model_types.lstm import LstmSampling
+from worker.failures import not_finite
 from worker.models.base import BetweenBlocks, uninterrupted
 from worker.models.lstm.network import LstmNetwork
 from worker.models.lstm.sampling_state import Floats, State
@@ -99,6 +100,8 @@ class CharacterSampler:
             between_blocks()
         with _one_blas_thread():
             np.matmul(state.last, self._head, state.logits_NV)
+        if not np.isfinite(state.logits_NV).all():
+            raise not_finite("characters with scores")
         return state.repeated(n)
 
     def _block_length(self, n: int) -> int:

@@ -85,6 +85,10 @@ def _end(model: VaeNetwork, end: list[float] | int, dataset: Dataset | None, fie
 def _test_images(model: VaeNetwork, dataset: Dataset | None, indices: list[int], field: str) -> Tensor:
     """Test images, float [N, D]. Raises SpecError for a missing one."""
     assert isinstance(dataset, ImageDataset), "this sampling reads the dataset"
+    if dataset.image_shape != model.image_shape:
+        here, there = ("×".join(map(str, shape)) for shape in (dataset.image_shape, model.image_shape))
+        detail = f"The images of `{dataset.name}` are now {here}, and this model was trained on {there}; give latents."
+        raise SpecError.at(f"/sampling/{field}", detail, "wrong_size")
     last = len(dataset.test_images) - 1
     for place, index in enumerate(indices):
         if index > last:
