@@ -23,7 +23,7 @@ def load(model: GenerativeModel, spec: TrainerSpec, path: Path, reporter: Report
     source = _source(spec, path)
     adapted = model.adapted(local.load_tensors(path / WEIGHTS), source.manifest.config)
     own = model.state_dict()
-    for name in sorted(own.keys() | adapted.weights.keys()):
+    for name in [*own, *sorted(adapted.weights.keys() - own.keys())]:
         here = tuple(own[name].shape) if name in own else "missing"
         there = tuple(adapted.weights[name].shape) if name in adapted.weights else "missing"
         if here != there:

@@ -59,7 +59,8 @@ def trained(folder: Path, text: str = ENGLISH, **hyperparameters: Any) -> Path:
 
 
 def warnings(reports: ReportBuffer) -> list[trainer_protocol.Notice]:
-    return [notice for notice in reports.of(trainer_protocol.Notice) if notice.is_warning]
+    """The warnings about the adapted weights."""
+    return [notice for notice in reports.of(trainer_protocol.Notice) if notice.is_warning and notice.step == 0]
 
 
 def loss(reports: ReportBuffer) -> float:

@@ -234,7 +234,7 @@ class Lstm(LstmNetwork, GenerativeModel):
     ) -> Generated:
         """`n` continuations of the prompt, without the prompt itself."""
         check_sampling(self.hyperparameters, sampling, DatasetShape(kind="text"))
-        check_config(sampling, self.config())
+        check_config(sampling.model_copy(update={"stop": []}), self.config())  # a stop string may be unwritable here
         prompt = sampling.prompt if sampling.prompt is not None else self.seed_text
         texts = CharacterSampler(self).texts(prompt, sampling, seed=seed, between_blocks=between_blocks)
         return Generated(texts=texts, meta={"prompt": prompt, "temperature": sampling.temperature})
