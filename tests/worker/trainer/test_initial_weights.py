@@ -141,8 +141,8 @@ def test_an_alphabet_in_common_learns_faster_than_a_fresh_start(tmp_path: Path) 
     [
         ({"layers": [24]}, "head.weight"),
         ({"layers": [24, 16, 16]}, "layers.2"),
-        ({"layers": [24, 8]}, "head.weight"),
-        ({"embedding": 0}, "embedding.weight"),
+        ({"layers": [24, 8]}, "layers.1"),
+        ({"embedding": 0}, "layers.0"),
     ],
 )
 def test_another_shape_fails_with_the_tensor_and_a_code_of_its_own(
