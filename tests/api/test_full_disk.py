@@ -1,6 +1,5 @@
 """The API on a disk that is full, or has less free space than required."""
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from api.app import create_app
 from migrations import runner
 from shared.broker import NullBroker
 from shared.settings import Settings
+from tests.api.test_upload_form import BOUNDARY, a_file, form, part
 from tests.chaos.disks import Disk, small_disk
 
 JOB = {"model_type": "vae", "dataset": "digits", "hyperparameters": {"hidden": [64]}}
@@ -79,8 +79,8 @@ def test_upload_that_does_not_fit_is_refused_before_its_file_is_stored(disk: Dis
 
     def upload(size: int) -> TestResponse:
         text = b"It was the best of times. " * (size // 26)
-        form = {"name": "dickens", "kind": "text", "file": (io.BytesIO(text), "dickens.txt")}
-        return client.post("/v1/datasets", data=form, content_type="multipart/form-data")
+        body = form(part("name", b"dickens"), part("kind", b"text"), a_file(text))
+        return client.post("/v1/datasets", data=body, content_type=f"multipart/form-data; boundary={BOUNDARY}")
 
     large, small = upload(40 << 20), upload(1 << 20)
 
