@@ -8,7 +8,7 @@ import typer
 from client.connection import JsonOption, connect
 from client.errors import BadInput
 from client.formatting import ago, size
-from client.output import facts, print_json
+from client.output import facts, line, print_json
 from client.schema import Dataset
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a dataset.", show_default=False)]
@@ -59,7 +59,7 @@ def delete(
             if as_json:
                 print_json({"name": name, "deleted": True})
             else:
-                facts([(name, "deleted")])
+                line(f"{name}  deleted")
 
 
 def _print(dataset: Dataset, *, as_json: bool) -> None:
