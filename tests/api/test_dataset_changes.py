@@ -9,11 +9,12 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from shared.db.session import SessionFactory, transaction
-from shared.job_status import JobStatus
+from shared.job_status import JobKind, JobStatus
 from shared.services import pending_deletions
 from shared.storage import Storage
 from tests import jobs
 from tests.api.test_datasets import TEXT, upload
+from tests.api.worker_hands import WorkerWrites
 
 OTHER = "Call me Ishmael. Some years ago - never mind how long precisely. " * 30
 
@@ -103,6 +104,18 @@ def test_deleted_dataset_is_gone_and_its_name_is_free(
     assert client.post("/v1/training-jobs", json={"model_type": "lstm", "dataset": "dickens"}).status_code == 422
     assert due(database) == [f"datasets/{old}".rpartition("/")[0]]
     assert upload(client).status_code == 201
+
+
+def test_model_of_a_deleted_dataset_still_generates(client: FlaskClient, worker: WorkerWrites) -> None:
+    upload(client)
+    train(client)
+    model = worker.publish(worker.claim(JobKind.TRAINING))
+    assert shown(client)["used_by"] == {"jobs": 0, "models": 1}
+
+    assert client.delete("/v1/datasets/dickens").status_code == 204
+
+    assert client.get(f"/v1/models/{model}").get_json()["dataset"] == "dickens"
+    assert client.post("/v1/generation-jobs", json={"model": model}).status_code == 202
 
 
 @pytest.mark.parametrize("name", ["digits", "shakespeare"])

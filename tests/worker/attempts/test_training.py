@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from shared.broker import NullBroker
-from shared.db.session import SessionFactory, reading
+from shared.db.session import SessionFactory, reading, transaction
 from shared.errors import SpecError
 from shared.ids import new_id
 from shared.job_status import JobStatus
-from shared.services import artifacts, checkpoints, metrics, training_jobs
+from shared.services import artifacts, checkpoints, metrics, training_jobs, uploaded_datasets
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
-from tests.uploads import uploaded
+from tests.uploads import checked, uploaded
 from tests.worker.attempts.harness import attempt, event_types, history, workdirs
 from worker.checkpoints.manifest import verify
 from worker.context import WorkerContext
@@ -255,6 +255,35 @@ def test_silent_trainer_is_killed_and_retried(
 
     assert jobs.status_of(database, job_id) is JobStatus.QUEUED
     assert "reported nothing" in history(database, job_id)[-1].message
+
+
+@pytest.mark.parametrize("change", ["replaced", "deleted"])
+def test_job_does_not_train_on_another_text_than_it_was_submitted_with(
+    context: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+    storage: Storage,
+    change: str,
+) -> None:
+    uploaded(database, storage, "mine", b"To be or not to be. " * 50)
+    job_id = jobs.submitted(database, settings, model_type="lstm", dataset="mine")
+    jobs.set_values(database, job_id, status=JobStatus.CANCELLED)
+    other = checked("mine", b"That is the question. " * 50)
+    uploaded_datasets.put_text(storage, other)
+    with transaction(database) as session:
+        if change == "replaced":
+            uploaded_datasets.replace(session, other, None)
+        else:
+            uploaded_datasets.delete(session, "mine")
+    jobs.set_values(database, job_id, status=JobStatus.QUEUED)
+
+    attempt(context, worker_heartbeat, "train")
+
+    job = jobs.read_job(database, job_id)
+    assert job.error is not None
+    assert job.error["code"] == "dataset_unavailable"
+    assert f"was {change} after this job was submitted" in job.error["message"]
 
 
 def test_dataset_missing_in_storage_fails_the_job(
