@@ -35,6 +35,7 @@ REPLACEMENT: FieldChecks = {"kind": check_kind, "description": check_description
 @contextmanager
 def receive(current: Runtime, checks: FieldChecks, required: tuple[str, ...], check: Check) -> Iterator[UploadForm]:
     """The form of the current request. check: whether the change is possible at all, before the file is read."""
+    space_admission.check_upload(current.settings, request.content_length or 0)
 
     def before_file(fields: Mapping[str, str]) -> None:
         # The received file and the stored one exist at the same time.

@@ -135,6 +135,14 @@ class PageQuery(Query):
     limit: int = Field(20, ge=1, le=100, description="Items in the page.")
 
 
+class PruneQuery(Query):
+    """Parameters of the removal of ended jobs."""
+
+    older_than_days: float = Field(30, ge=0, le=36_500, description="Only jobs that ended so many days ago or earlier.")
+    models: bool = Field(False, description="Also jobs that published a model, with the model.")
+    dry_run: bool = Field(False, description="Delete nothing.")
+
+
 class _JobsQuery(PageQuery):
     status: JobStatus | Absent = Field(None, description="Only jobs of this status.")
     model_type: ModelTypeName | Absent = Field(None, description="Only jobs of this model type.")

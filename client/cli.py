@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from client.commands import catalogue, dataset_changes, exporting, generation, jobs, training
+from client.commands import catalogue, dataset_changes, exporting, generation, jobs, space, training
 from client.commands.board import board
 from client.commands.contracts import model_types
 from client.errors import ApiError, ClientError
@@ -51,6 +51,8 @@ app.command()(jobs.pause)
 app.command()(jobs.resume)
 app.command()(jobs.retry)
 app.command()(jobs.delete)
+app.command()(space.prune)
+app.command()(space.storage)
 app.command("tensorboard")(board)
 app.command(cls=GenerateCommand)(generation.generate)
 app.command()(catalogue.models)

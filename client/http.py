@@ -22,6 +22,7 @@ from client.schema import (
     Artifact,
     Checkpoint,
     Dataset,
+    DiskSpace,
     Event,
     Job,
     JsonObject,
@@ -29,6 +30,7 @@ from client.schema import (
     Model,
     ModelType,
     PageOf,
+    Pruned,
     Worker,
 )
 from client.transport import Transport
@@ -255,6 +257,17 @@ class Client(Transport):
     def workers(self) -> list[Worker]:
         """Live workers, and some with a heartbeat within the last day."""
         return cast("list[Worker]", self.get("/v1/workers")["data"])
+
+    def storage(self) -> DiskSpace:
+        """Free space, and the space that each kind of file takes."""
+        return cast("DiskSpace", self.get("/v1/storage"))
+
+    def prune(self, *, older_than_days: float, models: bool, dry_run: bool) -> Pruned:
+        """Delete ended jobs with their files, at most 500, or list them."""
+        flags = {"models": str(models).lower(), "dry_run": str(dry_run).lower()}
+        parameters = {"older_than_days": older_than_days, **flags}
+        answer: Pruned = self.request("POST", "/v1/storage/prune", params=parameters).json()
+        return answer
 
     # The server ------------------------------------------------------------------------------------------------------
 

@@ -254,3 +254,28 @@ class PageOf(TypedDict, Generic[Item]):
 
     data: list[Item]
     has_more: bool
+
+
+class DiskSpace(TypedDict):
+    """Bytes of the server's disk, and of stored files by kind. `free` and `total` are None where no disk is local."""
+
+    free: int | None
+    total: int | None
+    min_free: int
+    used: dict[str, int]
+
+
+class PrunedJob(TypedDict):
+    """A job that was or would be deleted."""
+
+    id: str
+    status: str
+    size: int
+
+
+class Pruned(TypedDict):
+    """Jobs that were or would be deleted. size: bytes of their files."""
+
+    jobs: list[PrunedJob]
+    size: int
+    has_more: bool

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import subprocess
@@ -109,7 +110,10 @@ class Stack:
         while not self._stop_requests:
             if self._supervisor_is_gone():
                 return f"the process supervisor ended at once (status {self._supervisor_status})"
-            if is_ready(self.url):
+            failed = failed_checks(self.url)
+            if failed is not None and not failed.keys() - {"disk"}:  # with little space it still serves reads
+                for detail in failed.values():
+                    say(f"mimeo: {detail}", sys.stderr)
                 return None
             # The query also wakes supervisord, which otherwise waits a second before it starts a program.
             api_pids |= {process["pid"] for process in self._processes() if process["name"] == "api" and process["pid"]}
@@ -194,13 +198,24 @@ def say(text: str, stream: TextIO | None = None) -> None:
         print(text, file=stream or sys.stdout, flush=True)
 
 
-def is_ready(url: str) -> bool:
-    """Whether the API at `url` answers 200 to /readyz."""
+def failed_checks(url: str) -> dict[str, str] | None:
+    """The failed checks of /readyz of the API at `url`, by name, with their details; None when it does not answer."""
     try:
         with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:  # noqa: S310  our own http address
-            return bool(answer.status == http.HTTPStatus.OK)
+            return {} if answer.status == http.HTTPStatus.OK else None
+    except urllib.error.HTTPError as error:
+        with error:
+            return _failed(error.read())
     except (OSError, http.client.HTTPException):
-        return False
+        return None
+
+
+def _failed(body: bytes) -> dict[str, str] | None:
+    try:
+        checks = json.loads(body)["checks"]
+        return {check["name"]: str(check["detail"]) for check in checks if not check["ok"]}
+    except (ValueError, KeyError, TypeError):  # an answer of another program, or a problem
+        return None
 
 
 def _tail(path: Path) -> list[str]:

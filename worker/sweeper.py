@@ -1,4 +1,4 @@
-"""Removes files of deleted jobs, files that never got a row, and old idempotency keys.
+"""Removes files of deleted jobs, files that never got a row, jobs past their retention, and old idempotency keys.
 
 Several sweepers may run at once: removal is idempotent, and a pending deletion is removed after its files.
 """
@@ -15,7 +15,7 @@ from shared.db.session import SessionFactory, is_transient, reading, transaction
 from shared.errors import NotFound
 from shared.failpoints import failpoint
 from shared.ids import is_id
-from shared.services import idempotency, pending_deletions
+from shared.services import idempotency, pending_deletions, retention
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -64,6 +64,7 @@ class Sweeper:
             return
         self._orphans_due_at = self._monotonic() + min(_ORPHANS_EVERY_S, self._settings.orphan_grace_s / 4)
         self._remove_orphans()
+        self._remove_expired_jobs()
         with transaction(self._sessions) as session:
             idempotency.expire(session)
 
@@ -88,6 +89,22 @@ class Sweeper:
 
     def _has_files(self, folder: str) -> bool:
         return next(self._storage.list_names(folder, unfinished=True), None) is not None
+
+    # --- retention --------------------------------------------------------------------------------------------------
+
+    def _remove_expired_jobs(self) -> None:
+        """Delete jobs that ended more than `keep_jobs_days` ago; the next rounds remove their files."""
+        if (days := self._settings.keep_jobs_days) is None:
+            return
+        while True:
+            with reading(self._sessions) as session:
+                expired = retention.ended_before(session, days, with_models=False, limit=_JOBS_AT_ONCE)
+            with transaction(self._sessions) as session:
+                deleted = retention.delete_ended(session, [job.id for job in expired])
+            if deleted:
+                log.info("expired jobs removed", count=len(deleted))
+            if len(expired) < _JOBS_AT_ONCE or not deleted:
+                return
 
     # --- orphans ----------------------------------------------------------------------------------------------------
 

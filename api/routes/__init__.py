@@ -9,6 +9,7 @@ from api.routes import (
     model_types,
     models,
     root,
+    storage,
     training_job_records,
     training_jobs,
     workers,
@@ -24,6 +25,7 @@ BLUEPRINTS = (
     datasets.routes,
     model_types.routes,
     workers.routes,
+    storage.routes,
     health.routes,
     root.routes,
 )

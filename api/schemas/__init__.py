@@ -4,6 +4,7 @@ from api.schemas import pages
 from api.schemas.jobs import Artifact, CancelledJobs, GenerationJob, MetricsOfJob, TrainingJob
 from api.schemas.problem import Problem
 from api.schemas.resources import Dataset, Model, ModelType, Notice, Readiness, Root
+from api.schemas.storage import DiskSpace, Pruned
 
 # The models of whole responses; the document adds their parts.
 ANSWERS = (
@@ -19,6 +20,8 @@ ANSWERS = (
     Notice,
     Readiness,
     Root,
+    DiskSpace,
+    Pruned,
     pages.TrainingJobPage,
     pages.GenerationJobPage,
     pages.ModelPage,

@@ -36,5 +36,5 @@ def check_upload(settings: Settings, count: int) -> None:
 
 def _check(settings: Settings, needed: int, pointer: str, remedy: str) -> None:
     if problem := disk_space.shortage(settings, needed):
-        detail = f"{problem} {remedy}: `mimeo prune` removes ended jobs, DELETE a single one."
+        detail = f"{problem} {remedy}: `mimeo prune` removes ended jobs."
         raise StorageFull(detail, [FieldError(pointer=pointer, detail=detail, code=StorageFull.code)])

@@ -1,0 +1,69 @@
+"""Ended jobs by age: which there are, how much space they take, and their deletion."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import Session
+
+from shared.db.clock import db_now
+from shared.db.tables import Artifact, Checkpoint, Job, Model, UploadedDataset
+from shared.errors import Conflict, NotFound
+from shared.job_status import TERMINAL, JobStatus
+from shared.services import deletion
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndedJob:
+    """An ended job. size: bytes of its files, without exports."""
+
+    id: str
+    status: JobStatus
+    finished_at: datetime
+    size: int
+
+
+def ended_before(session: Session, days: float, *, with_models: bool, limit: int) -> list[EndedJob]:
+    """Jobs that ended so many days ago or earlier, the earliest first.
+
+    with_models: also jobs that published a model.
+    """
+    sizes = [
+        select(func.coalesce(func.sum(table.size), 0)).where(table.job_id == Job.id).scalar_subquery()
+        for table in (Artifact, Checkpoint)
+    ]
+    query = (
+        select(Job.id, Job.status, Job.finished_at, sizes[0] + sizes[1])
+        .where(Job.status.in_(TERMINAL), Job.finished_at <= db_now() - round(_DAY_MS * days))
+        .order_by(Job.finished_at, Job.id)
+        .limit(limit)
+    )
+    if not with_models:
+        query = query.where(~exists().where(Model.job_id == Job.id))
+    rows = session.execute(query)
+    return [EndedJob(id=row[0], status=row[1], finished_at=row[2], size=int(row[3])) for row in rows]
+
+
+def delete_ended(session: Session, job_ids: Sequence[str]) -> list[str]:
+    """Delete jobs; returns the deleted ones. A job whose weights an unfinished job will read stays."""
+    deleted = []
+    for job_id in job_ids:
+        try:
+            with session.begin_nested():
+                deletion.delete_job(session, job_id)
+        except (Conflict, NotFound):
+            continue
+        deleted.append(job_id)
+    return deleted
+
+
+def space_used(session: Session) -> dict[str, int]:
+    """Bytes of stored files by kind: checkpoints, datasets, and the kinds of artifacts. Exports are not counted."""
+    artifacts = session.execute(select(Artifact.kind, func.sum(Artifact.size)).group_by(Artifact.kind))
+    used = {kind: int(size) for kind, size in artifacts}
+    for name, column in (("checkpoint", Checkpoint.size), ("dataset", UploadedDataset.size)):
+        used[name] = int(session.scalar(select(func.coalesce(func.sum(column), 0))) or 0)
+    return used
