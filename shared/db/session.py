@@ -1,9 +1,10 @@
 """Engines and transactions. Sessions are short: none stays open across network calls, generation or an epoch."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -11,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
+from shared.db.fair_lock import FairLock
 from shared.errors import SetupError
 from shared.settings import Settings
 
@@ -26,6 +28,7 @@ SessionFactory = sessionmaker[Session]
 _WAL_IS_SOUND = sqlite.sqlite_version_info >= (3, 51, 3)
 _BUSY_TIMEOUT_MS = 10_000
 _READ = {"mimeo_read": True}
+_write_locks: WeakKeyDictionary[Engine, FairLock] = WeakKeyDictionary()
 
 # These detect a half-open connection within seconds and end the row locks of a stopped process.
 _POSTGRESQL_CONNECT = {
@@ -52,6 +55,7 @@ def make_engine(settings: Settings) -> Engine:
     engine = create_engine(url, module=sqlite, **pool)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    _write_locks[engine] = FairLock()
     return engine
 
 
@@ -79,9 +83,11 @@ def transaction(factory: SessionFactory) -> Iterator[Session]:
     """One write transaction: commits at the end of the block, rolls back on an exception.
 
     On SQLite the write lock is taken at once (`BEGIN IMMEDIATE`). A read lock that is upgraded later fails without
-    waiting when another transaction has written meanwhile.
+    waiting when another transaction has written meanwhile. Threads of one engine write in order of arrival: SQLite
+    lets one that waits sleep for up to 100 ms while others overtake it.
     """
-    with factory() as session, session.begin():
+    lock = _write_locks.get(factory.kw["bind"])
+    with lock.held(_BUSY_TIMEOUT_MS / 1000) if lock else nullcontext(), factory() as session, session.begin():
         yield session
 
 
