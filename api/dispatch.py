@@ -13,7 +13,7 @@ from shared.failpoints import failpoint
 from shared.job_status import JobStatus, Priority
 from shared.services import notifications
 
-STEP_S = 0.25
+STEP_S = 0.5
 PRIORITIES = {priority.rank: priority for priority in Priority}
 log = structlog.get_logger(__name__)
 

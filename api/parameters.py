@@ -262,7 +262,8 @@ class PreferHeaders(SubmitHeaders):
     prefer: str | Absent = Field(
         None,
         alias="Prefer",
-        description="`wait=N` delays the response until the end of the job, by at most N seconds (up to 60). RFC 7240.",
+        description="`wait=N` delays the response until the end of the job, by at most N seconds (up to 60). RFC 7240. "
+        "The response has `Preference-Applied` if it did; with `MIMEO_API_WAITS` requests waiting it does not.",
         examples=["wait=10"],
     )
 

@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     )
     max_body_bytes: Bytes = Field(4 << 20, description="Largest JSON request.")
     max_upload_bytes: Bytes = Field(64 << 20, description="Largest uploaded dataset.")
-    api_threads: int = Field(16, ge=2, le=256, description="Requests that the API processes at a time; others queue.")
+    api_threads: int = Field(8, ge=2, le=256, description="Requests that the API processes at a time; others queue.")
     api_waits: int = Field(512, ge=0, le=4096, description="Requests that wait at a time (`Prefer: wait`).")
     api_connections: int = Field(8192, ge=16, le=65536, description="Open connections of the API.")
     log_format: Literal["console", "json"] = Field("console", description="`console` for people, `json` for machines.")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-CONNECT_TIMEOUT_S = 2.0
+CONNECT_TIMEOUT_S = 10.0
 PROBE_TIMEOUT_S = 2.0
 PROBE_PAUSE_S = 0.01
 REFUSALS = 3  # after this number of failed connects no further one is tried

@@ -23,6 +23,7 @@ class EventLoop:
         self._selector = selectors.DefaultSelector()
         self._registered: dict[int, int] = {}
         self._changed: deque[Any] = deque()
+        self._soon: deque[Callable[[], None]] = deque()
         self._is_woken = False
         self._pull: Callable[[], None] = lambda: None
 
@@ -42,6 +43,10 @@ class EventLoop:
         """Watch a new socket of the map."""
         self._changed.append(opened)
 
+    def run_soon(self, call: Callable[[], None]) -> None:
+        """Call a function in this thread after the events of the current round. Only for this thread."""
+        self._soon.append(call)
+
     def forget(self, closed: Any) -> None:
         """Stop watching a socket that is being closed."""
         if self._registered.pop(closed._fileno, 0):  # noqa: SLF001  waitress' dispatcher has no public name for it
@@ -55,6 +60,8 @@ class EventLoop:
             self._is_woken = False
             for key, mask in events:
                 self._process(key.fd, key.data, mask)
+            while self._soon:
+                self._soon.popleft()()
 
     def _process(self, descriptor: int, ready: Any, mask: int) -> None:
         if mask & selectors.EVENT_READ and self.map.get(descriptor) is ready:

@@ -56,6 +56,7 @@ def serve(app: Flask, settings: Settings) -> int:
         settings.api_threads,
         most_threads=settings.api_threads + settings.api_waits + STREAM_THREADS,
         is_urgent=_is_urgent,
+        run_soon=loop.run_soon,
     )
     listeners = [
         Listener.on(

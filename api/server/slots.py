@@ -10,7 +10,6 @@ from typing import Protocol
 import structlog
 
 IDLE_S = 10.0  # an idle thread ends after this time
-MOST_URGENT = 4
 log = structlog.get_logger(__name__)
 
 
@@ -26,19 +25,26 @@ class RequestSlots:
     """Task dispatcher of waitress: a fixed number of slots, and a thread for each request in progress.
 
     A request holds a slot until its response begins; requests queue for slots in order of arrival. A request that
-    waits for an event yields its slot, so it occupies a thread, which is cheap, and no slot. Urgent requests need no
-    slot.
+    waits for an event yields its slot, so it occupies a thread, which is cheap, and no slot. The event loop itself runs
+    urgent requests, which must not block.
     """
 
-    def __init__(self, slots: int, *, most_threads: int, is_urgent: Callable[[Task], bool]) -> None:
+    def __init__(
+        self,
+        slots: int,
+        *,
+        most_threads: int,
+        is_urgent: Callable[[Task], bool],
+        run_soon: Callable[[Callable[[], None]], None],
+    ) -> None:
         self._free = slots
         self._most_threads = most_threads
         self._is_urgent = is_urgent
+        self._run_soon = run_soon
         self._lock = threading.Lock()
         self._queue: deque[Task | threading.Event] = deque()
-        self._idle: list[SimpleQueue[tuple[Task, bool]]] = []
+        self._idle: list[SimpleQueue[Task]] = []
         self._threads = 0
-        self._urgent = 0
         self._local = threading.local()
 
     @property
@@ -54,12 +60,12 @@ class RequestSlots:
 
     def add_task(self, task: Task) -> None:
         """Start the request, or queue it while all slots are taken."""
+        if self.current_task is None and self._is_urgent(task):
+            self._run_soon(lambda: self._run(task, has_slot=False))  # the connection is locked now
+            return
         with self._lock:
-            if self._urgent < MOST_URGENT and self._is_urgent(task) and self._start(task, False):
-                self._urgent += 1
-            else:
-                self._queue.append(task)
-                self._hand_out()
+            self._queue.append(task)
+            self._hand_out()
 
     def release(self) -> None:
         """Give up the slot of the current thread, if it has one."""
@@ -94,19 +100,19 @@ class RequestSlots:
             first = self._queue[0]
             if isinstance(first, threading.Event):
                 first.set()
-            elif not self._start(first, True):
+            elif not self._start(first):
                 return
             self._queue.popleft()
             self._free -= 1
 
-    def _start(self, task: Task, has_slot: bool) -> bool:
+    def _start(self, task: Task) -> bool:
         """Run a task on an idle thread or a new one. False if there can be no further thread. The lock is held."""
         if self._idle:
-            self._idle.pop().put((task, has_slot))
+            self._idle.pop().put(task)
             return True
-        if has_slot and self._threads >= self._most_threads:
+        if self._threads >= self._most_threads:
             return False
-        thread = threading.Thread(target=self._work, args=(task, has_slot), name="request", daemon=True)
+        thread = threading.Thread(target=self._work, args=(task,), name="request", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
@@ -115,26 +121,25 @@ class RequestSlots:
         self._threads += 1
         return True
 
-    def _work(self, task: Task, has_slot: bool) -> None:
+    def _work(self, task: Task) -> None:
         """Run tasks until none arrives for `IDLE_S`."""
-        inbox: SimpleQueue[tuple[Task, bool]] = SimpleQueue()
+        inbox: SimpleQueue[Task] = SimpleQueue()
         while True:
-            self._run(task, has_slot)
+            self._run(task, has_slot=True)
             with self._lock:
-                self._urgent -= not has_slot
                 self._idle.append(inbox)
                 self._hand_out()
             try:
-                task, has_slot = inbox.get(timeout=IDLE_S)
+                task = inbox.get(timeout=IDLE_S)
             except Empty:
                 with self._lock:
                     if inbox in self._idle:
                         self._idle.remove(inbox)
                         self._threads -= 1
                         return
-                task, has_slot = inbox.get()
+                task = inbox.get()
 
-    def _run(self, task: Task, has_slot: bool) -> None:
+    def _run(self, task: Task, *, has_slot: bool) -> None:
         self._local.task, self._local.has_slot = task, has_slot
         try:
             task.service()

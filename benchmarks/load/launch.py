@@ -8,7 +8,7 @@ from api.server.serving import serve
 from api.wsgi import app
 from shared.settings import Settings
 
-PATH = "/benchmark/stream"
+PATH = "/benchmark/stream"  # STREAM_PATH of sides.py
 
 
 def stream() -> "app.response_class":

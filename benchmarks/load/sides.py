@@ -18,9 +18,10 @@ from tests.slow_clients import Address, probe
 
 LAUNCH = Path(__file__).parent / "launch.py"
 SEED = Path(__file__).parent / "seed.py"
-VALKEY = (
+STREAM_PATH = "/benchmark/stream"
+COMMANDS = (
     "import json; from shared.settings import Settings; from stack.programs import programs; "
-    "print(json.dumps(next(p.command for p in programs(Settings()) if p.name == 'valkey')))"
+    "print(json.dumps({p.name: p.command for p in programs(Settings())}))"
 )
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -58,8 +59,11 @@ class Side:
 
 
 @contextmanager
-def running(name: str, checkout: Path, python: Path, *, jobs: int = 200) -> Iterator[Side]:
-    """Start the API of a checkout with its own interpreter, on a filled database."""
+def running(name: str, checkout: Path, python: Path, *, jobs: int = 100, has_streams: bool = False) -> Iterator[Side]:
+    """Start the API of a checkout with its own interpreter, on a filled database.
+
+    has_streams: the server of this checkout with one more route, `STREAM_PATH`.
+    """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mimeo-load-")))
         port = free_port()
@@ -74,9 +78,10 @@ def running(name: str, checkout: Path, python: Path, *, jobs: int = 200) -> Iter
         (home / "run").mkdir()
         output(str(python), "-m", "migrations", "upgrade")
         seeded = json.loads(output(str(python), str(SEED), str(jobs)))
-        valkey = json.loads(output(str(python), "-c", VALKEY))
-        stack.enter_context(_process(valkey, checkout, environment, home / "valkey.log"))
-        process = stack.enter_context(_process([str(python), str(LAUNCH)], checkout, environment, home / "api.log"))
+        commands = json.loads(output(str(python), "-c", COMMANDS))
+        stack.enter_context(_process(commands["valkey"], checkout, environment, home / "valkey.log"))
+        api = [str(python), str(LAUNCH)] if has_streams else commands["api"]
+        process = stack.enter_context(_process(api, checkout, environment, home / "api.log"))
         address = ("127.0.0.1", port)
         _wait(address, process, home / "api.log")
         yield Side(

@@ -31,9 +31,8 @@ def test_threads_get_the_lock_in_order_of_arrival() -> None:
 def test_wait_that_times_out_leaves_the_lock_to_the_next() -> None:
     lock = FairLock()
 
-    with lock.held(60):
-        with pytest.raises(PoolTimeout) as caught, lock.held(0.01):
-            pass
+    with lock.held(60), pytest.raises(PoolTimeout) as caught, lock.held(0.01):
+        pass
     with lock.held(0.01):
         pass
 
