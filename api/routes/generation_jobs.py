@@ -56,8 +56,8 @@ def create_generation_job(header: PreferHeaders) -> Response:
     """Submit a generation job.
 
     With `Prefer: wait=N` the response follows the end of the job (200) or N seconds (202), and `Preference-Applied`
-    confirms the wait. While too many requests wait, the answer is 202 at once, without that header. A repeated request with the
-    same `Idempotency-Key` returns the same job.
+    confirms the wait. While too many requests wait, the answer is 202 at once, without that header. A repeated
+    request with the same `Idempotency-Key` returns the same job.
     """
     current = runtime()
     given = read_json()
