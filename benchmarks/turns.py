@@ -28,6 +28,7 @@ TRAINING = {
     "model_type": "lstm",
     "dataset": "python-source",
     "hyperparameters": {"epochs": 1, "examples_per_epoch": 20_000, "layers": [256, 256]},
+    "evaluation": "none",
 }
 MILLION = {"n": 10, "length": 100_000}
 PART = {"n": 10, "length": 20_000}

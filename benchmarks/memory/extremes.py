@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.memory.case import Case, text
 
 HUGE_EPOCH = 200_000_000  # examples: 139,000 shuffles of the built-in digits
-_MANY_CHARACTERS = text(500_000, 25_000)
+_MANY_CHARACTERS = text(100_000, 25_000)
 _SMALL_LSTM = {"layers": [24, 16], "batch_size": 8, "window": 20}
 _ONE_HOT = {**_SMALL_LSTM, "embedding": 0}
 
