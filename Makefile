@@ -23,7 +23,7 @@ LOCKS := requirements/uv.txt $(if $(TORCH),requirements/no-torch.txt requirement
 # Fault tests in parallel; they mostly wait.
 CHAOS_AT_ONCE ?= 3
 
-.PHONY: help setup demo up test test-all test-slow chaos engine-soak fuzz bench gpu-check bench-engine docs lint format compose-test lock clean
+.PHONY: help setup demo up test test-all test-slow chaos engine-soak fuzz surroundings bench gpu-check bench-engine docs lint format compose-test lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ engine-soak: setup ## Compare the job engine with its model for longer (SEED=N t
 fuzz: setup ## Send 10,000 mutated requests, 1,000 mutated uploads and bad messages to real processes (SEED=N)
 	MIMEO_FUZZ_LONG=1 MIMEO_FUZZ_SEED=$(or $(SEED),1) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 -s tests/fuzz \
 		tests/chaos/test_messages.py tests/client/test_terminal.py tests/api/test_openapi_contract.py
+
+surroundings: setup ## Show what users see on a full disk, with a full Redis, in an unusual home, on a Latin-1 terminal
+	$(BIN)/python -m tests.acceptance.surroundings $(SHOW)
 
 bench: setup ## Time steps and samples beside plain PyTorch and Keras (6 minutes; KERAS=0 without Keras)
 ifeq ($(KERAS),1)
