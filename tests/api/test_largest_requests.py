@@ -19,15 +19,16 @@ LONGEST_NUMBER = -1.2345678901234567e-300
 
 def largest(schema: dict[str, Any]) -> Any:
     """The value of a schema that takes the most bytes as JSON."""
-    match "const" if "const" in schema else schema["type"]:
+    special = [name for name in ("const", "anyOf") if name in schema]
+    match special[0] if special else schema["type"]:
         case "const":
             return schema["const"]
         case "string":
             return "\N{GRINNING FACE}" * schema["maxLength"]
-        case "integer":
-            return schema["maximum"]
-        case "number":
-            return LONGEST_NUMBER if schema["minimum"] < 0 else schema["maximum"]
+        case "integer" | "number" as kind:
+            return LONGEST_NUMBER if kind == "number" and schema["minimum"] < 0 else schema["maximum"]
+        case "anyOf":
+            return max(map(largest, schema["anyOf"]), key=lambda value: len(json.dumps(value)))
         case "array" if "items" in schema:
             item = largest(schema["items"])
             if isinstance(item, list):  # latents: as many as permitted, with as many numbers as permitted
