@@ -73,21 +73,23 @@ def fork_server(home: Path) -> psutil.Process | None:
     return None
 
 
-def settled(home: Path) -> psutil.Process | None:
-    """The fork server once it is idle; None where there is none."""
-    server = fork_server(home)
+def settled(home: Path) -> psutil.Process:
+    """The fork server once it is idle. Raises TimeoutError where there is none."""
     deadline = time.monotonic() + _READY_S
-    while server is not None and time.monotonic() < deadline and server.cpu_percent(interval=1.0) > 1:
+    while (server := fork_server(home)) is None:
+        if time.monotonic() > deadline:
+            raise TimeoutError("the stack has no fork server")
+        time.sleep(0.2)
+    while time.monotonic() < deadline and server.cpu_percent(interval=1.0) > 1:
         continue
     return server
 
 
 def measure(client: httpx.Client, home: Path, options: argparse.Namespace) -> dict[str, Any]:
     """All figures of one stack."""
-    server = settled(home)
     figures: dict[str, Any] = {}
-    if server is not None:
-        memory = server.memory_full_info()
+    if not options.cold and options.source is None:
+        memory = settled(home).memory_full_info()
         figures["fork_server_mib"] = {"rss": memory.rss >> 20, "pss": memory.pss >> 20, "private": memory.uss >> 20}
     for model_type in options.model_type:
         body = JOBS[model_type]
@@ -135,11 +137,10 @@ def main() -> None:
     record: dict[str, Any] = {"machine": machine(), "commit": _revision(options.source)}
     record["start"] = "cold" if options.cold else "as configured"
     settings = {"MIMEO_LOG_LEVEL": "warning", "MIMEO_WARM_START": "0" if options.cold else "1"}
-    program = {} if options.source is None else {"mimeo": str(options.source.resolve() / ".venv" / "bin" / "mimeo")}
     with tempfile.TemporaryDirectory(prefix="mimeo-start-") as name:
         home = Path(name) / "home"
         with (
-            running_stack(home, settings, **program) as stack,
+            running_stack(home, settings, source=options.source and options.source.resolve()) as stack,
             httpx.Client(base_url=stack.url, timeout=60) as client,
         ):
             form = {"name": "pangrams", "kind": "text"}

@@ -34,17 +34,18 @@ class Stack:
 
 @contextmanager
 def running_stack(
-    home: Path, extra_env: Mapping[str, str] | None = None, *, ready_s: float = PATIENCE_S, mimeo: str = MIMEO
+    home: Path, extra_env: Mapping[str, str] | None = None, *, ready_s: float = PATIENCE_S, source: Path | None = None
 ) -> Iterator[Stack]:
     """`mimeo up` until the block ends. Raises TimeoutError, with the stack's output, if it is not ready in time.
 
-    mimeo: the program, of this checkout or another.
+    source: another checkout with a .venv of its own; this one where None.
     """
     port = free_port()
     env = {**os.environ, "MIMEO_HOME": str(home), "MIMEO_PORT": str(port), **(extra_env or {})}
+    program = MIMEO if source is None else str(source / ".venv" / "bin" / "mimeo")
     log_path = home.parent / f"{home.name}-up.log"
     with log_path.open("wb") as log:
-        process = subprocess.Popen([mimeo, "up"], env=env, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([program, "up"], cwd=source, env=env, stdout=log, stderr=subprocess.STDOUT)
     stack = Stack(url=f"http://127.0.0.1:{port}", home=home, process=process)
     try:
         _wait_until_ready(stack, log_path, ready_s)
