@@ -188,3 +188,17 @@ def test_joiners_and_accents_stay() -> None:
     assert printable("👩‍🔬 é न्‍ ü") == "👩‍🔬 é न्‍ ü"
     assert printable("a\tb\nc") == "a\\tb\\nc"
     assert printable("a\tb\nc\r", keeps_lines=True) == "a\tb\nc\\r"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize(
+    "program", [("client.demo", "--url", "http://127.0.0.1:9/é😀"), ("stack", "--home", "/dev/null/é😀–")]
+)
+def test_demo_and_stack_print_in_every_encoding(program: tuple[str, ...], encoding: str, tmp_path: Any) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+    done = subprocess.run(
+        [sys.executable, "-m", *program], env=env, cwd=tmp_path, capture_output=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, b"Traceback" in done.stderr) == (2, False)
+    assert b"mimeo: " in done.stdout + done.stderr
