@@ -43,7 +43,7 @@ def any_value(chance: random.Random) -> Any:
     """A value that a field rarely expects."""
     if chance.random() < 0.02:
         return deep(chance.choice([50, 500]))
-    return chance.choice([*TEXTS, *VALUES])
+    return copy.deepcopy(chance.choice([*TEXTS, *VALUES]))  # later mutations change it
 
 
 def mutated_json(value: Any, chance: random.Random) -> Any:
