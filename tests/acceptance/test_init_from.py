@@ -29,7 +29,8 @@ def texts(http: httpx.Client) -> Json:
     """The names of three uploaded texts."""
     contents = {"init-english": ENGLISH, "init-same": SAME_CHARACTERS, "init-french": FRENCH}
     for name, text in contents.items():
-        answer = http.post("/v1/datasets", data={"name": name, "kind": "text"}, files={"file": ("text.txt", text.encode())})
+        form, files = {"name": name, "kind": "text"}, {"file": ("text.txt", text.encode())}
+        answer = http.post("/v1/datasets", data=form, files=files)
         assert answer.status_code == 201, answer.text
     return contents
 
