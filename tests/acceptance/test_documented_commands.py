@@ -66,7 +66,7 @@ ENDLESS = {
 
 
 def is_run(command: Command) -> bool:
-    if command.text in MENTIONS:
+    if command.text in MENTIONS or "…" in command.words:
         return False
     return not any(re.match(pattern, command.text) for pattern in NOT_RUN)
 
