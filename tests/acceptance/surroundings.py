@@ -1,6 +1,6 @@
 """`python -m tests.acceptance.surroundings [disk] [redis] [home] [terminal]`: shows what users see in bad surroundings.
 
-disk: the demonstration on a disk of 1 GB that fills up after some seconds; needs the right to mount a file system.
+disk: the demonstration on a disk of 1 GB that fills up during the first training; needs the right to mount.
 redis: a Redis with 1 MB of memory. home: a home with an unusual name. terminal: a Latin-1 terminal.
 """
 
@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import httpx
@@ -21,7 +20,6 @@ from tests.waiting import wait_until
 
 SMALL = {"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 1, "examples_per_epoch": 200}}
 STRANGE = "100% #1 ;x?b=c#d%20e häuser 'é' \"q\""
-FILL_AFTER_S = 15.0
 
 
 def show_disk(folder: Path) -> None:
@@ -29,8 +27,9 @@ def show_disk(folder: Path) -> None:
     with small_disk(folder / "disk", "1g") as disk:
         environment = {**os.environ, "MIMEO_HOME": str(disk.folder / "home"), "PYTHONPATH": str(ROOT)}
         demo = subprocess.Popen([sys.executable, "-m", "client.demo"], env=environment, cwd=folder)
-        time.sleep(FILL_AFTER_S)
-        print(f"--- after {FILL_AFTER_S:.0f} s the disk is filled", flush=True)
+        checkpoints = "home/demo/storage/jobs/*/checkpoints/*"
+        wait_until(lambda: demo.poll() is not None or any(disk.folder.glob(checkpoints)))
+        print("--- a checkpoint is stored; now the disk is filled", flush=True)
         disk.fill()
         print(f"--- exit status {demo.wait()}", flush=True)
 
