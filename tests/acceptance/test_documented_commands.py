@@ -97,7 +97,7 @@ class Session:
         if model_type not in self.models:
             dataset = "verses" if REGISTRY[model_type].data_kind == "text" else "digits"
             done = self.shell(f"mimeo train {model_type} --dataset {dataset} {small(model_type)} --follow --json")
-            job = json.loads(done.splitlines()[-1])["job"]
+            job = [line["job"] for line in map(json.loads, done.splitlines()) if line["type"] == "job"][-1]
             self.models[model_type], self.jobs[model_type] = job["model"], job["id"]
         return self.models[model_type]
 
@@ -146,6 +146,7 @@ def test_documented_command_works(session: Session, command: Command) -> None:
         dataset = "verses" if " lstm " in text else "digits"
         session.shell(f"mimeo cancel $({text} --dataset {dataset})")
     else:
+        session.shell("rm -f *.onnx")  # curl -OJ replaces no file
         check_output(session, text, session.shell(text))
 
 
@@ -164,6 +165,8 @@ def with_values(session: Session, command: Command) -> str:
     text = text.replace("localhost:8000", session.stack.url.removeprefix("http://"))
     if "mdl_…" in text:
         text = text.replace("mdl_…", session.model(model_type_of(text)))
+    if "PATCH" in text or "mimeo priority" in text:  # only a job that waits can be changed
+        text = text.replace("trn_…", paused_job(session))
     if "trn_…" in text:
         text = text.replace("trn_…", session.job("vae"))
     if "gen_…" in text or "art_…" in text:
@@ -183,6 +186,16 @@ def check_output(session: Session, text: str, output: str) -> None:
 
 def listed(session: Session) -> list[str]:
     return [line.split("\t")[0] for line in session.shell("mimeo datasets").splitlines()]
+
+
+def paused_job(session: Session) -> str:
+    job_id = session.shell("mimeo train vae --dataset digits --set epochs=5000").strip()
+    session.shell(f"mimeo pause {job_id}")
+    deadline = time.monotonic() + LONGEST_S
+    while status(session, job_id) != "paused":
+        assert time.monotonic() < deadline, "the job is not paused"
+        time.sleep(0.2)
+    return job_id
 
 
 def check_action(session: Session, action: str) -> None:
