@@ -25,6 +25,7 @@ class EndPoller:
         self._waiting: dict[str, list[threading.Event]] = defaultdict(list)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
 
     @contextmanager
     def watch(self, job_id: str) -> Iterator[threading.Event]:
@@ -43,12 +44,22 @@ class EndPoller:
                 if not self._waiting[job_id]:
                     del self._waiting[job_id]
 
+    def close(self) -> None:
+        """Wait for the end of the thread, once no request waits."""
+        with self._lock:
+            thread = self._thread
+        self._wake.set()
+        if thread is not None:
+            thread.join()
+
     def _poll(self) -> None:
-        pause = threading.Event()
+        self._wake.clear()
         while not self._is_over():
-            pause.wait(POLL_S)
+            self._wake.wait(POLL_S)
             with self._lock:
                 job_ids = list(self._waiting)
+            if not job_ids:
+                continue
             try:
                 self._set_events(set(job_ids) - self._unfinished(job_ids))
             except SQLAlchemyError as error:

@@ -94,7 +94,8 @@ class Runtime:
             self._uploads.release()
 
     def close(self) -> None:
-        """Close the connections to the database; the next use opens new ones."""
+        """Close the connections to the database, once no request waits; the next use opens new ones."""
+        self.ends.close()
         if self._pid == os.getpid():
             self._engine.dispose()
             self._pid = None

@@ -133,7 +133,7 @@ def test_incomplete_request_is_refused_after_its_time_even_if_bytes_keep_arrivin
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n")
         while not select.select([connection], [], [], 0.05)[0]:
             connection.sendall(b"X: y\r\n")
-        answer = connection.recv(65536)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
 
     assert answer.split(b" ", 2)[1] == b"408"
     assert b'"code":"request_timeout"' in answer
@@ -148,12 +148,16 @@ def test_idle_connections_and_stopped_readers_are_closed_after_their_time(
             worker.file(worker.claim(JobKind.TRAINING), "large.bin", bytes(LARGE))
             artifact = http.get(f"/v1/training-jobs/{job}/artifacts").json()["data"][0]["id"]
         _, _, stopped, idle = slow_lines(f"/v1/artifacts/{artifact}/content")
-        at_rest = server.resources().num_fds()
+
+        def connections() -> int:
+            return len(server.resources().net_connections("tcp"))
+
+        at_rest = connections()
         for line in (stopped, idle):
             stack.enter_context(held(server.address, line, 5))
-        wait_until(lambda: server.resources().num_fds() > at_rest + 5)
+        wait_until(lambda: connections() > at_rest + 5)
 
-        wait_until(lambda: server.resources().num_fds() <= at_rest)
+        wait_until(lambda: connections() <= at_rest)
 
 
 @pytest.mark.parametrize(
