@@ -111,8 +111,8 @@ class Follower:
             for job in self._client.watch(self._job_id):
                 last = job
                 self._fetch_samples(all_of_them=job["is_terminal"])
-                self._presenter.job(job)
                 self._fetch_alarms()
+                self._presenter.job(job)  # last, so that the last line of an ended job is the job
         finally:
             self._presenter.close()
         assert last is not None, "a followed job is shown at least once"

@@ -57,7 +57,8 @@ def test_pipe_gets_plain_lines(tmp_path: Path) -> None:
     follow(tmp_path, PlainPresenter(Console(file=buffer)))
     lines = buffer.getvalue().splitlines()
     assert "\x1b" not in buffer.getvalue()
-    assert lines[0] == "trn_1  queued  position 1"
+    assert lines[1] == "trn_1  queued  position 1"  # after the warning that the job had before
+    assert lines[-1].startswith("trn_1  succeeded")
     assert any("epoch 3/10" in line and "loss 28.41" in line for line in lines)
     assert sum(line.startswith("sample") for line in lines) == 2
     assert [line for line in lines if line.startswith("warning")] == [f"warning  mode_collapse  {ALARM['message']}"]
