@@ -14,7 +14,9 @@ from api.openapi import DocumentedApi
 from api.proxies import behind_proxies
 from api.routes import BLUEPRINTS
 from api.runtime import Runtime
+from api.streams import hub
 from api.urls import prefix
+from api.web import assets, pages
 from shared.broker import Broker, CeleryBroker
 from shared.settings import Settings
 from shared.version import VERSION
@@ -49,6 +51,7 @@ def create_app(settings: Settings, *, broker: Broker | None = None) -> Documente
     )
     runtime = Runtime(settings, lambda: broker or CeleryBroker(settings))
     runtimes.install(app, runtime)
+    hub.install(app, runtime)
     registry = _registry(runtime)
     instrumentation.install(app, registry)
     cors.install(app, settings.cors_origins)
@@ -57,6 +60,8 @@ def create_app(settings: Settings, *, broker: Broker | None = None) -> Documente
     errors.install(app)
     for blueprint in BLUEPRINTS:
         app.register_api(blueprint)
+    app.register_blueprint(assets.routes)
+    app.register_blueprint(pages.routes)
     # Redirect to Swagger UI, in place of flask-openapi's page of viewers.
     viewer = f"{prefix(settings)}/openapi/swagger"
     app.view_functions["openapi.openapi"] = lambda: redirect(viewer)

@@ -17,6 +17,7 @@ from api.responses import json_response, page_response
 from api.runtime import runtime
 from api.schemas.jobs import CancelledJobs, GenerationJob, TrainingJob
 from api.schemas.pages import EventPage
+from api.streams.hub import hub
 from shared import model_types
 from shared.ids import Prefix, new_id
 from shared.job_status import JobKind, JobStatus
@@ -97,6 +98,7 @@ def delete(of: type[JobT], job_id: str) -> Response:
     """Delete a job that has ended."""
     with runtime().writing() as session:
         jobs.delete(session, of, job_id)
+    hub().job_deleted(job_id)
     return Response(status=204)
 
 

@@ -69,6 +69,12 @@ def answers(
     return documented
 
 
+def stream_answers(*problems: int) -> ResponseDict:
+    """The responses of a stream of server-sent events."""
+    stream: JsonDict = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    return answers({}, *problems) | {"200": stream}
+
+
 def body(schema: type[BaseModel] | str, media_type: str = JSON) -> JsonDict:
     """A required request body."""
     return {"required": True, "content": {media_type: {"schema": reference(schema)}}}

@@ -246,6 +246,22 @@ def _check_key(value: str) -> str:
     return value
 
 
+class StreamQuery(Query):
+    """Parameters of a stream."""
+
+    after: Annotated[str, StringConstraints(max_length=64)] | Absent = Field(
+        None, description="Id of the last received event, for clients that cannot send `Last-Event-ID`."
+    )
+
+
+class StreamHeaders(_Headers):
+    """Headers of a stream."""
+
+    last_event_id: Annotated[str, StringConstraints(max_length=64)] | Absent = Field(
+        None, alias="Last-Event-ID", description="Id of the last received event; the stream continues after it."
+    )
+
+
 class SubmitHeaders(_Headers):
     """Headers of a POST that creates a job."""
 

@@ -44,6 +44,7 @@ class Runtime:
         self.ends = EndPoller(self.reading)
         self.is_stopping = threading.Event()  # requests that wait are answered
         self._uploads = threading.BoundedSemaphore(UPLOADS_PROCESSED)
+        self.streams = threading.BoundedSemaphore(settings.max_streams)
 
     def writing(self) -> AbstractContextManager[Session]:
         """One transaction that may write; commits at its end."""

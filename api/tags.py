@@ -8,4 +8,5 @@ MODELS = Tag(name="models", description="The published results of training jobs.
 ARTIFACTS = Tag(name="artifacts", description="Files: samples and outputs.")
 DATASETS = Tag(name="datasets", description="Data to train on.")
 MODEL_TYPES = Tag(name="model types", description="Kinds of models with their hyperparameters and presets.")
+STREAMS = Tag(name="streams", description="Changes as server-sent events, as they happen.")
 OPERATIONS = Tag(name="operations", description="Workers, health, readiness, metrics.")

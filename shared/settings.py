@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     api_threads: int = Field(8, ge=2, le=256, description="Requests that the API processes at a time; others queue.")
     api_waits: int = Field(512, ge=0, le=4096, description="Requests that wait at a time (`Prefer: wait`).")
     api_connections: int = Field(8192, ge=16, le=65536, description="Open connections of the API.")
+    max_streams: int = Field(200, ge=1, le=1000, description="Open streams of live changes at a time.")
     log_format: Literal["console", "json"] = Field("console", description="`console` for people, `json` for machines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
 

@@ -93,6 +93,7 @@ class Job(Base):
         Index("ix_jobs_kind_id", "kind", "id"),
         Index("ix_jobs_kind_status_id", "kind", "status", "id"),
         Index("ix_jobs_kind_model_type_id", "kind", "model_type", "id"),
+        Index("ix_jobs_updated", "updated_at"),
     )
 
 
@@ -212,7 +213,7 @@ class Metric(Base):
     value: Mapped[float]
     created_at: Mapped[datetime] = mapped_column(default=db_now())
 
-    __table_args__ = (UniqueConstraint("job_id", "name", "step"),)
+    __table_args__ = (UniqueConstraint("job_id", "name", "step"), Index("ix_metrics_job_id", "job_id", "id"))
 
 
 class JobEvent(Base):

@@ -20,6 +20,19 @@ def count_by_status(session: Session) -> dict[tuple[JobKind, JobStatus], int]:
     return {(kind, status): count for kind, status, count in session.execute(query)}
 
 
+def count_active(session: Session) -> dict[tuple[JobKind, JobStatus], int]:
+    """Number of queued and running jobs by kind and status, from the queue's index."""
+    is_active = Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING))
+    query = select(Job.kind, Job.status, func.count()).where(is_active).group_by(Job.kind, Job.status)
+    return {(kind, status): count for kind, status, count in session.execute(query)}
+
+
+def first_in_queue(session: Session, kind: JobKind, count: int) -> list[str]:
+    """Ids of the first `count` due jobs of a kind, in the order of the queue."""
+    query = select(Job.id).where(Job.kind == kind, is_due()).order_by(*QUEUE_ORDER).limit(count)
+    return list(session.scalars(query))
+
+
 def oldest_queued_s(session: Session) -> dict[JobKind, float]:
     """Seconds since the oldest update of a queued job, by kind; the wait of a back-off counts."""
     query = select(Job.kind, func.min(Job.updated_at), db_now()).where(Job.status == JobStatus.QUEUED)

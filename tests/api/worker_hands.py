@@ -67,6 +67,13 @@ class WorkerWrites:
         with transaction(self._sessions) as session:
             attempt_writes.add_warnings(job_queue.renew_lease(session, lease, visible=True), warnings)
 
+    def point(self, lease: Lease, name: str, *, epoch: int, step: int, value: float) -> None:
+        """Record one point of a curve."""
+        with transaction(self._sessions) as session:
+            fenced = job_queue.renew_lease(session, lease)
+            point = attempt_writes.MetricPoint(name=name, epoch=epoch, step=step, value=value)
+            attempt_writes.add_metrics(fenced, [point])
+
     def checkpoint(self, lease: Lease, step: int = 235, config: Mapping[str, Any] | None = None) -> str:
         """Store a checkpoint's weights and record it, with the model's `config`; returns its id."""
         self._storage.put_bytes(WEIGHTS_FILE, f"jobs/{lease.job_id}/checkpoints/{step:08d}/model.safetensors")
@@ -86,7 +93,15 @@ class WorkerWrites:
             return session.query(Checkpoint).filter_by(job_id=lease.job_id, step=step).one().id
 
     def file(
-        self, lease: Lease, name: str, data: bytes, *, kind: str = "sample", media_type: str = "image/png"
+        self,
+        lease: Lease,
+        name: str,
+        data: bytes,
+        *,
+        kind: str = "sample",
+        media_type: str = "image/png",
+        epoch: int = 1,
+        step: int = 235,
     ) -> None:
         """Store a file and record it."""
         key = f"jobs/{lease.job_id}/{kind}/{name}"
@@ -100,8 +115,8 @@ class WorkerWrites:
                 storage_key=key,
                 sha256=hashlib.sha256(data).hexdigest(),
                 size=len(data),
-                epoch=1,
-                step=235,
+                epoch=epoch,
+                step=step,
                 details={"rows": 1, "columns": 1},
             )
             attempt_writes.add_artifacts(fenced, [stored])

@@ -1,0 +1,90 @@
+"""Live streams of server-sent events: one training job, or all jobs."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
+from itertools import chain
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+
+from api.openapi import stream_answers
+from api.parameters import StreamHeaders, StreamQuery, TrainingJobPath
+from api.runtime import Runtime, runtime
+from api.streams import overview
+from api.streams.cursor import Cursor
+from api.streams.hub import Subscription, hub
+from api.streams.job_stream import JobStream
+from api.tags import STREAMS
+from shared.errors import Unavailable
+from shared.services import training_jobs
+
+# Reads the state once subscribed: the first frames, and an iterator over later ones.
+Opener = Callable[[Subscription], tuple[list[bytes], Iterator[bytes]]]
+
+routes = APIBlueprint("streams", __name__, url_prefix="/v1", abp_tags=[STREAMS])
+
+
+@routes.get("/training-jobs/<id>/stream", responses=stream_answers(404, 422))
+def stream_training_job(path: TrainingJobPath, query: StreamQuery, header: StreamHeaders) -> Response:
+    """Follow a training job as server-sent events until it ends.
+
+    Events: `job` (the job, first and after each change), `metrics` (new points), `history` (an event of the job),
+    `sample` (an artifact), `resync` (too much was missed: read the job again), `deleted`, `end`. A client that connects
+    again with `Last-Event-ID` receives what it has missed.
+    """
+    current = runtime()
+    text = header.last_event_id or query.after
+    after = Cursor.parse(text) if text else None
+
+    def open_stream(subscription: Subscription) -> tuple[list[bytes], Iterator[bytes]]:
+        stream = JobStream(subscription)
+        with current.reading() as session:
+            first = stream.begin(session, training_jobs.get(session, path.id), after)
+        return first, stream.follow()
+
+    with current.reading() as session:  # an unknown id takes no place among the streams
+        training_jobs.get(session, path.id)
+    return _stream(current, hub().subscribe(path.id), open_stream)
+
+
+@routes.get("/jobs/stream", responses=stream_answers(422))
+def stream_jobs(query: StreamQuery, header: StreamHeaders) -> Response:
+    """Follow all jobs as server-sent events, without an end.
+
+    Events: `queue` (counts by kind, the order of waiting training jobs, live workers), `job` (a job after a change; its
+    `object` names the kind), `deleted`, `resync` (read the lists again).
+    """
+    current = runtime()
+
+    def open_stream(subscription: Subscription) -> tuple[list[bytes], Iterator[bytes]]:
+        with current.reading() as session:
+            first = overview.begin(session, current.settings, header.last_event_id or query.after)
+        return first, overview.follow(subscription)
+
+    return _stream(current, hub().subscribe(None), open_stream)
+
+
+def _stream(current: Runtime, subscribing: AbstractContextManager[Subscription], open_stream: Opener) -> Response:
+    """The response of a stream. Raises Unavailable when as many streams are open as the settings permit."""
+    body = _body(current, subscribing, open_stream)
+    first = next(body)  # errors of the first read become problems
+    response = Response(chain((first,), body), mimetype="text/event-stream")
+    response.call_on_close(body.close)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx passes each event on at once
+    return response
+
+
+def _body(
+    current: Runtime, subscribing: AbstractContextManager[Subscription], open_stream: Opener
+) -> Generator[bytes, None, None]:
+    if not current.streams.acquire(blocking=False):
+        limit = current.settings.max_streams
+        raise Unavailable(f"{limit} streams are open, the limit of MIMEO_MAX_STREAMS. Close one, or try again later.")
+    try:
+        with subscribing as subscription:
+            first, later = open_stream(subscription)
+            yield b"".join(first)
+            yield from later
+    finally:
+        current.streams.release()

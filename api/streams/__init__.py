@@ -1,0 +1,1 @@
+"""Live changes of jobs as server-sent events."""

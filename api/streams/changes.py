@@ -1,0 +1,115 @@
+"""A change of one job, ready to send."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from api import serializers
+from api.streams.cursor import Cursor
+from shared.db import tables as rows
+from shared.job_status import JobKind, JobStatus
+from shared.services import artifacts, job_changes, queue_stats, workers
+from shared.settings import Settings
+
+POSITIONS = 200  # of waiting training jobs in a `queue` event
+MOST_RECORDS = 5_000  # of one kind in one change; a client that has missed more reads the curves again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A changed job. job: its JSON; None when it was deleted. Records are those since the hub's last look.
+
+    at: by the database's clock. queue: the state of the queue as JSON, in a change that is of no single job.
+    """
+
+    job_id: str
+    at: datetime
+    job: str | None = None
+    queue: str | None = None
+    is_terminal: bool = False
+    points: list[tuple[int, dict[str, Any]]] = field(default_factory=list)  # row id, point
+    events: list[tuple[int, str]] = field(default_factory=list)  # row id, JSON
+    samples: list[tuple[int, str, str]] = field(default_factory=list)  # step, id with sha256, JSON
+    has_more: bool = False
+
+    def end(self, start: Cursor) -> Cursor:
+        """The position after this change."""
+        return Cursor(
+            metric=max([start.metric, *(row_id for row_id, _ in self.points)]),
+            event=max([start.event, *(row_id for row_id, _ in self.events)]),
+            sample_step=max([start.sample_step, *(step for step, _, _ in self.samples)]),
+        )
+
+
+def read_job(session: Session, job: rows.Job) -> str:
+    """A job as JSON, as its resource shows it."""
+    position = queue_stats.queue_position(session, job)
+    if isinstance(job, rows.TrainingJob):
+        return serializers.training_job(job, queue_position=position).model_dump_json()
+    assert isinstance(job, rows.GenerationJob)
+    files = artifacts.by_job(session, [job.id]).get(job.id, ())
+    return serializers.generation_job(job, files, queue_position=position).model_dump_json()
+
+
+def read_change(session: Session, job: rows.Job, since: Cursor | None, *, at: datetime) -> Change:
+    """A changed job, with its records after `since`; without records where `since` is None."""
+    shown = read_job(session, job)
+    if since is None:
+        return Change(job_id=job.id, at=at, job=shown, is_terminal=job.status.is_terminal)
+    limit = MOST_RECORDS + 1
+    points = job_changes.metrics_after(session, job.id, since.metric, limit)
+    events = job_changes.events_after(session, job.id, since.event, limit)
+    samples = job_changes.samples_from(session, job.id, since.sample_step, limit)
+    return Change(
+        job_id=job.id,
+        at=at,
+        job=shown,
+        is_terminal=job.status.is_terminal,
+        points=[(row.id, _point(row)) for row in points[:MOST_RECORDS]],
+        events=[(row.id, serializers.event(row).model_dump_json()) for row in events[:MOST_RECORDS]],
+        samples=[
+            (row.step or 0, f"{row.id} {row.sha256}", serializers.artifact(row).model_dump_json())
+            for row in samples[:MOST_RECORDS]
+        ],
+        has_more=max(len(points), len(events), len(samples)) > MOST_RECORDS,
+    )
+
+
+def deleted(job_id: str, *, at: datetime) -> Change:
+    """The change of a job that no longer exists."""
+    return Change(job_id=job_id, at=at, is_terminal=True)
+
+
+def deleted_json(job_id: str) -> str:
+    """The data of a `deleted` event."""
+    return json.dumps({"id": job_id})
+
+
+def queue_json(session: Session, settings: Settings) -> str:
+    """The data of a `queue` event: by kind of job the jobs that wait and run, queue positions, and live workers."""
+    counts = queue_stats.count_active(session)
+    alive = Counter(worker.kind for worker in workers.list_alive(session, settings))
+    kinds = {
+        kind.value: {
+            "queued": counts.get((kind, JobStatus.QUEUED), 0),
+            "running": counts.get((kind, JobStatus.RUNNING), 0),
+            "workers": alive[kind],
+        }
+        for kind in JobKind
+    }
+    positions = queue_stats.first_in_queue(session, JobKind.TRAINING, POSITIONS)
+    return json.dumps({**kinds, "positions": positions}, separators=(",", ":"))
+
+
+def _point(row: rows.Metric) -> dict[str, Any]:
+    at = row.created_at.timestamp()
+    return {"name": row.name, "step": row.step, "epoch": row.epoch, "value": row.value, "at": at}
+
+
+def points_json(points: list[dict[str, Any]]) -> str:
+    """The data of a `metrics` event: `{"points": [{name, step, epoch, value, at}]}`; `at` in seconds since 1970 UTC."""
+    return json.dumps({"points": points}, separators=(",", ":"))

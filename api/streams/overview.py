@@ -1,0 +1,59 @@
+"""The stream of all jobs: every change of a job, and the state of the queue."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from api.streams.changes import Change, deleted_json, queue_json, read_job
+from api.streams.frames import COMMENT, RETRY, frame
+from api.streams.hub import Subscription
+from shared.services import job_changes
+from shared.settings import Settings
+
+COMMENT_EVERY_S = 10.0
+LONGEST_GAP = timedelta(minutes=10)  # a client that was away for longer reads the lists again
+_EPOCH = datetime.fromtimestamp(0, tz=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def begin(session: Session, settings: Settings, last_event_id: str | None) -> list[bytes]:
+    """The first frames: changes since `last_event_id`, or `resync` if they may be too many; then the queue.
+
+    last_event_id: the time up to which a client has received changes, in milliseconds since 1970 UTC.
+    """
+    frames = [RETRY]
+    now = job_changes.now(session)
+    if last_event_id is not None:
+        since = _moment(last_event_id)
+        if since is None or not timedelta(0) <= now - since < LONGEST_GAP:
+            frames.append(frame("resync", "{}", event_id=_id(now)))
+        else:
+            ids = list(job_changes.changed_since(session, since - job_changes.LOOK_BACK))
+            frames += [frame("job", read_job(session, job)) for job in job_changes.jobs(session, ids)]
+    return [*frames, frame("queue", queue_json(session, settings), event_id=_id(now))]
+
+
+def follow(subscription: Subscription) -> Iterator[bytes]:
+    """Later frames without an end; a comment every ten seconds."""
+    while not subscription.is_overrun:
+        change = subscription.take(COMMENT_EVERY_S)
+        yield COMMENT if change is None else _frame(change)
+    yield frame("resync", "{}")
+
+
+def _frame(change: Change) -> bytes:
+    event_id = _id(change.at)
+    if change.queue is not None:
+        return frame("queue", change.queue, event_id=event_id)
+    if change.job is None:
+        return frame("deleted", deleted_json(change.job_id), event_id=event_id)
+    return frame("job", change.job, event_id=event_id)
+
+
+def _id(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def _moment(text: str) -> datetime | None:
+    return _EPOCH + int(text) * _MILLISECOND if text.isascii() and text.isdigit() and len(text) < 15 else None

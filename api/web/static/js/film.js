@@ -1,0 +1,137 @@
+// The film of a job: one slider moves pictures, texts and the crosshair of the curves.
+import { html, nothing, repeat, live } from "./lib.js";
+import { at } from "./address.js";
+import { View } from "./element.js";
+
+const NEAR = 10; // decoded frames kept on each side
+
+/** Samples grouped into frames by step: [{step, epoch, samples}], the first step first. */
+export function frames(samples) {
+  const found = new Map();
+  for (const sample of samples) {
+    const frame = found.get(sample.step) ?? { step: sample.step, epoch: sample.epoch, samples: [] };
+    frame.samples.push(sample);
+    found.set(sample.step, frame);
+  }
+  for (const frame of found.values())
+    frame.samples.sort((a, b) => (a.details.temperature ?? 0) - (b.details.temperature ?? 0) || a.name.localeCompare(b.name));
+  return [...found.values()].sort((a, b) => a.step - b.step);
+}
+
+export class Film extends View {
+  samples = [];
+  index = 0;
+  newest = true;
+  playing = 0;
+  speed = 5;
+  #texts = new Map();
+  #images = new Map();
+
+  start() {
+    this.classList.add("film");
+    this.tabIndex = 0;
+    this.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  disconnectedCallback() {
+    clearInterval(this.playing);
+  }
+
+  /** Show these samples; the place stays unless the film follows the newest frame. */
+  show(samples) {
+    const step = this.frames?.[this.index]?.step;
+    this.samples = samples;
+    this.frames = frames(samples);
+    if (this.newest && !this.playing) this.index = this.frames.length - 1;
+    else if (step != null) this.index = Math.max(0, this.frames.findIndex((frame) => frame.step === step));
+    this.moved();
+  }
+
+  /** Go to a frame. */
+  go(index, { newest = false } = {}) {
+    this.index = Math.max(0, Math.min((this.frames ?? []).length - 1, index));
+    this.newest = newest || this.index === this.frames.length - 1;
+    this.moved();
+  }
+
+  play(on = !this.playing) {
+    clearInterval(this.playing);
+    this.playing = 0;
+    if (on && this.frames?.length > 1) {
+      if (this.index === this.frames.length - 1) this.index = 0;
+      this.newest = false;
+      this.playing = setInterval(() => {
+        if (this.index >= this.frames.length - 1) this.play(false);
+        else ((this.index += 1), this.moved());
+      }, 1000 / this.speed);
+    }
+    this.update();
+  }
+
+  key(event) {
+    const keys = { " ": () => this.play(), ArrowRight: () => this.go(this.index + 1), ArrowLeft: () => this.go(this.index - 1), Home: () => this.go(0), End: () => this.go(Infinity, { newest: true }) };
+    if (event.target.matches("select, button, input:not([type=range])") && event.key !== "Home" && event.key !== "End") return;
+    if (keys[event.key]) {
+      event.preventDefault();
+      keys[event.key]();
+    }
+  }
+
+  moved() {
+    this.update();
+    const frame = this.frames?.[this.index];
+    if (frame) this.dispatchEvent(new CustomEvent("frame", { detail: frame, bubbles: true }));
+    this.preload();
+  }
+
+  /** Decode the pictures near the current frame, and forget those further away. */
+  preload() {
+    const near = new Set();
+    for (const frame of this.frames.slice(Math.max(0, this.index - NEAR), this.index + NEAR + 1))
+      for (const sample of frame.samples) if (sample.media_type.startsWith("image/")) near.add(address(sample));
+    for (const key of this.#images.keys()) if (!near.has(key)) this.#images.delete(key);
+    for (const key of near)
+      if (!this.#images.has(key)) {
+        const image = new Image();
+        image.src = key;
+        this.#images.set(key, image);
+      }
+  }
+
+  text(sample) {
+    if (!this.#texts.has(sample.sha256)) {
+      this.#texts.set(sample.sha256, "…");
+      fetch(address(sample)).then((response) => response.text()).then((text) => (this.#texts.set(sample.sha256, text), this.update()), () => this.#texts.delete(sample.sha256));
+    }
+    return this.#texts.get(sample.sha256);
+  }
+
+  view() {
+    const frame = this.frames?.[this.index];
+    if (!frame) return html`<div class="frame"><p class="muted">The first samples appear here after the first epoch.</p></div>`;
+    const last = this.frames.length - 1;
+    return html`
+      <div class="frame">${frame.samples.some((sample) => sample.media_type.startsWith("text/"))
+        ? html`<div class="texts">${repeat(frame.samples, (sample) => sample.name, (sample) => html`<figure><figcaption class="muted">T = ${sample.details.temperature ?? "–"}</figcaption><pre>${this.text(sample)}</pre></figure>`)}</div>`
+        : repeat(frame.samples, (sample) => sample.name, (sample) => html`<img class="pixels" src=${address(sample)} width=${scaled(sample).width || nothing} height=${scaled(sample).height || nothing} alt="Samples after epoch ${frame.epoch}">`)}</div>
+      <div class="controls">
+        <button aria-label=${this.playing ? "Pause" : "Play"} @click=${() => this.play()}>${this.playing ? "❚❚" : "▶"}</button>
+        <input type="range" min="0" max=${last} step="1" aria-label="Epoch" aria-valuetext="epoch ${frame.epoch}" .value=${live(String(this.index))} @input=${(event) => (this.play(false), this.go(+event.target.value))}>
+        <span class="place">epoch ${frame.epoch} <span class="muted">step ${frame.step.toLocaleString("en")}</span></span>
+        <button ?disabled=${this.newest} @click=${() => (this.play(false), this.go(Infinity, { newest: true }))}>Newest</button>
+        <label class="muted">speed <select aria-label="Frames a second" @change=${(event) => ((this.speed = +event.target.value), this.playing && this.play(true))}>
+          ${[1, 2, 5, 10, 30].map((speed) => html`<option value=${speed} ?selected=${speed === this.speed}>${speed}/s</option>`)}</select></label>
+      </div>`;
+  }
+}
+
+const address = (sample) => at(`/v1/artifacts/${sample.id}/content`);
+
+/** The picture's size on the page: a whole multiple of its pixels, about 480 px wide. */
+function scaled(sample) {
+  const { width, height } = sample.details;
+  const factor = Math.max(1, Math.floor(480 / (width ?? 480)));
+  return { width: width * factor, height: height * factor };
+}
+
+customElements.define("m-film", Film);

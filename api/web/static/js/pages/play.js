@@ -1,0 +1,34 @@
+// The playground of one model.
+import { errorPanel } from "../shell.js";
+import { html } from "../lib.js";
+import { BASE, idOfPage } from "../address.js";
+import { View, mount } from "../element.js";
+import { get } from "../api.js";
+
+const ELEMENTS = { vae: ["vae", "m-play-vae"], acgan: ["acgan", "m-play-generator"], gan: ["acgan", "m-play-generator"], lstm: ["lstm", "m-play-lstm"] };
+
+class PlayPage extends View {
+  async start() {
+    try {
+      const model = await get(`/v1/models/${idOfPage()}`);
+      const [module, name] = ELEMENTS[model.model_type] ?? [];
+      if (!module) throw new Error(`There is no playground for a ${model.model_type} yet. Use: mimeo generate ${model.id}`);
+      await import(`../play/${module}.js`);
+      this.model = model;
+      this.element = Object.assign(document.createElement(name), { model });
+      document.title = `${model.name ?? model.model_type} · Play · Mimeo`;
+    } catch (error) {
+      this.error = error;
+    }
+    this.update();
+  }
+
+  view() {
+    if (this.error) return html`${errorPanel(this.error)}<p><a href="${BASE}/models">All models</a></p>`;
+    if (!this.model) return html`<div class="empty">Reading the model …</div>`;
+    const { model } = this;
+    return html`<div class="bar"><h1>${model.name ?? `${model.model_type} on ${model.dataset}`}</h1><span class="muted">${model.model_type} · ${model.dataset}</span><a class="button" href="${BASE}/jobs/${model.training_job}">Its training</a></div>${this.element}`;
+  }
+}
+customElements.define("m-play", PlayPage);
+mount("m-play");

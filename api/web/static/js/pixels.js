@@ -1,0 +1,41 @@
+// Images [N, C, H, W] in [0, 1] on a canvas.
+
+/** Draw images as a sheet of `columns` columns, one canvas pixel for each pixel. */
+export function drawSheet(canvas, { data, dims }, columns) {
+  const [count, channels, height, width] = dims;
+  const rows = Math.ceil(count / columns);
+  canvas.width = columns * width;
+  canvas.height = rows * height;
+  const context = canvas.getContext("2d");
+  const picture = context.createImageData(canvas.width, canvas.height);
+  const plane = height * width;
+  for (let n = 0; n < count; n++) {
+    const left = (n % columns) * width, top = Math.floor(n / columns) * height;
+    for (let p = 0; p < plane; p++) {
+      const to = 4 * ((top + Math.floor(p / width)) * canvas.width + left + (p % width));
+      for (let c = 0; c < 3; c++) picture.data[to + c] = 255 * data[(n * channels + (channels === 1 ? 0 : c)) * plane + p];
+      picture.data[to + 3] = 255;
+    }
+  }
+  context.putImageData(picture, 0, 0);
+}
+
+/** A standard normal number (Box and Muller, 1958). */
+export const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+
+/** Save a canvas as PNG, enlarged by a whole factor. */
+export function savePng(canvas, name, factor = 4) {
+  const large = document.createElement("canvas");
+  large.width = canvas.width * factor;
+  large.height = canvas.height * factor;
+  const context = large.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  context.drawImage(canvas, 0, 0, large.width, large.height);
+  large.toBlob((blob) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
+}

@@ -1,0 +1,67 @@
+// The frame of every page: navigation, connection, theme, the bar that reports a lost server.
+import { html, nothing } from "./lib.js";
+import { BASE } from "./address.js";
+import { View } from "./element.js";
+import { overview } from "./stream.js";
+import { count } from "./format.js";
+
+for (const link of document.querySelectorAll(".nav a")) {
+  const path = new URL(link.href).pathname;
+  const here = location.pathname;
+  if (path === here || (path !== `${BASE}/` && here.startsWith(`${path}/`))) link.setAttribute("aria-current", "page");
+}
+
+class Connection extends View {
+  queue = null;
+  open = null;
+  start() {
+    overview().addEventListener("queue", (event) => ((this.queue = event.detail), this.update()));
+    overview().addEventListener("state", (event) => ((this.open = event.detail.open), this.update()));
+  }
+  view() {
+    if (this.open === false) return "reconnecting …";
+    if (!this.queue) return "connecting …";
+    const { training } = this.queue;
+    if (training.workers === 0) return html`no worker is running`;
+    return html`${count(training.running)} running · ${count(training.queued)} waiting`;
+  }
+}
+customElements.define("m-connection", Connection);
+
+class Bar extends View {
+  lost = false;
+  start() {
+    let timer = 0;
+    overview().addEventListener("state", (event) => {
+      clearTimeout(timer);
+      if (event.detail.open) ((this.lost = false), this.update());
+      else timer = setTimeout(() => ((this.lost = true), this.update()), 1000);
+    });
+  }
+  view() {
+    return this.lost ? html`<div>The server does not answer. Jobs go on; this page continues by itself when it is back.</div>` : nothing;
+  }
+}
+customElements.define("m-bar", Bar);
+
+class Theme extends View {
+  view() {
+    const root = document.documentElement;
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    const next = dark ? "light" : "dark";
+    return html`<button class="quiet" aria-label="Switch to the ${next} theme" title="Switch to the ${next} theme" @click=${() => {
+      root.dataset.theme = next;
+      document.cookie = `theme=${next}; path=${BASE || "/"}; max-age=31536000; SameSite=Lax`;
+      dispatchEvent(new Event("themechange"));
+      this.update();
+    }}>${dark ? "☀" : "☾"}</button>`;
+  }
+}
+customElements.define("m-theme", Theme);
+
+/** An error as a panel: what happened, what to do, the id of the request. */
+export const errorPanel = (error) => html`<div class="notice bad" role="alert">
+  <p><strong>${error.message}</strong></p>
+  ${(error.errors ?? []).length > 1 ? html`<ul>${error.errors.map((each) => html`<li><code>${each.pointer}</code> ${each.detail}</li>`)}</ul>` : nothing}
+  ${error.requestId ? html`<p class="muted mono">request ${error.requestId}</p>` : nothing}
+</div>`;

@@ -1,0 +1,102 @@
+"""The page of one job."""
+
+import signal
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from shared.settings import Settings
+from tests.api.live import Server, serve
+from tests.api.worker_hands import WorkerWrites
+from tests.studio.conftest import Studio
+from tests.studio.filling import claim, epochs, submit
+
+POINTS = """() => {
+  const page = document.querySelector("m-job");
+  const pairs = (points) => [...points.values()].map(({ step, value }) => [step, value]);
+  return Object.fromEntries(Object.entries(page.curves).map(([name, points]) => [name, pairs(points)]));
+}"""
+
+
+def test_the_film_moves_pictures_and_crosshair_with_the_keyboard(
+    studio: Studio, server: Server, worker: WorkerWrites
+) -> None:
+    job = submit(server.url, "film")
+    lease = claim(worker)
+    epochs(worker, lease, 4)
+    page = studio.open(f"/jobs/{job['id']}")
+    place = page.locator("m-film .place")
+    expect(place).to_contain_text("epoch 4")
+    page.locator("m-film").focus()
+    page.keyboard.press("Home")
+    expect(place).to_contain_text("epoch 1")
+    first = page.locator("m-film img").get_attribute("src")
+    page.keyboard.press("ArrowRight")
+    expect(place).to_contain_text("epoch 2")
+    assert page.locator("m-film img").get_attribute("src") != first
+    expect(page.locator(".chart .u-legend")).to_contain_text("20")  # the step under the crosshair
+    page.keyboard.press("Home")
+    page.keyboard.press(" ")
+    expect(place).to_contain_text("epoch 4")  # played to the end
+
+
+def test_a_new_epoch_does_not_move_a_film_that_is_not_at_its_end(
+    studio: Studio, server: Server, worker: WorkerWrites
+) -> None:
+    job = submit(server.url, "film")
+    lease = claim(worker)
+    epochs(worker, lease, 2)
+    page = studio.open(f"/jobs/{job['id']}")
+    place = page.locator("m-film .place")
+    expect(place).to_contain_text("epoch 2")
+    epochs(worker, lease, 1, first=3)
+    expect(place).to_contain_text("epoch 3")  # it was at the newest, and follows
+    page.locator("m-film").focus()
+    page.keyboard.press("Home")
+    epochs(worker, lease, 1, first=4)
+    expect(page.locator('m-film input[type="range"]')).to_have_attribute("max", "3")
+    expect(place).to_contain_text("epoch 1")
+
+
+@pytest.mark.slow
+def test_a_page_survives_a_killed_server_without_lost_or_doubled_points(
+    studio: Studio, server: Server, settings: Settings, worker: WorkerWrites
+) -> None:
+    job = submit(server.url, "survivor")
+    lease = claim(worker)
+    epochs(worker, lease, 2)
+    page = studio.open(f"/jobs/{job['id']}")
+    expect(page.locator("m-film .place")).to_contain_text("epoch 2")
+    server.process.send_signal(signal.SIGKILL)
+    server.process.wait()
+    expect(page.locator("m-bar")).to_contain_text("does not answer", timeout=3000)
+    epochs(worker, lease, 3, first=3)
+    with serve(settings, port=int(server.url.rsplit(":", 1)[1])):
+        expect(page.locator("m-bar")).to_be_empty()
+        expect(page.locator("m-film .place")).to_contain_text("epoch 5")
+        epochs(worker, lease, 1, first=6)
+        expect(page.locator("m-film .place")).to_contain_text("epoch 6")
+        read = httpx.get(f"{server.url}/v1/training-jobs/{job['id']}/metrics", trust_env=False).json()["data"]
+        stored = {curve["name"]: [[point["step"], point["value"]] for point in curve["points"]] for curve in read}
+        shown = {name: sorted(points) for name, points in page.evaluate(POINTS).items()}
+        assert shown == stored
+    studio.messages.clear()  # requests to the killed server
+
+
+def test_a_job_is_paused_and_cancelled_from_its_page(studio: Studio, server: Server) -> None:
+    job = submit(server.url, "control")
+    page = studio.open(f"/jobs/{job['id']}")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("h1 + .status")).to_have_text("paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("h1 + .status")).to_have_text("queued")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("h1 + .status")).to_have_text("cancelled")
+
+
+def test_an_unknown_job_says_so_with_the_id_of_the_request(studio: Studio) -> None:
+    studio.expected = {404}
+    page = studio.open("/jobs/trn_00000000000000000000000000")
+    expect(page.get_by_role("alert")).to_contain_text("There is no training job with that id.")
+    expect(page.get_by_role("alert")).to_contain_text("request rqs_")
