@@ -7,7 +7,6 @@ from tests.api.worker_hands import WorkerWrites
 from tests.studio.conftest import Studio
 from tests.studio.filling import claim, epochs, submit
 
-
 COUNT_SHIFTS = """() => {
   window.shifts = 0;
   new PerformanceObserver((list) => {
