@@ -224,7 +224,9 @@ class MetricsQuery(Query):
     name: Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]{0,63}$")] | Absent = Field(
         None, description="Only this metric."
     )
-    max_points: int = Field(1000, ge=2, le=10_000, description="Most points of one curve.")
+    max_points: int = Field(1000, ge=2, le=10_000, description="Most points of one curve, and at most one more.")
+    from_step: int | Absent = Field(None, ge=0, le=2**53, description="Only points of this step and later ones.")
+    to_step: int | Absent = Field(None, ge=0, le=2**53, description="Only points of this step and earlier ones.")
 
 
 class _Headers(_Documented):

@@ -20,10 +20,14 @@ routes = APIBlueprint("training_job_records", __name__, url_prefix="/v1/training
 
 @routes.get("/metrics", responses=answers({200: MetricsOfJob}, 404, 422))
 def get_training_job_metrics(path: TrainingJobPath, query: MetricsQuery) -> Response:
-    """Read the curves of a training job, reduced to at most `max_points` each."""
+    """Read the curves of a training job, reduced to about `max_points` each.
+
+    A reduced curve keeps the lowest and the highest point of each range of steps: a spike of one point stays visible.
+    """
+    steps = metrics.StepRange(first=query.from_step, last=query.to_step)
     with runtime().reading() as session:
         training_jobs.get(session, path.id)
-        curves = metrics.series(session, path.id, name=query.name, max_points=query.max_points)
+        curves = metrics.series(session, path.id, name=query.name, steps=steps, max_points=query.max_points)
     data = [
         MetricSeries(
             name=name,

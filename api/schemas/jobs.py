@@ -178,7 +178,7 @@ class MetricPoint(Answer):
 
 
 class MetricSeries(Answer):
-    """One curve, thinned evenly to at most `max_points`; the last point is always kept."""
+    """One curve, thinned to the lowest and highest points of ranges of steps; the last point is always kept."""
 
     name: str
     points: list[MetricPoint]

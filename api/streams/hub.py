@@ -75,6 +75,7 @@ class ChangeHub:
         self._since: datetime | None = None
         self._checked_at = 0.0
         self._queue_at, self._queue = 0.0, ""
+        self._is_closing = False
 
     @contextmanager
     def subscribe(self, job_id: str | None) -> Iterator[Subscription]:
@@ -105,6 +106,14 @@ class ChangeHub:
                     if not self._followers[job_id]:
                         del self._followers[job_id], self._cursors[job_id]
 
+    def close(self) -> None:
+        """End the thread; streams that are open end too."""
+        with self._lock:
+            thread, self._is_closing = self._thread, True
+        self._wake.set()
+        if thread is not None:
+            thread.join()
+
     def wake(self) -> None:
         """Look for changes now."""
         self._wake.set()
@@ -115,15 +124,24 @@ class ChangeHub:
 
     def _run(self) -> None:
         idle_since = time.monotonic()
-        while True:
+        try:
+            while True:
+                with self._lock:
+                    if self._is_closing:
+                        return
+                    if self._subscriptions:
+                        idle_since = time.monotonic()
+                    elif time.monotonic() - idle_since > LINGER_S:
+                        return
+                self._wake.wait(self._look_or_wait())
+                self._wake.clear()
+        finally:
+            # No stream is open here, unless the hub closes or an unexpected error occurred: then they end, and their
+            # clients connect again.
             with self._lock:
-                if self._subscriptions:
-                    idle_since = time.monotonic()
-                elif time.monotonic() - idle_since > LINGER_S:
-                    self._thread = None
-                    return
-            self._wake.wait(self._look_or_wait())
-            self._wake.clear()
+                self._thread = None
+                for subscription in self._subscriptions:
+                    subscription.is_overrun = True
 
     def _look_or_wait(self) -> float:
         """Look for changes. Returns the seconds until the next look."""

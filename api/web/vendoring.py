@@ -34,7 +34,13 @@ def packages() -> list[Package]:
     """The packages of `vendor.toml`."""
     listed = tomllib.loads((VENDOR / "vendor.toml").read_text("utf-8"))["package"]
     return [
-        Package(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
+        Package(
+            name=entry["name"],
+            version=entry["version"],
+            license=entry["license"],
+            files=tuple(entry["files"]),
+            compressed=tuple(entry.get("compressed", ())),
+        )
         for entry in listed
     ]
 

@@ -23,7 +23,7 @@ def now(session: Session) -> datetime:
 def changed_since(session: Session, since: datetime) -> dict[str, int]:
     """Version by id of each job that changed at `since` or later, the oldest change first."""
     query = select(Job.id, Job.version).where(Job.updated_at >= since).order_by(Job.updated_at).limit(_MOST_CHANGED)
-    return dict(session.execute(query).tuples().all())
+    return {row.id: row.version for row in session.execute(query)}
 
 
 def jobs(session: Session, ids: Sequence[str]) -> list[Job]:

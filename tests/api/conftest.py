@@ -10,6 +10,7 @@ from api import openapi
 from api.app import create_app
 from api.openapi import DocumentedApi
 from api.runtime import EXTENSION
+from api.streams import hub
 from shared import model_types
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory
@@ -37,6 +38,7 @@ def app(settings: Settings, database: SessionFactory, broker: NullBroker) -> Ite
     """The API on a database with tables and no rows, and on a broker that records notifications."""
     made = create_app(settings, broker=broker)
     yield made
+    made.extensions[hub.EXTENSION].close()
     made.extensions[EXTENSION].close()
 
 

@@ -1,5 +1,7 @@
 """The form of a new training."""
 
+from typing import Any
+
 import httpx
 from playwright.sync_api import expect
 
@@ -8,8 +10,8 @@ from tests.studio.conftest import Studio
 from tests.studio.filling import submit
 
 
-def jobs(server: Server) -> list[dict[str, object]]:
-    data: list[dict[str, object]] = httpx.get(f"{server.url}/v1/training-jobs", trust_env=False).json()["data"]
+def jobs(server: Server) -> list[dict[str, Any]]:
+    data: list[dict[str, Any]] = httpx.get(f"{server.url}/v1/training-jobs", trust_env=False).json()["data"]
     return data
 
 

@@ -196,3 +196,23 @@ def test_long_curve_is_thinned_and_keeps_its_last_point(database: SessionFactory
     assert curves["loss"][-1].step == 1003
     assert [p.step for p in curves["loss"]] == sorted({p.step for p in curves["loss"]})
     assert (len(only["val_loss"]), list(only), none) == (3, ["val_loss"], {})
+
+
+def test_thinned_curve_keeps_a_spike_of_one_point_and_a_range_of_steps(
+    database: SessionFactory, settings: Settings
+) -> None:
+    lease = jobs.running(database, settings)
+    with transaction(database) as session:
+        fenced = job_queue.renew_lease(session, lease)
+        values = dict.fromkeys(range(5000), 1.0) | {1234: 99.0, 3210: -5.0}
+        attempt_writes.add_metrics(fenced, [point(step, value) for step, value in values.items()])
+
+    with reading(database) as session:
+        [whole] = metrics.series(session, lease.job_id, max_points=20).values()
+        steps = metrics.StepRange(first=1230, last=1240)
+        [part] = metrics.series(session, lease.job_id, steps=steps, max_points=20).values()
+    shown = {each.step: each.value for each in whole}
+    assert (shown[1234], shown[3210]) == (99.0, -5.0)
+    assert len(whole) <= 21
+    assert whole[-1].step == 4999
+    assert [each.step for each in part] == list(range(1230, 1241))
