@@ -25,8 +25,13 @@ def yielded() -> AbstractContextManager[None]:
 
 def has_hung_up() -> bool:
     """Whether the client of the current request has closed the connection, as far as the server can tell."""
+    return hang_up_check()()
+
+
+def hang_up_check() -> Callable[[], bool]:
+    """`has_hung_up` of the current request, for use after its view has returned."""
     check = cast(Callable[[], bool] | None, request.environ.get("waitress.client_disconnected"))
-    return check is not None and check()
+    return check or (lambda: False)
 
 
 def sends_files() -> bool:

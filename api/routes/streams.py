@@ -7,6 +7,7 @@ from itertools import chain
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
+from api import request_slots
 from api.openapi import stream_answers
 from api.parameters import StreamHeaders, StreamQuery, TrainingJobPath
 from api.runtime import Runtime, runtime
@@ -40,7 +41,7 @@ def stream_training_job(path: TrainingJobPath, query: StreamQuery, header: Strea
         stream = JobStream(subscription)
         with current.reading() as session:
             first = stream.begin(session, training_jobs.get(session, path.id), after)
-        return first, stream.follow()
+        return first, stream.follow(_is_over(current))
 
     with current.reading() as session:  # an unknown id takes no place among the streams
         training_jobs.get(session, path.id)
@@ -59,9 +60,15 @@ def stream_jobs(query: StreamQuery, header: StreamHeaders) -> Response:
     def open_stream(subscription: Subscription) -> tuple[list[bytes], Iterator[bytes]]:
         with current.reading() as session:
             first = overview.begin(session, current.settings, header.last_event_id or query.after)
-        return first, overview.follow(subscription)
+        return first, overview.follow(subscription, _is_over(current))
 
     return _stream(current, hub().subscribe(None), open_stream)
+
+
+def _is_over(current: Runtime) -> Callable[[], bool]:
+    """Whether the server stops, or the client of the current request has hung up."""
+    has_hung_up = request_slots.hang_up_check()
+    return lambda: current.is_stopping.is_set() or has_hung_up()
 
 
 def _stream(current: Runtime, subscribing: AbstractContextManager[Subscription], open_stream: Opener) -> Response:

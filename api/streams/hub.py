@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,7 +30,9 @@ POLL_S = 0.25
 RETRY_S = 1.0
 LINGER_S = 5.0  # the thread ends this long after the last stream
 QUEUE_S = 1.0  # between two reads of the queue
-CHECK_S = 2.0  # between two checks that the followed jobs exist
+GONE_S = 2.0  # between two checks that the followed jobs exist
+CHECK_S = 0.5  # between two checks that a stream goes on
+COMMENT_EVERY_S = 10.0
 QUEUE_LENGTH = 256
 
 
@@ -58,6 +60,19 @@ class Subscription:
             return self.changes.get(timeout=timeout_s)
         except queue.Empty:
             return None
+
+
+def changes(subscription: Subscription, is_over: Callable[[], bool]) -> Iterator[Change | None]:
+    """The changes of a subscription, and None after each ten seconds without one.
+
+    Ends where the queue was overrun, or within a second after `is_over`.
+    """
+    quiet_since = time.monotonic()
+    while not (subscription.is_overrun or is_over()):
+        change = subscription.take(CHECK_S)
+        if change is not None or time.monotonic() - quiet_since >= COMMENT_EVERY_S:
+            quiet_since = time.monotonic()
+            yield change
 
 
 class ChangeHub:
@@ -179,7 +194,7 @@ class ChangeHub:
 
     def _gone(self, session: Session, moment: datetime) -> list[Change]:
         """Followed jobs that another process has deleted."""
-        if time.monotonic() - self._checked_at < CHECK_S:
+        if time.monotonic() - self._checked_at < GONE_S:
             return []
         self._checked_at = time.monotonic()
         with self._lock:

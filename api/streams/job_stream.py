@@ -1,7 +1,7 @@
 """The stream of one job: its state, then each change until it ends."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from sqlalchemy.orm import Session
@@ -9,11 +9,9 @@ from sqlalchemy.orm import Session
 from api.streams.changes import MOST_RECORDS, Change, deleted_json, points_json, read_change, read_job
 from api.streams.cursor import Cursor
 from api.streams.frames import COMMENT, RETRY, frame
-from api.streams.hub import Subscription
+from api.streams.hub import Subscription, changes
 from shared.db.tables import Job
 from shared.services import job_changes
-
-COMMENT_EVERY_S = 10.0
 
 
 class JobStream:
@@ -36,17 +34,17 @@ class JobStream:
         change = read_change(session, job, after, at=job_changes.now(session))
         return [RETRY, *self._frames(change)]
 
-    def follow(self) -> Iterator[bytes]:
-        """Later frames, until the job ends; a comment every ten seconds."""
-        while not self._is_over:
-            change = self._subscription.take(COMMENT_EVERY_S)
-            if self._subscription.is_overrun:
-                self._is_over = True
-                yield frame("resync", "{}")
-            elif change is None:
+    def follow(self, is_over: Callable[[], bool]) -> Iterator[bytes]:
+        """Later frames, until the job ends or `is_over`; a comment every ten seconds."""
+        for change in changes(self._subscription, is_over):
+            if change is None:
                 yield COMMENT
             else:
                 yield b"".join(self._frames(change))
+            if self._is_over:
+                return
+        if self._subscription.is_overrun:
+            yield frame("resync", "{}")
 
     def _frames(self, change: Change) -> list[bytes]:
         if change.job is None:

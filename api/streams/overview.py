@@ -1,17 +1,16 @@
 """The stream of all jobs: every change of a job, and the state of the queue."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
 from api.streams.changes import Change, deleted_json, queue_json, read_job
 from api.streams.frames import COMMENT, RETRY, frame
-from api.streams.hub import Subscription
+from api.streams.hub import Subscription, changes
 from shared.services import job_changes
 from shared.settings import Settings
 
-COMMENT_EVERY_S = 10.0
 LONGEST_GAP = timedelta(minutes=10)  # a client that was away for longer reads the lists again
 _EPOCH = datetime.fromtimestamp(0, tz=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -34,12 +33,12 @@ def begin(session: Session, settings: Settings, last_event_id: str | None) -> li
     return [*frames, frame("queue", queue_json(session, settings), event_id=_id(now))]
 
 
-def follow(subscription: Subscription) -> Iterator[bytes]:
-    """Later frames without an end; a comment every ten seconds."""
-    while not subscription.is_overrun:
-        change = subscription.take(COMMENT_EVERY_S)
+def follow(subscription: Subscription, is_over: Callable[[], bool]) -> Iterator[bytes]:
+    """Later frames, until `is_over`; a comment every ten seconds."""
+    for change in changes(subscription, is_over):
         yield COMMENT if change is None else _frame(change)
-    yield frame("resync", "{}")
+    if subscription.is_overrun:
+        yield frame("resync", "{}")
 
 
 def _frame(change: Change) -> bytes:

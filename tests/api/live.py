@@ -38,7 +38,10 @@ class Server:
 
 @contextmanager
 def serve(settings: Settings, *, before: str = "", port: int | None = None) -> Iterator[Server]:
-    """A server on the settings' database, Redis and home. before: Python to run before it starts. port: else a free one."""
+    """A server on the settings' database, Redis and home.
+
+    before: Python to run before it starts. port: a free one when absent.
+    """
     port = port or free_port()
     settings.home_path.mkdir(parents=True, exist_ok=True)
     log = settings.home_path / "api.log"
