@@ -9,8 +9,8 @@ from api.openapi import JsonDict
 from shared.errors import MAX_ERRORS, FieldError, SpecError
 from shared.spec_errors import nearest
 
-# Files and pages of the documentation, whose links may have a query.
-UNCHECKED = ("openapi.", "swagger.", "openapi_without_slash")
+# Files and pages of the documentation, whose links may have a query, and pages of the studio, whose scripts read it.
+UNCHECKED = ("openapi.", "swagger.", "openapi_without_slash", "studio.")
 
 
 def install(app: Flask, document: JsonDict) -> None:

@@ -24,14 +24,24 @@ def routes() -> list[tuple[str, str]]:
     return found
 
 
-ROUTES = routes()
+def pages() -> set[str]:
+    """Paths of the studio's pages, whose queries belong to their scripts."""
+    rules = create_app(Settings(), broker=NullBroker()).url_map.iter_rules()
+    studio = [rule.rule for rule in rules if str(rule.endpoint).startswith("studio.")]
+    return {path.replace("<id>", "0" * 26).replace("<name>", "absent") for path in studio}
+
+
+ROUTES, PAGES = routes(), pages()
 
 
 def test_table_has_the_routes() -> None:
     assert len(ROUTES) > 50
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
+CHECKED = [(method, path) for method, path in ROUTES if path not in PAGES]
+
+
+@pytest.mark.parametrize(("method", "path"), CHECKED)
 def test_unknown_and_repeated_query_parameters_are_refused(client: FlaskClient, method: str, path: str) -> None:
     unknown = client.open(f"{path}?limti=1&a=b", method=method)
     repeated = client.open(f"{path}?limit=1&limit=2", method=method)
@@ -54,7 +64,12 @@ def test_requests_of_unknown_hosts_and_writes_of_other_origins_are_refused(
     assert (foreign.status_code == 403) == (method not in {"GET", "HEAD"})
 
 
-LISTS = sorted({path for method, path in ROUTES if method == "GET" and path.endswith(("jobs", "models", "datasets"))})
+@pytest.mark.parametrize("path", sorted(PAGES))
+def test_pages_accept_the_parameters_of_their_scripts(client: FlaskClient, path: str) -> None:
+    assert client.get(f"{path}?status=queued&status=running&q=x").status_code == 200
+
+
+LISTS = sorted({path for method, path in CHECKED if method == "GET" and path.endswith(("jobs", "models", "datasets"))})
 
 
 @pytest.mark.parametrize("path", LISTS)
