@@ -153,6 +153,7 @@ class Stack:
         home = self._settings.home_path
         where = f"home {home}, logs in {home / 'logs'}"
         say(f"Mimeo is ready at {self.url} after {seconds:.1f} s ({where}); Ctrl-C stops it.")
+        say(f"The studio, for a browser: {self.url}/")
 
     def _watch(self) -> str | None:
         """Serve until a stop is requested. Returns the problem, or None."""

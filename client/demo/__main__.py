@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -35,13 +36,34 @@ def main() -> int:
         with demo_server(arguments.url, home.absolute()) as client:
             console.print(f"The API answers at {client.base_url} after {duration(time.monotonic() - started)}.\n")
             status = run(client, console, arguments.out)
+            console.print(f"\nDone in {duration(time.monotonic() - started)}.")
+            show_studio(client, console, home if arguments.url is None else None)
     except ClientError as error:
         console.print(f"mimeo: {error}", markup=False)
         return 2
     except KeyboardInterrupt:
         return 130
-    console.print(f"\nDone in {duration(time.monotonic() - started)}.")
     return status
+
+
+def show_studio(client: Client, console: Console, home: Path | None) -> None:
+    """Print the address of the page with the models.
+
+    home: of the demonstration's own server, which serves that page until Ctrl-C; without a terminal it ends at once,
+    and the command for another one is printed.
+    """
+    address = f"{client.base_url}/models"
+    is_watched = console.is_terminal and sys.stdin.isatty()
+    if home is not None and not is_watched:
+        address = f"http://127.0.0.1:8000/models after: MIMEO_HOME={home} make up"
+    is_waiting = home is not None and is_watched
+    until = " (until Ctrl-C)" if is_waiting else ""
+    console.print(f"The studio shows the models at {address}{until}", markup=False, soft_wrap=True)
+    if is_waiting:
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            console.print("Stopping.")
 
 
 def _parse() -> argparse.Namespace:

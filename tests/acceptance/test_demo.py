@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from client.demo.__main__ import run
+from client.demo.__main__ import run, show_studio
 from client.http import Client
 from client.schema import Job, ModelType
 from shared.model_types import REGISTRY
@@ -37,10 +37,15 @@ class SmallBudgetClient(Client):
 def test_every_model_type_is_trained_sampled_and_shown(stack: Stack, tmp_path: Path) -> None:
     said = io.StringIO()
     with SmallBudgetClient(stack.url) as client:
-        assert run(client, Console(file=said, width=200), tmp_path / "demo") == 0
+        console = Console(file=said, width=200)
+        assert run(client, console, tmp_path / "demo") == 0
+        show_studio(client, console, None)
+        show_studio(client, console, tmp_path)
     lines = said.getvalue().splitlines()
     for name in REGISTRY:
         assert any(f"({name}): " in line for line in lines)  # the dataset and the reason for it
+    assert f"The studio shows the models at {stack.url}/models" in lines
+    assert lines[-1].endswith(f"/models after: MIMEO_HOME={tmp_path} make up")
     written = {path.name for path in (tmp_path / "demo").iterdir()}
     expected = {f"{name}.{kind.formats[0]}" for name, kind in REGISTRY.items()} | {"samples.png"}
     assert written == expected
