@@ -3,9 +3,11 @@
 import gzip
 import hashlib
 import mimetypes
+import posixpath
+import re
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
@@ -21,6 +23,7 @@ TYPES = {
 }
 _FOR_EVER = "public, max-age=31536000, immutable"
 _SMALLEST_COMPRESSED = 500  # bytes
+_IMPORT = re.compile(r"""(?:^|;)(?:import|export)\b[^"';]*["'](\.{1,2}/[^"']+)["']""", re.MULTILINE)
 
 routes = Blueprint("assets", __name__, url_prefix="/studio")
 
@@ -61,6 +64,21 @@ def _load(name: str) -> Asset | None:
     is_text = media_type.startswith(("text/", "image/svg"))
     compressed = gzip.compress(content, 9, mtime=0) if is_text and len(content) >= _SMALLEST_COMPRESSED else None
     return Asset(media_type=media_type, content=content, compressed=compressed)
+
+
+@cache
+def modules_of(name: str) -> tuple[str, ...]:
+    """The modules that a module imports, directly or not, as names below `static`. A page preloads them at once."""
+    found: dict[str, None] = {}
+    waiting = [name]
+    while waiting:
+        current = PurePosixPath(waiting.pop(0))
+        for target in _IMPORT.findall((STATIC / current).read_text(encoding="utf-8")):
+            path = posixpath.normpath((current.parent / target).as_posix())
+            if path not in found and path != name:
+                found[path] = None
+                waiting.append(path)
+    return tuple(found)
 
 
 @routes.get("/<version>/<path:name>")
