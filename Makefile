@@ -23,7 +23,7 @@ LOCKS := requirements/uv.txt $(if $(TORCH),requirements/no-torch.txt requirement
 # Fault tests in parallel; they mostly wait.
 CHAOS_AT_ONCE ?= 3
 
-.PHONY: help setup demo up test test-all test-slow chaos engine-soak fuzz surroundings bench gpu-check bench-engine vendor docs lint format compose-test lock clean
+.PHONY: help setup demo up test test-all test-slow chaos engine-soak fuzz surroundings bench gpu-check bench-engine screenshots vendor docs lint format compose-test lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ gpu-check: setup ## Compare a GPU's results with the processor's, and time it
 
 bench-engine: setup ## Time the job engine with up to a million jobs on both databases (5 minutes)
 	$(BIN)/python -m benchmarks.engine
+
+screenshots: setup ## Train small models and write the studio's pictures into docs/images (5 minutes; needs Chromium)
+	$(BIN)/python -m docs_site.screenshots
 
 vendor: setup ## Fetch the studio's JavaScript libraries again with npm, and record their checksums
 	$(BIN)/python -m api.web.vendoring
