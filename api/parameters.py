@@ -163,6 +163,23 @@ class DatasetsQuery(Query):
     )
 
 
+class PreviewQuery(Query):
+    """Parameters of a dataset's preview."""
+
+    part: Literal["train", "test"] = Field("train", description="Part of the images.")
+    label: int | Absent = Field(
+        None, ge=0, le=10_000, description="Only images of this class; absent: of every class in order."
+    )
+    limit: int = Field(10, ge=1, le=200, description="Images of each class; fewer where they would exceed 2 MiB.")
+    offset: int = Field(
+        0, ge=0, le=2**53, description="First byte of the passage; for images, the place within their class."
+    )
+    seed: int | Absent = Field(
+        None, ge=0, le=2**53, description="A random passage in place of `offset`; for images, a random order."
+    )
+    length: int = Field(400, ge=1, le=10_000, description="Characters of the passage.")
+
+
 class GenerationJobsQuery(_JobsQuery):
     """Parameters of the list of generation jobs."""
 

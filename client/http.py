@@ -22,6 +22,7 @@ from client.schema import (
     Artifact,
     Checkpoint,
     Dataset,
+    DatasetPreview,
     DiskSpace,
     Event,
     Job,
@@ -228,6 +229,10 @@ class Client(Transport):
     def dataset(self, name: str) -> Dataset:
         """One dataset."""
         return cast("Dataset", self.get(f"/v1/datasets/{name}"))
+
+    def dataset_preview(self, name: str, **query: str | int | None) -> DatasetPreview:
+        """A passage of a text, or images by class."""
+        return cast("DatasetPreview", self.get(f"/v1/datasets/{name}/preview", **query))
 
     def add_text(self, name: str, path: Path, description: str | None = None) -> Dataset:
         """Upload a UTF-8 text as the dataset `name`."""

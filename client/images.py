@@ -47,6 +47,21 @@ def enlarged(png: bytes, *, at_least: int = 560) -> Image.Image:
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
+def sheet_of(pixels: bytes, shape: tuple[int, int, int], columns: int) -> bytes:
+    """A PNG with images of uint8 [images, channels, height, width], row by row. shape: of one image."""
+    channels, height, width = shape
+    mode, plane = "L" if channels == 1 else "RGB", height * width
+    each = [pixels[i : i + channels * plane] for i in range(0, len(pixels), channels * plane)]
+    sheet = Image.new(mode, (columns * width, -(-len(each) // columns) * height))
+    for place, image in enumerate(each):
+        bands = [Image.frombytes("L", (width, height), image[c * plane : (c + 1) * plane]) for c in range(channels)]
+        picture = bands[0] if channels == 1 else Image.merge(mode, bands)
+        sheet.paste(picture, (place % columns * width, place // columns * height))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def contact_sheet(
     panels: Sequence[tuple[str, Image.Image | str]], *, width: int = 640, margin: int = 16
 ) -> Image.Image:

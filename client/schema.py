@@ -232,6 +232,42 @@ class Dataset(TypedDict):
     image_shape: NotRequired[list[int] | None]
 
 
+class CharacterCount(TypedDict):
+    """A character of a text, and how often it occurs."""
+
+    character: str
+    count: int
+
+
+class TextPreview(TypedDict):
+    """A passage of a text, and its characters. offset, size: in bytes."""
+
+    size: int
+    offset: int
+    excerpt: str
+    counted: int
+    characters: list[CharacterCount]
+
+
+class ImagePreview(TypedDict):
+    """Images of a dataset. pixels: base64 of uint8 [images, channels, height, width]."""
+
+    channels: int
+    height: int
+    width: int
+    indices: list[int]
+    labels: list[int]
+    pixels: str
+
+
+class DatasetPreview(TypedDict):
+    """A part of a dataset: `text` or `images`."""
+
+    kind: str
+    text: TextPreview | None
+    images: ImagePreview | None
+
+
 class Worker(TypedDict):
     """A worker process with its latest heartbeat."""
 

@@ -7,14 +7,15 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from sqlalchemy.orm import Session
 
-from api import dataset_uploads
+from api import dataset_previews, dataset_uploads
 from api.dataset_listing import of_registry, of_upload
 from api.json_body import read_json
 from api.openapi import answers, body
-from api.parameters import DatasetPath, DatasetsQuery
+from api.parameters import DatasetPath, DatasetsQuery, PreviewQuery
 from api.responses import json_response, page_response
 from api.runtime import runtime
 from api.schemas.pages import DatasetPage
+from api.schemas.previews import DatasetPreview
 from api.schemas.resources import Dataset
 from api.tags import DATASETS
 from api.upload_form import MEDIA_TYPE
@@ -47,6 +48,17 @@ def list_datasets(query: DatasetsQuery) -> Response:
 def get_dataset(path: DatasetPath) -> Response:
     """Describe one dataset."""
     return _shown(path.name)
+
+
+@routes.get("/<name>/preview", responses=answers({200: DatasetPreview}, 404, 409, 422, 500))
+def preview_dataset(path: DatasetPath, query: PreviewQuery) -> Response:
+    """Show a part of a dataset: a passage and the characters of a text, or images by class.
+
+    409 while the files of a dataset are not on this machine.
+    """
+    response = json_response(dataset_previews.preview(runtime(), path.name, query))
+    response.headers["Cache-Control"] = "no-cache"
+    return response
 
 
 @routes.post(

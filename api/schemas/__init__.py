@@ -2,6 +2,7 @@
 
 from api.schemas import pages
 from api.schemas.jobs import Artifact, CancelledJobs, GenerationJob, MetricsOfJob, TrainingJob
+from api.schemas.previews import DatasetPreview
 from api.schemas.problem import Problem
 from api.schemas.resources import Dataset, Model, ModelType, Notice, Readiness, Root
 from api.schemas.storage import DiskSpace, Pruned
@@ -16,6 +17,7 @@ ANSWERS = (
     Artifact,
     Model,
     Dataset,
+    DatasetPreview,
     ModelType,
     Notice,
     Readiness,

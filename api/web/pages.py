@@ -24,6 +24,7 @@ def page(name: str, title: str, *, runs_models: bool = False, uses_charts: bool 
         base=url("").rstrip("/"),
         assets=url(f"/studio/{assets.digest()}"),
         name=name,
+        modules=assets.modules_of(f"js/pages/{name}.js"),
         title=title,
         theme=theme if theme in _THEMES else "",
         version=VERSION,
@@ -86,6 +87,12 @@ def compare() -> Response:
 def data() -> Response:
     """The list of datasets."""
     return page("data", "Data")
+
+
+@routes.get("/data/<name>")
+def dataset(name: str) -> Response:  # noqa: ARG001
+    """One dataset: its preview, description and use."""
+    return page("dataset", "Dataset")
 
 
 @routes.get("/workers")

@@ -1,5 +1,7 @@
 """`mimeo datasets show`, `replace`, `describe` and `delete`."""
 
+import base64
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -8,17 +10,43 @@ import typer
 from client.connection import JsonOption, connect
 from client.errors import BadInput
 from client.formatting import ago, size
-from client.output import facts, line, print_json
-from client.schema import Dataset
+from client.images import sheet_of
+from client.live import show_content
+from client.output import facts, heading, line, out, print_json, write_text
+from client.schema import Dataset, DatasetPreview
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a dataset.", show_default=False)]
 
 
-def show(context: typer.Context, name: NameArgument, as_json: JsonOption = False) -> None:
+def show(
+    context: typer.Context,
+    name: NameArgument,
+    preview: Annotated[bool, typer.Option("--preview", help="Also a random passage, or images of each class.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Show one dataset: its size, checksum, description and use."""
     with connect(context) as client:
         dataset = client.dataset(name)
-    _print(dataset, as_json=as_json)
+        part = client.dataset_preview(name, seed=secrets.randbelow(1_000_000)) if preview else None
+    if as_json:
+        print_json({**dataset, "preview": part} if part else dataset)
+        return
+    _print(dataset, as_json=False)
+    if part:
+        _print_preview(part)
+
+
+def _print_preview(part: DatasetPreview) -> None:
+    text, images = part["text"], part["images"]
+    if text is not None:
+        heading(f"From byte {text['offset']:,} of {text['size']:,}")
+        write_text(text["excerpt"])
+    if images is not None:
+        shape = images["channels"], images["height"], images["width"]
+        columns = max(1, images["labels"].count(images["labels"][0])) if images["labels"] else 1
+        png = sheet_of(base64.b64decode(images["pixels"]), shape, columns)
+        heading("Images of each class")
+        show_content(out, png, "image/png")
 
 
 def replace(

@@ -47,3 +47,17 @@ def test_dataset_is_added_shown_described_replaced_and_deleted(server: Server, t
     assert (again.returncode, builtin.returncode) == (2, 2)
     assert "does not exist" in again.stderr
     assert "comes with Mimeo" in builtin.stderr
+
+
+def test_preview_shows_a_passage_and_images(server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "dickens.txt"
+    file.write_text("It was the best of times, it was the worst of times.\n" * 30)
+    mimeo("datasets", "add", str(file), url=server.url)
+
+    text = mimeo("datasets", "show", "dickens", "--preview", url=server.url)
+    images = mimeo("datasets", "show", "digits", "--preview", "--json", url=server.url)
+    absent = mimeo("datasets", "show", "mnist", "--preview", url=server.url)
+
+    assert "the worst of times" in text.stdout
+    assert json.loads(images.stdout)["preview"]["images"]["height"] == 28
+    assert (absent.returncode, "not on this machine" in absent.stderr) == (2, True)

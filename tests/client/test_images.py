@@ -3,7 +3,7 @@ import io
 from PIL import Image
 from rich.console import Console
 
-from client.images import contact_sheet, enlarged, half_blocks
+from client.images import contact_sheet, enlarged, half_blocks, sheet_of
 
 
 def png(width: int, height: int) -> bytes:
@@ -57,3 +57,13 @@ def test_contact_sheet_has_all_panels_in_order() -> None:
     assert len(reds) == 200
     assert len(blues) == 100
     assert reds[-1] + 100 < blues[0]  # the text stands between them, wrapped to several lines
+
+
+def test_sheet_has_each_image_at_its_place_in_its_colours() -> None:
+    grey = bytes(range(6)) + bytes(range(10, 16)) + bytes(range(20, 26))  # three images of 2×3
+    with Image.open(io.BytesIO(sheet_of(grey, (1, 2, 3), 2))) as image:
+        assert image.size == (6, 4)
+        assert [image.getpixel(place) for place in ((0, 0), (2, 1), (3, 0), (0, 2), (5, 3))] == [0, 5, 10, 20, 0]
+    colour = bytes([9] * 4 + [8] * 4 + [7] * 4)
+    with Image.open(io.BytesIO(sheet_of(colour, (3, 2, 2), 1))) as image:
+        assert image.getpixel((1, 1)) == (9, 8, 7)

@@ -18,6 +18,9 @@ PAGES = (
     "/play",
     "/compare?job={job}&job={other}",
     "/data",
+    "/data/digits",
+    "/data/digits?label=3",
+    "/data/python-source",
     "/workers",
 )
 SERIOUS = {"serious", "critical"}

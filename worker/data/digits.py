@@ -1,11 +1,10 @@
 """The builtin digits, which need no preparation."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch.nn.functional import interpolate, pad
 
+from shared.datasets.builtin import DIGITS_FILE, DIGITS_TEST_EVERY
 from shared.datasets.class_names import DIGITS
 from worker.data.images import ImageDataset
 
@@ -18,10 +17,10 @@ def builtin_digits() -> ImageDataset:
     bicubic interpolation and framed by 2 black pixels. The result is 28×28 with a margin like MNIST's, a size that all
     image models accept.
     """
-    with np.load(Path(__file__).with_name("digits.npz")) as file:
+    with np.load(DIGITS_FILE) as file:
         small = torch.from_numpy(file["images"].astype(np.float32))[:, None] / 16
         labels = torch.from_numpy(file["labels"].astype(np.int64))
     large = pad(interpolate(small, scale_factor=3, mode="bicubic", align_corners=False), (2, 2, 2, 2))
     images = (large.clamp(0, 1) * 255).round().to(torch.uint8)
-    test = torch.arange(len(labels)) % 5 == 4
+    test = torch.arange(len(labels)) % DIGITS_TEST_EVERY == DIGITS_TEST_EVERY - 1
     return ImageDataset("digits", images[~test], labels[~test], images[test], labels[test], DIGITS)

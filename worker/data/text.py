@@ -1,7 +1,6 @@
 """Text as character ids."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from shared.datasets import HELD_OUT_FRACTION, DatasetShape
+from shared.datasets import HELD_OUT_FRACTION, DatasetShape, builtin
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
 from shared.text_normalization import normalize
-
-SOURCE_CHARACTERS = 1_000_000  # of the builtin `python-source`
 
 
 @dataclass(frozen=True)
@@ -83,18 +80,5 @@ def read_text(name: str, path: Path) -> TextCorpus:
 
 
 def python_source() -> TextCorpus:
-    """The running interpreter's standard library; the same interpreter gives the same text.
-
-    Top-level modules in order of name, those in plain ASCII, up to SOURCE_CHARACTERS.
-    """
-    parts: list[str] = []
-    size = 0
-    for path in sorted(Path(os.__file__).parent.glob("*.py")):
-        data = path.read_bytes()
-        if not data.isascii():
-            continue
-        parts.append(normalize(data.decode("ascii")))
-        size += len(parts[-1])
-        if size >= SOURCE_CHARACTERS:
-            break
-    return TextCorpus("python-source", "".join(parts)[:SOURCE_CHARACTERS])
+    """The builtin text."""
+    return TextCorpus("python-source", builtin.python_source())

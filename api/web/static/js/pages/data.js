@@ -4,9 +4,7 @@ import { html, nothing, repeat } from "../lib.js";
 import { BASE, at } from "../address.js";
 import { View, mount } from "../element.js";
 import { all, Problem } from "../api.js";
-import { bytes, count } from "../format.js";
-
-const WORDS = { builtin: "built in", present: "on this machine", downloadable: "is downloaded when it is used", missing: "not on this machine" };
+import { WORDS, contents } from "../dataset-words.js";
 
 class Data extends View {
   datasets = null;
@@ -76,8 +74,8 @@ class Data extends View {
         ${this.uploading != null ? html`<progress max="1" value=${this.uploading} aria-label="Upload"></progress>` : nothing}
       </form>
       <table class="table data"><thead><tr><th>Dataset</th><th class="wide">Contents</th><th>Where</th><th></th></tr></thead><tbody>${repeat(this.datasets, (each) => each.name, (each) => html`<tr data-dataset=${each.name}>
-        <td title=${each.title}><strong>${each.name}</strong> <span class="muted">${each.kind}</span></td>
-        <td class="wide muted">${each.examples ? `${count(each.examples)} ${each.kind === "text" ? "characters" : "images"}` : ""}${each.classes ? ` in ${count(each.classes)} classes` : ""}${each.vocabulary ? `, ${each.vocabulary} distinct` : ""}${each.size ? ` · ${bytes(each.size)}` : ""}</td>
+        <td title=${each.title}><a href="${BASE}/data/${each.name}">${each.name}</a> <span class="muted">${each.kind}</span></td>
+        <td class="wide muted">${contents(each)}</td>
         <td title=${each.detail ?? ""}>${each.source === "upload" ? "uploaded" : WORDS[each.availability]}</td>
         <td class="num"><a href="${BASE}/jobs/new?type=${each.kind === "text" ? "lstm" : "vae"}">Train</a></td></tr>`)}</tbody></table>`;
   }

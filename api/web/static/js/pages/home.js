@@ -7,6 +7,7 @@ import { change, get } from "../api.js";
 import { overview } from "../stream.js";
 import { ago, titleOf } from "../format.js";
 import { progressWords, statusOf } from "../status.js";
+import "../dataset-picture.js";
 
 class Home extends View {
   types = null;
@@ -57,7 +58,7 @@ class Home extends View {
       <div class="bar"><h1>Train a model, watch it learn, play with it</h1></div>
       ${this.error ? errorPanel(this.error) : nothing}
       ${this.queue?.training.workers === 0 ? html`<div class="notice">No training worker is running, so jobs wait. Start one: <code>mimeo up</code></div>` : nothing}
-      <div class="cards">${(this.types ?? [{}, {}, {}, {}]).map((type) => (type.name ? this.card(type) : html`<div class="card"><h2>&nbsp;</h2><p>&nbsp;</p></div>`))}</div>
+      <div class="cards">${(this.types ?? [{}, {}, {}, {}]).map((type) => (type.name ? this.card(type) : html`<div class="card"><div class="picture"></div><h2>&nbsp;</h2><p>&nbsp;</p></div>`))}</div>
       <h2 class="spaced">Newest jobs</h2>
       ${this.jobs.length ? html`<table class="table"><tbody>${repeat(this.jobs, (job) => job.id, (job) => html`<tr>
           <td><a href="${BASE}/jobs/${job.id}">${titleOf(job)}</a></td><td class="muted wide">${job.model_type} · ${job.dataset}</td><td>${statusOf(job)}</td><td class="muted">${progressWords(job, this.queue)}</td><td class="muted wide">${ago(job.created_at)}</td></tr>`)}</tbody></table>`
@@ -66,7 +67,7 @@ class Home extends View {
 
   card(type) {
     const dataset = this.dataset(type);
-    return html`<div class="card" data-type=${type.name}><h2>${type.title}</h2><p>${type.summary}</p>
+    return html`<div class="card" data-type=${type.name}><m-dataset-picture .name=${dataset}></m-dataset-picture><h2>${type.title}</h2><p>${type.summary}</p>
       <p class="muted">Trains in minutes on <strong>${dataset}</strong>${dataset === type.default_dataset ? "" : html`, because ${type.default_dataset} is not on this machine`}.</p>
       <button class="primary" ?disabled=${this.sending !== ""} @click=${() => this.train(type)}>${this.sending === type.name ? "Sending …" : "Train in minutes"}</button></div>`;
   }
