@@ -71,7 +71,7 @@ def answers(
 
 def stream_answers(*problems: int) -> ResponseDict:
     """The responses of a stream of server-sent events."""
-    stream: JsonDict = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    stream: JsonDict = {"content": {"text/event-stream": {}}}
     return answers({}, *problems) | {"200": stream}
 
 
