@@ -21,7 +21,7 @@ from client.schema import Job
 from client.terminal import make_console
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-NAMES = {"vae": "clothes", "lstm": "plays", "acgan": "numbers"}
+NAMES = {"vae": "clothes", "lstm": "plays"}
 SEED = 7
 WIDTH, HEIGHT = 1280, 800
 DRAWN_MS = 600  # curves and pictures are drawn after the requests have ended
@@ -32,6 +32,7 @@ def main() -> int:
     """Run the program. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m docs_site.screenshots", description="Pictures of the studio.")
     parser.add_argument("--url", help="use this server instead of starting one")
+    parser.add_argument("--epochs", type=int, help="of each training, in place of its demonstration's")
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder of the pictures (default docs/images)")
     arguments = parser.parse_args()
     found = os.environ.get("MIMEO_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -44,7 +45,7 @@ def main() -> int:
         demo_server(arguments.url, Path(home)) as client,
         sync_playwright() as playwright,
     ):
-        jobs = train(client, console)
+        jobs = train(client, console, arguments.epochs)
         browser = playwright.chromium.launch(executable_path=found, args=OPTIONS)
         for path in take(browser, client.base_url, jobs, arguments.out):
             console.print(f"{path}  {path.stat().st_size / 1000:.0f} kB", markup=False)
@@ -52,7 +53,7 @@ def main() -> int:
     return 0
 
 
-def train(client: Client, console: Console) -> Mapping[str, Job]:
+def train(client: Client, console: Console, epochs: int | None) -> Mapping[str, Job]:
     """One job of each type in NAMES, with the budget of its demonstration; the ended jobs by model type."""
     types = {each["name"]: each for each in client.model_types()}
     datasets = {each["name"]: each for each in client.datasets()}
@@ -61,7 +62,7 @@ def train(client: Client, console: Console) -> Mapping[str, Job]:
         request = {
             "model_type": kind,
             "dataset": choose(types[kind], datasets).dataset,
-            "hyperparameters": types[kind]["demo"]["hyperparameters"],
+            "hyperparameters": types[kind]["demo"]["hyperparameters"] | ({"epochs": epochs} if epochs else {}),
             "seed": SEED,
             "name": name,
         }

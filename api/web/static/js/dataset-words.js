@@ -10,5 +10,5 @@ export function contents({ kind, examples, classes, vocabulary, size }) {
   if (classes) words.push(` in ${count(classes)} ${classes === 1 ? "class" : "classes"}`);
   if (vocabulary) words.push(`${words.length ? ", " : ""}${count(vocabulary)} distinct characters`);
   if (size) words.push(`${words.length ? " · " : ""}${bytes(size)}`);
-  return words.join("") || kind;
+  return words.join("");
 }

@@ -17,6 +17,7 @@ export function progressWords(job, queue) {
     }
     case "running": {
       if (!progress.steps) return "starting";
+      if (progress.fraction >= 1) return "finishing: quality and model";
       const left = progress.eta_s == null ? "" : ` · ${duration(progress.eta_s)} left`;
       return `${Math.round(progress.fraction * 100)} %${left}`;
     }
