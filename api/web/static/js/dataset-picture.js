@@ -7,6 +7,13 @@ import { decoded } from "./preview-images.js";
 
 const OF_EACH = 3, CLASSES = 10, LENGTH = 220;
 
+const previews = new Map();
+/** The preview of a dataset, read once for all its pictures on the page. */
+function previewOf(name) {
+  if (!previews.has(name)) previews.set(name, get(`/v1/datasets/${encodeURIComponent(name)}/preview?limit=${OF_EACH}&length=${LENGTH}`));
+  return previews.get(name);
+}
+
 class DatasetPicture extends View {
   name = "";
   preview = null;
@@ -14,7 +21,7 @@ class DatasetPicture extends View {
   start() {
     this.classList.add("picture");
     if (this.name)
-      get(`/v1/datasets/${encodeURIComponent(this.name)}/preview?limit=${OF_EACH}&length=${LENGTH}`).then((preview) => ((this.preview = preview), this.update()), () => {});
+      previewOf(this.name).then((preview) => ((this.preview = preview), this.update()), () => {});
   }
 
   rendered() {
