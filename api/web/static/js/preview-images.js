@@ -6,7 +6,7 @@ import { get } from "./api.js";
 import { drawSheet } from "./pixels.js";
 import { count } from "./format.js";
 
-const OF_EACH = 10, OF_ONE = 100, COLUMNS = 10;
+const OF_EACH = 6, OF_ONE = 100, COLUMNS = 10;
 
 /** Images of a preview for `drawSheet`: {data in [0, 1], dims}. */
 export function decoded({ pixels, channels, height, width, indices }) {
