@@ -41,16 +41,17 @@ NOT_RUN = {
     r"CUDA_VISIBLE_DEVICES=": "needs a GPU",
     r"python -m benchmarks\.": "trains for minutes to hours; tests/benchmarks runs each with a small budget",
     r"python -m worker\.data\.prepare": "downloads a dataset",
+    r"python -m api\.server": "this stack runs it",
     r"python -m shared\.model_types\.reference": "prints a page that tests/shared/test_model_types.py compares",
 }
 # Parts of commands, named within a sentence: something is left out after them.
 MENTIONS = {
     "curl -f -o model.onnx", "curl --retry", "mimeo export", "mimeo show", "mimeo generate", "mimeo train --follow",
-    "python -m worker.train", "mimeo train NAME",
+    "python -m worker.train", "mimeo train NAME", "mimeo retry",
 }  # fmt: skip
 SUBSTITUTED = {
     "fashion-mnist": "digits", "--dataset mnist": "--dataset digits", "--dataset shakespeare": "--dataset verses",
-    "NAME": "vae", "FILE": "mine.txt",
+    "NAME": "vae", "FILE": "mine.txt", "--labels sneaker,bag": "--labels 3,7", ".venv/bin/mimeo": "mimeo",
 }  # fmt: skip
 REDUCED = {
     "mimeo train lstm --dataset shakespeare --follow": "lstm",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.acceptance.stack import wait_for_job
@@ -93,9 +94,17 @@ def test_stack_survives_a_full_disk_and_works_again_when_there_is_space(disk: Di
     assert up.process.returncode == 0, up.output
 
 
-def trainers(up: Up) -> list[str]:
-    """Command lines of the stack's trainers."""
-    return [command for command in processes_of(up.home).values() if "worker.train" in command]
+def trainers(up: Up) -> list[int]:
+    """Process ids of the stack's trainers: a trainer works in the folder of its run."""
+    return [pid for pid in processes_of(up.home) if folder_of(pid).startswith("trn_")]
+
+
+def folder_of(pid: int) -> str:
+    """Name of a process's working directory; empty when the process has ended."""
+    try:
+        return Path(psutil.Process(pid).cwd()).name
+    except psutil.Error:
+        return ""
 
 
 def test_stack_starts_on_a_disk_with_little_space_and_serves_reads(disk: Disk) -> None:

@@ -136,8 +136,8 @@ def test_kill_during_training_leaves_no_process_and_a_usable_home(tmp_path: Path
         up.ready()
         wait_until(lambda: runs_completely(up))
         with Client(up.url) as client:
-            client.train({"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 5000}})
-        wait_until(lambda: any("worker.train" in command for command in processes_of(up.home).values()))
+            job = client.train({"model_type": "vae", "dataset": "digits", "hyperparameters": {"epochs": 5000}})
+            wait_until(lambda: client.job(job["id"])["progress"]["step"] > 0)
         pids = {"up": up.process.pid, "supervisord": pid_of(up.home, "process_supervisor")}
         for victim in victims:
             os.kill(pids[victim], signal.SIGKILL)
