@@ -54,7 +54,7 @@ def _operation(method: str, path: str, operation: Json) -> Iterator[str]:
 
 
 def _response(status: str, response: Json) -> tuple[str, str, str]:
-    bodies = (f"{_type(body['schema'])} (`{kind}`)" for kind, body in response.get("content", {}).items())
+    bodies = (f"{_type(body.get('schema', {}))} (`{kind}`)" for kind, body in response.get("content", {}).items())
     headers = [f"Header `{name}`: {header['description']}" for name, header in response.get("headers", {}).items()]
     sentences = [response.get("description", ""), *headers]
     return status, ", ".join(bodies) or "–", " ".join(f"{_prose(each).rstrip('.')}." for each in sentences if each)
