@@ -96,7 +96,8 @@ def refused_upload(settings: Settings) -> None:
         raise Conflict(f"{text.name} is taken")
 
     try:
-        dataset_uploads.store(app.extensions[EXTENSION], "dickens", form, taken)
+        with app.test_request_context():
+            dataset_uploads.store(app.extensions[EXTENSION], "dickens", form, taken)
     except Conflict:
         return
     raise AssertionError("it was accepted")
