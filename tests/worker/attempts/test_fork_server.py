@@ -134,7 +134,7 @@ def test_invalid_specification_and_a_missing_dataset_fail_like_those_of_a_new_pr
 ) -> None:
     trainer = started(server, folder, environment, {**SPEC, "hyperparameters": {"epochs": -1}})
     status, events = to_the_end(trainer)
-    assert (status, events[-1]["type"], events[-1]["code"]) == (4, "failed", "invalid_data")
+    assert (status, events[-1]["type"], events[-1]["code"]) == (4, "failed", "invalid_request")
 
 
 def test_idle_server_has_one_thread_no_gpu_and_no_credentials(

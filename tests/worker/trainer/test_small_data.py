@@ -31,7 +31,8 @@ def random(count: int) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def short_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Evaluate with few generated images and little training of the classifiers."""
+    """Evaluate with few generated images and little training of the classifiers, on the files of the test alone."""
+    monkeypatch.delenv("MIMEO_DATASETS_DIR", raising=False)
     monkeypatch.setattr(classifier, "TRAINING_IMAGES", 1_000)
     monkeypatch.setattr(sample_metrics, "CHECKPOINT_IMAGES", 60)
     monkeypatch.setattr(sample_metrics, "FINAL_IMAGES", 100)
