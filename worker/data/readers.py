@@ -32,7 +32,10 @@ def _part(info: DatasetInfo, folder: Path, part: str, arguments: dict[str, Any])
         images = _images(info, opened.data)
         labels = _labels(opened) - info.first_label
     except Exception as error:
-        raise _damaged(info, folder, part, str(error) or type(error).__name__) from error
+        # torchvision passes an IDX file that ends after its header to torch.frombuffer, which refuses it.
+        is_empty = "must be non-negative and no greater than buffer length" in str(error)
+        reason = "it has no images" if is_empty else str(error) or type(error).__name__
+        raise _damaged(info, folder, part, reason) from error
     if len(images) != len(labels):
         raise _damaged(info, folder, part, f"{len(images)} images have {len(labels)} labels")
     if not len(labels):
