@@ -129,10 +129,6 @@ class ChangeHub:
         if thread is not None:
             thread.join()
 
-    def wake(self) -> None:
-        """Look for changes now."""
-        self._wake.set()
-
     def job_deleted(self, job_id: str) -> None:
         """Pass on that this process has deleted a job."""
         self._pass_on([deleted(job_id, at=datetime.now(UTC))])

@@ -2,7 +2,6 @@
 
 from flask import Blueprint, Response, render_template, request
 
-from api.runtime import runtime
 from api.urls import url
 from api.web import assets
 from shared.version import VERSION
@@ -29,7 +28,6 @@ def page(name: str, title: str, *, runs_models: bool = False, uses_charts: bool 
         theme=theme if theme in _THEMES else "",
         version=VERSION,
         uses_charts=uses_charts,
-        is_local=runtime().settings.public_url is None,
     )
     response = Response(text, mimetype="text/html")
     response.headers["Content-Security-Policy"] = _POLICY.format(
