@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator
@@ -169,8 +168,8 @@ class ObjectStore:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                urllib.request.urlopen(make_bucket, timeout=5).close()
-            except urllib.error.URLError:
+                urllib.request.urlopen(make_bucket, timeout=PATIENCE_S).close()
+            except OSError:
                 assert time.monotonic() < deadline, "the S3 server does not start"
                 time.sleep(0.05)
             else:
