@@ -23,7 +23,7 @@ LOCKS := requirements/uv.txt $(if $(TORCH),requirements/no-torch.txt requirement
 # Fault tests in parallel; they mostly wait.
 CHAOS_AT_ONCE ?= 3
 
-.PHONY: help setup demo up test test-all test-slow chaos engine-soak fuzz surroundings bench gpu-check bench-engine screenshots vendor docs lint format compose-test lock clean
+.PHONY: help setup demo up test test-all test-slow chaos engine-soak fuzz surroundings bench gpu-check bench-engine screenshots vendor pretrained docs lint format compose-test lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ screenshots: setup ## Train small models and write the studio's pictures into do
 
 vendor: setup ## Fetch the studio's JavaScript libraries again with npm, and record their checksums
 	$(BIN)/python -m api.web.vendoring
+
+pretrained: setup ## Train the ready-made models again (minutes; TYPES="lstm vae acgan gan")
+	$(BIN)/python -m worker.ready_models.training $(TYPES)
 
 docs: setup ## Build the documentation into site/ (a broken link fails)
 	$(BIN)/python -m mkdocs build --strict

@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.runtime import Runtime
-from shared.job_status import JobKind, JobStatus
+from shared.job_status import QUEUED_KINDS, JobStatus
 from shared.services import queue_stats
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ class JobCollector(Collector):
             yield is_up
             return
         is_up.add_metric([], 1)
-        for kind in JobKind:
+        for kind in QUEUED_KINDS:
             for status in JobStatus:
                 jobs.add_metric([kind, status.value], counts.get((kind, status), 0))
             oldest.add_metric([kind], waits.get(kind, 0.0))
@@ -54,7 +54,7 @@ class JobCollector(Collector):
         dropped = CounterMetricFamily(
             "mimeo_messages_dropped", "Messages in Redis that were no notification.", labels=["kind"]
         )
-        depths = {kind: self._runtime.broker.depth(kind) for kind in JobKind}
+        depths = {kind: self._runtime.broker.depth(kind) for kind in QUEUED_KINDS}
         is_up.add_metric([], float(all(depth is not None for depth in depths.values())))
         for kind, depth in depths.items():
             if depth is not None:

@@ -31,6 +31,21 @@ DATASET_UPLOAD: JsonSchemaValue = {
         **_UPLOADED,
     },
 }
+MODEL_UPLOAD: JsonSchemaValue = {
+    "type": "object",
+    "title": "ModelUpload",
+    "required": ["file"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "minLength": 1, "maxLength": 200, "description": "A display name."},
+        "dataset": {
+            "type": "string",
+            "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$",
+            "description": "That it was trained on, where the file does not name it.",
+        },
+        "file": {"type": "string", "format": "binary", "description": "As `GET /v1/models/{id}/export` writes it."},
+    },
+}
 DATASET_REPLACEMENT: JsonSchemaValue = {
     "type": "object",
     "title": "DatasetReplacement",
@@ -107,6 +122,7 @@ def request_schemas(ref_template: str, others: Mapping[str, JsonSchemaValue] | N
     components["DatasetUpload"] = DATASET_UPLOAD
     for model in (JobChanges, Cancellation):
         components[model.__name__] = components.hoist(model.model_json_schema(ref_template=ref_template), "Job")
+    components["ModelUpload"] = MODEL_UPLOAD
     components["DatasetReplacement"] = DATASET_REPLACEMENT
     components["DatasetChange"] = DatasetChange.model_json_schema()
     training = components.hoist(TrainingRequest.model_json_schema(ref_template=ref_template), "Training")

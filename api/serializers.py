@@ -14,6 +14,7 @@ from shared import outputs
 from shared.db import tables as rows
 from shared.job_status import JobStatus, Priority
 from shared.model_types import REGISTRY
+from shared.services import imported_models
 from shared.services.queue_stats import COUNTED_POSITIONS
 
 PRIORITIES = {priority.rank: priority for priority in Priority}
@@ -195,7 +196,8 @@ def model(row: rows.Model) -> resources.Model:
         name=row.name,
         model_type=row.model_type,
         dataset=row.dataset,
-        training_job=row.job_id,
+        **imported_models.origin(row.imported),
+        training_job=row.job_id if row.imported is None else None,
         checkpoint=resources.CheckpointOfModel(
             id=row.checkpoint.id, sha256=row.checkpoint.sha256, step=row.checkpoint.step
         ),
@@ -204,9 +206,12 @@ def model(row: rows.Model) -> resources.Model:
         quality_omitted=_omitted(row),
         versions=row.versions,
         device=row.device,
-        warnings=_warnings(row.job),
+        warnings=_warnings(row.job) if row.job else [],
         created_at=row.created_at,
-        urls=resources.ModelUrls(self=url(f"/v1/models/{row.id}"), training_job=url(job_path(row.job_id))),
+        urls=resources.ModelUrls(
+            self=url(f"/v1/models/{row.id}"),
+            training_job=url(job_path(row.job_id)) if row.imported is None else None,
+        ),
     )
 
 

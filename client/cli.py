@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from client.commands import catalogue, dataset_changes, exporting, generation, jobs, space, training
+from client.commands import catalogue, dataset_changes, exporting, generation, importing, jobs, space, training
 from client.commands.board import board
 from client.commands.contracts import model_types
 from client.errors import ApiError, ClientError
@@ -58,6 +58,7 @@ app.command(cls=GenerateCommand)(generation.generate)
 app.command()(catalogue.models)
 app.command("model-types")(model_types)
 app.command()(exporting.export)
+app.command("import")(importing.import_model)
 catalogue.datasets_app.command("show")(dataset_changes.show)
 catalogue.datasets_app.command("replace")(dataset_changes.replace)
 catalogue.datasets_app.command("describe")(dataset_changes.describe)

@@ -210,6 +210,16 @@ class Client(Transport):
         response = pending(self.request, "GET", f"/v1/models/{model_id}/export", params=query)
         return ExportedFile(name=file_name(response, f"{model_id}.{format_}"), content=response.content)
 
+    def import_model(self, path: Path, *, name: str | None = None, dataset: str | None = None) -> Model:
+        """Import a safetensors file that `export` returned, here or on another server."""
+        return cast(
+            "Model", self._send_file("POST", "/v1/models", path, "application/octet-stream", name=name, dataset=dataset)
+        )
+
+    def delete_model(self, model_id: str) -> None:
+        """Delete an imported model. Raises ApiError 409 for one of a training job, or while unfinished jobs need it."""
+        self.request("DELETE", f"/v1/models/{model_id}")
+
     def artifact(self, artifact_id: str) -> Artifact:
         """Description of a file."""
         return cast("Artifact", self.get(f"/v1/artifacts/{artifact_id}"))
@@ -252,12 +262,16 @@ class Client(Transport):
         self.request("DELETE", f"/v1/datasets/{name}")
 
     def _send_text(self, method: str, address: str, path: Path, **fields: str | None) -> Dataset:
+        return cast("Dataset", self._send_file(method, address, path, "text/plain", **fields))
+
+    def _send_file(self, method: str, address: str, path: Path, media_type: str, **fields: str | None) -> Any:
+        """Send a form. The fields precede the file, so that they are checked before it arrives."""
         given = {name: value for name, value in fields.items() if value is not None}
         timeout = max(self._timeout, 300.0)
         with path.open("rb") as file:
-            files = {"file": (path.name, file, "text/plain")}
+            files = {"file": (path.name, file, media_type)}
             response = self.request(method, address, data=given, files=files, timeout=timeout)
-        return cast("Dataset", response.json())
+        return response.json()
 
     def workers(self) -> list[Worker]:
         """Live workers, and some with a heartbeat within the last day."""

@@ -142,13 +142,14 @@ class Event(TypedDict):
 
 
 class Model(TypedDict):
-    """The published result of a successful training job."""
+    """The published result of a successful training job, or an imported model."""
 
     id: str
     name: str | None
     model_type: str
     dataset: str
-    training_job: str
+    source: NotRequired[Literal["trained", "imported", "ready-made"]]  # absent from older servers
+    training_job: str | None
     checkpoint: JsonObject
     hyperparameters: JsonObject
     quality: Measurements

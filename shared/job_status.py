@@ -4,10 +4,14 @@ from enum import StrEnum
 
 
 class JobKind(StrEnum):
-    """The kind of a job. Each kind has its own queue and its own workers."""
+    """The kind of a job. Each of QUEUED_KINDS has its own queue and its own workers."""
 
     TRAINING = "training"
     GENERATION = "generation"
+    IMPORT = "import"  # of a model file: it has succeeded when its row is written
+
+
+QUEUED_KINDS = (JobKind.TRAINING, JobKind.GENERATION)
 
 
 class JobStatus(StrEnum):

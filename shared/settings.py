@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     warm_start: bool = Field(
         True, description="A training worker keeps imported libraries in memory for its next trainer (Linux)."
     )
+    ready_models: bool = Field(True, description="Import the models that come with Mimeo at the first start.")
     keep_jobs_days: float | None = Field(
         None, gt=0, description="Days after which ended jobs are removed, except those with a model; never when unset."
     )
@@ -87,7 +88,7 @@ class Settings(BaseSettings):
         128 << 20, ge=0, description="Free space below which no job is accepted or started; 0 checks nothing."
     )
     max_body_bytes: Bytes = Field(4 << 20, description="Largest JSON request.")
-    max_upload_bytes: Bytes = Field(64 << 20, description="Largest uploaded dataset.")
+    max_upload_bytes: Bytes = Field(64 << 20, description="Largest uploaded dataset or model.")
     api_threads: int = Field(8, ge=2, le=256, description="Requests that the API processes at a time; others queue.")
     api_waits: int = Field(512, ge=0, le=4096, description="Requests that wait at a time (`Prefer: wait`).")
     api_connections: int = Field(8192, ge=16, le=65536, description="Open connections of the API.")

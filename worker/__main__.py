@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from shared import logs
 from shared.broker import CeleryBroker
 from shared.errors import SetupError
-from shared.job_status import JobKind
+from shared.job_status import QUEUED_KINDS, JobKind
 from shared.settings import Settings, reason
 from worker import app, openmp
 from worker.context import make_context
@@ -18,7 +18,7 @@ from worker.context import make_context
 def main(arguments: list[str]) -> int:
     """Run a worker until a stop signal; returns the process's exit status."""
     parser = argparse.ArgumentParser(prog="python -m worker", description="Take jobs of one kind and run them.")
-    parser.add_argument("kind", choices=[kind.value for kind in JobKind])
+    parser.add_argument("kind", choices=[kind.value for kind in QUEUED_KINDS])
     kind = JobKind(parser.parse_args(arguments).kind)
     if kind is JobKind.GENERATION:  # it imports torch later, and shares the cores with trainers
         os.environ |= openmp.wait_policy(os.environ, is_alone=False)

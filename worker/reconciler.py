@@ -1,7 +1,7 @@
 """`python -m worker.reconciler`: repairs the queue after crashes and lost messages. Several may run at once.
 
 Each round ends attempts with an expired lease and repeats notifications that may be lost. A sweeper runs in a second
-thread and removes files without a row.
+thread and removes files without a row. A third one imports the ready-made models at the first start.
 """
 
 import signal
@@ -30,11 +30,12 @@ from shared.db.session import (
 from shared.db.tables import Job
 from shared.errors import SetupError
 from shared.failpoints import failpoint
-from shared.job_status import JobKind
+from shared.job_status import QUEUED_KINDS, JobKind
 from shared.services import notifications, queue_snapshot, reaping, workers
 from shared.services.queue_snapshot import QueueSnapshot
 from shared.settings import Settings, reason
 from shared.storage import Storage
+from worker.ready_models import ReadyModels
 from worker.sweeper import Sweeper
 
 log = structlog.get_logger(__name__)
@@ -85,7 +86,7 @@ class Reconciler:
             if snapshot.has_expired and self._monotonic() >= self._reap_from:
                 self._reap()
                 snapshot = self._take_snapshot()
-            for kind in JobKind:
+            for kind in QUEUED_KINDS:
                 self._notify(kind, snapshot.due[kind])
             self._forget(now)
         except SQLAlchemyError as error:
@@ -180,6 +181,8 @@ def main() -> int:
     # In a separate thread, so that slow storage does not delay reaping. It may end at any point without loss.
     sweeper = Sweeper(settings, sessions, storage)
     threading.Thread(target=sweeper.run, args=(stopping,), name="sweeper", daemon=True).start()
+    ready_models = ReadyModels(settings, sessions, storage)
+    threading.Thread(target=ready_models.run, args=(stopping,), name="ready-models", daemon=True).start()
     log.info("reconciler ready")
     Reconciler(settings, sessions, CeleryBroker(settings)).run(stopping)
     return 0

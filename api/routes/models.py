@@ -1,17 +1,19 @@
-"""Models that training jobs published."""
+"""Models that training jobs published, and models from files."""
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
-from api import serializers
-from api.openapi import answers
+from api import model_uploads, serializers
+from api.openapi import answers, body
 from api.parameters import ModelPath, ModelsQuery
 from api.responses import json_response, page_response
 from api.runtime import runtime
 from api.schemas.pages import ModelPage
 from api.schemas.resources import Model
 from api.tags import MODELS
-from shared.services import models
+from api.upload_form import MEDIA_TYPE
+from api.urls import url
+from shared.services import imported_models, models
 
 routes = APIBlueprint("models", __name__, url_prefix="/v1/models", abp_tags=[MODELS])
 
@@ -30,3 +32,31 @@ def get_model(path: ModelPath) -> Response:
     """Show a model with its origin and its quality."""
     with runtime().reading() as session:
         return json_response(serializers.model(models.get(session, path.id)))
+
+
+@routes.post(
+    "",
+    request_body=body("ModelUpload", MEDIA_TYPE),
+    responses=answers({201: Model}, 400, 413, 415, 422, headers=("Location",)),
+)
+def import_model() -> Response:
+    """Import a model that `GET /v1/models/{id}/export` wrote as safetensors, here or on another server.
+
+    The file is checked before it is accepted: its configuration, the name and shape of each tensor, and that all values
+    are finite. Pickles are not read.
+    """
+    current = runtime()
+    model_id = model_uploads.receive_and_store(current)
+    with current.reading() as session:
+        answer = serializers.model(models.get(session, model_id))
+    response = json_response(answer, 201)
+    response.headers["Location"] = url(f"/v1/models/{model_id}")
+    return response
+
+
+@routes.delete("/<id>", responses=answers({204: None}, 404, 409))
+def delete_model(path: ModelPath) -> Response:
+    """Delete an imported model with its exports. 409 for a model of a training job, which is deleted with its job."""
+    with runtime().writing() as session:
+        imported_models.delete(session, path.id)
+    return Response(status=204)

@@ -32,18 +32,22 @@ class ModelUrls(Answer):
     """Links of a model."""
 
     self: Url
-    training_job: Url
+    training_job: Url | None
 
 
 class Model(Answer):
-    """The published result of a successful training job."""
+    """The published result of a successful training job, or a model that was imported from a file."""
 
     id: str
     object: Literal["model"] = "model"
     name: str | None
     model_type: str
-    dataset: str
-    training_job: str
+    dataset: str = Field(description="That it was trained on; `unknown` where an imported file names none.")
+    source: Literal["trained", "imported", "ready-made"] = Field(
+        description="`ready-made`: it comes with Mimeo and was imported at the first start."
+    )
+    about: JsonObject = Field(description="What an imported file says of its origin.")
+    training_job: str | None = Field(description="null for an imported model.")
     checkpoint: CheckpointOfModel
     hyperparameters: JsonObject
     quality: Measurements = Field(json_schema_extra=_describe_quality)

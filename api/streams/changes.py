@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api import serializers
 from api.streams.cursor import Cursor
 from shared.db import tables as rows
-from shared.job_status import JobKind, JobStatus
+from shared.job_status import QUEUED_KINDS, JobKind, JobStatus
 from shared.services import artifacts, job_changes, queue_stats, workers
 from shared.settings import Settings
 
@@ -99,7 +99,7 @@ def queue_json(session: Session, settings: Settings) -> str:
             "running": counts.get((kind, JobStatus.RUNNING), 0),
             "workers": alive[kind],
         }
-        for kind in JobKind
+        for kind in QUEUED_KINDS
     }
     positions = queue_stats.first_in_queue(session, JobKind.TRAINING, POSITIONS)
     return json.dumps({**kinds, "positions": positions}, separators=(",", ":"))

@@ -21,7 +21,7 @@ def models(
     limit: LimitOption = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """List trained models, newest first."""
+    """List models, newest first: trained, imported and ready-made ones."""
     with connect(context) as client:
         page = client.models(model_type=model_type, limit=limit)
         if as_json:
@@ -38,12 +38,13 @@ def _list_models(models: list[Model], headlines: Headlines) -> None:
             model["name"] or "–",
             model["model_type"],
             model["dataset"],
+            model.get("source", "trained"),
             quality_line(model["quality"], headlines.quality(model["model_type"])),
             ago(model["created_at"]),
         )
         for model in models
     ]
-    table(("id", "name", "model type", "dataset", "quality", "created"), rows)
+    table(("id", "name", "model type", "dataset", "source", "quality", "created"), rows)
 
 
 @datasets_app.callback()

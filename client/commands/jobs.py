@@ -143,6 +143,7 @@ def _show_model(client: Client, model_id: str, *, as_json: bool) -> None:
             ("name", model["name"]),
             ("model type", model["model_type"]),
             ("dataset", model["dataset"]),
+            ("source", model.get("source")),
             ("training job", model["training_job"]),
             ("checkpoint", model["checkpoint"]["id"]),
             ("sha256", model["checkpoint"]["sha256"]),
@@ -213,13 +214,16 @@ def retry(context: typer.Context, jobs: TrainingJobsArgument, as_json: JsonOptio
 
 
 def delete(context: typer.Context, jobs: JobsArgument, as_json: JsonOption = False) -> None:
-    """Delete ended jobs with their history, files and models. This cannot be undone."""
+    """Delete ended jobs with their history, files and models, or imported models. This cannot be undone."""
     with connect(context) as client:
         for job_id in jobs:
             if job_id.startswith("mdl_"):
                 owner = client.model(job_id)["training_job"]
-                raise BadInput(f"{job_id} is deleted with its training job: mimeo delete {owner}")
-            client.delete(job_id)
+                if owner is not None:
+                    raise BadInput(f"{job_id} is deleted with its training job: mimeo delete {owner}")
+                client.delete_model(job_id)
+            else:
+                client.delete(job_id)
             if as_json:
                 print_json({"id": job_id, "deleted": True})
             else:

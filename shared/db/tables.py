@@ -114,6 +114,15 @@ class GenerationJob(Job):
     __mapper_args__ = {"polymorphic_identity": JobKind.GENERATION}  # noqa: RUF012 - SQLAlchemy reads it once
 
 
+class ImportJob(Job):
+    """The import of a model file. spec: source (`imported` or `ready-made`), dataset, hyperparameters, sha256.
+
+    `sha256` is that of the file. about: what the file says of its origin.
+    """
+
+    __mapper_args__ = {"polymorphic_identity": JobKind.IMPORT}  # noqa: RUF012 - SQLAlchemy reads it once
+
+
 class Checkpoint(Base):
     """A durable state of a run in storage under `storage_key/`. sha256 is that of model.safetensors.
 
@@ -139,7 +148,7 @@ class Checkpoint(Base):
 
 
 class Model(Base):
-    """The result of a successful training job, at most one per job. Its checkpoint is never pruned."""
+    """The result of a successful training or import, at most one per job. Its checkpoint is never pruned."""
 
     __tablename__ = "models"
 
@@ -155,13 +164,24 @@ class Model(Base):
     device: Mapped[str | None] = mapped_column(String(100))
     created_at: Mapped[datetime] = mapped_column(default=db_now())
 
-    job: Mapped[TrainingJob] = relationship(back_populates="model", viewonly=True)
+    job: Mapped[TrainingJob | None] = relationship(back_populates="model", viewonly=True)
+    imported: Mapped[ImportJob | None] = relationship(viewonly=True)
     checkpoint: Mapped[Checkpoint] = relationship()
 
     __table_args__ = (
         Index("ix_models_model_type_id", "model_type", "id"),
         Index("ix_models_checkpoint", "checkpoint_id"),
     )
+
+
+class ReadyModel(Base):
+    """A ready-made model that was imported once. A deleted one is not imported again."""
+
+    __tablename__ = "ready_models"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
 
 
 class Artifact(Base):

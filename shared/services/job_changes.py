@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from shared.db.clock import db_now
 from shared.db.tables import Artifact, Job, JobEvent, Metric, Model, TrainingJob
+from shared.job_status import QUEUED_KINDS
 
 # Transactions commit in another order than their clocks were read, so each read looks back this far.
 LOOK_BACK = timedelta(seconds=3)
@@ -21,8 +22,9 @@ def now(session: Session) -> datetime:
 
 
 def changed_since(session: Session, since: datetime) -> dict[str, int]:
-    """Version by id of each job that changed at `since` or later, the oldest change first."""
-    query = select(Job.id, Job.version).where(Job.updated_at >= since).order_by(Job.updated_at).limit(_MOST_CHANGED)
+    """Version by id of each job of QUEUED_KINDS that changed at `since` or later, the oldest change first."""
+    changed = select(Job.id, Job.version).where(Job.updated_at >= since, Job.kind.in_(QUEUED_KINDS))
+    query = changed.order_by(Job.updated_at).limit(_MOST_CHANGED)
     return {row.id: row.version for row in session.execute(query)}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from shared.db.tables import Checkpoint, Model, TrainingJob
+from shared.db.tables import Checkpoint, ImportJob, Model, TrainingJob
 from shared.errors import NotFound, SpecError
 from shared.ids import is_id
 from shared.services import checkpoints
@@ -25,11 +25,15 @@ class Source:
     model_id: str | None
 
 
-_SHOWN = (joinedload(Model.checkpoint), joinedload(Model.job).load_only(TrainingJob.warnings))
+_SHOWN = (
+    joinedload(Model.checkpoint),
+    joinedload(Model.job).load_only(TrainingJob.warnings),
+    joinedload(Model.imported).load_only(ImportJob.spec),
+)
 
 
 def get(session: Session, model_id: str) -> Model:
-    """A published model with its checkpoint and its job's warnings. Raises NotFound."""
+    """A published model with its checkpoint, its import, and its job's warnings. Raises NotFound."""
     query = select(Model).where(Model.id == model_id).options(*_SHOWN)
     model = session.scalars(query).one_or_none() if is_id(model_id, "mdl") else None
     if model is None:
@@ -61,7 +65,9 @@ def resolve(session: Session, reference: str, *, pointer: str = "/model") -> Sou
     if checkpoint is None:
         raise _unknown(reference, pointer)
     published = session.scalars(select(Model).where(Model.checkpoint_id == reference)).one_or_none()
-    return _of_checkpoint(session, checkpoint, published)
+    if published is not None:
+        return _of_model(session, published, reference, pointer)
+    return _of_checkpoint(session, checkpoint)
 
 
 def _of_model(session: Session, model: Model | None, reference: str, pointer: str) -> Source:
@@ -87,17 +93,17 @@ def _of_job(session: Session, job_id: str, pointer: str) -> Source:
     if checkpoint is None:
         detail = f"{job_id} has no checkpoint yet; try again after its first epoch."
         raise SpecError.at(pointer, detail, "no_checkpoint")
-    return _of_checkpoint(session, checkpoint, None)
+    return _of_checkpoint(session, checkpoint)
 
 
-def _of_checkpoint(session: Session, checkpoint: Checkpoint, published: Model | None) -> Source:
+def _of_checkpoint(session: Session, checkpoint: Checkpoint) -> Source:
     job = session.get_one(TrainingJob, checkpoint.job_id)
     return Source(
         checkpoint=checkpoint,
         model_type=job.model_type,
         dataset=job.spec["dataset"],
         hyperparameters=job.spec["hyperparameters"],
-        model_id=published.id if published else None,
+        model_id=None,
     )
 
 

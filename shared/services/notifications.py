@@ -7,17 +7,17 @@ from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
 from shared.db.tables import Job
-from shared.job_status import JobKind, Priority
+from shared.job_status import QUEUED_KINDS, JobKind, Priority
 from shared.services.job_queue import is_due
 
 _RANKS = {priority.rank: priority for priority in Priority}
 # With the kind in the condition, the index of the queue, which begins with the kind, answers the query alone.
-_DUE = select(Job.kind, func.count()).where(Job.kind.in_(list(JobKind)), is_due()).group_by(Job.kind)
+_DUE = select(Job.kind, func.count()).where(Job.kind.in_(QUEUED_KINDS), is_due()).group_by(Job.kind)
 
 
 def count_due(session: Session) -> dict[JobKind, int]:
     """Number of due jobs of each kind."""
-    return dict.fromkeys(JobKind, 0) | dict(session.execute(_DUE).all())
+    return dict.fromkeys(QUEUED_KINDS, 0) | dict(session.execute(_DUE).all())
 
 
 def due_for_notification(session: Session, kind: JobKind, *, stale_s: float, limit: int) -> list[tuple[str, Priority]]:

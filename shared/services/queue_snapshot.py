@@ -7,7 +7,7 @@ from sqlalchemy import Connection, exists, func, select
 
 from shared.db.clock import db_now
 from shared.db.tables import Job
-from shared.job_status import JobKind
+from shared.job_status import QUEUED_KINDS, JobKind
 from shared.services.job_queue import is_due
 from shared.services.reaping import HAS_EXPIRED, lease
 from shared.settings import Settings
@@ -29,11 +29,11 @@ class QueueSnapshot:
 _SNAPSHOT = select(
     db_now(),
     exists(select(Job.id).where(HAS_EXPIRED)),
-    *(select(func.count()).where(Job.kind == kind, is_due()).scalar_subquery() for kind in JobKind),
+    *(select(func.count()).where(Job.kind == kind, is_due()).scalar_subquery() for kind in QUEUED_KINDS),
 )
 
 
 def take_snapshot(connection: Connection, settings: Settings) -> QueueSnapshot:
     """Read the state of the queue."""
     now, has_expired, *counts = connection.execute(_SNAPSHOT, lease(settings)).one()
-    return QueueSnapshot(now=now, has_expired=bool(has_expired), due=dict(zip(JobKind, counts, strict=True)))
+    return QueueSnapshot(now=now, has_expired=bool(has_expired), due=dict(zip(QUEUED_KINDS, counts, strict=True)))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from shared.db.clock import db_now
 from shared.db.tables import Artifact, Checkpoint, Job, Model, UploadedDataset
 from shared.errors import Conflict, NotFound
-from shared.job_status import TERMINAL, JobStatus
+from shared.job_status import QUEUED_KINDS, TERMINAL, JobStatus
 from shared.services import deletion
 
 _DAY_MS = 86_400_000
@@ -29,7 +29,7 @@ class EndedJob:
 def ended_before(session: Session, days: float, *, with_models: bool, limit: int) -> list[EndedJob]:
     """Jobs that ended so many days ago or earlier, the earliest first.
 
-    with_models: also jobs that published a model.
+    with_models: also jobs that published a model. An imported model is deleted on its own.
     """
     sizes = [
         select(func.coalesce(func.sum(table.size), 0)).where(table.job_id == Job.id).scalar_subquery()
@@ -37,7 +37,9 @@ def ended_before(session: Session, days: float, *, with_models: bool, limit: int
     ]
     query = (
         select(Job.id, Job.status, Job.finished_at, sizes[0] + sizes[1])
-        .where(Job.status.in_(TERMINAL), Job.finished_at <= db_now() - round(_DAY_MS * days))
+        .where(
+            Job.status.in_(TERMINAL), Job.kind.in_(QUEUED_KINDS), Job.finished_at <= db_now() - round(_DAY_MS * days)
+        )
         .order_by(Job.finished_at, Job.id)
         .limit(limit)
     )

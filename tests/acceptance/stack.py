@@ -41,7 +41,13 @@ def running_stack(
     source: another checkout with a .venv of its own; this one where None.
     """
     port = free_port()
-    env = {**os.environ, "MIMEO_HOME": str(home), "MIMEO_PORT": str(port), **(extra_env or {})}
+    env = {
+        **os.environ,
+        "MIMEO_HOME": str(home),
+        "MIMEO_PORT": str(port),
+        "MIMEO_READY_MODELS": "0",
+        **(extra_env or {}),
+    }
     program = MIMEO if source is None else str(source / ".venv" / "bin" / "mimeo")
     log_path = home.parent / f"{home.name}-up.log"
     with log_path.open("wb") as log:

@@ -47,7 +47,7 @@ NOT_RUN = {
 # Parts of commands, named within a sentence: something is left out after them.
 MENTIONS = {
     "curl -f -o model.onnx", "curl --retry", "mimeo export", "mimeo show", "mimeo generate", "mimeo train --follow",
-    "python -m worker.train", "mimeo train NAME", "mimeo retry",
+    "python -m worker.train", "mimeo train NAME", "mimeo retry", "mimeo delete",
 }  # fmt: skip
 SUBSTITUTED = {
     "fashion-mnist": "digits", "--dataset mnist": "--dataset digits", "--dataset shakespeare": "--dataset verses",

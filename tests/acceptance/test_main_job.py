@@ -158,6 +158,24 @@ def test_exported_weights_generate_the_same_as_the_service(http: httpx.Client, t
         assert np.allclose(rebuilt.images, images, atol=1e-6)
 
 
+def test_exported_weights_are_imported_and_generate_the_same(http: httpx.Client, trained: Json, tmp_path: Path) -> None:
+    path = exported(http, trained["model"], "safetensors", tmp_path)
+    answer = http.post("/v1/models", files={"file": (path.name, path.read_bytes())})
+    assert answer.status_code == 201, answer.text
+    copy = answer.json()
+    sampling = dict(model_types.get(trained["model_type"]).small_sampling)
+
+    jobs = [
+        generate(http, {"model": model, "sampling": sampling, "seed": 5}) for model in (trained["model"], copy["id"])
+    ]
+
+    assert (copy["source"], copy["dataset"]) == ("imported", trained["dataset"])
+    assert jobs[1]["model"] == copy["id"]
+    first, second = ([artifact["sha256"] for artifact in job["artifacts"]] for job in jobs)
+    assert first == second
+    assert http.delete(f"/v1/models/{copy['id']}").status_code == 204
+
+
 def test_exported_graph_computes_the_same_as_the_service(http: httpx.Client, trained: Json, tmp_path: Path) -> None:
     if not model_types.get(trained["model_type"]).onnx_parts:
         pytest.skip("has no graph")

@@ -123,7 +123,7 @@ class Rig:
     def _start(self, name: str, command: list[str], env: dict[str, str] | None = None) -> Process:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("MIMEO_")}
         environment |= {"OMP_NUM_THREADS": "1", "MIMEO_DATABASE_URL": self.settings.resolved_database_url}
-        environment |= {"MIMEO_REDIS_URL": self.settings.resolved_redis_url}
+        environment |= {"MIMEO_REDIS_URL": self.settings.resolved_redis_url, "MIMEO_READY_MODELS": "0"}
         for field in self.settings.model_fields_set - {"database_url", "redis_url"}:
             environment[f"MIMEO_{field.upper()}"] = str(getattr(self.settings, field))
         log = self.settings.home_path / f"{len(self.processes)}-{name}.log"

@@ -207,6 +207,16 @@ def test_model_is_deleted_with_the_job_that_trained_it() -> None:
     assert [request.method for request in server.requests] == ["GET"]
 
 
+def test_imported_model_is_deleted_itself() -> None:
+    def answer(request: Request) -> Reply:
+        return Reply(body={"id": "mdl_1", "training_job": None}) if request.method == "GET" else Reply(204)
+
+    with serving(answer) as server:
+        done = mimeo("delete", "mdl_1", url=server.url)
+    assert (done.returncode, done.stdout) == (0, "mdl_1  deleted\n")
+    assert [(request.method, request.path) for request in server.requests][-1] == ("DELETE", "/v1/models/mdl_1")
+
+
 def generation(**changes: Any) -> dict[str, Any]:
     return training_job(id="gen_1", object="generation_job", status="succeeded", is_terminal=True, **changes)
 

@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from shared.db.tables import Artifact, Checkpoint, Job, JobEvent, Metric, Model, PendingDeletion
-from shared.job_status import JobKind
+from shared.job_status import QUEUED_KINDS
 from shared.job_status import JobStatus as S
 from shared.services import queue_stats
 from tests.engine.model import ENDED, ModelJob
@@ -65,7 +65,7 @@ def compare(session: Session, expected: Expectation, ids: list[str], observation
         place = expected.position(job, now_ms)
         assert queue_stats.queue_position(session, row) == place
         assert queue_stats.queue_position(session, row, counted=COUNTED) == _counted(place)
-    for kind in JobKind:
+    for kind in QUEUED_KINDS:
         of_kind = [row for row in rows.values() if row.kind == kind]
         positions = {
             ids[number]: place

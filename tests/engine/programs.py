@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -28,6 +29,7 @@ from shared.job_status import JobKind
 from shared.services.uploaded_datasets import NewText
 from shared.settings import Settings
 from shared.storage import Storage
+from tests.model_files import model_file
 from tests.waiting import PATIENCE_S
 from tests.worker.attempts.harness import behaving
 from tests.worker.trainer import harness, toy
@@ -35,6 +37,7 @@ from worker.attempts.open_generations import OpenGenerations
 from worker.context import WorkerContext
 from worker.generation.engine import GenerationEngine
 from worker.generation.output import GenerationOutput, OutputFile
+from worker.ready_models import ReadyModels
 from worker.reconciler import Reconciler
 from worker.sweeper import Sweeper
 from worker.tasks import training
@@ -44,6 +47,7 @@ from worker.worker_heartbeat import WorkerHeartbeat
 JOB = {"model_type": "vae", "dataset": "digits", "seed": 7}
 TEXT = b"It was the best of times, it was the worst of times. " * 40
 OTHER_TEXT = b"Call me Ishmael. Some years ago - never mind how long precisely. " * 40
+MODEL = model_file("vae")
 DEAD = failpoints.EXIT_STATUS
 
 
@@ -107,6 +111,20 @@ def replace_dataset(settings: Settings) -> None:
     form = {"file": (io.BytesIO(OTHER_TEXT), "dickens.txt")}
     answer = _api(settings).put("/v1/datasets/dickens", data=form, content_type="multipart/form-data")
     assert answer.status_code == 200
+
+
+def import_model(settings: Settings) -> None:
+    form = {"file": (io.BytesIO(MODEL), "model.safetensors")}
+    answer = _api(settings).post("/v1/models", data=form, content_type="multipart/form-data")
+    assert answer.status_code == 201
+
+
+def import_ready_model(settings: Settings) -> None:
+    """A start of the reconciler on a fresh database, with one ready-made model."""
+    with TemporaryDirectory() as folder, worker_context(settings, JobKind.TRAINING) as context:
+        (Path(folder) / "small.safetensors").write_bytes(MODEL)
+        ready = ReadyModels(settings, context.sessions, context.storage, folder=Path(folder))
+        assert ready.import_missing() == ["small"]
 
 
 def delete_dataset(settings: Settings) -> None:

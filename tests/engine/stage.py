@@ -12,7 +12,7 @@ from shared.db.session import SessionFactory, read_connection, reading, transact
 from shared.db.tables import Base, Checkpoint, Job, Model
 from shared.errors import LeaseLost
 from shared.ids import new_id
-from shared.job_status import JobKind, Priority
+from shared.job_status import QUEUED_KINDS, JobKind, Priority
 from shared.job_status import JobStatus as S
 from shared.services import attempt_writes, job_queue, queue_snapshot, transitions
 from shared.services.attempt_writes import StoredCheckpoint, StoredFile
@@ -99,7 +99,7 @@ class Stage(RuleBasedStateMachine):
                 self._back_off(job, attempt, waited_ms=round(1000 * self.settings.lease_s))
         with read_connection(self.database) as connection:
             due = queue_snapshot.take_snapshot(connection, self.settings).due
-        for kind in JobKind:
+        for kind in QUEUED_KINDS:
             self.reconciler._notify(kind, due[kind])
 
     def _accepted(self, job_id: str, job: ModelJob) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from migrations import runner
 from shared.db.session import SessionFactory, reading
-from shared.db.tables import Checkpoint, Job, UploadedDataset
+from shared.db.tables import Checkpoint, Job, Model, ReadyModel, UploadedDataset
 from shared.job_status import JobStatus
 from shared.settings import Settings
 from shared.storage import Storage
@@ -134,6 +134,7 @@ UPLOAD = ["upload.noted", "file.written", "upload.stored"]
 REFUSE = [*UPLOAD, "upload.removed"]
 REPLACE = [*UPLOAD, "dataset.replaced"]
 DELETE_DATASET = ["dataset.deleted"]
+IMPORT = ["import.noted", "import.stored", "import.written"]
 MIGRATE = ["migrate.revision", "migrate.revision:2", "migrate.applied"]
 TRAIN = [
     *("checkpoint.file_written:1", "checkpoint.file_written:2", "checkpoint.manifest_written", "checkpoint.synced"),
@@ -144,7 +145,7 @@ VISITED = {
     plan.partition(":")[0]
     for plan in [
         *(plan for case in CASES.values() for plan in case.points),
-        *(*DELETE, *SWEEP, *REFUSE, *REPLACE, *DELETE_DATASET, *MIGRATE, *TRAIN),
+        *(*DELETE, *SWEEP, *REFUSE, *REPLACE, *DELETE_DATASET, *IMPORT, *MIGRATE, *TRAIN),
     ]
 }
 
@@ -230,6 +231,31 @@ def test_interrupted_upload_can_be_repeated_and_leaves_no_file(
     assert dies(None, programs.upload, patient) == 0
     [name] = storage.list_names("datasets")
     assert storage.read_bytes(f"datasets/{name}") == programs.TEXT
+
+
+@on_both
+@pytest.mark.parametrize("plan", IMPORT)
+@pytest.mark.parametrize("program", [programs.import_model, programs.import_ready_model])
+def test_interrupted_import_of_a_model_can_be_repeated_and_leaves_no_file(
+    plan: str, program: Callable[[Settings], None], database: SessionFactory, settings: Settings, storage: Storage
+) -> None:
+    settings = settings.model_copy(update={"orphan_grace_s": 0.5})
+    assert dies(plan, program, settings) == DEAD
+    with reading(database) as session:
+        for table in (Model, Checkpoint, Job, ReadyModel):
+            assert list(session.scalars(select(table))) == []
+
+    sweep_thoroughly(settings, database, storage)
+    assert [*storage.list_names("jobs", unfinished=True)] == []
+
+    patient = settings.model_copy(update={"orphan_grace_s": 600})
+    assert dies(None, program, patient) == 0
+    sweep_thoroughly(settings, database, storage)
+    with reading(database) as session:
+        [model] = session.scalars(select(Model))
+        folder = model.checkpoint.storage_key
+    assert [*storage.list_names(folder)] == ["manifest.json", "model.safetensors"]
+    assert storage.read_bytes(f"{folder}/model.safetensors") == programs.MODEL
 
 
 @on_both

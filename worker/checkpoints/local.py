@@ -42,13 +42,16 @@ class Search:
     damaged: list[tuple[str, str]] = field(default_factory=list)
 
 
-def weights_bytes(model_type: str, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> bytes:
-    """model.safetensors. Its metadata (key `mimeo`) names the model type and the configuration that rebuilds it.
+def weights_bytes(
+    model_type: str, config: Mapping[str, Any], weights: Mapping[str, Tensor], dataset: str | None = None
+) -> bytes:
+    """model.safetensors. Its metadata (key `mimeo`) names model type, configuration and dataset, for an import.
 
     One metadata key only: safetensors writes several in no fixed order.
     """
-    about = json.dumps({"model_type": model_type, "config": config}, sort_keys=True, allow_nan=False)
-    return safetensors.torch.save(_plain(weights), metadata={"mimeo": about})
+    about = {"model_type": model_type, "config": config} | ({} if dataset is None else {"dataset": dataset})
+    text = json.dumps(about, sort_keys=True, allow_nan=False)
+    return safetensors.torch.save(_plain(weights), metadata={"mimeo": text})
 
 
 def write(
@@ -61,7 +64,7 @@ def write(
     parent = run_dir / FOLDER
     parent.mkdir(parents=True, exist_ok=True)
     contents = {
-        WEIGHTS: weights_bytes(manifest.model_type, manifest.config, weights),
+        WEIGHTS: weights_bytes(manifest.model_type, manifest.config, weights, manifest.dataset),
         TRAINING: safetensors.torch.save(_plain(training)),
     }
     digests = {

@@ -5,7 +5,6 @@ training.safetensors   optimizer state and other tensors of the next step
 manifest.json          position, configuration, sizes and digests; written last
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +15,22 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_
 
 from shared.atomic_files import sha256_of
 from shared.errors import MimeoError
+from shared.manifests import MANIFEST, TRAINING, WEIGHTS, seal
 
-MANIFEST = "manifest.json"
-WEIGHTS = "model.safetensors"
-TRAINING = "training.safetensors"
+__all__ = [
+    "MANIFEST",
+    "TRAINING",
+    "WEIGHTS",
+    "Checkpoint",
+    "CheckpointRef",
+    "DamagedCheckpoint",
+    "FileDigest",
+    "Manifest",
+    "parse",
+    "seal",
+    "verify",
+    "with_backend",
+]
 
 _EARLIER_BACKENDS = {"library": "eager", "compiled": "eager", "graph": "cuda_graph"}
 _OBJECT = TypeAdapter(dict[str, Any])
@@ -150,9 +161,3 @@ def with_backend(values: Any) -> Any:
         return values
     kept = {name: value for name, value in values.items() if name != "kernel"}
     return {"backend": _EARLIER_BACKENDS.get(values["kernel"], values["kernel"]), **kept}
-
-
-def seal(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a manifest with the digest over all of them."""
-    body = {name: value for name, value in values.items() if name != "digest"}
-    return {**body, "digest": hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()}

@@ -12,6 +12,7 @@ import "../dataset-picture.js";
 class Home extends View {
   types = null;
   jobs = [];
+  models = new Map();
   queue = null;
   error = null;
   sending = "";
@@ -24,9 +25,10 @@ class Home extends View {
       this.update();
     });
     try {
-      const [types, jobs, datasets] = await Promise.all([get("/v1/model-types"), get("/v1/training-jobs?limit=8"), get("/v1/datasets")]);
+      const [types, jobs, datasets, models] = await Promise.all([get("/v1/model-types"), get("/v1/training-jobs?limit=8"), get("/v1/datasets"), get("/v1/models?limit=100")]);
       this.types = types.data;
       this.jobs = jobs.data;
+      this.models = new Map(models.data.toReversed().map((model) => [model.model_type, model]));
       this.datasets = new Map(datasets.data.map((dataset) => [dataset.name, dataset]));
     } catch (error) {
       this.error = error;
@@ -67,9 +69,11 @@ class Home extends View {
 
   card(type) {
     const dataset = this.dataset(type);
+    const model = this.models.get(type.name);
     return html`<div class="card" data-type=${type.name}><m-dataset-picture .name=${dataset}></m-dataset-picture><h2>${type.title}</h2><p>${type.summary}</p>
       <p class="muted">Trains in minutes on <strong>${dataset}</strong>${dataset === type.default_dataset ? "" : html`, because ${type.default_dataset} is not on this machine`}.</p>
-      <button class="primary" ?disabled=${this.sending !== ""} @click=${() => this.train(type)}>${this.sending === type.name ? "Sending …" : "Train in minutes"}</button></div>`;
+      <div class="bar foot"><button class="primary" ?disabled=${this.sending !== ""} @click=${() => this.train(type)}>${this.sending === type.name ? "Sending …" : "Train in minutes"}</button>
+        ${model ? html`<a class="button" href="${BASE}/play/${model.id}">Play ${model.source === "ready-made" ? "with a ready-made one" : "with the newest"}</a>` : nothing}</div></div>`;
   }
 }
 customElements.define("m-home", Home);

@@ -27,7 +27,7 @@ class PlayPage extends View {
     if (this.error) return html`${errorPanel(this.error)}<p><a href="${BASE}/models">All models</a></p>`;
     if (!this.model) return html`<div class="empty">Reading the model …</div>`;
     const { model } = this;
-    return html`<div class="bar"><h1>${model.name ?? `${model.model_type} on ${model.dataset}`}</h1><span class="muted">${model.model_type} · ${model.dataset}</span><a class="button" href="${BASE}/jobs/${model.training_job}">Its training</a></div>${this.element}`;
+    return html`<div class="bar"><h1>${model.name ?? `${model.model_type} on ${model.dataset}`}</h1><span class="muted">${model.model_type} · ${model.dataset}</span>${model.training_job ? html`<a class="button" href="${BASE}/jobs/${model.training_job}">Its training</a>` : html`<span class="tag">${model.source}</span>`}</div>${this.element}`;
   }
 }
 customElements.define("m-play", PlayPage);
