@@ -40,7 +40,9 @@ def test_warning_is_part_of_the_job_and_of_its_model_once(job_id: str, database:
         job = training_jobs.get(session, job_id)
         assert job.warnings == [warning]
         assert job.model is not None
-        assert models.get(session, job.model.id).job.warnings == [warning]
+        shown = models.get(session, job.model.id).job
+        assert shown is not None
+        assert shown.warnings == [warning]
 
 
 def test_event_files_of_all_attempts_are_kept_with_names_in_their_order(
