@@ -18,6 +18,7 @@ AFTER = "Id of the last item of the page before; this page starts after it."
 _ULID = "[0-9a-hjkmnp-tv-z]{26}"
 _KEY = re.compile("[!-~]{1,200}")
 _WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
+_ASYNC = re.compile(r"(?:^|,)\s*respond-async\s*(?=$|[,;])", re.IGNORECASE)
 
 
 def _exists(pattern: str, what: str) -> AfterValidator:
@@ -258,6 +259,34 @@ class ConditionalHeaders(_Headers):
     )
 
 
+class ExportHeaders(ConditionalHeaders):
+    """Headers of a download whose file may have to be created."""
+
+    prefer: str | Absent = Field(
+        None,
+        alias="Prefer",
+        description="`respond-async`: while the file is being created, the answer is 202 with the job. `wait=N` delays "
+        "it by at most N seconds. RFC 7240.",
+        examples=["respond-async, wait=10"],
+    )
+
+    @property
+    def is_async(self) -> bool:
+        """Whether `respond-async` is preferred."""
+        return _ASYNC.search(self.prefer or "") is not None
+
+    @property
+    def wait_s(self) -> int | None:
+        """N of `wait=N`; None when absent or malformed."""
+        return _preferred_wait_s(self.prefer)
+
+
+def _preferred_wait_s(prefer: str | None) -> int | None:
+    """N of `wait=N`, at most 60; None when absent or malformed, as in RFC 7240."""
+    match = _WAIT.search(prefer or "")
+    return min(int(match[1]), LONGEST_WAIT_S) if match else None
+
+
 def _check_key(value: str) -> str:
     if not _KEY.fullmatch(value):
         detail = "Give 1 to 200 visible ASCII characters, without spaces: a new UUID for each new request."
@@ -304,6 +333,5 @@ class PreferHeaders(SubmitHeaders):
 
     @property
     def wait_s(self) -> int:
-        """N of `wait=N`, at most 60; 0 when absent or malformed, as in RFC 7240."""
-        match = _WAIT.search(self.prefer or "")
-        return min(int(match[1]), LONGEST_WAIT_S) if match else 0
+        """N of `wait=N`; 0 when absent or malformed."""
+        return _preferred_wait_s(self.prefer) or 0

@@ -70,7 +70,7 @@ class ReconstructSampling(_TestImages):
 
 
 class EncodeSampling(_TestImages):
-    """Latents of test images: arrays `mean` and `log_var`, [N, latent_size]."""
+    """Latents of test images: arrays `mean` and `log_var`, [N, latent_size]; `labels` and `class_names` in the output."""
 
     mode: Literal["encode"] = "encode"
 

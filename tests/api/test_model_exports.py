@@ -139,6 +139,34 @@ def test_unfinished_graph_is_503_with_retry_after_and_one_job(
     assert (at_last.status_code, at_last.data) == (200, b"a decoder")
 
 
+def test_unfinished_graph_is_202_with_its_job_for_a_client_that_prefers_no_wait(
+    client: FlaskClient, model: str, worker: WorkerWrites, broker: NullBroker
+) -> None:
+    url = f"/v1/models/{model}/export?format=onnx"
+    asked = [client.get(url, headers={"Prefer": value}) for value in ("respond-async", "wait=0, Respond-Async")]
+    notification = broker.take(JobKind.GENERATION)
+    make_graphs(worker)
+    made = client.get(url, headers={"Prefer": "respond-async"})
+
+    for response in asked:
+        job = response.get_json()
+        assert (response.status_code, job["format"], job["status"]) == (202, "onnx", "queued")
+        assert response.headers["Location"].endswith(f"/v1/generation-jobs/{job['id']}")
+        assert response.headers["Preference-Applied"] == "respond-async"
+        assert int(response.headers["Retry-After"]) > 0
+        assert notification is not None
+        assert notification.job_id == job["id"]
+    assert (made.status_code, made.data, "Preference-Applied" in made.headers) == (200, b"a decoder", False)
+
+
+def test_client_that_prefers_202_receives_a_graph_that_is_finished_within_its_wait(
+    client: FlaskClient, model: str, worker: WorkerWrites, broker: NullBroker
+) -> None:
+    with exporting(worker, broker):
+        made = client.get(f"/v1/models/{model}/export?format=onnx", headers={"Prefer": "respond-async, wait=30"})
+    assert (made.status_code, made.data) == (200, b"a decoder")
+
+
 def test_concurrent_requests_for_a_graph_make_one_job(client: FlaskClient, model: str) -> None:
     barrier = threading.Barrier(4)
     statuses = []

@@ -3,14 +3,19 @@
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Playwright, Response, sync_playwright
 
+from shared import model_types
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory
 from shared.settings import Settings
 from shared.storage import Storage
+from tests.acceptance.stack import running_stack, wait_for_job
 from tests.api.live import Server, serve
 from tests.api.worker_hands import WorkerWrites
 
@@ -105,3 +110,40 @@ def studio(browser: Browser, server: Server) -> Iterator[Studio]:
 def database_kind(request: pytest.FixtureRequest) -> str:
     """Pages do not depend on the database; streams are tested on both in tests/api."""
     return str(request.param)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A real stack with a small trained model of each type. models: the models by type."""
+
+    url: str
+    models: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    """The stack of all playground tests. Each model type is trained once, as small as its contract permits."""
+    with (
+        running_stack(tmp_path_factory.mktemp("playgrounds") / "home") as stack,
+        httpx.Client(base_url=stack.url, timeout=70, trust_env=False) as http,
+    ):
+        jobs = {}
+        for name, kind in model_types.REGISTRY.items():
+            body = {"model_type": name, "dataset": kind.fallback_dataset, "hyperparameters": dict(kind.small)}
+            jobs[name] = http.post("/v1/training-jobs", json={**body, "seed": 7}).raise_for_status().json()["id"]
+        models = {}
+        for name, job_id in jobs.items():
+            job = wait_for_job(http, f"/v1/training-jobs/{job_id}")
+            assert job["status"] == "succeeded", job["error"]
+            models[name] = http.get(f"/v1/models/{job['model']}").raise_for_status().json()
+        yield Trained(url=stack.url, models=models)
+
+
+@pytest.fixture
+def play(browser: Browser, trained: Trained) -> Iterator[Studio]:
+    """A page on the stack with trained models. The test fails if its console has a message."""
+    with browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True) as context:
+        context.set_default_timeout(60_000)  # the first visit of a model waits for its export
+        made = Studio(context.new_page(), trained.url)
+        yield made
+        assert made.messages == []

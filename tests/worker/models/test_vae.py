@@ -166,6 +166,14 @@ def test_reconstructions_are_below_their_test_images() -> None:
     assert encoded["mean"].dtype == np.float32
 
 
+def test_encoded_images_come_with_their_classes() -> None:
+    dataset = builtin(get("vae"))
+    meta = generate(small(), mode="encode", indices=[7, 0]).meta
+
+    assert meta["labels"] == [int(dataset.test_labels[place]) for place in (7, 0)]  # type: ignore[union-attr]
+    assert meta["class_names"] == [str(digit) for digit in range(10)]
+
+
 @pytest.mark.parametrize(
     ("sampling", "pointer"),
     [

@@ -31,7 +31,7 @@ def sampled(
     if isinstance(sampling, EncodeSampling):
         mean_NZ, log_var_NZ = model.encode(_test_images(model, dataset, sampling.indices, "indices"))
         arrays = {"mean": mean_NZ.cpu().numpy(), "log_var": log_var_NZ.cpu().numpy()}
-        return Generated(arrays=arrays, meta=meta | {"indices": sampling.indices})
+        return Generated(arrays=arrays, meta=meta | {"indices": sampling.indices} | _classes(dataset, sampling.indices))
     if isinstance(sampling, ReconstructSampling):
         images_ND = _test_images(model, dataset, sampling.indices, "indices")
         pixels_ND = torch.cat([images_ND, model.decode(model.encode(images_ND)[0])])
@@ -42,6 +42,12 @@ def sampled(
         pixels_ND = joined([model.decode(z) for z in blocks(z_NZ.to(model.device), between_blocks)])
     images = pixels_ND.view(-1, channels, height, width).cpu().numpy()
     return Generated(images=images, rows=shape[0], columns=shape[1], meta=meta)
+
+
+def _classes(dataset: Dataset | None, indices: list[int]) -> dict[str, Any]:
+    """The classes of test images, and the names of all classes."""
+    assert isinstance(dataset, ImageDataset), "this sampling reads the dataset"
+    return {"labels": dataset.test_labels[indices].tolist(), "class_names": list(dataset.class_names)}
 
 
 def _latents(model: VaeNetwork, sampling: Any, seed: int, dataset: Dataset | None) -> tuple[Tensor, tuple[int, int]]:

@@ -44,6 +44,10 @@ function metadata(bytes) {
 }
 
 const actions = {
+  /** Compile the engine: an empty model is invalid, and the error is of no interest. */
+  async start() {
+    await ort.InferenceSession.create(new Uint8Array(), { executionProviders: ["wasm"] }).catch(() => {});
+  },
   async load({ name, bytes }) {
     const content = new Uint8Array(bytes);
     const session = await ort.InferenceSession.create(content, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
@@ -55,6 +59,21 @@ const actions = {
     const tensors = Object.fromEntries(Object.entries(feeds).map(([key, { type, data, dims }]) => [key, new ort.Tensor(type, data, dims)]));
     const results = await session.run(tensors);
     return Object.fromEntries(Object.entries(results).map(([key, tensor]) => [key, { data: tensor.data, dims: tensor.dims }]));
+  },
+  /** A step graph: inputs `ids` and h0, c0, h1 …; outputs `logits` and h0_after …. sizes: units of the layers. */
+  async sequence({ name, ids, sizes, state }) {
+    const session = sessions.get(name);
+    const names = session.inputNames.filter((each) => each !== "ids");
+    let now = Object.fromEntries(names.map((each) => [each, new ort.Tensor("float32", state?.[each] ?? new Float32Array(sizes[+each.slice(1)]), [1, sizes[+each.slice(1)]])]));
+    let logits = new Float32Array(0);
+    for (const [place, id] of ids.entries()) {
+      const results = await session.run({ ids: new ort.Tensor("int64", BigInt64Array.of(BigInt(id)), [1]), ...now });
+      const row = results.logits.data;
+      if (!place) logits = new Float32Array(ids.length * row.length);
+      logits.set(row, place * row.length);
+      now = Object.fromEntries(names.map((each) => [each, results[`${each}_after`]]));
+    }
+    return { logits, state: Object.fromEntries(names.map((each) => [each, now[each].data])) };
   },
 };
 

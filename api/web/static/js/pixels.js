@@ -20,8 +20,27 @@ export function drawSheet(canvas, { data, dims }, columns) {
   context.putImageData(picture, 0, 0);
 }
 
-/** A standard normal number (Box and Muller, 1958). */
-export const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+/** Uniform random numbers in [0, 1) from a seed (mulberry32, T. Ettinger, public domain). */
+export function uniforms(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Standard normal numbers from uniform ones (Box and Muller, 1958). */
+export const normals = (uniform) => () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+
+/** Copy images of one sheet, by their places in its row, into a sheet of one row. size: [width, height] of an image. */
+export function copyRow(from, to, places, [width, height]) {
+  to.width = Math.max(1, places.length) * width;
+  to.height = height;
+  const context = to.getContext("2d");
+  for (const [column, place] of places.entries()) context.drawImage(from, place * width, 0, width, height, column * width, 0, width, height);
+}
 
 /** Save a canvas as PNG, enlarged by a whole factor. */
 export function savePng(canvas, name, factor = 4) {

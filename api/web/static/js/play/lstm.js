@@ -1,67 +1,47 @@
-// The playground of a text model: text from the server, the distribution of the next character in this browser.
+// The playground of a text model: texts from the server at one to four temperatures, tinted by surprise, and the distribution of the next character.
 import { html, nothing, live } from "../lib.js";
 import { View } from "../element.js";
 import { parameters, setParameters } from "../address.js";
-import { change } from "../api.js";
 import { Graphs, newestOnly } from "../inference.js";
+import { descending, kept, shown, softmax } from "./distribution.js";
+import { Reader } from "./reader.js";
+import { Writing, saveText, textOf } from "./writing.js";
+import "./surprise.js";
 
-const BARS = 12;
-const NAMES = { " ": "␣", "\n": "↵", "\t": "⇥" };
-
-/** Softmax of logits at a temperature; 0 is the largest alone. */
-export function softmax(logits, temperature) {
-  const largest = Math.max(...logits);
-  const weights = logits.map((value) => (temperature === 0 ? +(value === largest) : Math.exp((value - largest) / temperature)));
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
-  return weights.map((weight) => weight / total);
-}
-
-/** Which characters remain after top-k and top-p, likeliest first. */
-export function kept(order, probabilities, topK, topP) {
-  let count = topK ? Math.min(topK, order.length) : order.length;
-  if (topP && topP < 1) {
-    let sum = 0, within = 0;
-    while (within < count && sum < topP) sum += probabilities[order[within++]];
-    count = Math.max(1, within);
-  }
-  return count;
-}
+const BARS = 12, COLUMNS = 4;
+const DEFAULT_T = "0.75";
 
 class TextPlay extends View {
-  texts = [];
-  error = null;
-  writing = false;
+  columns = []; // of each temperature: {writing, prefix, text, seed, sampling, job, bits, error}
+  active = 0;
+  state = "Preparing the model for this browser …";
   logits = null;
-  vocabulary = "";
+  seed = "";
 
   start() {
-    this.graphs = new Graphs(this.model.id);
+    this.graphs = new Graphs(this.model.id, (state) => ((this.state = state), this.update()));
+    const failed = (error) => ((this.error = error), this.update());
     this.read = newestOnly(async (prompt) => {
-      const { inputs } = await this.graphs.load("step");
-      const sizes = this.model.hyperparameters.layers;
-      let state = Object.fromEntries(inputs.slice(1).map((name) => [name, { type: "float32", data: new Float32Array(sizes[+name.slice(1)]), dims: [1, sizes[+name.slice(1)]] }]));
-      let logits = null;
-      for (const character of [...prompt].slice(-200)) {
-        const id = this.vocabulary.indexOf(character);
-        if (id < 0) continue;
-        const result = await this.graphs.run("step", { ids: { type: "int64", data: BigInt64Array.of(BigInt(id)), dims: [1] }, ...state });
-        logits = Array.from(result.logits.data);
-        state = Object.fromEntries(Object.keys(state).map((name) => [name, { type: "float32", ...result[`${name}_after`] }]));
-      }
-      this.logits = logits;
+      this.logits = await this.reader.next(prompt);
       this.update();
-    });
+    }, failed);
     this.graphs.load("step").then(({ metadata }) => {
-      this.vocabulary = [...metadata.vocabulary];
+      this.reader = new Reader(this.graphs, metadata.vocabulary, this.model.hyperparameters.layers);
       this.seed = metadata.seed_text;
-      this.read(this.options().prompt || this.seed);
+      this.read(this.prompt);
       this.update();
-    }, (error) => ((this.error = error), this.update()));
+      this.columns.forEach((column) => this.tint(column));
+    }, failed);
   }
 
   options() {
     const query = parameters();
-    return { prompt: query.get("prompt") ?? "", length: +(query.get("length") ?? 400), temperature: +(query.get("t") ?? 0.75), topK: +(query.get("k") ?? 0), topP: +(query.get("p") ?? 0) };
+    return { prompt: query.get("prompt") ?? "", length: +(query.get("length") ?? 400), temperatures: (query.get("t") ?? DEFAULT_T).split(",").slice(0, COLUMNS).map(Number), topK: +(query.get("k") ?? 0), topP: +(query.get("p") ?? 0) };
+  }
+
+  /** What the model reads first: the typed prompt, or the passage of the data that the server takes without one. */
+  get prompt() {
+    return this.options().prompt || this.seed;
   }
 
   choose(values) {
@@ -69,49 +49,113 @@ class TextPlay extends View {
     this.update();
   }
 
-  async write() {
-    const { prompt, length, temperature, topK, topP } = this.options();
-    this.writing = true;
-    this.error = null;
+  setTemperature(index, value) {
+    this.active = index;
+    const { temperatures } = this.options();
+    temperatures[index] = +value;
+    this.choose({ t: temperatures.join(",") });
+  }
+
+  /** A random part of the passage that the model keeps of its data, from the start of a word. */
+  passage() {
+    const characters = [...this.seed], most = Math.max(1, characters.length - 40);
+    const start = Math.floor(Math.random() * most);
+    const word = characters.indexOf(" ", start) + 1;
+    this.choose({ prompt: characters.slice(word > 0 && word < most ? word : start).join("") });
+    this.read(this.prompt);
+  }
+
+  writeAll() {
+    const seed = Math.floor(Math.random() * 2 ** 31), { prompt } = this.options();
+    this.columns = this.options().temperatures.map((temperature) => ({ temperature, seed }));
+    this.columns.forEach((column) => this.write(column, prompt, ""));
+  }
+
+  /** Write on after a prefix of the column's text. */
+  async write(column, prompt, prefix) {
+    const { length, topK, topP } = this.options();
+    const context = prompt || this.seed, left = Math.max(1, length - [...prefix].length);
+    const given = prefix ? context + prefix : prompt;
+    Object.assign(column, { writing: new Writing(), error: null, prompt, bits: null });
+    column.sampling = { length: left, temperature: column.temperature, ...(given && { prompt: given }), ...(topK && { top_k: topK }), ...(topP && { top_p: topP }) };
     this.update();
     try {
-      const sampling = { length, temperature, ...(prompt && { prompt }), ...(topK && { top_k: topK }), ...(topP && { top_p: topP }) };
-      const job = await change("POST", "/v1/generation-jobs", { model: this.model.id, sampling, priority: "high" }, { headers: { Prefer: "wait=60" } });
-      if (job.status === "failed") throw new Error(`${job.error.message} ${job.error.hint ?? ""}`);
-      this.texts = [{ id: job.id, temperature, seed: job.seed, text: job.output?.text ?? "" }, ...this.texts].slice(0, 8);
+      column.job = await column.writing.run(this.model.id, column.sampling, column.seed);
+      if (column.job.status === "cancelled") column.error = new Error("Stopped.");
+      else Object.assign(column, { context, text: prefix + (await textOf(column.job)), prefix });
     } catch (error) {
-      this.error = error;
+      column.error = error;
     }
-    this.writing = false;
+    column.writing = null;
     this.update();
+    this.tint(column);
+  }
+
+  /** Show the column's text in its element; without the graph it stays plain until that is loaded. */
+  async tint(column) {
+    await Promise.resolve();
+    const element = this.querySelectorAll("m-surprise")[this.columns.indexOf(column)];
+    if (!this.reader || column.text === undefined || !element) return;
+    element.show(this.reader, column.context, column.text).catch((error) => ((column.error = error), this.update()));
+  }
+
+  branch(column, { start, character }) {
+    this.write(column, column.prompt, start + character);
+  }
+
+  save(column) {
+    const facts = { model: this.model.id, checkpoint: this.model.checkpoint.id, seed: column.seed, sampling: column.sampling, job: column.job.id };
+    saveText(`${this.model.id}-${column.seed}-t${column.temperature}.txt`, facts, column.text);
   }
 
   view() {
-    const { prompt, length, temperature, topK, topP } = this.options();
+    const { prompt, length, temperatures, topK, topP } = this.options();
+    const unknown = this.reader ? this.reader.unknown(prompt) : [];
+    const isWriting = this.columns.some(({ writing }) => writing);
     return html`
       ${this.error ? html`<div class="notice bad" role="alert">${this.error.message}</div>` : nothing}
       <div class="side"><div class="panel">
-        <label class="block">Prompt <textarea rows="3" placeholder=${this.seed ? `empty: ${this.seed.slice(0, 60)} …` : "empty: a passage of the data"} .value=${live(prompt)} @input=${(event) => (this.choose({ prompt: event.target.value }), this.read(event.target.value || this.seed || ""))}></textarea></label>
+        <label class="block">Prompt <textarea rows="3" placeholder=${this.seed ? `empty: ${this.seed.slice(0, 60)} …` : "empty: a passage of the data"} .value=${live(prompt)} @input=${(event) => (this.choose({ prompt: event.target.value }), this.reader && this.read(this.prompt))}></textarea></label>
+        ${unknown.length ? html`<p class="error">The model has no character ${unknown.slice(0, 8).map((character) => html`<span class="mono">${shown(character)}</span> `)}. Leave it out.</p>` : nothing}
         <div class="bar">
-          <label>temperature <input type="range" min="0" max="2" step="0.01" .value=${String(temperature)} @input=${(event) => this.choose({ t: event.target.value })}> <span class="mono">${temperature.toFixed(2)}</span></label>
-          <label>length <input class="short" type="number" min="1" max="10000" .value=${String(length)} @change=${(event) => this.choose({ length: event.target.value })}></label>
-          <label>top-k <input class="short" type="number" min="0" placeholder="–" .value=${topK ? String(topK) : ""} @input=${(event) => this.choose({ k: event.target.value })}></label>
-          <label>top-p <input class="short" type="number" min="0" max="1" step="0.05" placeholder="–" .value=${topP ? String(topP) : ""} @input=${(event) => this.choose({ p: event.target.value })}></label>
-          <button class="primary" ?disabled=${this.writing} @click=${() => this.write()}>${this.writing ? "Writing …" : "Write"}</button>
+          <button ?disabled=${!this.seed} @click=${() => this.passage()}>Random passage</button>
+          <label>length <input class="short" type="number" min="1" max="10000" .value=${live(String(length))} @change=${(event) => this.choose({ length: event.target.value })}></label>
+          <label>top-k <input class="short" type="number" min="0" placeholder="–" .value=${live(topK ? String(topK) : "")} @change=${(event) => this.choose({ k: event.target.value })}></label>
+          <label>top-p <input class="short" type="number" min="0" max="1" step="0.05" placeholder="–" .value=${live(topP ? String(topP) : "")} @change=${(event) => this.choose({ p: event.target.value })}></label>
+          <button class="primary write" ?disabled=${isWriting} @click=${() => this.writeAll()}>Write</button>
+          <button class="stop" ?disabled=${!isWriting} @click=${() => this.columns.forEach(({ writing }) => writing?.stop())}>Stop</button>
         </div>
-        ${this.texts.map(({ id, temperature: t, seed, text }) => html`<figure data-job=${id}><figcaption class="muted">T = ${t} · seed ${seed} · <button class="quiet" @click=${() => navigator.clipboard?.writeText(text)}>Copy</button></figcaption><pre>${text}</pre></figure>`)}
-        ${this.texts.length ? nothing : html`<div class="empty"><p>Text appears here. T = 0 always takes the likeliest character; at 1 the model's own probabilities decide; above, rare characters come up.</p></div>`}
-      </div><div class="panel"><h2>Next character</h2>${this.bars(temperature, topK, topP)}</div></div>`;
+        <div class="temperatures">${temperatures.map((temperature, index) => html`<label>T<input type="range" aria-label="Temperature ${index + 1}" min="0" max="2" step="0.01" .value=${live(String(temperature))} @focus=${() => ((this.active = index), this.update())} @input=${(event) => this.setTemperature(index, event.target.value)}> <span class="mono">${temperature.toFixed(2)}</span>
+          ${temperatures.length > 1 ? html`<button class="quiet" aria-label="Remove temperature ${index + 1}" @click=${() => this.remove(index)}>×</button>` : nothing}</label>`)}
+          <button ?disabled=${temperatures.length >= COLUMNS} @click=${() => this.setTemperature(temperatures.length, 1)}>Another temperature</button></div>
+      </div><div class="panel next"><h2>Next character</h2>${this.bars(temperatures[Math.min(this.active, temperatures.length - 1)], topK, topP)}</div></div>
+      ${this.columns.length ? html`<div class="columns">${this.columns.map((column) => this.column(column))}</div><p class="muted">A darker character surprised the model more. Point at one for the alternatives; a click on one of them writes on from there.</p>`
+        : html`<div class="empty"><p>Text appears here. T = 0 always takes the likeliest character; at 1 the model's own probabilities decide; above, rare characters come up.</p></div>`}`;
+  }
+
+  remove(index) {
+    this.active = 0;
+    this.choose({ t: this.options().temperatures.toSpliced(index, 1).join(",") });
+  }
+
+  column(column) {
+    const { temperature, seed, text, writing, error, bits, job } = column;
+    const state = writing ? "writing …" : bits ? `${bits.total.toFixed(1)} bits, ${(bits.total / Math.max(1, bits.count)).toFixed(2)} each` : this.reader ? "" : "not tinted yet";
+    return html`<section class="panel column" data-job=${job?.id ?? nothing} aria-label="Text at temperature ${temperature}">
+      <div class="bar"><h2>T = ${temperature}</h2><span class="muted">seed ${seed} · ${state}</span></div>
+      ${error ? html`<p class="error" role="alert">${error.message}</p>` : nothing}
+      <m-surprise @branch=${(event) => this.branch(column, event.detail)} @bits=${(event) => ((column.bits = event.detail), this.update())}></m-surprise>
+      ${this.reader || text === undefined ? nothing : html`<pre>${text}</pre>`}
+      <div class="bar"><button ?disabled=${!text} @click=${() => navigator.clipboard?.writeText(text)}>Copy</button><button class="save" ?disabled=${!text} @click=${() => this.save(column)}>Save</button></div>
+    </section>`;
   }
 
   bars(temperature, topK, topP) {
-    if (!this.logits) return html`<p class="muted">${this.vocabulary ? "Type a prompt." : "Preparing the model for this browser …"}</p>`;
-    const plain = softmax(this.logits, 1);
-    const order = plain.map((_, i) => i).sort((a, b) => plain[b] - plain[a]);
-    const drawn = softmax(this.logits, temperature);
-    const count = kept(order, drawn, topK, topP);
-    return html`<ol class="bars">${order.slice(0, BARS).map((i, place) => html`<li class=${place < count ? "" : "cut"} data-p=${drawn[i]}><span class="mono">${NAMES[this.vocabulary[i]] ?? this.vocabulary[i]}</span><meter min="0" max="1" value=${drawn[i]} aria-label="Probability of ${this.vocabulary[i]}"></meter><span class="num">${(100 * drawn[i]).toFixed(1)} %</span></li>`)}</ol>
-      <p class="muted">Of ${this.vocabulary.length} characters${count < order.length ? `, ${count} remain` : ""}. The order never changes with the temperature.</p>`;
+    if (!this.logits) return html`<p class="muted">${this.reader ? "Type a prompt." : this.state}</p>`;
+    const order = descending(this.logits), drawn = softmax(this.logits, temperature), { characters } = this.reader;
+    const count = kept(order, this.logits, { temperature, topK, topP });
+    return html`<ol class="bars">${order.slice(0, BARS).map((id, place) => html`<li class=${place < count ? "" : "cut"} data-id=${id} data-p=${drawn[id]}><span class="mono">${shown(characters[id])}</span><meter min="0" max="1" .value=${drawn[id]} aria-label="Probability of ${shown(characters[id])}"></meter><span class="num">${(100 * drawn[id]).toFixed(1)} %</span></li>`)}</ol>
+      <p class="muted">At T = ${temperature.toFixed(2)}, of ${characters.length} characters${count < order.length ? `, ${count} remain` : ""}. The order never changes with the temperature.</p>`;
   }
 }
 customElements.define("m-play-lstm", TextPlay);

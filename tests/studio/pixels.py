@@ -1,0 +1,65 @@
+"""Images that a page shows, and those that onnxruntime computes from the same exported graph."""
+
+from typing import Any
+
+import httpx
+import numpy as np
+import onnxruntime
+from playwright.sync_api import Page
+
+Array = np.ndarray[Any, Any]
+SIDE = 28
+
+
+def graph(url: str, model_id: str) -> onnxruntime.InferenceSession:
+    """The first graph of a model's export."""
+    address = f"{url}/v1/models/{model_id}/export?format=onnx"
+    data = httpx.get(address, timeout=120, trust_env=False).raise_for_status().content
+    return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+
+
+def images(session: onnxruntime.InferenceSession, z: Any, labels: Any = None) -> Array:
+    """Images of latents as bytes, [N, 28, 28], as a canvas stores them."""
+    feeds = {"z": np.asarray(z, np.float32)}
+    if labels is not None:
+        feeds["label"] = np.asarray(labels, np.int64)
+    (made,) = session.run(None, feeds)
+    return np.rint(255 * np.asarray(made)[:, 0])
+
+
+def shown(page: Page, selector: str) -> Array:
+    """The first channel of a canvas, [height, width]."""
+    script = """canvas => {
+        const { width, height } = canvas, { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+        return { width, height, red: Array.from({ length: width * height }, (_, i) => data[4 * i]) };
+    }"""
+    found = page.eval_on_selector(selector, script)
+    return np.array(found["red"], float).reshape(found["height"], found["width"])
+
+
+def differ(first: Array, second: Array) -> bool:
+    """Whether two images differ by more than the rounding of bytes."""
+    return first.shape != second.shape or float(np.abs(first - second).max()) > 1.0
+
+
+def tile(sheet: Array, row: int, column: int) -> Array:
+    """One image of a sheet."""
+    return sheet[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
+
+
+def latent(page: Page, element: str, name: str) -> list[float]:
+    """A latent that an element of the page has as a property."""
+    values: list[float] = page.eval_on_selector(element, f"element => [...element.{name}]")
+    return values
+
+
+def wait_until_shown(page: Page, selector: str, expected: Array) -> None:
+    """Wait until a canvas shows an image. Raises AssertionError with the largest difference after a while."""
+    for _ in range(100):
+        found = shown(page, selector)
+        if not differ(found, expected):
+            return
+        page.wait_for_timeout(100)
+    sizes_agree = found.shape == expected.shape
+    assert sizes_agree, (found.shape, expected.shape)
+    raise AssertionError(f"{selector} differs by up to {np.abs(found - expected).max():.0f} of 255")
