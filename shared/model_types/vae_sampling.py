@@ -70,7 +70,7 @@ class ReconstructSampling(_TestImages):
 
 
 class EncodeSampling(_TestImages):
-    """Latents of test images: arrays `mean` and `log_var`, [N, latent_size]; `labels` and `class_names` in the output."""
+    """Latents of test images: arrays `mean` and `log_var`, [N, latent_size]; `labels` has their classes."""
 
     mode: Literal["encode"] = "encode"
 

@@ -2,7 +2,7 @@
 import { change, get } from "../api.js";
 import { at } from "../address.js";
 
-const IMAGES = 500;
+const IMAGES = 300;
 const WAIT_S = 30;
 
 // Ten colours that differ in lightness too, on a black plane (after Okabe and Ito, 2008).
