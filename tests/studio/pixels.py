@@ -1,5 +1,6 @@
 """Images that a page shows, and those that onnxruntime computes from the same exported graph."""
 
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -11,11 +12,18 @@ Array = np.ndarray[Any, Any]
 SIDE = 28
 
 
+def exported(url: str, model_id: str) -> bytes:
+    """The first graph of a model's export, as soon as a worker has created it."""
+    address = f"{url}/v1/models/{model_id}/export?format=onnx"
+    while True:
+        response = httpx.get(address, headers={"Prefer": "respond-async, wait=30"}, timeout=120, trust_env=False)
+        if response.raise_for_status().status_code != HTTPStatus.ACCEPTED:
+            return response.content
+
+
 def graph(url: str, model_id: str) -> onnxruntime.InferenceSession:
     """The first graph of a model's export."""
-    address = f"{url}/v1/models/{model_id}/export?format=onnx"
-    data = httpx.get(address, timeout=120, trust_env=False).raise_for_status().content
-    return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(exported(url, model_id), providers=["CPUExecutionProvider"])
 
 
 def images(session: onnxruntime.InferenceSession, z: Any, labels: Any = None) -> Array:
@@ -24,7 +32,8 @@ def images(session: onnxruntime.InferenceSession, z: Any, labels: Any = None) ->
     if labels is not None:
         feeds["label"] = np.asarray(labels, np.int64)
     (made,) = session.run(None, feeds)
-    return np.rint(255 * np.asarray(made)[:, 0])
+    pixels: Array = np.rint(255 * np.asarray(made)[:, 0])
+    return pixels
 
 
 def shown(page: Page, selector: str) -> Array:
@@ -56,10 +65,9 @@ def latent(page: Page, element: str, name: str) -> list[float]:
 def wait_until_shown(page: Page, selector: str, expected: Array) -> None:
     """Wait until a canvas shows an image. Raises AssertionError with the largest difference after a while."""
     for _ in range(100):
-        found = shown(page, selector)
-        if not differ(found, expected):
+        if not differ(shown(page, selector), expected):
             return
         page.wait_for_timeout(100)
-    sizes_agree = found.shape == expected.shape
-    assert sizes_agree, (found.shape, expected.shape)
+    found = shown(page, selector)
+    assert found.shape == expected.shape
     raise AssertionError(f"{selector} differs by up to {np.abs(found - expected).max():.0f} of 255")

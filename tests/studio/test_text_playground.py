@@ -7,11 +7,11 @@ from typing import Any
 
 import httpx
 import numpy as np
-import onnxruntime
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.studio.conftest import Studio, Trained
+from tests.studio.pixels import graph
 
 pytestmark = pytest.mark.slow
 
@@ -20,9 +20,7 @@ class Exported:
     """The exported step graph in onnxruntime."""
 
     def __init__(self, trained: Trained) -> None:
-        url = f"{trained.url}/v1/models/{trained.models['lstm']['id']}/export?format=onnx"
-        data = httpx.get(url, timeout=120, trust_env=False).raise_for_status().content
-        self.session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+        self.session = graph(trained.url, trained.models["lstm"]["id"])
         self.facts = self.session.get_modelmeta().custom_metadata_map
         self.ids = {character: index for index, character in enumerate(self.facts["vocabulary"])}
 
@@ -63,7 +61,8 @@ def bars(page: Page) -> dict[int, float]:
 
 def log_softmax(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     shifted = logits - logits.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    normalized: np.ndarray[Any, Any] = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return normalized
 
 
 def written(page: Page) -> str:

@@ -104,7 +104,7 @@ class TextPlay extends View {
   }
 
   save(column) {
-    const facts = { model: this.model.id, checkpoint: this.model.checkpoint.id, seed: column.seed, sampling: column.sampling, job: column.job.id };
+    const facts = { model: this.model.id, checkpoint: this.model.checkpoint?.id ?? null, seed: column.seed, sampling: column.sampling, job: column.job.id };
     saveText(`${this.model.id}-${column.seed}-t${column.temperature}.txt`, facts, column.text);
   }
 
