@@ -14,6 +14,10 @@ from tests.studio.conftest import Studio, Trained
 from tests.studio.pixels import graph
 
 pytestmark = pytest.mark.slow
+CHANGED = """text => {
+    const shown = document.querySelector("m-surprise[data-bits] pre");
+    return shown !== null && shown.textContent !== text;
+}"""
 
 
 class Exported:
@@ -133,7 +137,7 @@ def test_branch_from_another_character_keeps_its_prefix(play: Studio, trained: T
     character = other.get_attribute("data-character") or ""
     assert character != text[12]
     other.click()
-    page.wait_for_function("text => document.querySelector('m-surprise[data-bits] pre').textContent !== text", arg=text)
+    page.wait_for_function(CHANGED, arg=text)
     branch = page.text_content("m-surprise pre") or ""
     assert branch[:13] == text[:12] + character
     assert len(branch) == 40
@@ -147,7 +151,7 @@ def test_alternatives_open_and_branch_with_the_keyboard(play: Studio, trained: T
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
-    page.wait_for_function("text => document.querySelector('m-surprise[data-bits] pre').textContent !== text", arg=text)
+    page.wait_for_function(CHANGED, arg=text)
     assert (page.text_content("m-surprise pre") or "")[:18] == text[:18]
 
 

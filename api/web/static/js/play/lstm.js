@@ -10,6 +10,7 @@ import "./surprise.js";
 
 const BARS = 12, COLUMNS = 4;
 const DEFAULT_T = "0.75";
+const newSeed = () => Math.floor(Math.random() * 2 ** 31);
 
 class TextPlay extends View {
   columns = []; // of each temperature: {writing, prefix, text, seed, sampling, job, bits, error}
@@ -66,7 +67,7 @@ class TextPlay extends View {
   }
 
   writeAll() {
-    const seed = Math.floor(Math.random() * 2 ** 31), { prompt } = this.options();
+    const seed = newSeed(), { prompt } = this.options();
     this.columns = this.options().temperatures.map((temperature) => ({ temperature, seed }));
     this.columns.forEach((column) => this.write(column, prompt, ""));
   }
@@ -99,7 +100,9 @@ class TextPlay extends View {
     element.show(this.reader, column.context, column.text).catch((error) => ((column.error = error), this.update()));
   }
 
+  /** With a new seed: the old one would repeat the random numbers of the text's start. */
   branch(column, { start, character }) {
+    column.seed = newSeed();
     this.write(column, column.prompt, start + character);
   }
 
