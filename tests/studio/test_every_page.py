@@ -40,7 +40,6 @@ def test_pages_have_no_serious_accessibility_finding_and_no_horizontal_scroll(
     findings = {}
     with browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme) as context:  # type: ignore[arg-type]
         made = Studio(context.new_page(), server.url)
-        made.expected.add(503)  # the playground waits for an export, which no worker creates here
         for path in PAGES:
             page = made.open(path.format(job=job, other=other, model=model))
             expect(page.locator("main h1")).to_be_visible()
