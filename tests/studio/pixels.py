@@ -39,7 +39,10 @@ def images(session: onnxruntime.InferenceSession, z: Any, labels: Any = None) ->
 def shown(page: Page, selector: str) -> Array:
     """The first channel of a canvas, [height, width]."""
     script = """canvas => {
-        const { width, height } = canvas, { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+        const { width, height } = canvas, copy = new OffscreenCanvas(width, height);
+        const context = copy.getContext("2d", { willReadFrequently: true });
+        context.drawImage(canvas, 0, 0);
+        const { data } = context.getImageData(0, 0, width, height);
         return { width, height, red: Array.from({ length: width * height }, (_, i) => data[4 * i]) };
     }"""
     found = page.eval_on_selector(selector, script)
