@@ -65,6 +65,15 @@ def latent(page: Page, element: str, name: str) -> list[float]:
     return values
 
 
+def wait_until(page: Page, expression: str, arg: Any = None) -> None:
+    """Wait until an expression or function is true in the page. The page's policy forbids Playwright's own `eval`."""
+    for _ in range(600):
+        if page.evaluate(expression, arg):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"not true after a minute: {expression}")
+
+
 def wait_until_shown(page: Page, selector: str, expected: Array) -> None:
     """Wait until a canvas shows an image. Raises AssertionError with the largest difference after a while."""
     for _ in range(100):

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.studio.conftest import Studio, Trained
-from tests.studio.pixels import SIDE, graph, images, latent, shown, tile, wait_until_shown
+from tests.studio.pixels import SIDE, graph, images, latent, shown, tile, wait_until, wait_until_shown
 
 pytestmark = pytest.mark.slow
 ELEMENT = "m-play-generator"
@@ -113,7 +113,7 @@ def test_sheet_has_a_row_for_each_class_and_a_click_takes_a_latent(
     play: Studio, trained: Trained, generator: onnxruntime.InferenceSession
 ) -> None:
     page = opened(play, trained, "?n=4")
-    page.wait_for_function("document.querySelector('canvas.contacts').width === 112")
+    wait_until(page, "document.querySelector('canvas.contacts').width === 112")
     sheet = shown(page, "canvas.contacts")
     assert sheet.shape == (10 * SIDE, 4 * SIDE)
     box = page.locator("canvas.contacts").bounding_box()
@@ -126,9 +126,9 @@ def test_sheet_has_a_row_for_each_class_and_a_click_takes_a_latent(
 def test_gan_draws_any_number_of_images_without_classes(play: Studio, trained: Trained) -> None:
     page = opened(play, trained, "?n=9", "gan")
     session = graph(trained.url, trained.models["gan"]["id"])
-    page.wait_for_function("document.querySelector('canvas.contacts').width === 84")
+    wait_until(page, "document.querySelector('canvas.contacts').width === 84")
     wait_until_shown(page, "canvas.classes", images(session, [latent(page, ELEMENT, "z")])[0])
     page.fill("input[name=n]", "16")
     page.keyboard.press("Tab")
-    page.wait_for_function("document.querySelector('canvas.contacts').width === 112")
+    wait_until(page, "document.querySelector('canvas.contacts').width === 112")
     expect(page.locator("input.draw")).to_have_count(0)

@@ -7,6 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from tests.studio.conftest import Studio, Trained
+from tests.studio.pixels import wait_until
 from tests.studio.test_every_page import SERIOUS
 
 pytestmark = pytest.mark.slow
@@ -28,7 +29,7 @@ def text(page: Page) -> None:
     """Two texts, and the alternatives of a character."""
     page.wait_for_selector("ol.bars")
     page.click("button.write")
-    page.wait_for_function("document.querySelectorAll('m-surprise[data-bits]').length === 2")
+    wait_until(page, "document.querySelectorAll('m-surprise[data-bits]').length === 2")
     page.locator("m-surprise pre span").nth(5).click()
 
 

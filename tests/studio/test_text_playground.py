@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.studio.conftest import Studio, Trained
-from tests.studio.pixels import graph
+from tests.studio.pixels import graph, wait_until
 
 pytestmark = pytest.mark.slow
 CHANGED = """text => {
@@ -86,7 +86,7 @@ def test_bars_are_the_softmax_of_the_exported_graph_and_their_order_never_change
     assert list(at_one) == list(np.argsort(-expected, kind="stable")[: len(at_one)])
     for temperature in ("0", "0.3", "1.6", "2"):
         page.locator("input[aria-label='Temperature 1']").fill(temperature)
-        page.wait_for_function("t => location.search.includes(`t=${t}`)", arg=temperature)
+        wait_until(page, "t => location.search.includes(`t=${t}`)", arg=temperature)
         expect(page.locator(".next p")).to_contain_text(f"T = {float(temperature):.2f}")
         assert list(bars(page)) == list(at_one)
     assert max(bars(page).values()) < max(at_one.values())
@@ -98,9 +98,7 @@ def test_bars_follow_the_prompt_and_grey_what_top_k_and_top_p_cut(
     page = opened(play, trained, "?t=1")
     page.fill("textarea", "def ")
     expected = np.exp(log_softmax(exported.logits("def ")[-1]))
-    page.wait_for_function(
-        "p => Math.abs(document.querySelector('ol.bars li').dataset.p - p) < 1e-4", arg=expected.max()
-    )
+    wait_until(page, "p => Math.abs(document.querySelector('ol.bars li').dataset.p - p) < 1e-4", arg=expected.max())
     page.locator("label:has-text('top-k') input").fill("3")
     page.keyboard.press("Tab")
     expect(page.locator("ol.bars li:not(.cut)")).to_have_count(3)
@@ -137,7 +135,7 @@ def test_branch_from_another_character_keeps_its_prefix(play: Studio, trained: T
     character = other.get_attribute("data-character") or ""
     assert character != text[12]
     other.click()
-    page.wait_for_function(CHANGED, arg=text)
+    wait_until(page, CHANGED, arg=text)
     branch = page.text_content("m-surprise pre") or ""
     assert branch[:13] == text[:12] + character
     assert len(branch) == 40
@@ -151,7 +149,7 @@ def test_alternatives_open_and_branch_with_the_keyboard(play: Studio, trained: T
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
-    page.wait_for_function(CHANGED, arg=text)
+    wait_until(page, CHANGED, arg=text)
     assert (page.text_content("m-surprise pre") or "")[:18] == text[:18]
 
 

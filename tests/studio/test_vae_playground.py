@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.studio.conftest import Studio, Trained
-from tests.studio.pixels import graph, images, latent, shown, tile, wait_until_shown
+from tests.studio.pixels import graph, images, latent, shown, tile, wait_until, wait_until_shown
 from worker.data.digits import builtin_digits
 
 pytestmark = pytest.mark.slow
@@ -89,7 +89,7 @@ def test_drag_moves_the_plane_with_the_pointer(play: Studio, trained: Trained) -
     page.mouse.down()
     page.mouse.move(left + side / 2 + side / 5, top + side / 2, steps=4)
     page.mouse.up()
-    page.wait_for_function("document.querySelector('canvas.plane').dataset.drawn === location.search")
+    wait_until(page, "document.querySelector('canvas.plane').dataset.drawn === location.search")
     assert address(page)["x"] == pytest.approx(-1, abs=0.02)
     after = shown(page, "canvas.plane")
     # One image to the right: the second column shows the images of the first.
@@ -101,8 +101,8 @@ def test_wheel_zooms_towards_the_pointer(play: Studio, trained: Trained) -> None
     left, top, side = square(page)
     page.mouse.move(left + side * 0.75, top + side * 0.5)
     page.mouse.wheel(0, -100)
-    page.wait_for_function("location.search.includes('start=-1.6')")
-    page.wait_for_function("document.querySelector('canvas.plane').dataset.drawn === location.search")
+    wait_until(page, "location.search.includes('start=-1.6')")
+    wait_until(page, "document.querySelector('canvas.plane').dataset.drawn === location.search")
     seen = address(page)
     assert seen["end"] == 1.6
     # (0.75 − 0.5) of a side of 5 is 1.25; a zoom by 0.8 keeps it where it is.
@@ -145,7 +145,7 @@ def test_two_marked_points_are_morphed(play: Studio, trained: Trained, decoder: 
     assert latent(page, ELEMENT, "point") == pytest.approx(middle)
     wait_until_shown(page, "canvas.one", images(decoder, [middle])[0])
     page.click("button.morph")
-    page.wait_for_function("document.querySelector('.walk input').value > 0.6")
+    wait_until(page, "document.querySelector('.walk input').value > 0.6")
     page.click("button.morph")
     stopped = page.input_value(".walk input")
     page.wait_for_timeout(200)
