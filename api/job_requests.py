@@ -71,15 +71,22 @@ def cancel_all(kind: JobKind, prefix: Prefix) -> Response:
     chosen = parse(Cancellation, read_json())
     if chosen.model_type is not None:
         model_types.get(chosen.model_type)
-    count, after, until = 0, "", new_id(prefix)
+    until = new_id(prefix)
+    statuses = [chosen.status] if chosen.status else ["queued", "paused", "running"] if chosen.ids else ["queued"]
+    count = sum(_cancel_of_status(kind, JobStatus(status), chosen, until=until) for status in statuses)
+    return json_response(CancelledJobs(count=count))
+
+
+def _cancel_of_status(kind: JobKind, status: JobStatus, chosen: Cancellation, *, until: str) -> int:
+    count, after = 0, ""
     while True:
         with runtime().writing() as session:
             ids = transitions.cancel_all(
-                session, kind, JobStatus(chosen.status), after=after, until=until, model_type=chosen.model_type
+                session, kind, status, after=after, until=until, model_type=chosen.model_type, among=chosen.ids
             )
         count += len(ids)
         if len(ids) < transitions.CANCELLED_AT_ONCE:
-            return json_response(CancelledJobs(count=count))
+            return count
         after = ids[-1]
 
 

@@ -55,14 +55,20 @@ PROBLEM_CONTENT: JsonDict = {"content": {PROBLEM: {"schema": reference(Problem)}
 
 
 def answers(
-    success: Mapping[int, type[BaseModel] | None], *problems: int, headers: tuple[str, ...] = ()
+    success: Mapping[int, type[BaseModel] | tuple[type[BaseModel], ...] | None],
+    *problems: int,
+    headers: tuple[str, ...] = (),
 ) -> ResponseDict:
-    """The responses of a route: its results by status, then its problems. Every route may respond with 503 and 507."""
+    """The responses of a route: its results by status, then its problems. Every route may respond with 503 and 507.
+
+    success: models by status; several are alternatives.
+    """
     documented: ResponseDict = {}
     for status, model in success.items():
         response: JsonDict = {"headers": {name: HEADERS[name] for name in headers}} if headers else {}
         if model is not None:
-            response["content"] = {JSON: {"schema": reference(model)}}
+            several = {"oneOf": [reference(each) for each in model]} if isinstance(model, tuple) else reference(model)
+            response["content"] = {JSON: {"schema": several}}
         documented[str(status)] = response
     for status in (*problems, 503, 507):
         documented.setdefault(str(status), {"description": PROBLEMS[status], **PROBLEM_CONTENT})

@@ -1,4 +1,4 @@
-"""Parameters of routes: ids in paths, queries of lists, preferences in headers."""
+"""Parameters of routes: ids in paths, queries of lists."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -9,16 +9,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
 
 from shared import exports, model_types
-from shared.errors import FieldError, NotFound, SpecError
+from shared.control_characters import NoControls
+from shared.errors import NotFound, SpecError
 from shared.job_status import JobStatus
+from shared.services.job_search import JobSort
 from shared.spec_errors import nearest
 
-LONGEST_WAIT_S = 60
 AFTER = "Id of the last item of the page before; this page starts after it."
 _ULID = "[0-9a-hjkmnp-tv-z]{26}"
-_KEY = re.compile("[!-~]{1,200}")
-_WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
-_ASYNC = re.compile(r"(?:^|,)\s*respond-async\s*(?=$|[,;])", re.IGNORECASE)
 
 
 def _exists(pattern: str, what: str) -> AfterValidator:
@@ -33,7 +31,8 @@ def _exists(pattern: str, what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _documented(pattern: str) -> WithJsonSchema:
+def documented(pattern: str) -> WithJsonSchema:
+    """Documents a string by its pattern, which is checked elsewhere."""
     return WithJsonSchema({"type": "string", "pattern": pattern})
 
 
@@ -51,11 +50,10 @@ TRAINING_JOB = f"^trn_{_ULID}$"
 GENERATION_JOB = f"^gen_{_ULID}$"
 MODEL = f"^mdl_{_ULID}$"
 ARTIFACT = f"^art_{_ULID}$"
-IDEMPOTENCY_KEY = "^[!-~]{1,200}$"
 NAME = "^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
-class _Documented(BaseModel):
+class Documented(BaseModel):
     """Caches the schema of query parameters or headers, which flask-openapi reads at every request."""
 
     model_config = ConfigDict(frozen=True)
@@ -68,9 +66,9 @@ class _Documented(BaseModel):
 
 @cache
 def _kept_schema(
-    model: type[_Documented], arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]
+    model: type[Documented], arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]
 ) -> dict[str, Any]:
-    return super(_Documented, model).model_json_schema(*arguments, **dict(options))
+    return super(Documented, model).model_json_schema(*arguments, **dict(options))
 
 
 class _Path(BaseModel):
@@ -80,40 +78,40 @@ class _Path(BaseModel):
 class TrainingJobPath(_Path):
     """Path of a training job."""
 
-    id: Annotated[str, _exists(TRAINING_JOB, "training job"), _documented(TRAINING_JOB)]
+    id: Annotated[str, _exists(TRAINING_JOB, "training job"), documented(TRAINING_JOB)]
 
 
 class GenerationJobPath(_Path):
     """Path of a generation job."""
 
-    id: Annotated[str, _exists(GENERATION_JOB, "generation job"), _documented(GENERATION_JOB)]
+    id: Annotated[str, _exists(GENERATION_JOB, "generation job"), documented(GENERATION_JOB)]
 
 
 class ModelPath(_Path):
     """Path of a model."""
 
-    id: Annotated[str, _exists(MODEL, "model"), _documented(MODEL)]
+    id: Annotated[str, _exists(MODEL, "model"), documented(MODEL)]
 
 
 class ArtifactPath(_Path):
     """Path of an artifact."""
 
-    id: Annotated[str, _exists(ARTIFACT, "artifact"), _documented(ARTIFACT)]
+    id: Annotated[str, _exists(ARTIFACT, "artifact"), documented(ARTIFACT)]
 
 
 class DatasetPath(_Path):
     """Path of a dataset."""
 
-    name: Annotated[str, _exists(NAME, "dataset"), _documented(NAME)]
+    name: Annotated[str, _exists(NAME, "dataset"), documented(NAME)]
 
 
 class ModelTypePath(_Path):
     """Path of a model type."""
 
-    name: Annotated[str, _exists(NAME, "model type"), _documented(NAME)]
+    name: Annotated[str, _exists(NAME, "model type"), documented(NAME)]
 
 
-class Query(_Documented):
+class Query(Documented):
     """Base of the query parameters of a route. `api.query_check` refuses others."""
 
 
@@ -145,14 +143,23 @@ class PruneQuery(Query):
 
 
 class _JobsQuery(PageQuery):
-    status: JobStatus | Absent = Field(None, description="Only jobs of this status.")
+    status: list[JobStatus] = Field([], description="Only jobs of this status; repeated: of one of these.")
     model_type: ModelTypeName | Absent = Field(None, description="Only jobs of this model type.")
+    q: Annotated[str, StringConstraints(max_length=200), *NoControls] | Absent = Field(
+        None,
+        description="Only jobs with each of these words in the name, the id, the model type, the dataset or model, or "
+        "the metadata; in any case.",
+    )
+    sort: JobSort = Field(
+        JobSort.NEWEST,
+        description="`name`: by the id where a job has none. `status`: in work, waiting, ended; each newest first.",
+    )
 
 
 class TrainingJobsQuery(_JobsQuery):
     """Parameters of the list of training jobs."""
 
-    after: Annotated[str, _documented(TRAINING_JOB)] | Absent = Field(None, description=AFTER)
+    after: Annotated[str, documented(TRAINING_JOB)] | Absent = Field(None, description=AFTER)
 
 
 class DatasetsQuery(Query):
@@ -184,14 +191,14 @@ class PreviewQuery(Query):
 class GenerationJobsQuery(_JobsQuery):
     """Parameters of the list of generation jobs."""
 
-    after: Annotated[str, _documented(GENERATION_JOB)] | Absent = Field(None, description=AFTER)
+    after: Annotated[str, documented(GENERATION_JOB)] | Absent = Field(None, description=AFTER)
 
 
 class ModelsQuery(PageQuery):
     """Parameters of the list of models."""
 
     model_type: ModelTypeName | Absent = Field(None, description="Only models of this type.")
-    after: Annotated[str, _documented(MODEL)] | Absent = Field(None, description=AFTER)
+    after: Annotated[str, documented(MODEL)] | Absent = Field(None, description=AFTER)
 
 
 def _known_format(name: str) -> str:
@@ -220,7 +227,7 @@ class ArtifactsQuery(Query):
     """Parameters of a list of artifacts."""
 
     limit: int = Field(100, ge=1, le=1000, description="Items in the page.")
-    after: Annotated[str, _documented(ARTIFACT)] | Absent = Field(None, description=AFTER)
+    after: Annotated[str, documented(ARTIFACT)] | Absent = Field(None, description=AFTER)
 
 
 class FilesQuery(ArtifactsQuery):
@@ -247,91 +254,9 @@ class MetricsQuery(Query):
     to_step: int | Absent = Field(None, ge=0, le=2**53, description="Only points of this step and earlier ones.")
 
 
-class _Headers(_Documented):
-    """Base of the request headers of a route; others are ignored."""
-
-
-class ConditionalHeaders(_Headers):
-    """Headers of a conditional GET."""
-
-    if_none_match: str | Absent = Field(
-        None, alias="If-None-Match", description="The `ETag` of an earlier response; 304 while it is unchanged."
-    )
-
-
-class ExportHeaders(ConditionalHeaders):
-    """Headers of a download whose file may have to be created."""
-
-    prefer: str | Absent = Field(
-        None,
-        alias="Prefer",
-        description="`respond-async`: while the file is being created, the answer is 202 with the job. `wait=N` delays "
-        "it by at most N seconds. RFC 7240.",
-        examples=["respond-async, wait=10"],
-    )
-
-    @property
-    def is_async(self) -> bool:
-        """Whether `respond-async` is preferred."""
-        return _ASYNC.search(self.prefer or "") is not None
-
-    @property
-    def wait_s(self) -> int | None:
-        """N of `wait=N`; None when absent or malformed."""
-        return _preferred_wait_s(self.prefer)
-
-
-def _preferred_wait_s(prefer: str | None) -> int | None:
-    """N of `wait=N`, at most 60; None when absent or malformed, as in RFC 7240."""
-    match = _WAIT.search(prefer or "")
-    return min(int(match[1]), LONGEST_WAIT_S) if match else None
-
-
-def _check_key(value: str) -> str:
-    if not _KEY.fullmatch(value):
-        detail = "Give 1 to 200 visible ASCII characters, without spaces: a new UUID for each new request."
-        raise SpecError(detail, [FieldError(pointer="Idempotency-Key", detail=detail, code="invalid")])
-    return value
-
-
 class StreamQuery(Query):
     """Parameters of a stream."""
 
     after: Annotated[str, StringConstraints(max_length=64)] | Absent = Field(
         None, description="Id of the last received event, for clients that cannot send `Last-Event-ID`."
     )
-
-
-class StreamHeaders(_Headers):
-    """Headers of a stream."""
-
-    last_event_id: Annotated[str, StringConstraints(max_length=64)] | Absent = Field(
-        None, alias="Last-Event-ID", description="Id of the last received event; the stream continues after it."
-    )
-
-
-class SubmitHeaders(_Headers):
-    """Headers of a POST that creates a job."""
-
-    idempotency_key: Annotated[str, AfterValidator(_check_key), _documented(IDEMPOTENCY_KEY)] | Absent = Field(
-        None,
-        alias="Idempotency-Key",
-        description="For 24 hours, a repetition with the same key and body returns the same job.",
-    )
-
-
-class PreferHeaders(SubmitHeaders):
-    """Headers of a POST that may wait for its result."""
-
-    prefer: str | Absent = Field(
-        None,
-        alias="Prefer",
-        description="`wait=N` delays the response until the end of the job, by at most N seconds (up to 60). RFC 7240. "
-        "The response has `Preference-Applied` if it did; with `MIMEO_API_WAITS` requests waiting it does not.",
-        examples=["wait=10"],
-    )
-
-    @property
-    def wait_s(self) -> int:
-        """N of `wait=N`; 0 when absent or malformed."""
-        return _preferred_wait_s(self.prefer) or 0

@@ -1,4 +1,4 @@
-"""Refuses query parameters that a route does not have, and parameters that are given twice."""
+"""Refuses query parameters that a route does not have, and single ones that are given twice."""
 
 import re
 from collections.abc import Mapping
@@ -21,29 +21,35 @@ def install(app: Flask, document: JsonDict) -> None:
         if not request.query_string or request.url_rule is None or request.method == "OPTIONS":
             return
         if not str(request.endpoint).startswith(UNCHECKED):
-            _check(known.get((request.url_rule.rule, request.method.replace("HEAD", "GET")), ()))
+            route = request.url_rule.rule, request.method.replace("HEAD", "GET")
+            _check(known.get(route, {}))
 
     app.before_request(check)
 
 
-def _parameters(document: JsonDict) -> Mapping[tuple[str, str], tuple[str, ...]]:
-    """Names of the query parameters by rule and method."""
-    found: dict[tuple[str, str], tuple[str, ...]] = {}
+def _parameters(document: JsonDict) -> Mapping[tuple[str, str], Mapping[str, bool]]:
+    """The query parameters by rule and method: names, and whether each may be given several times."""
+    found: dict[tuple[str, str], dict[str, bool]] = {}
     for path, operations in document["paths"].items():
         rule = re.sub(r"\{(\w+)\}", r"<\1>", path)
         for method, operation in operations.items():
-            parameters = operation.get("parameters", ())
-            found[rule, method.upper()] = tuple(each["name"] for each in parameters if each["in"] == "query")
+            found[rule, method.upper()] = {
+                each["name"]: each["schema"].get("type") == "array"
+                for each in operation.get("parameters", ())
+                if each["in"] == "query"
+            }
     return found
 
 
-def _check(known: tuple[str, ...]) -> None:
-    wrong = [name for name in request.args if name not in known or len(request.args.getlist(name)) > 1]
+def _check(known: Mapping[str, bool]) -> None:
+    wrong = [
+        name for name in request.args if name not in known or (not known[name] and len(request.args.getlist(name)) > 1)
+    ]
     if wrong:
         raise SpecError.of([_error(name, known) for name in wrong[:MAX_ERRORS]], total=len(wrong))
 
 
-def _error(name: str, known: tuple[str, ...]) -> FieldError:
+def _error(name: str, known: Mapping[str, bool]) -> FieldError:
     pointer = f"?{name[:64]}"
     if name in known:
         return FieldError(pointer=pointer, detail="This parameter is given twice.", code="repeated")

@@ -37,6 +37,6 @@ def page_response(page: Answer, *, next_after: str | int | None) -> Response:
     """
     response = json_response(page)
     if next_after is not None:
-        arguments = {**request.args.to_dict(), "after": str(next_after)}
-        response.headers["Link"] = f'<{url(request.path)}?{urlencode(arguments)}>; rel="next"'
+        arguments = {**request.args.to_dict(flat=False), "after": str(next_after)}
+        response.headers["Link"] = f'<{url(request.path)}?{urlencode(arguments, doseq=True)}>; rel="next"'
     return response

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from shared.job_status import JobStatus, Priority
 from shared.model_types import REGISTRY
 from shared.services import imported_models
 from shared.services.queue_stats import COUNTED_POSITIONS
+from shared.services.training_estimates import TrainingEstimate
 
 PRIORITIES = {priority.rank: priority for priority in Priority}
 
@@ -49,6 +51,27 @@ def training_job(job: rows.TrainingJob, *, queue_position: int | None) -> shown.
             samples=f"{path}/samples",
             artifacts=f"{path}/artifacts",
         ),
+    )
+
+
+def training_estimate(found: TrainingEstimate) -> shown.TrainingEstimate:
+    """The costs of a training request."""
+    spec = found.admitted.spec
+    return shown.TrainingEstimate(
+        model_type=found.admitted.model_type.name,
+        dataset=spec["dataset"],
+        preset=spec["preset"],
+        hyperparameters=spec["hyperparameters"],
+        init_from=spec["init_from"]["id"] if spec["init_from"] else None,
+        evaluation=spec["evaluation"],
+        steps=found.steps,
+        examples_per_step=found.examples_per_step,
+        seconds=None if found.seconds is None else round(found.seconds, 1),
+        basis=found.basis,
+        memory_bytes=found.admitted.memory_bytes,
+        queue_position=min(found.queue_position, COUNTED_POSITIONS),
+        queue_position_is_exact=found.queue_position <= COUNTED_POSITIONS,
+        warnings=[shown.JobWarning(**asdict(warning)) for warning in found.warnings],
     )
 
 

@@ -7,7 +7,7 @@ import typer
 from client.http import Client, default_url
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one value per line.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=100, help="Number of items, newest first.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=100, help="Number of items.")]
 
 
 def connect(context: typer.Context) -> Client:

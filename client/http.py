@@ -8,7 +8,7 @@ with Client("http://127.0.0.1:8000") as mimeo:
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -32,12 +32,14 @@ from client.schema import (
     ModelType,
     PageOf,
     Pruned,
+    TrainingEstimate,
     Worker,
 )
 from client.transport import Transport
 
 MAX_WAIT_S = 60  # upper limit of `Prefer: wait`
 PAGE = 100
+Query = str | int | Sequence[str] | None
 EXPORT_POLL_S = 1.0
 
 
@@ -121,6 +123,11 @@ class Client(Transport):
         )
         return cast("Job", response.json())
 
+    def estimate(self, request: Mapping[str, Any]) -> TrainingEstimate:
+        """The costs of a training request. Nothing is submitted."""
+        response = self.request("POST", "/v1/training-jobs", json={**request, "dry_run": True}, is_repeatable=True)
+        return cast("TrainingEstimate", response.json())
+
     def pause(self, job_id: str) -> Job:
         """Pause a training job, with a checkpoint. Raises ApiError 409 when it is not queued or running."""
         return cast("Job", self.post(f"{job_path(job_id)}/pause"))
@@ -133,8 +140,8 @@ class Client(Transport):
         """Run a training job again from its last checkpoint. Raises ApiError 409 unless it failed or was cancelled."""
         return cast("Job", self.post(f"{job_path(job_id)}/retry"))
 
-    def training_jobs(self, **query: str | int | None) -> PageOf[Job]:
-        """A page of training jobs, newest first. query: `status`, `model_type`, `limit`, `after`."""
+    def training_jobs(self, **query: Query) -> PageOf[Job]:
+        """A page of training jobs. query: `status` (one or several), `model_type`, `q`, `sort`, `limit`, `after`."""
         return cast("PageOf[Job]", self.get("/v1/training-jobs", **query))
 
     def metrics(self, job_id: str, *, name: str | None = None, max_points: int | None = None) -> list[MetricSeries]:
@@ -183,8 +190,8 @@ class Client(Transport):
         job = self.submit_generation(request, wait_s=MAX_WAIT_S)
         return job if job["is_terminal"] else self.wait(job["id"], poll_s=0.2)
 
-    def generation_jobs(self, **query: str | int | None) -> PageOf[Job]:
-        """A page of generation jobs, newest first. query: `status`, `model_type`, `limit`, `after`."""
+    def generation_jobs(self, **query: Query) -> PageOf[Job]:
+        """A page of generation jobs. query: as of `training_jobs`."""
         return cast("PageOf[Job]", self.get("/v1/generation-jobs", **query))
 
     # Resources -----------------------------------------------------------------------------------------------------
@@ -287,27 +294,6 @@ class Client(Transport):
         parameters = {"older_than_days": older_than_days, **flags}
         answer: Pruned = self.request("POST", "/v1/storage/prune", params=parameters).json()
         return answer
-
-    # The server ------------------------------------------------------------------------------------------------------
-
-    def is_healthy(self) -> bool:
-        """Whether the API process answers."""
-        return self.request("GET", "/healthz").status_code == 200
-
-    def is_ready(self) -> bool:
-        """Whether all servers that requests need answer."""
-        try:
-            return self.request("GET", "/readyz").status_code == 200
-        except ApiError:
-            return False
-
-    def server_metrics(self) -> str:
-        """The server's metrics in Prometheus' text format."""
-        return self.request("GET", "/metrics").text
-
-    def openapi(self) -> JsonObject:
-        """The server's OpenAPI document."""
-        return cast("JsonObject", self.get("/openapi/openapi.json"))
 
     def _all(
         self, path: str, after: str | int | None = None, key: str = "id", **filters: str | None

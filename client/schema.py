@@ -45,6 +45,23 @@ class JobWarning(TypedDict):
     step: int | None
 
 
+class TrainingEstimate(TypedDict):
+    """The costs of a training that was not submitted."""
+
+    model_type: str
+    dataset: str
+    preset: str
+    hyperparameters: JsonObject
+    steps: int | None
+    examples_per_step: int | None
+    seconds: float | None
+    basis: str
+    memory_bytes: int
+    queue_position: int
+    queue_position_is_exact: bool
+    warnings: list[JobWarning]
+
+
 class Job(TypedDict):
     """Fields of every kind of job. Times are RFC 3339 strings in UTC."""
 

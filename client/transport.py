@@ -69,6 +69,26 @@ class Transport:
         """The JSON that answers a POST."""
         return self.request("POST", path, json=body).json()
 
+    def is_healthy(self) -> bool:
+        """Whether the API process answers."""
+        return self.request("GET", "/healthz").status_code == 200
+
+    def is_ready(self) -> bool:
+        """Whether all servers that requests need answer."""
+        try:
+            return self.request("GET", "/readyz").status_code == 200
+        except ApiError:
+            return False
+
+    def server_metrics(self) -> str:
+        """The server's metrics in Prometheus' text format."""
+        return self.request("GET", "/metrics").text
+
+    def openapi(self) -> dict[str, Any]:
+        """The server's OpenAPI document."""
+        document: dict[str, Any] = self.get("/openapi/openapi.json")
+        return document
+
 
 def problem(response: httpx.Response) -> ApiError:
     """The error of a response of 400 and above, with any body."""

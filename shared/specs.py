@@ -35,6 +35,7 @@ Metadata = Annotated[
     dict[MetadataKey, MetadataValue], Field(max_length=16, json_schema_extra={"additionalProperties": False})
 ]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+JobId = Annotated[str, StringConstraints(pattern=r"^(trn|gen)_[0-9a-z]{26}$")]
 Options = Annotated[dict[str, Any], Field(max_length=64)]
 
 
@@ -73,6 +74,7 @@ class TrainingRequest(JobRequest):
     init_from: Annotated[str, StringConstraints(pattern=r"^(mdl|ckp)_[0-9a-z]{26}$")] | None = Field(
         None, description="A model or checkpoint to continue from, as a new job."
     )
+    dry_run: bool = Field(False, description="Store nothing; answer with the resolved settings and an estimate.")
 
 
 class GenerationRequest(JobRequest):
@@ -104,7 +106,12 @@ class Cancellation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    status: Literal["queued", "paused", "running"] = Field("queued", description="Only jobs of this status.")
+    ids: Annotated[list[JobId], Field(min_length=1, max_length=1000)] | None = Field(
+        None, description="Only these jobs. Those that do not exist or have ended are left out."
+    )
+    status: Literal["queued", "paused", "running"] | None = Field(
+        None, description="Only jobs of this status: `queued` when absent, or with `ids` all three."
+    )
     model_type: Identifier | None = Field(None, description="Only jobs of this model type.")
 
 

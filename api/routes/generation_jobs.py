@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from api import serializers
 from api.dispatch import notify, notify_and_wait
+from api.headers import ConditionalHeaders, PreferHeaders
 from api.idempotency import Submission, accept
 from api.job_requests import (
     OTHER_METHODS,
@@ -23,7 +24,7 @@ from api.job_requests import (
 )
 from api.json_body import read_json
 from api.openapi import answers, body
-from api.parameters import ConditionalHeaders, EventsQuery, GenerationJobPath, GenerationJobsQuery, PreferHeaders
+from api.parameters import EventsQuery, GenerationJobPath, GenerationJobsQuery
 from api.responses import conditional_response, page_response
 from api.runtime import Runtime, runtime
 from api.schemas.jobs import CancelledJobs, GenerationJob
@@ -82,7 +83,7 @@ def create_generation_job(header: PreferHeaders) -> Response:
 
 @routes.get("", responses=answers({200: GenerationJobPage}, 422, headers=("Link",)))
 def list_generation_jobs(query: GenerationJobsQuery) -> Response:
-    """List generation jobs without their outputs, newest first."""
+    """List generation jobs without their outputs, in the order of `sort`."""
     with runtime().reading() as session:
         found, has_more = jobs.list_page(session, rows.GenerationJob, **query.model_dump())
         data = _shown(session, found, serializers.listed_generation_job)
@@ -115,7 +116,7 @@ routes.add_url_rule("/cancel", "other_methods_of_cancel", refuse_other_methods, 
 
 @routes.post("/cancel", request_body=body("Cancellation"), responses=answers({200: CancelledJobs}, 400, 413, 415, 422))
 def cancel_generation_jobs() -> Response:
-    """Cancel all generation jobs of a status, by default the queued ones, and of a model type if one is given."""
+    """Cancel the generation jobs of a status, by default the queued ones, of a model type, or with the given ids."""
     return cancel_all(JobKind.GENERATION, "gen")
 
 

@@ -8,8 +8,9 @@ from api import serializers
 from api.dispatch import notify, notify_and_wait
 from api.errors import RETRY_AFTER_S
 from api.files import file_response, weights_gone, weights_key, weights_response
+from api.headers import ExportHeaders
 from api.openapi import FILE, HEADERS, JSON, PROBLEM_CONTENT, answers, reference
-from api.parameters import ExportHeaders, ExportQuery, ModelPath
+from api.parameters import ExportQuery, ModelPath
 from api.responses import json_response
 from api.runtime import Runtime, runtime
 from api.schemas.jobs import GenerationJob as GenerationJobAnswer

@@ -8,8 +8,9 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 from api import request_slots
+from api.headers import StreamHeaders
 from api.openapi import stream_answers
-from api.parameters import StreamHeaders, StreamQuery, TrainingJobPath
+from api.parameters import StreamQuery, TrainingJobPath
 from api.runtime import Runtime, runtime
 from api.streams import overview
 from api.streams.cursor import Cursor

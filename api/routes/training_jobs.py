@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from api import serializers
 from api.dispatch import notify
+from api.headers import ConditionalHeaders, SubmitHeaders
 from api.idempotency import Submission, accept
 from api.job_requests import (
     OTHER_METHODS,
@@ -19,15 +20,15 @@ from api.job_requests import (
 )
 from api.json_body import read_json
 from api.openapi import answers, body
-from api.parameters import ConditionalHeaders, SubmitHeaders, TrainingJobPath, TrainingJobsQuery
+from api.parameters import TrainingJobPath, TrainingJobsQuery
 from api.responses import conditional_response, json_response, page_response
 from api.runtime import runtime
-from api.schemas.jobs import CancelledJobs, TrainingJob
+from api.schemas.jobs import CancelledJobs, TrainingEstimate, TrainingJob
 from api.schemas.pages import TrainingJobPage
 from api.tags import TRAINING_JOBS
 from shared.db import tables as rows
 from shared.job_status import JobKind, JobStatus
-from shared.services import jobs, queue_stats, training_jobs, transitions
+from shared.services import jobs, queue_stats, training_estimates, training_jobs, transitions
 from shared.specs import parse_training
 
 routes = APIBlueprint("training_jobs", __name__, url_prefix="/v1/training-jobs", abp_tags=[TRAINING_JOBS])
@@ -37,18 +38,28 @@ routes = APIBlueprint("training_jobs", __name__, url_prefix="/v1/training-jobs",
     "",
     request_body=body("TrainingRequest"),
     responses=answers(
-        {200: TrainingJob, 202: TrainingJob}, 400, 413, 415, 422, headers=("Location", "Idempotency-Replayed")
+        {200: (TrainingJob, TrainingEstimate), 202: TrainingJob},
+        400,
+        413,
+        415,
+        422,
+        headers=("Location", "Idempotency-Replayed"),
     ),
 )
 def create_training_job(header: SubmitHeaders) -> Response:
     """Submit a training job.
 
     The job is stored and will run even when all workers and Redis are down. A repeated request with the same
-    `Idempotency-Key` returns the same job, with 200 when that job has ended.
+    `Idempotency-Key` returns the same job, with 200 when that job has ended. With `dry_run` the answer is an estimate,
+    with 200, and nothing is stored.
     """
     current = runtime()
     given = read_json()
     request = parse_training(given)
+    if request.dry_run:
+        with current.reading() as session:
+            found = training_estimates.estimate(session, request, current.settings)
+        return json_response(serializers.training_estimate(found))
     submission = Submission(
         kind=JobKind.TRAINING,
         submit=lambda session: training_jobs.submit(session, request, settings=current.settings),
@@ -62,7 +73,7 @@ def create_training_job(header: SubmitHeaders) -> Response:
 
 @routes.get("", responses=answers({200: TrainingJobPage}, 422, headers=("Link",)))
 def list_training_jobs(query: TrainingJobsQuery) -> Response:
-    """List training jobs, newest first."""
+    """List training jobs, in the order of `sort`."""
     with runtime().reading() as session:
         found, has_more = jobs.list_page(session, rows.TrainingJob, **query.model_dump())
         positions = queue_stats.queue_positions(session, found)
@@ -98,7 +109,7 @@ routes.add_url_rule("/cancel", "other_methods_of_cancel", refuse_other_methods, 
 
 @routes.post("/cancel", request_body=body("Cancellation"), responses=answers({200: CancelledJobs}, 400, 413, 415, 422))
 def cancel_training_jobs() -> Response:
-    """Cancel all training jobs of a status, by default the queued ones, and of a model type if one is given."""
+    """Cancel the training jobs of a status, by default the queued ones, of a model type, or with the given ids."""
     return cancel_all(JobKind.TRAINING, "trn")
 
 

@@ -1,16 +1,17 @@
 """Pydantic models of the responses, for serialisation and documentation."""
 
 from api.schemas import pages
-from api.schemas.jobs import Artifact, CancelledJobs, GenerationJob, MetricsOfJob, TrainingJob
+from api.schemas.jobs import Artifact, CancelledJobs, GenerationJob, MetricsOfJob, TrainingEstimate, TrainingJob
 from api.schemas.previews import DatasetPreview
 from api.schemas.problem import Problem
-from api.schemas.resources import Dataset, Model, ModelType, Notice, Readiness, Root
+from api.schemas.resources import Dataset, Model, ModelType, Notice, Queue, Readiness, Root
 from api.schemas.storage import DiskSpace, Pruned
 
 # The models of whole responses; the document adds their parts.
 ANSWERS = (
     Problem,
     TrainingJob,
+    TrainingEstimate,
     GenerationJob,
     MetricsOfJob,
     CancelledJobs,
@@ -19,6 +20,7 @@ ANSWERS = (
     Dataset,
     DatasetPreview,
     ModelType,
+    Queue,
     Notice,
     Readiness,
     Root,

@@ -98,6 +98,33 @@ class TrainingJob(Job):
     urls: TrainingJobUrls
 
 
+class TrainingEstimate(Answer):
+    """The answer to a training request with `dry_run`: its resolved settings and its costs. Nothing is stored."""
+
+    object: Literal["training_estimate"] = "training_estimate"
+    model_type: str
+    dataset: str
+    preset: str
+    hyperparameters: JsonObject = Field(description="Every hyperparameter, including those of the preset.")
+    init_from: str | None = Field(description="Model or checkpoint with the initial weights.")
+    evaluation: Evaluation = Field(description="The final evaluation.")
+    steps: int | None = Field(
+        description="Optimizer steps of the whole run; null where the unknown size of the dataset decides."
+    )
+    examples_per_step: int | None
+    seconds: float | None = Field(
+        description="Expected seconds of these steps, by the speed of the most similar job on this machine. The start, "
+        "samples and the final evaluation are extra. Null before any job of the type has run."
+    )
+    basis: str = Field(description="Origin of `seconds`, or the reason of its absence.")
+    memory_bytes: int = Field(description="Upper estimate of the memory that the job needs.")
+    queue_position: int = Field(
+        description=f"Position of the job if it were submitted now, up to {COUNTED_POSITIONS:,}."
+    )
+    queue_position_is_exact: bool = Field(description="False: it would be further back.")
+    warnings: list[JobWarning] = Field(description="Obstacles of the start: no worker, or a dataset that is not here.")
+
+
 ArtifactKind = Literal["sample", "output", "tensorboard"]
 
 

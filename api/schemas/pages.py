@@ -6,11 +6,11 @@ from api.schemas.resources import Dataset, Model, ModelType, Worker
 
 
 class TrainingJobPage(PageOf[TrainingJob]):
-    """Training jobs, newest first."""
+    """Training jobs, in the order of `sort`."""
 
 
 class GenerationJobPage(PageOf[ListedGenerationJob]):
-    """Generation jobs without their outputs, newest first."""
+    """Generation jobs without their outputs, in the order of `sort`."""
 
 
 class ModelPage(PageOf[Model]):

@@ -165,6 +165,23 @@ class Worker(Answer):
     heartbeat_at: Time = Field(description="Time of the last heartbeat.")
 
 
+class QueueOfKind(Answer):
+    """The queue of one kind of job."""
+
+    queued: int = Field(description="Jobs that wait, those in a back-off included.")
+    running: int
+    workers: int = Field(description="Live workers.")
+
+
+class Queue(Answer):
+    """The jobs that wait and run now. The stream of all jobs sends the same as its `queue` event."""
+
+    object: Literal["queue"] = "queue"
+    training: QueueOfKind
+    generation: QueueOfKind
+    positions: list[str] = Field(description="The first 200 training jobs that wait, in the order of the queue.")
+
+
 class Notice(Answer):
     """Response of a live process."""
 

@@ -90,7 +90,12 @@ def deleted_json(job_id: str) -> str:
 
 
 def queue_json(session: Session, settings: Settings) -> str:
-    """The data of a `queue` event: by kind of job the jobs that wait and run, queue positions, and live workers."""
+    """The data of a `queue` event: `queue_state` as JSON."""
+    return json.dumps(queue_state(session, settings), separators=(",", ":"))
+
+
+def queue_state(session: Session, settings: Settings) -> dict[str, Any]:
+    """By kind of job the jobs that wait and run and the live workers; and the order of the first training jobs."""
     counts = queue_stats.count_active(session)
     alive = Counter(worker.kind for worker in workers.list_alive(session, settings))
     kinds = {
@@ -102,7 +107,7 @@ def queue_json(session: Session, settings: Settings) -> str:
         for kind in QUEUED_KINDS
     }
     positions = queue_stats.first_in_queue(session, JobKind.TRAINING, POSITIONS)
-    return json.dumps({**kinds, "positions": positions}, separators=(",", ":"))
+    return {**kinds, "positions": positions}
 
 
 def _point(row: rows.Metric) -> dict[str, Any]:

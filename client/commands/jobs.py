@@ -20,17 +20,21 @@ def jobs(
     context: typer.Context,
     *,
     kind: Annotated[str, typer.Option(help="training or generation.")] = "training",
-    status: Annotated[str | None, typer.Option(help="Only jobs of this status.")] = None,
+    status: Annotated[list[str] | None, typer.Option(help="Only jobs of this status. Repeatable.")] = None,
     model_type: Annotated[str | None, typer.Option(help="Only jobs of this model type.")] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Only jobs with these words in name, id, dataset or metadata.")
+    ] = None,
+    sort: Annotated[str | None, typer.Option(help="newest (default), oldest, name or status.")] = None,
     limit: LimitOption = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, the newest first unless sorted otherwise."""
     if kind not in {"training", "generation"}:
         raise typer.BadParameter("choose training or generation", param_hint="--kind")
     with connect(context) as client:
         fetch = client.training_jobs if kind == "training" else client.generation_jobs
-        page = fetch(status=status, model_type=model_type, limit=limit)
+        page = fetch(status=status, model_type=model_type, q=search, sort=sort, limit=limit)
         if as_json:
             for job in page["data"]:
                 print_json(job)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from client.commands.estimates import show_estimate
 from client.connection import JsonOption, connect
 from client.following import Follower, JsonPresenter, PlainPresenter, Presenter
 from client.formatting import outcome
@@ -42,6 +43,9 @@ def train(
     timeout_s: Annotated[int | None, typer.Option(help="Longest run of one attempt, in seconds.")] = None,
     init_from: Annotated[str | None, typer.Option(help="Model or checkpoint to train further.")] = None,
     evaluation: Annotated[str | None, typer.Option(help="The final evaluation: auto, full, quick or none.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Submit nothing; show steps, time, memory and the resolved settings.")
+    ] = False,
     follow_: Annotated[bool, typer.Option("--follow", "-f", help="Follow the job until it ends.")] = False,
     out_: OutOption = None,
     as_json: JsonOption = False,
@@ -66,6 +70,9 @@ def train(
     }
     request: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
     with connect(context) as client:
+        if dry_run:
+            show_estimate(client.estimate(request), as_json=as_json)
+            return
         job = client.train(request)
         if follow_:
             remark(f"{job['id']} is {job['status']}.")

@@ -11,11 +11,13 @@ class DatasetShape:
     """Numbers of a dataset that memory estimates and bounds need; unknown ones are None.
 
     kind: `images`, `text`, or another kind that a model type declares. examples: images, or characters of text.
+    training_examples: of them those for training, without the ones for tests.
     height, width, channels, classes: of images. vocabulary: distinct characters.
     """
 
     kind: str
     examples: int | None = None
+    training_examples: int | None = None
     height: int = 28
     width: int = 28
     channels: int = 1

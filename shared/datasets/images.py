@@ -57,8 +57,16 @@ def _cifar(archive: str, checksum: str, folder: str, names: tuple[str, ...]) -> 
     return (Source(path=archive, urls=(url,), checksum=checksum, files=files),)
 
 
-def _shape(examples: int, classes: int, size: int = 28, channels: int = 1) -> DatasetShape:
-    return DatasetShape(kind="images", examples=examples, height=size, width=size, channels=channels, classes=classes)
+def _shape(training: int, test: int, classes: int, size: int = 28, channels: int = 1) -> DatasetShape:
+    return DatasetShape(
+        kind="images",
+        examples=training + test,
+        training_examples=training,
+        height=size,
+        width=size,
+        channels=channels,
+        classes=classes,
+    )
 
 
 IMAGES = (
@@ -67,7 +75,7 @@ IMAGES = (
         kind="images",
         title="MNIST: 70,000 handwritten digits (LeCun, Cortes, Burges)",
         license="CC BY-SA 3.0",
-        shape=_shape(70_000, 10),
+        shape=_shape(60_000, 10_000, 10),
         class_names=DIGITS,
         reader="MNIST",
         sources=_idx(
@@ -84,7 +92,7 @@ IMAGES = (
         kind="images",
         title="Fashion-MNIST: 70,000 articles of clothing (Xiao, Rasul, Vollgraf 2017)",
         license="MIT",
-        shape=_shape(70_000, 10),
+        shape=_shape(60_000, 10_000, 10),
         class_names=CLOTHES,
         reader="FashionMNIST",
         sources=_idx(
@@ -101,7 +109,7 @@ IMAGES = (
         kind="images",
         title="Kuzushiji-MNIST: 70,000 cursive Japanese characters (Clanuwat et al. 2018)",
         license="CC BY-SA 4.0",
-        shape=_shape(70_000, 10),
+        shape=_shape(60_000, 10_000, 10),
         class_names=HIRAGANA,
         reader="KMNIST",
         sources=_idx(
@@ -118,7 +126,7 @@ IMAGES = (
         kind="images",
         title="EMNIST Letters: 145,600 handwritten letters, both cases of a letter as one class (Cohen et al. 2017)",
         license="not stated",
-        shape=_shape(145_600, 26),
+        shape=_shape(124_800, 20_800, 26),
         class_names=LETTERS,
         reader="EMNIST",
         train={"split": "letters", "train": True},
@@ -132,7 +140,7 @@ IMAGES = (
         kind="images",
         title="EMNIST Balanced: 131,600 handwritten digits and letters in 47 classes (Cohen et al. 2017)",
         license="not stated",
-        shape=_shape(131_600, 47),
+        shape=_shape(112_800, 18_800, 47),
         class_names=BALANCED,
         reader="EMNIST",
         train={"split": "balanced", "train": True},
@@ -145,7 +153,7 @@ IMAGES = (
         kind="images",
         title="QMNIST: MNIST reconstructed from NIST's forms, with all 60,000 test digits (Yadav and Bottou 2019)",
         license="BSD-3-Clause",
-        shape=_shape(120_000, 10),
+        shape=_shape(60_000, 60_000, 10),
         class_names=DIGITS,
         reader="QMNIST",
         train={"what": "train"},
@@ -162,7 +170,7 @@ IMAGES = (
         kind="images",
         title="USPS: 9,298 digits from envelopes, 16×16 (Hull 1994)",
         license="not stated",
-        shape=_shape(9_298, 10, size=16),
+        shape=_shape(7_291, 2_007, 10, size=16),
         class_names=DIGITS,
         reader="USPS",
         sources=_plain(
@@ -176,7 +184,7 @@ IMAGES = (
         kind="images",
         title="SVHN: 99,289 digits of house numbers in colour, 32×32 (Netzer et al. 2011)",
         license="non-commercial use",
-        shape=_shape(99_289, 10, size=32, channels=3),
+        shape=_shape(73_257, 26_032, 10, size=32, channels=3),
         class_names=DIGITS,
         reader="SVHN",
         train={"split": "train"},
@@ -192,7 +200,7 @@ IMAGES = (
         kind="images",
         title="CIFAR-10: 60,000 colour photographs in 10 classes, 32×32 (Krizhevsky 2009)",
         license="not stated",
-        shape=_shape(60_000, 10, size=32, channels=3),
+        shape=_shape(50_000, 10_000, 10, size=32, channels=3),
         class_names=CIFAR10,
         reader="CIFAR10",
         sources=_cifar(
@@ -204,7 +212,7 @@ IMAGES = (
         kind="images",
         title="CIFAR-100: 60,000 colour photographs in 100 classes, 32×32 (Krizhevsky 2009)",
         license="not stated",
-        shape=_shape(60_000, 100, size=32, channels=3),
+        shape=_shape(50_000, 10_000, 100, size=32, channels=3),
         class_names=CIFAR100,
         reader="CIFAR100",
         sources=_cifar(
@@ -219,7 +227,7 @@ IMAGES = (
         kind="images",
         title="1,797 handwritten digits of the UCI repository (Alpaydin and Kaynak), enlarged from 8×8 to 28×28",
         license="CC BY 4.0",
-        shape=_shape(1797, 10),
+        shape=_shape(1438, 359, 10),
         class_names=DIGITS,
         builtin=True,
     ),

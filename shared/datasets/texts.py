@@ -40,7 +40,7 @@ TEXTS = (
         kind="text",
         title="Source of the running interpreter's standard library, the first million characters or so",
         license="PSF-2.0",
-        shape=DatasetShape(kind="text", examples=1_100_000, vocabulary=100),
+        shape=DatasetShape(kind="text", examples=1_000_000, vocabulary=100),
         builtin=True,
     ),
 )

@@ -8,6 +8,7 @@ from shared.datasets import DatasetShape
 from shared.errors import FieldError, SpecError
 from shared.model_types import image_memory as memory
 from shared.model_types.base import JOB_BYTES, Hyperparameters, checkpoint_bytes, checkpoint_file_bytes, loaded_bytes
+from shared.model_types.training_steps import TrainingSteps, of_images
 
 Coordinate = Annotated[float, Field(ge=-1000, le=1000)]
 Latent = Annotated[list[Coordinate], Field(min_length=1, max_length=1024)]
@@ -113,6 +114,11 @@ def training_bytes(hyperparameters: AdversarialHyperparameters, dataset: Dataset
     return JOB_BYTES + memory.dataset_bytes(dataset) + averaged + most
 
 
+def training_steps(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape) -> TrainingSteps | None:
+    """Whole batches of images."""
+    return of_images(hyperparameters, dataset, drops_last=True)
+
+
 def stored_bytes(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape, *, classes: int) -> int:
     """Weights of both networks with two moments, and the averaged generator."""
     generator, discriminator = _sizes(hyperparameters, dataset, classes)
@@ -143,6 +149,11 @@ def sampling_work(hyperparameters: AdversarialHyperparameters, images: int, data
     if hyperparameters.network == "book":
         return images * 51_000 * area
     return images * area * (4 * width**2 + 5 * width * dataset.channels + hyperparameters.latent_size * width // 8)
+
+
+def example_work(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape) -> int:
+    """The generator's products for an image; those of the discriminator are in proportion."""
+    return sampling_work(hyperparameters, 1, dataset)
 
 
 def check_networks(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape) -> None:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import PydanticCustomError
 
 from shared.datasets import DatasetShape
+from shared.model_types.training_steps import ExampleWorkEstimate, StepsEstimate
 
 MAX_NUMBERS = 100_000  # of the latents of one generation request
 
@@ -213,7 +214,8 @@ class ModelType:
     presets: overrides of the defaults by preset name; `fast` is the default preset.
     formats: output formats, the default first.
     onnx_parts: ONNX graphs the model can be exported as (`decoder` …), the default first; empty where it cannot be.
-    sampling_work: work of a generation; without it none is quick.
+    training_steps, example_work: for estimates of a training's time; without the work, speeds compare only between
+    steps of as many examples. sampling_work: work of a generation; without it none is quick.
     selection: metric that picks the best checkpoint, and whether lower or higher is better.
     precision: the lowest precision of products that its training tolerates.
     check_training, check_sampling: what the fields alone cannot tell; the dataset's unknown numbers are not checked.
@@ -237,6 +239,7 @@ class ModelType:
     selection: tuple[str, Literal["min", "max"]]
     implementation: str
     training_bytes: MemoryEstimate
+    training_steps: StepsEstimate
     stored_bytes: StorageEstimate
     sampling_bytes: SamplingMemoryEstimate
     check_training: TrainingCheck
@@ -246,6 +249,7 @@ class ModelType:
     sampling_warnings: SamplingWarnings | None = None
     weight_sizes: WeightSizes | None = None
     sampling_work: SamplingWorkEstimate | None = None
+    example_work: ExampleWorkEstimate | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     needs_labels: bool = False
     onnx_parts: tuple[str, ...] = ()

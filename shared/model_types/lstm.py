@@ -2,19 +2,16 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
 from shared.datasets import HELD_OUT_FRACTION, DatasetShape
 from shared.errors import SpecError
+from shared.model_types import text_measures as measures
 from shared.model_types.base import (
-    EXAMPLES_PER_S,
     JOB_BYTES,
-    LEARNING_RATE,
     Hyperparameters,
-    Measure,
     ModelType,
     SamplingParameters,
     checkpoint_bytes,
@@ -22,6 +19,7 @@ from shared.model_types.base import (
     loaded_bytes,
 )
 from shared.model_types.characters import Normalized, unknown_characters
+from shared.model_types.text_steps import training_steps
 
 LayerSize = Annotated[int, Field(ge=1, le=4096)]
 StopString = Annotated[str, Normalized, Field(min_length=1, max_length=100)]
@@ -130,6 +128,12 @@ def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) 
     moments = 2 if hyperparameters.optimizer == "adamw" else 1
     most = max(checkpoint_bytes(parameters, moments), 4 * (5 * parameters + max(step, evaluation)))
     return JOB_BYTES + _text_bytes(hyperparameters, dataset) + most
+
+
+def example_work(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> int:
+    """The products of a character, or of all characters of a window."""
+    characters = hyperparameters.window if hyperparameters.batching == "windows" else 1
+    return characters * _parameters(hyperparameters, dataset.vocabulary or 256)
 
 
 def stored_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> int:
@@ -242,32 +246,6 @@ LARGE = {
     "warmup_steps": 200,
 }
 
-VAL_LOSS = Measure(meaning="Cross-entropy of held-out text, in nats per character.", better="lower", is_headline=True)
-BITS_PER_CHAR = Measure(meaning="Bits per character of the held-out text.", better="lower", is_headline=True)
-
-METRICS = {
-    "loss": Measure(meaning="Training loss, in nats per character.", better="lower", is_headline=True),
-    "val_loss": VAL_LOSS,
-    "bits_per_char": replace(BITS_PER_CHAR, is_headline=False),
-    "learning_rate": LEARNING_RATE,
-    "examples_per_s": EXAMPLES_PER_S,
-}
-
-QUALITY = {
-    "val_loss": replace(VAL_LOSS, is_headline=False),
-    "bits_per_char": BITS_PER_CHAR,
-    "perplexity": Measure(
-        meaning="Number of equally likely characters with the uncertainty of the held-out text.", better="lower"
-    ),
-    "longest_overlap": Measure(
-        meaning="Characters of the longest passage that 20 written texts of 500 share with the training text.",
-        is_headline=True,
-    ),
-    "held_out_overlap": Measure(
-        meaning="The same for as much held-out text; the reference value of `longest_overlap`."
-    ),
-}
-
 LSTM = ModelType(
     name="lstm",
     title="Character-level LSTM",
@@ -280,12 +258,14 @@ LSTM = ModelType(
     presets={"fast": {}, "book": BOOK, "large": LARGE},
     formats=("txt",),
     onnx_parts=("step",),
-    metrics=METRICS,
-    quality=QUALITY,
+    metrics=measures.METRICS,
+    quality=measures.QUALITY,
     selection=("bits_per_char", "min"),
     implementation="worker.models.lstm.model:Lstm",
     precision="bfloat16",
     training_bytes=training_bytes,
+    training_steps=training_steps,
+    example_work=example_work,
     stored_bytes=stored_bytes,
     sampling_bytes=sampling_bytes,
     check_training=check_training,

@@ -20,6 +20,7 @@ from shared.model_types.base import (
     checkpoint_file_bytes,
     loaded_bytes,
 )
+from shared.model_types.training_steps import TrainingSteps, of_images
 from shared.model_types.vae_sampling import (
     EncodeSampling,
     GridSampling,
@@ -90,6 +91,11 @@ def training_bytes(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -
     parameters = _parameters(hyperparameters, dataset)
     most = max(checkpoint_bytes(parameters), 4 * (5 * parameters + step))
     return JOB_BYTES + memory.dataset_bytes(dataset) + most + memory.reconstruction_score_bytes(dataset)
+
+
+def training_steps(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -> TrainingSteps | None:
+    """Batches of images, the last one of an epoch perhaps smaller."""
+    return of_images(hyperparameters, dataset, drops_last=False)
 
 
 def stored_bytes(hyperparameters: VaeHyperparameters, dataset: DatasetShape) -> int:
@@ -230,6 +236,8 @@ VAE = ModelType(
     implementation="worker.models.vae.model:Vae",
     precision="bfloat16",
     training_bytes=training_bytes,
+    training_steps=training_steps,
+    example_work=_parameters,
     stored_bytes=stored_bytes,
     sampling_bytes=sampling_bytes,
     check_training=check_training,

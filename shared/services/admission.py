@@ -23,6 +23,17 @@ _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdmittedTraining:
+    """A training request with all names resolved. spec: that of the job row."""
+
+    model_type: ModelType
+    hyperparameters: Hyperparameters
+    shape: DatasetShape
+    memory_bytes: int
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class AdmittedGeneration:
     """A generation request with all names resolved. spec, is_quick, memory_bytes, warnings: those of the job row."""
 
@@ -33,15 +44,21 @@ class AdmittedGeneration:
     warnings: list[JobWarning]
 
 
-def admit_training(session: Session, request: TrainingRequest, settings: Settings) -> dict[str, Any]:
-    """The resolved spec of a training job. Raises SpecError, StorageFull."""
+def admit_training(
+    session: Session, request: TrainingRequest, settings: Settings, *, lock: datasets.Lock | None = "share"
+) -> AdmittedTraining:
+    """The resolved training request. Raises SpecError, StorageFull.
+
+    lock: on an uploaded dataset until the end of the transaction, so that it stays the version of the spec.
+    """
     model_type = model_types.get(request.model_type)
     shape = _dataset_shape(session, request, model_type)
     hyperparameters = _hyperparameters(request, model_type)
     model_type.check_training(hyperparameters, shape)
-    _check_memory(model_type.training_bytes(hyperparameters, shape), settings, "/hyperparameters", "train")
+    memory_bytes = model_type.training_bytes(hyperparameters, shape)
+    _check_memory(memory_bytes, settings, "/hyperparameters", "train")
     space_admission.check_training(settings, model_type, hyperparameters, shape)
-    return {
+    spec = {
         "dataset": request.dataset or model_type.default_dataset,
         "preset": request.preset,
         "evaluation": request.evaluation,
@@ -49,8 +66,11 @@ def admit_training(session: Session, request: TrainingRequest, settings: Setting
         "init_from": starting_weights.admit(
             session, request.init_from, model_type, hyperparameters, shape=shape, settings=settings
         ),
-        **_dataset_version(session, request.dataset or model_type.default_dataset),
+        **_dataset_version(session, request.dataset or model_type.default_dataset, lock),
     }
+    return AdmittedTraining(
+        model_type=model_type, hyperparameters=hyperparameters, shape=shape, memory_bytes=memory_bytes, spec=spec
+    )
 
 
 def admit_generation(session: Session, request: GenerationRequest, settings: Settings) -> AdmittedGeneration:
@@ -121,9 +141,9 @@ def _dataset_shape(session: Session, request: TrainingRequest, model_type: Model
     return shape
 
 
-def _dataset_version(session: Session, name: str) -> dict[str, str]:
-    """Checksum of an uploaded dataset's current version. It stays that version until the transaction ends."""
-    row = datasets.find_upload(session, name, lock="share")
+def _dataset_version(session: Session, name: str, lock: datasets.Lock | None) -> dict[str, str]:
+    """Checksum of an uploaded dataset's current version."""
+    row = datasets.find_upload(session, name, lock=lock)
     return {} if row is None else {"dataset_sha256": row.sha256}
 
 

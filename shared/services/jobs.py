@@ -1,7 +1,7 @@
 """Operations of the API on all kinds of job: submit, find, list, change, delete."""
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, select
@@ -11,15 +11,17 @@ from shared.db.tables import GenerationJob, Job, Model, TrainingJob
 from shared.errors import NotFound
 from shared.ids import Prefix, is_id, new_id
 from shared.job_status import JobKind, JobStatus
-from shared.services import deletion, new_jobs
+from shared.services import deletion, job_search, new_jobs, paging
+from shared.services.job_search import JobSort
 from shared.services.job_warnings import JobWarning
-from shared.services.paging import DEFAULT_LIMIT, newest_first
+from shared.services.paging import DEFAULT_LIMIT
 from shared.specs import GenerationRequest, TrainingRequest
 
 JobT = TypeVar("JobT", TrainingJob, GenerationJob)
 
 _PREFIXES: Mapping[type[Job], Prefix] = {TrainingJob: "trn", GenerationJob: "gen"}
 _KINDS: Mapping[type[Job], JobKind] = {TrainingJob: JobKind.TRAINING, GenerationJob: JobKind.GENERATION}
+_SEARCHED: Mapping[type[Job], tuple[str, ...]] = {TrainingJob: ("dataset",), GenerationJob: ("model",)}
 _QUERIES: Mapping[type[Job], Select[Any]] = {
     TrainingJob: select(TrainingJob).options(joinedload(TrainingJob.model).joinedload(Model.checkpoint)),
     GenerationJob: select(GenerationJob),
@@ -70,15 +72,29 @@ def list_page(
     session: Session,
     of: type[JobT],
     *,
-    status: JobStatus | None = None,
+    status: Collection[JobStatus] = (),
     model_type: str | None = None,
+    q: str | None = None,
+    sort: JobSort = JobSort.NEWEST,
     limit: int = DEFAULT_LIMIT,
     after: str | None = None,
 ) -> tuple[list[JobT], bool]:
-    """Jobs without their outputs, newest first, and whether there are more. Raises SpecError for a bad page."""
+    """Jobs without their outputs, and whether there are more. Raises SpecError for a bad page.
+
+    status: any of these; empty: all. q: words that must all occur in the job's texts.
+    """
+    paging.check(limit, after, _PREFIXES[of])
     query = _QUERIES[of].options(defer(of.output, raiseload=True))
-    filters = {of.status: status, of.model_type: model_type}
-    return newest_first(session, query, of.id, prefix=_PREFIXES[of], limit=limit, after=after, filters=filters)
+    # One status is compared by equality, so that an index gives the order too.
+    conditions = [of.status == one for one in status] if len(status) == 1 else [of.status.in_(status)] if status else []
+    if model_type is not None:
+        conditions.append(of.model_type == model_type)
+    if q:
+        conditions.append(job_search.matches(session, q, _SEARCHED[of]))
+    if after is not None:
+        conditions.append(job_search.follows(session, sort, of.id, after))
+    conditions.append(of.kind == _KINDS[of])
+    return paging.page(session, query, of.id, conditions=conditions, order=job_search.order(sort, of.id), limit=limit)
 
 
 def change(session: Session, of: type[JobT], job_id: str, transition: Callable[[Session, str], JobStatus]) -> JobT:

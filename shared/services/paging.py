@@ -1,9 +1,9 @@
-"""Keyset pages: newest first, continued after the last id of the page before, so that each page costs the same."""
+"""Keyset pages, continued after the last id of the page before, so that each page costs the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from shared.errors import SpecError
@@ -13,6 +13,31 @@ RowT = TypeVar("RowT")
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+
+
+def check(limit: int, after: str | None, prefix: Prefix) -> None:
+    """Raises SpecError for a limit or an `after` that no page can have."""
+    if not 1 <= limit <= MAX_LIMIT:
+        raise SpecError.at("?limit", f"Give a limit from 1 to {MAX_LIMIT}.", "out_of_range")
+    if after is not None and not is_id(after, prefix):
+        raise SpecError.at("?after", f"Give the last id of the previous page ({prefix}_…).", "invalid")
+
+
+def page(
+    session: Session,
+    query: Select[Any],
+    key: InstrumentedAttribute[str],
+    *,
+    conditions: Sequence[ColumnElement[bool]],
+    order: Sequence[ColumnElement[Any]],
+    limit: int,
+) -> tuple[list[Any], bool]:
+    """The first rows of a query under the conditions, and whether there is more. query: whole rows, unfiltered."""
+    # The ids are selected first, from the index that answers the filters. In a query for whole rows PostgreSQL may scan
+    # the primary key instead, and read every newer row that the filters leave out.
+    ids = select(key.label("id")).where(*conditions).order_by(*order).limit(limit + 1).subquery()
+    rows: list[Any] = list(session.scalars(query.where(key.in_(select(ids.c.id))).order_by(*order)))
+    return rows[:limit], len(rows) > limit
 
 
 def newest_first(
@@ -29,15 +54,8 @@ def newest_first(
 
     query: whole rows, unfiltered. filters: required values of columns; None: any value.
     """
-    if not 1 <= limit <= MAX_LIMIT:
-        raise SpecError.at("?limit", f"Give a limit from 1 to {MAX_LIMIT}.", "out_of_range")
-    if after is not None and not is_id(after, prefix):
-        raise SpecError.at("?after", f"Give the last id of the previous page ({prefix}_…).", "invalid")
-    # The ids are selected first, from the index that answers the filters. In a query for whole rows PostgreSQL may scan
-    # the primary key instead, and read every newer row that the filters leave out.
-    ids = select(key.label("id")).where(*(column == value for column, value in filters.items() if value is not None))
+    check(limit, after, prefix)
+    conditions = [column == value for column, value in filters.items() if value is not None]
     if after is not None:
-        ids = ids.where(key < after)
-    page = ids.order_by(key.desc()).limit(limit + 1).subquery()
-    rows: list[Any] = list(session.scalars(query.where(key.in_(select(page.c.id))).order_by(key.desc())))
-    return rows[:limit], len(rows) > limit
+        conditions.append(key < after)
+    return page(session, query, key, conditions=conditions, order=(key.desc(),), limit=limit)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
 from shared.db.tables import Job
-from shared.job_status import JobKind, JobStatus
+from shared.job_status import JobKind, JobStatus, Priority
 from shared.services.job_queue import QUEUE_ORDER, is_due
 
 COUNTED_POSITIONS = 1_000  # queue positions beyond this are not counted
@@ -43,6 +43,12 @@ def oldest_queued_s(session: Session) -> dict[JobKind, float]:
 def queue_position(session: Session, job: Job, *, counted: int = COUNTED_POSITIONS) -> int | None:
     """One more than the due jobs ahead of it; None when the job is not queued."""
     return queue_positions(session, [job], counted=counted).get(job.id)
+
+
+def next_position(session: Session, kind: JobKind, priority: Priority, *, counted: int = COUNTED_POSITIONS) -> int:
+    """The position that a job would have if it were submitted now; `counted + 1` where it would be further back."""
+    ahead = select(Job.id).where(Job.kind == kind, is_due(), Job.priority <= priority.rank).limit(counted).subquery()
+    return 1 + session.execute(select(func.count()).select_from(ahead)).scalar_one()
 
 
 def queue_positions(session: Session, jobs: Sequence[Job], *, counted: int = COUNTED_POSITIONS) -> dict[str, int]:

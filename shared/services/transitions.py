@@ -1,6 +1,6 @@
 """Transitions that a user requests. The row stays locked from the read of its status to the change."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -118,16 +118,25 @@ WAITING = (S.QUEUED, S.PAUSED)
 
 
 def cancel_all(
-    session: Session, kind: JobKind, status: JobStatus, *, after: str, until: str, model_type: str | None = None
+    session: Session,
+    kind: JobKind,
+    status: JobStatus,
+    *,
+    after: str,
+    until: str,
+    model_type: str | None = None,
+    among: Sequence[str] | None = None,
 ) -> list[str]:
     """Cancel the first jobs of a kind and a status with an id above `after`, up to `until`, in order of the ids.
 
     At most CANCELLED_AT_ONCE, so that a transaction stays short. Returns their ids. A job that a worker claims at the
-    same time is left to it.
+    same time is left to it. among: only jobs with these ids.
     """
     query = select(Job.id).where(Job.kind == kind, Job.status == status, Job.id > after, Job.id <= until)
     if model_type is not None:
         query = query.where(Job.model_type == model_type)
+    if among is not None:
+        query = query.where(Job.id.in_(among))
     ids = list(session.scalars(query.order_by(Job.id).limit(CANCELLED_AT_ONCE).with_for_update()))
     new = _TRANSITIONS[Action.CANCEL][status]
     statement = update(Job).where(Job.id.in_(ids)).values(status=new, **touched(), **_values(Action.CANCEL, new))

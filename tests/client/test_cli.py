@@ -105,6 +105,51 @@ def test_train_sends_the_given_values_and_prints_only_the_id() -> None:
     }
 
 
+ESTIMATE = {
+    "object": "training_estimate",
+    "model_type": "vae",
+    "dataset": "digits",
+    "preset": "fast",
+    "hyperparameters": {"epochs": 3, "hidden": [8]},
+    "init_from": None,
+    "evaluation": "auto",
+    "steps": 1200,
+    "examples_per_step": 256,
+    "seconds": 65.0,
+    "basis": "trn_1 trained 4,726 examples a second on this machine.",
+    "memory_bytes": 300_000_000,
+    "queue_position": 2,
+    "queue_position_is_exact": True,
+    "warnings": [{"code": "no_worker", "message": "No worker.", "hint": "Start one.", "step": None}],
+}
+
+
+def test_dry_run_prints_the_costs_and_settings_and_submits_nothing() -> None:
+    with serving(lambda _: Reply(200, ESTIMATE)) as server:
+        done = mimeo("train", "vae", "--set", "epochs=3", "--dry-run", url=server.url)
+        as_json = mimeo("train", "vae", "--dry-run", "--json", url=server.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(server.requests[0].body) == {
+        "model_type": "vae",
+        "hyperparameters": {"epochs": 3},
+        "dry_run": True,
+    }
+    for words in ("1,200 of 256 examples", "about 1 min 05 s", "on this machine", "at most 300 MB", "position 2"):
+        assert words in done.stdout
+    assert "No worker. Start one." in done.stdout
+    assert json.loads(as_json.stdout) == ESTIMATE
+
+
+def test_jobs_are_searched_sorted_and_filtered_by_several_statuses() -> None:
+    page = {"data": [training_job(status="queued")], "has_more": False}
+    with serving(lambda request: Reply(body=page if "-jobs" in request.path else {"data": []})) as server:
+        arguments = ("--search", "apple pie", "--sort", "name", "--status", "queued", "--status", "running")
+        done = mimeo("jobs", *arguments, url=server.url)
+    assert done.returncode == 0, done.stderr
+    query = "status=queued&status=running&q=apple+pie&sort=name&limit=20"
+    assert server.requests[0].path.replace("%20", "+") == f"/v1/training-jobs?{query}"
+
+
 @pytest.mark.parametrize(("status", "expected"), [("succeeded", 0), ("failed", 1), ("cancelled", 1)])
 def test_followed_job_decides_the_exit_status(tmp_path: Path, status: str, expected: int) -> None:
     def answer(request: Request) -> Reply:

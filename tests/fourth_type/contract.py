@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter
 from shared.datasets import DatasetShape
 from shared.errors import SpecError
 from shared.model_types.base import Hyperparameters, Measure, ModelType, SamplingParameters, checkpoint_file_bytes
+from shared.model_types.training_steps import TrainingSteps, batches
 
 
 class Priority(StrEnum):
@@ -53,6 +54,13 @@ def training_bytes(hyperparameters: SketchHyperparameters, dataset: DatasetShape
     pixels = dataset.height * dataset.width * dataset.channels
     images = 2 * (dataset.examples or 2000) + 8 * hyperparameters.batch_size
     return 4 * pixels * (10 * hyperparameters.codes + images)
+
+
+def training_steps(hyperparameters: SketchHyperparameters, dataset: DatasetShape) -> TrainingSteps | None:
+    """Batches of at most all images."""
+    examples = min(hyperparameters.examples_per_epoch or 1438, dataset.training_examples or 1438)
+    batch = min(hyperparameters.batch_size, examples)
+    return TrainingSteps(per_epoch=batches(examples, hyperparameters.batch_size, drops_last=False), examples=batch)
 
 
 def stored_bytes(hyperparameters: SketchHyperparameters, dataset: DatasetShape) -> int:
@@ -101,6 +109,7 @@ SKETCH = ModelType(
     selection=("val_loss", "min"),
     implementation="tests.fourth_type.model:Sketch",
     training_bytes=training_bytes,
+    training_steps=training_steps,
     stored_bytes=stored_bytes,
     sampling_bytes=sampling_bytes,
     check_training=check_training,

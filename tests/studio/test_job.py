@@ -6,6 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from shared.services.job_warnings import JobWarning
 from shared.settings import Settings
 from tests.api.live import Server, serve
 from tests.api.worker_hands import WorkerWrites
@@ -100,3 +101,13 @@ def test_an_unknown_job_says_so_with_the_id_of_the_request(studio: Studio) -> No
     page = studio.open("/jobs/trn_00000000000000000000000000")
     expect(page.get_by_role("alert")).to_contain_text("There is no training job with that id.")
     expect(page.get_by_role("alert")).to_contain_text("request rqs_")
+
+
+def test_warnings_of_a_job_are_shown_with_their_hints(studio: Studio, server: Server, worker: WorkerWrites) -> None:
+    job = submit(server.url, "warned")
+    warning = JobWarning(code="memorising", message="The loss of held-out data rises.", hint="Train less.", step=120)
+    worker.warn(claim(worker), warning)
+    page = studio.open(f"/jobs/{job['id']}")
+
+    expect(page.get_by_role("note", name="Warnings")).to_contain_text("The loss of held-out data rises. Train less.")
+    expect(page.get_by_role("note", name="Warnings")).to_contain_text("step 120")

@@ -1,7 +1,16 @@
 """The list of jobs."""
 
+import re
+
+import httpx
+import pytest
 from playwright.sync_api import expect
 
+from shared.db.session import SessionFactory, transaction
+from shared.db.tables import TrainingJob
+from shared.ids import new_id
+from shared.job_status import JobStatus
+from shared.services import new_jobs
 from tests.api.live import Server
 from tests.api.worker_hands import WorkerWrites
 from tests.studio.conftest import Studio
@@ -72,3 +81,57 @@ def test_only_the_jobs_that_wait_are_cancelled(studio: Studio, server: Server, w
     page.get_by_role("button", name="Cancel the 2 that wait").click()
     expect(page.locator(".status.cancelled")).to_have_count(2)
     expect(page.locator(f'tr[data-job="{running["id"]}"] .status')).to_have_text("running")
+
+
+def test_a_job_is_sent_to_the_front_of_the_queue(studio: Studio, server: Server) -> None:
+    for name in ("first", "second", "third"):
+        submit(server.url, name)
+    page = studio.open("/jobs")
+    row = page.locator("tbody tr", has_text="third")
+    expect(row).to_contain_text("3rd in the queue")
+    page.get_by_label("Choose third").check()
+    page.get_by_role("button", name="To the front").click()
+    expect(row).to_contain_text("1st in the queue")
+    queue = httpx.get(f"{server.url}/v1/queue", trust_env=False).json()
+    assert queue["positions"][0] == row.get_attribute("data-job")
+
+
+def test_a_job_has_a_small_curve_that_grows_and_is_there_after_a_reload(
+    studio: Studio, server: Server, worker: WorkerWrites
+) -> None:
+    job = submit(server.url, "curve")
+    lease = claim(worker)
+    epochs(worker, lease, 3)
+    page = studio.open("/jobs")
+    line = page.locator(f'tr[data-job="{job["id"]}"] .spark polyline')
+    expect(line).to_have_attribute("points", re.compile(r"^(\S+,\S+ ?){3}$"))
+    epochs(worker, lease, 1, first=4)
+    expect(line).to_have_attribute("points", re.compile(r"^(\S+,\S+ ?){4}$"))
+    page.reload()
+    expect(line).to_have_attribute("points", re.compile(r"^(\S+,\S+ ?){4}$"))
+
+
+@pytest.mark.slow
+def test_search_finds_jobs_that_are_not_loaded(studio: Studio, server: Server, database: SessionFactory) -> None:
+    oldest = submit(server.url, "needle")
+    httpx.post(f"{server.url}/v1/training-jobs/{oldest['id']}/cancel", trust_env=False)
+    spec = {"dataset": "digits", "preset": "fast", "hyperparameters": oldest["hyperparameters"], "init_from": None}
+    with transaction(database) as session:
+        for number in range(520):
+            job = new_jobs.add(
+                *(session, TrainingJob),
+                id=new_id("trn"),
+                model_type="vae",
+                spec=spec,
+                seed=1,
+                timeout_s=60,
+                max_attempts=3,
+                name=f"hay-{number}",
+            )
+            job.status = JobStatus.CANCELLED
+    page = studio.open("/jobs")
+    expect(page.get_by_text("The newest 500 jobs")).to_be_visible()
+    expect(page.get_by_text("needle")).to_have_count(0)
+    page.get_by_label("Search").fill("needle")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator("tbody tr")).to_contain_text("needle")

@@ -44,5 +44,11 @@ class ImageDataset:
         examples = len(self.train_images) + len(self.test_images)
         classes = len(self.class_names)
         return DatasetShape(
-            kind="images", examples=examples, height=height, width=width, channels=channels, classes=classes
+            kind="images",
+            examples=examples,
+            training_examples=len(self.train_images),
+            height=height,
+            width=width,
+            channels=channels,
+            classes=classes,
         )

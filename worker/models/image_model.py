@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from shared.model_types.training_steps import batches
 from worker.data import ImageDataset
 from worker.models.base import BetweenBlocks, GenerativeModel
 from worker.seeding import epoch_batches
@@ -40,8 +41,7 @@ class ImageModel(GenerativeModel):
 
     def steps_per_epoch(self) -> int:
         """Steps in one epoch."""
-        batches = self._drawn / self.hyperparameters.batch_size
-        return max(1, math.floor(batches) if self.drops_last else math.ceil(batches))
+        return batches(self._drawn, self.hyperparameters.batch_size, drops_last=self.drops_last)
 
     def examples_per_step(self) -> int:
         """Images in one step."""

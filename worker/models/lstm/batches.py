@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from shared.model_types.lstm import LstmHyperparameters
+from shared.model_types.text_steps import stream_count, window_count
 from worker.seeding import epoch_batches, generator
 
 
@@ -32,9 +33,8 @@ class Streams:
 
     def __init__(self, ids_N: Tensor, hyperparameters: LstmHyperparameters, seed: int) -> None:
         self.window = hyperparameters.window
-        usable = len(ids_N) - 1 - self.window  # an offset takes up to one window
-        self.streams = max(1, min(hyperparameters.batch_size, usable // self.window))
-        self.length = usable // self.streams
+        self.streams = stream_count(hyperparameters, len(ids_N))
+        self.length = (len(ids_N) - 1 - self.window) // self.streams  # an offset takes up to one window
         self.steps_per_pass = self.length // self.window
         self.steps_per_epoch = max(
             1, (hyperparameters.examples_per_epoch or len(ids_N)) // (self.streams * self.window)
@@ -66,7 +66,7 @@ class Windows:
         self._seed = seed
         self.window = hyperparameters.window
         self.stride = hyperparameters.sample_step
-        self._places = (len(ids_N) - self.window - 1) // self.stride + 1
+        self._places = window_count(hyperparameters, len(ids_N))
         drawn = hyperparameters.examples_per_epoch or self._places
         self._drawn = drawn
         self._training = max(1, drawn - int(drawn * hyperparameters.validation_split))

@@ -118,15 +118,16 @@ class JobPage extends View {
     const { job } = this;
     if (!job) return this.error ? html`${errorPanel(this.error)}<p><a href="${BASE}/jobs">All jobs</a></p>` : html`<div class="empty">Reading the job …</div>`;
     const { smoothing, log, axis, names, known } = this.options();
-    const alarms = this.history.filter((event) => event.data?.hint);
+    const warnings = job.warnings ?? [];
+    const alarms = this.history.filter((event) => event.data?.hint && !warnings.some((each) => each.code === event.type));
     return html`
       <div class="bar"><h1>${titleOf(job)}</h1> ${statusOf(job)} <span>${progressWords(job, this.queue)}</span> ${this.actions(job)}</div>
       <progress max="1" value=${job.progress.fraction} aria-label="Progress"></progress>
       <p class="muted">${job.model_type} on ${job.dataset} · epoch ${count(job.progress.epoch)} of ${count(job.progress.epochs)} · step ${count(job.progress.step)} of ${count(job.progress.steps)}${job.progress.examples_per_s ? ` · ${count(job.progress.examples_per_s)} examples/s` : ""}${job.device ? ` · ${job.device}` : ""}</p>
       ${this.error ? errorPanel(this.error) : nothing}
       ${job.error ? html`<div class="notice bad" role="alert"><p><strong>${job.error.message}</strong></p><p>${job.error.hint ?? ""}</p>
-        <p><a href="${BASE}/jobs/new?from=${job.id}">Train again with changes</a></p></div>` : nothing}
-      ${alarms.length ? html`<div class="notice">${alarms.map((event) => html`<p>⚑ ${event.message}</p>`)}</div>` : nothing}
+        <p>${this.remedy(job)} <a href="${BASE}/jobs/new?from=${job.id}">Train again with changes</a></p></div>` : nothing}
+      ${warnings.length + alarms.length ? html`<div class="notice warnings" role="note" aria-label="Warnings">${warnings.map((each) => html`<p>⚑ <strong>${each.message}</strong> ${each.hint ?? ""}${each.step == null ? nothing : html` <span class="muted">step ${count(each.step)}</span>`}</p>`)}${alarms.map((event) => html`<p>⚑ ${event.message}</p>`)}</div>` : nothing}
       <div class="side">
         <section class="panel" aria-label="Curves">
           <div class="bar">
@@ -151,6 +152,13 @@ class JobPage extends View {
       </div>`;
   }
 
+  /** For a run that diverged: the same with a third of its learning rate. */
+  remedy(job) {
+    const rate = job.hyperparameters.learning_rate;
+    if (job.error.code !== "diverged" || !rate) return nothing;
+    return html`<a class="button primary" href="${BASE}/jobs/new?from=${job.id}&hp.learning_rate=${Number((rate / 3).toPrecision(2))}">Train again with a third of the learning rate</a>`;
+  }
+
   meaning(name) {
     return this.type?.quality_docs.find((each) => each.name === name)?.meaning ?? "";
   }
@@ -163,6 +171,7 @@ class JobPage extends View {
       ${!job.is_terminal && job.status !== "cancelling" ? button("cancel", "Cancel", "danger") : nothing}
       ${["failed", "cancelled"].includes(job.status) ? button("retry", "Retry") : nothing}
       <a class="button" href="${BASE}/jobs/new?from=${job.id}">Train again</a>
+      ${job.model || job.progress.step ? html`<a class="button" href="${BASE}/jobs/new?continue=${job.id}">Continue</a>` : nothing}
       ${job.model ? html`<a class="button primary" href="${BASE}/play/${job.model}">Play</a>` : nothing}`;
   }
 }

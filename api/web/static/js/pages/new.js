@@ -4,52 +4,23 @@ import { html, live, nothing } from "../lib.js";
 import { BASE, parameters, setParameters } from "../address.js";
 import { View, mount } from "../element.js";
 import { all, change, get, Problem } from "../api.js";
+import { Estimate } from "../estimate.js";
+import { bounds, core, nullable, parse, same, shown } from "../form-schema.js";
 import { titleOf } from "../format.js";
 
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
-
-/** The bounds of a property in words: "1 to 4,096". */
-function bounds(schema) {
-  const [low, high] = [schema.minimum ?? schema.exclusiveMinimum, schema.maximum ?? schema.exclusiveMaximum];
-  if (low == null && high == null) return "";
-  const text = (value) => value.toLocaleString("en");
-  if (low == null) return `at most ${text(high)}`;
-  return `${schema.exclusiveMinimum != null ? "above " : ""}${text(low)} to ${schema.exclusiveMaximum != null ? "below " : ""}${text(high)}`;
-}
-
-/** The schema of a property without the branch for null. */
-const core = (schema) => schema.anyOf?.find((branch) => branch.type !== "null") ?? schema;
-const nullable = (schema) => Boolean(schema.anyOf?.some((branch) => branch.type === "null"));
-
-/** The value that a field's text stands for. Throws a sentence. */
-export function parse(text, schema) {
-  const { type } = core(schema);
-  const trimmed = text.trim();
-  if (trimmed === "" && nullable(schema)) return null;
-  if (type === "integer" || type === "number") {
-    const value = Number(trimmed.replaceAll(",", ""));
-    if (trimmed === "" || !Number.isFinite(value)) throw new Error("Give a number.");
-    if (type === "integer" && !Number.isInteger(value)) throw new Error("Give a whole number.");
-    return value;
-  }
-  if (type === "array") {
-    const parts = trimmed.replace(/^\[|\]$/g, "").split(/[\s,]+/).filter(Boolean);
-    const values = parts.map(Number);
-    if (values.some((value) => !Number.isFinite(value))) throw new Error("Give numbers, separated by commas.");
-    return values;
-  }
-  return trimmed;
-}
-
-const shown = (value) => (value == null ? "" : Array.isArray(value) ? value.join(", ") : String(value));
+const OPTION = "hp."; // before the name of a changed hyperparameter in the page's address
+const FIELDS = ["dataset", "preset", "name", "seed", "priority", "init_from"];
 
 class NewJob extends View {
   types = null;
   request = { model_type: "", dataset: "", preset: "fast", name: "", seed: "", priority: "normal", init_from: "" };
   changed = {}; // hyperparameters that differ from the preset
   texts = {}; // what was typed into a field that does not parse
-  errors = {}; // by pointer
+  errors = {}; // of what was typed, by pointer
   before = null; // the job that this one starts from
+  copied = {}; // its hyperparameters that differ from its preset
+  usual = {}; // fields as the page opens without parameters
+  estimate = new Estimate(() => this.update());
   failure = null;
   sending = false;
 
@@ -58,20 +29,52 @@ class NewJob extends View {
       const [types, datasets, models] = await Promise.all([get("/v1/model-types"), all("/v1/datasets"), all("/v1/models?limit=100", 500)]);
       Object.assign(this, { types: types.data, datasets, models });
       const query = parameters();
-      if (query.get("from")) await this.copy(query.get("from"));
-      else this.pick(query.get("type") ?? this.types[0].name);
+      const before = query.get("from") ?? query.get("continue");
+      if (before) await this.copy(before, query.has("continue"));
+      else this.take(query.get("type"));
+      this.usual = { ...this.request };
+      this.restore(query);
     } catch (error) {
       this.failure = error;
     }
-    this.update();
+    this.altered();
   }
 
-  async copy(id) {
+  /** Start from the settings of a job, or with `further` from its weights too. */
+  async copy(id, further) {
     const job = await get(`/v1/training-jobs/${id}`);
     this.before = job;
     Object.assign(this.request, { model_type: job.model_type, dataset: job.dataset, preset: job.preset, name: job.name ?? "", init_from: job.init_from ?? "" });
     const preset = this.preset();
     this.changed = Object.fromEntries(Object.entries(job.hyperparameters).filter(([name, value]) => !same(value, preset[name])));
+    this.copied = this.changed;
+    if (!further) return;
+    this.request.init_from = job.model ?? (await get(`/v1/training-jobs/${id}/checkpoints`)).data[0]?.id ?? "";
+    if (!this.request.init_from) this.failure = new Error("This job has no checkpoint yet to continue from. Without one, training starts with new weights.");
+  }
+
+  /** The values in the page's address over those that the page opens with. */
+  restore(query) {
+    for (const name of FIELDS) if (query.has(name)) this.request[name] = query.get(name);
+    if (query.has("preset")) this.changed = {};
+    for (const [key, text] of query) if (key.startsWith(OPTION) && key.slice(OPTION.length) in this.properties()) this.read(key.slice(OPTION.length), text);
+  }
+
+  /** Something has changed: show it, put it into the address, ask what it costs. */
+  altered() {
+    this.update();
+    if (!this.types || !this.request.model_type) return;
+    const values = Object.fromEntries(FIELDS.map((name) => [name, this.request[name] === this.usual[name] ? "" : this.request[name]]));
+    const preset = this.preset();
+    const opened = { ...preset, ...(this.request.preset === this.before?.preset ? this.copied : {}) };
+    const now = { ...preset, ...this.changed };
+    for (const name of Object.keys(this.properties())) values[OPTION + name] = this.texts[name] ?? (same(now[name], opened[name]) ? "" : shown(now[name]) || "null");
+    setParameters(values);
+    this.estimate.ask(Object.keys(this.errors).length ? null : this.body());
+  }
+
+  properties() {
+    return this.type().hyperparameters_schema.properties;
   }
 
   type() {
@@ -82,43 +85,59 @@ class NewJob extends View {
     return this.type().presets.find((preset) => preset.name === this.request.preset)?.hyperparameters ?? {};
   }
 
-  pick(name) {
+  take(name) {
     const type = this.types.find((each) => each.name === name) ?? this.types[0];
     Object.assign(this.request, { model_type: type.name, dataset: type.default_dataset, preset: "fast", init_from: "" });
-    this.changed = {};
-    this.errors = {};
-    setParameters({ type: type.name, from: "" });
-    this.update();
+    Object.assign(this, { before: null, copied: {}, changed: {}, texts: {}, errors: {} });
+    this.usual = { ...this.request, name: "", seed: "", priority: "normal" };
+  }
+
+  pick(name) {
+    const options = Object.keys(this.properties()).map((each) => [OPTION + each, ""]);
+    this.take(name);
+    setParameters({ ...Object.fromEntries(options), type: name, from: "", continue: "" });
+    this.altered();
   }
 
   set(name, value) {
     this.request = { ...this.request, [name]: value };
-    delete this.errors[`/${name}`];
+    delete this.estimate.errors[`/${name}`];
     if (name === "preset") this.changed = {};
-    this.update();
+    this.altered();
   }
 
-  edit(name, text) {
+  read(name, text) {
     const pointer = `/hyperparameters/${name}`;
-    const schema = this.type().hyperparameters_schema.properties[name];
     this.texts[name] = text;
+    delete this.estimate.errors[pointer];
     try {
-      const value = parse(text, schema);
+      const value = parse(text, this.properties()[name]);
       delete this.errors[pointer];
       delete this.texts[name];
       if (same(value, this.preset()[name])) delete this.changed[name];
-      else this.changed[name] = value;
+      else this.changed = { ...this.changed, [name]: value };
     } catch (error) {
       this.errors[pointer] = error.message;
     }
-    this.update();
+  }
+
+  edit(name, text) {
+    this.read(name, text);
+    this.altered();
   }
 
   reset(name) {
+    this.changed = { ...this.changed };
     delete this.changed[name];
     delete this.texts[name];
     delete this.errors[`/hyperparameters/${name}`];
-    this.update();
+    delete this.estimate.errors[`/hyperparameters/${name}`];
+    this.altered();
+  }
+
+  /** Sentences by pointer: of what was typed, and of the server. */
+  problems() {
+    return { ...this.estimate.errors, ...this.errors };
   }
 
   body() {
@@ -138,7 +157,7 @@ class NewJob extends View {
     } catch (error) {
       this.sending = false;
       this.key = null;
-      if (error instanceof Problem && error.errors.length) this.errors = Object.fromEntries(error.errors.map((each) => [each.pointer, each.detail]));
+      if (error instanceof Problem && error.errors.length) this.estimate.errors = Object.fromEntries(error.errors.map((each) => [each.pointer, each.detail]));
       else this.failure = error;
       this.update();
       queueMicrotask(() => this.focusError());
@@ -151,8 +170,13 @@ class NewJob extends View {
     first?.focus();
   }
 
+  error(pointer) {
+    const problems = this.problems();
+    return problems[pointer] ?? Object.entries(problems).find(([each]) => each.startsWith(`${pointer}/`))?.[1];
+  }
+
   field(name, label, control, help = "") {
-    const error = this.errors[`/${name}`] ?? Object.entries(this.errors).find(([pointer]) => pointer.startsWith(`/${name}/`))?.[1];
+    const error = this.error(`/${name}`);
     return html`<div class="field" data-field=${name}><label for=${name}>${label}</label>${control(error)}<p class=${error ? "error" : "muted help"} id="${name}-help">${error ?? help}</p></div>`;
   }
 
@@ -163,23 +187,27 @@ class NewJob extends View {
     const select = (name, options) => (error) => html`<select id=${name} name=${name} aria-invalid=${Boolean(error)} aria-describedby="${name}-help" @change=${(event) => this.set(name, event.target.value)}>${options.map(([value, text]) => html`<option value=${value} ?selected=${value === request[name]}>${text}</option>`)}</select>`;
     const input = (name, kind = "text", placeholder = "") => (error) => html`<input id=${name} name=${name} type=${kind} placeholder=${placeholder} aria-invalid=${Boolean(error)} aria-describedby="${name}-help" .value=${live(String(request[name]))} @input=${(event) => this.set(name, event.target.value)}>`;
     const dataset = this.datasets.find((each) => each.name === request.dataset);
-    const others = Object.keys(this.errors).filter((pointer) => !pointer.startsWith("/hyperparameters/") && !this.querySelector?.(`[data-field="${pointer.slice(1)}"]`) && !(pointer.slice(1) in request));
+    const problems = this.problems();
+    const others = Object.keys(problems).filter((pointer) => !pointer.startsWith("/hyperparameters/") && !(pointer.split("/")[1] in request));
+    const continued = this.models.filter((model) => model.model_type === type.name).map((model) => [model.id, `${model.name ?? model.dataset} (${model.id.slice(0, 10)}…)`]);
+    if (request.init_from && !continued.some(([id]) => id === request.init_from)) continued.push([request.init_from, request.init_from.startsWith("ckp_") ? `checkpoint ${request.init_from.slice(0, 10)}…` : request.init_from]);
     return html`<form @submit=${(event) => this.submit(event)} novalidate>
-      <div class="bar"><h1>${this.before ? `Train again: ${titleOf(this.before)}` : "New training"}</h1><button class="primary" ?disabled=${this.sending}>${this.sending ? "Sending …" : "Train"}</button></div>
+      <div class="bar"><h1>${this.before ? `${parameters().has("continue") ? "Continue" : "Train again"}: ${titleOf(this.before)}` : "New training"}</h1><button class="primary" ?disabled=${this.sending}>${this.sending ? "Sending …" : "Train"}</button></div>
       ${this.failure ? errorPanel(this.failure) : nothing}
-      ${others.length ? html`<div class="notice bad" role="alert">${others.map((pointer) => html`<p><code>${pointer}</code> ${this.errors[pointer]}</p>`)}</div>` : nothing}
+      ${others.length ? html`<div class="notice bad" role="alert">${others.map((pointer) => html`<p><code>${pointer}</code> ${problems[pointer]}</p>`)}</div>` : nothing}
       ${this.before ? this.difference() : nothing}
+      ${this.estimate.view()}
       <div class="side"><div class="panel">
         <fieldset class="choice"><legend>Model type</legend>${this.types.map((each) => html`<label><input type="radio" name="model_type" value=${each.name} .checked=${live(each.name === type.name)} @change=${() => this.pick(each.name)}> <span><strong>${each.title}</strong><br><span class="muted">${each.summary}</span></span></label>`)}</fieldset>
       </div><div class="panel fields">
         ${this.field("dataset", "Dataset", select("dataset", fitting.map((each) => [each.name, `${each.name}${each.availability === "downloadable" ? " (is downloaded first)" : each.availability === "missing" ? " (not here)" : ""}`])), dataset?.detail ?? dataset?.title ?? "")}
         ${this.field("preset", "Preset", select("preset", type.presets.map((each) => [each.name, each.name])), "fast: ours. book: the published settings.")}
         ${this.field("name", "Name", input("name", "text", "optional"))}
-        ${this.field("init_from", "Continue from", select("init_from", [["", "new weights"], ...this.models.filter((model) => model.model_type === type.name).map((model) => [model.id, `${model.name ?? model.dataset} (${model.id.slice(0, 10)}…)`])]), "Starts with the weights of a model.")}
+        ${this.field("init_from", "Continue from", select("init_from", [["", "new weights"], ...continued]), "Starts with the weights of a model or checkpoint.")}
         ${this.field("priority", "Priority", select("priority", [["low", "low"], ["normal", "normal"], ["high", "high"]]))}
         ${this.field("seed", "Seed", input("seed", "number", "drawn"), "The same seed gives the same model on the same machine.")}
       </div></div>
-      <section class="panel"><div class="bar"><h2>Hyperparameters</h2><span class="muted">${Object.keys(this.changed).length} changed from <strong>${request.preset}</strong></span>${Object.keys(this.changed).length ? html`<button type="button" @click=${() => ((this.changed = {}), (this.texts = {}), (this.errors = {}), this.update())}>Reset all</button>` : nothing}</div>
+      <section class="panel"><div class="bar"><h2>Hyperparameters</h2><span class="muted">${Object.keys(this.changed).length} changed from <strong>${request.preset}</strong></span>${Object.keys(this.changed).length ? html`<button type="button" @click=${() => (Object.assign(this, { changed: {}, texts: {}, errors: {} }), this.altered())}>Reset all</button>` : nothing}</div>
         <div class="grid">${Object.entries(type.hyperparameters_schema.properties).map(([name, schema]) => this.hyperparameter(name, schema))}</div></section>
       <section class="panel"><h2>As command</h2><pre>${this.command()}</pre></section>
     </form>`;
@@ -187,7 +215,7 @@ class NewJob extends View {
 
   hyperparameter(name, schema) {
     const pointer = `/hyperparameters/${name}`;
-    const error = this.errors[pointer] ?? Object.entries(this.errors).find(([each]) => each.startsWith(`${pointer}/`))?.[1];
+    const error = this.error(pointer);
     const isChanged = name in this.changed;
     const value = this.texts[name] ?? shown(isChanged ? this.changed[name] : this.preset()[name]);
     const choices = core(schema).enum;
@@ -203,7 +231,7 @@ class NewJob extends View {
   difference() {
     const after = { ...this.preset(), ...this.changed }, before = this.before.hyperparameters;
     const names = Object.keys(after).filter((name) => !same(after[name], before[name]));
-    const others = ["dataset", "preset"].filter((name) => this.request[name] !== this.before[name]);
+    const others = ["dataset", "preset", "init_from"].filter((name) => this.request[name] !== (this.before[name] ?? ""));
     const rows = [...others.map((name) => [name, this.before[name], this.request[name]]), ...names.map((name) => [name, before[name], after[name]])];
     return html`<div class="panel difference"><h2>Difference from ${titleOf(this.before)}</h2>${rows.length ? html`<dl class="facts">${rows.map(([name, old, now]) => html`<dt data-key=${name}>${name}</dt><dd><del>${JSON.stringify(old)}</del> → <strong>${JSON.stringify(now)}</strong></dd>`)}</dl>` : html`<p class="muted">None yet: this repeats the job with another seed.</p>`}</div>`;
   }
@@ -211,9 +239,10 @@ class NewJob extends View {
   command() {
     const body = this.body();
     const quoted = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
+    const fields = ["name", "seed", "priority", "init_from"].filter((name) => name in body && body[name] !== "normal").map((name) => ` --${name.replaceAll("_", "-")} ${quoted(body[name])}`).join("");
     const options = Object.entries(body.hyperparameters).map(([name, value]) => ` \\\n  --${name.replaceAll("_", "-")} ${quoted(Array.isArray(value) ? value.join(",") : value ?? "null")}`).join("");
     const json = JSON.stringify(body);
-    return `mimeo train ${body.model_type} --dataset ${body.dataset} --preset ${body.preset}${options}\n\ncurl -X POST ${location.origin}${BASE}/v1/training-jobs \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted(json)}`;
+    return `mimeo train ${body.model_type} --dataset ${body.dataset} --preset ${body.preset}${fields}${options}\n\ncurl -X POST ${location.origin}${BASE}/v1/training-jobs \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted(json)}`;
   }
 }
 customElements.define("m-new", NewJob);
