@@ -147,3 +147,16 @@ def test_ids_that_no_job_can_have_are_refused(client: FlaskClient, ids: object) 
 
     assert refused.status_code == 422
     assert refused.get_json()["errors"][0]["pointer"].startswith("/ids")
+
+
+def test_queue_states_counts_live_workers_and_the_order(client: FlaskClient, worker: WorkerWrites) -> None:
+    running, second, first = (submitted(client, priority=priority) for priority in ("high", "normal", "high"))
+    worker.claim(JobKind.TRAINING)
+
+    queue = client.get("/v1/queue").get_json()
+
+    assert queue["object"] == "queue"
+    assert queue["training"] == {"queued": 2, "running": 1, "workers": 0}
+    assert queue["generation"] == {"queued": 0, "running": 0, "workers": 0}
+    assert queue["positions"] == [first, second]
+    assert running not in queue["positions"]

@@ -14,6 +14,8 @@ from shared.job_status import JobKind
 from shared.services import workers
 from tests.api.worker_hands import WorkerWrites
 
+pytestmark = pytest.mark.slow_on_postgresql
+
 TRAINING = "/v1/training-jobs"
 VAE = {"model_type": "vae", "dataset": "digits"}
 

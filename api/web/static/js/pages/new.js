@@ -114,8 +114,8 @@ class NewJob extends View {
       const value = parse(text, this.properties()[name]);
       delete this.errors[pointer];
       delete this.texts[name];
+      this.changed = { ...this.changed, [name]: value };
       if (same(value, this.preset()[name])) delete this.changed[name];
-      else this.changed = { ...this.changed, [name]: value };
     } catch (error) {
       this.errors[pointer] = error.message;
     }
