@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, defer, joinedload
 
 from shared.db.tables import GenerationJob, Job, Model, TrainingJob
@@ -86,7 +86,9 @@ def list_page(
     paging.check(limit, after, _PREFIXES[of])
     query = _QUERIES[of].options(defer(of.output, raiseload=True))
     # One status is compared by equality, so that an index gives the order too.
-    conditions = [of.status == one for one in status] if len(status) == 1 else [of.status.in_(status)] if status else []
+    conditions: list[ColumnElement[bool]] = (
+        [of.status == one for one in status] if len(status) == 1 else [of.status.in_(status)] if status else []
+    )
     if model_type is not None:
         conditions.append(of.model_type == model_type)
     if q:

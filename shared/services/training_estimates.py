@@ -64,7 +64,7 @@ def estimate(session: Session, request: TrainingRequest, settings: Settings) -> 
     admitted = admit_training(session, request, settings, lock=None)
     steps = admitted.model_type.training_steps(admitted.hyperparameters, admitted.shape)
     alive = [worker for worker in workers.list_alive(session, settings) if worker.kind is JobKind.TRAINING]
-    total = steps and steps.per_epoch * admitted.hyperparameters.epochs
+    total = steps.per_epoch * admitted.hyperparameters.epochs if steps else None
     if steps is None or total is None:
         speed = Speed(examples_per_s=None, basis="The number of steps depends on the dataset, whose size is not known.")
     else:
@@ -136,7 +136,7 @@ def _measured(session: Session, kind: ModelType, devices: set[str]) -> Iterator[
 def _without_worker(*, has_worker: bool) -> list[JobWarning]:
     if has_worker:
         return []
-    return [JobWarning(code="no_worker", message="No training worker is running.", hint="Start one: `mimeo up`.")]
+    return [JobWarning(code="no_worker", message="No training worker is running.", hint="Start one: mimeo up")]
 
 
 def _dataset_warnings(name: str, settings: Settings) -> list[JobWarning]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from shared import model_types
 from shared.datasets import DatasetShape
 from shared.model_types.base import Hyperparameters, Measure, ModelType, SamplingParameters
+from shared.model_types.training_steps import TrainingSteps
 from worker.data import Dataset, ImageDataset
 from worker.models.base import BetweenBlocks, Generated, GenerativeModel, Sample, StepMetrics, uninterrupted
 
@@ -179,6 +180,11 @@ def _no_memory(hyperparameters: Any, dataset: DatasetShape) -> int:
     return 0
 
 
+def _steps(hyperparameters: ToyHyperparameters, dataset: DatasetShape) -> TrainingSteps:
+    size = hyperparameters.batch_size
+    return TrainingSteps(per_epoch=-(-(dataset.training_examples or 1438) // size), examples=size)
+
+
 def _no_check(hyperparameters: Any, dataset: DatasetShape) -> None: ...
 
 
@@ -200,6 +206,7 @@ TOY = ModelType(
     selection=("val_loss", "min"),
     implementation="tests.worker.trainer.toy:Toy",
     training_bytes=_no_memory,
+    training_steps=_steps,
     stored_bytes=_no_memory,
     sampling_bytes=lambda hyperparameters, sampling, dataset: 0,
     check_training=_no_check,
