@@ -134,7 +134,7 @@ def test_dry_run_prints_the_costs_and_settings_and_submits_nothing() -> None:
         "hyperparameters": {"epochs": 3},
         "dry_run": True,
     }
-    for words in ("1,200 of 256 examples", "about 1 min 05 s", "on this machine", "at most 300 MB", "position 2"):
+    for words in ("1,200 of 256 examples", "about 1 min 05 s", "on this machine", "at most 300.0 MB", "position 2"):
         assert words in done.stdout
     assert "No worker. Start one." in done.stdout
     assert json.loads(as_json.stdout) == ESTIMATE
