@@ -17,7 +17,7 @@ from tenacity import Retrying, retry_if_exception, wait_fixed
 
 from client.errors import ApiError
 from client.files import ExportedFile, file_name
-from client.polling import Change, changes
+from client.polling import Change, StreamRefused, changes, streamed
 from client.schema import (
     Artifact,
     Checkpoint,
@@ -85,7 +85,17 @@ class Client(Transport):
         return Change(job=cast("Job", response.json()), etag=response.headers.get("ETag"))
 
     def watch(self, job_id: str, *, poll_s: float = 0.5, patience_s: float = 60.0) -> Iterator[Job]:
-        """The job now and at each change, until it is terminal. Outages shorter than `patience_s` are tolerated."""
+        """The job now and at each change, until it is terminal. Outages shorter than `patience_s` are tolerated.
+
+        Changes come from the job's stream. Where the server refuses it, the job is polled every `poll_s` seconds.
+        """
+        path = f"{job_path(job_id)}/stream"
+        try:
+            yield from streamed(lambda after: self.stream(path, after=after), patience_s=patience_s)
+        except StreamRefused:
+            yield from self._polled(job_id, poll_s, patience_s)
+
+    def _polled(self, job_id: str, poll_s: float, patience_s: float) -> Iterator[Job]:
         return changes(lambda etag: self.job_if_changed(job_id, etag), poll_s=poll_s, patience_s=patience_s)
 
     def wait(self, job_id: str, *, poll_s: float = 0.5, timeout_s: float | None = None) -> Job:

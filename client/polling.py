@@ -1,11 +1,18 @@
-"""Polls a job with its ETag, and tolerates outages of the server."""
+"""The changes of a job, from its stream or by polling with its ETag; outages of the server are tolerated."""
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from client.errors import ServerUnreachable
+from client.errors import ApiError, ServerUnreachable
+from client.event_stream import StreamEvent
 from client.schema import Job
+
+StreamOpener = Callable[[str | None], AbstractContextManager[Iterator[StreamEvent]]]
+"""Opens the stream of a job after the event with this id."""
+
+RECONNECT_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,3 +55,35 @@ def changes(
         if timeout_s is not None and time.monotonic() - started > timeout_s:
             raise TimeoutError(f"the job has not ended after {timeout_s:.0f} s")
         time.sleep(poll_s)
+
+
+class StreamRefused(Exception):
+    """The server has no stream for this client: too many are open, or its version has none."""
+
+
+def streamed(open_stream: StreamOpener, *, patience_s: float = 60.0) -> Iterator[Job]:
+    """The job now and at each change, until it is terminal, from its stream.
+
+    Raises StreamRefused, and ServerUnreachable after an outage of `patience_s`, or at once before the first response.
+    """
+    position: str | None = None
+    answered, last_answer = False, time.monotonic()
+    while True:
+        try:
+            with open_stream(position) as events:
+                for event in events:
+                    answered, last_answer = True, time.monotonic()
+                    # After `resync` the position is too old: the next connection begins with the present state.
+                    position = None if event.name == "resync" else event.id or position
+                    if event.name == "job":
+                        yield event.data
+                        if event.data["is_terminal"]:
+                            return
+                    elif event.name in {"deleted", "end"}:
+                        raise StreamRefused
+        except ApiError as error:
+            raise StreamRefused from error
+        except ServerUnreachable:
+            if not answered or time.monotonic() - last_answer > patience_s:
+                raise
+        time.sleep(RECONNECT_S)

@@ -1,6 +1,7 @@
 """Requests with retries, and responses as values or errors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -8,8 +9,10 @@ import httpx
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from client.errors import ApiError, BadInput, ServerUnreachable
+from client.event_stream import StreamEvent, events
 from client.schema import ProblemError
 
+STREAM_SILENCE_S = 30.0  # a stream sends a comment every ten seconds
 _TRIES, _FIRST_PAUSE_S = 4, 0.1  # pauses of 0.1, 0.2 and 0.4 s: a restart takes less than a second
 
 
@@ -60,6 +63,23 @@ class Transport:
         if response.is_error:
             raise problem(response)
         return response
+
+    @contextmanager
+    def stream(self, path: str, *, after: str | None = None) -> Iterator[Iterator[StreamEvent]]:
+        """The events of a stream within the block. after: the id of the last event that was received.
+
+        Raises ServerUnreachable when the connection is lost, also within the block, and ApiError.
+        """
+        limits = httpx.Timeout(self._timeout, read=STREAM_SILENCE_S)
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
+        try:
+            with self._http.stream("GET", path, headers=headers, timeout=limits) as response:
+                if response.is_error:
+                    response.read()
+                    raise problem(response)
+                yield events(response.iter_lines())
+        except httpx.TransportError as error:
+            raise ServerUnreachable(self.base_url, _reason(error)) from error
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The JSON at `path`. Parameters that are None are left out."""

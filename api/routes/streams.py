@@ -1,4 +1,4 @@
-"""Live streams of server-sent events: one training job, or all jobs."""
+"""Live streams of server-sent events: one job, or all jobs."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
@@ -6,19 +6,21 @@ from itertools import chain
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
+from sqlalchemy.orm import Session
 
 from api import request_slots
 from api.headers import StreamHeaders
 from api.openapi import stream_answers
-from api.parameters import StreamQuery, TrainingJobPath
+from api.parameters import GenerationJobPath, StreamQuery, TrainingJobPath
 from api.runtime import Runtime, runtime
 from api.streams import overview
 from api.streams.cursor import Cursor
 from api.streams.hub import Subscription, hub
 from api.streams.job_stream import JobStream
 from api.tags import STREAMS
+from shared.db.tables import Job
 from shared.errors import Unavailable
-from shared.services import training_jobs
+from shared.services import generation_jobs, training_jobs
 
 # Reads the state once subscribed: the first frames, and an iterator over later ones.
 Opener = Callable[[Subscription], tuple[list[bytes], Iterator[bytes]]]
@@ -32,21 +34,21 @@ def stream_training_job(path: TrainingJobPath, query: StreamQuery, header: Strea
 
     Events: `job` (the job, first and after each change), `metrics` (new points), `history` (an event of the job),
     `sample` (an artifact), `resync` (too much was missed: read the job again), `deleted`, `end`. A client that connects
-    again with `Last-Event-ID` receives what it has missed.
+    again with `Last-Event-ID` receives what it has missed. Points are sent as they are measured, without an id, and
+    again with one when they are recorded: a client keeps one point for each curve and step.
     """
-    current = runtime()
-    text = header.last_event_id or query.after
-    after = Cursor.parse(text) if text else None
+    return _follow_job(path.id, training_jobs.get, header.last_event_id or query.after)
 
-    def open_stream(subscription: Subscription) -> tuple[list[bytes], Iterator[bytes]]:
-        stream = JobStream(subscription)
-        with current.reading() as session:
-            first = stream.begin(session, training_jobs.get(session, path.id), after)
-        return first, stream.follow(_is_over(current))
 
-    with current.reading() as session:  # an unknown id takes no place among the streams
-        training_jobs.get(session, path.id)
-    return _stream(current, hub().subscribe(path.id), open_stream)
+@routes.get("/generation-jobs/<id>/stream", responses=stream_answers(404, 422))
+def stream_generation_job(path: GenerationJobPath, query: StreamQuery, header: StreamHeaders) -> Response:
+    """Follow a generation job as server-sent events until it ends.
+
+    Events: `job` (first and after each change; the last has the output), `text` (texts as they are written: replace
+    the characters from `start` on), `history`, `deleted`, `end`. A text that is short, or that was written before the
+    connection, comes with the job's output alone.
+    """
+    return _follow_job(path.id, generation_jobs.get, header.last_event_id or query.after)
 
 
 @routes.get("/jobs/stream", responses=stream_answers(422))
@@ -64,6 +66,22 @@ def stream_jobs(query: StreamQuery, header: StreamHeaders) -> Response:
         return first, overview.follow(subscription, _is_over(current))
 
     return _stream(current, hub().subscribe(None), open_stream)
+
+
+def _follow_job(job_id: str, get: Callable[[Session, str], Job], position: str | None) -> Response:
+    """The stream of one job. position: the id of the last event that the client has received."""
+    current = runtime()
+    after = Cursor.parse(position) if position else None
+
+    def open_stream(subscription: Subscription) -> tuple[list[bytes], Iterator[bytes]]:
+        stream = JobStream(subscription)
+        with current.reading() as session:
+            first = stream.begin(session, get(session, job_id), after)
+        return first, stream.follow(_is_over(current))
+
+    with current.reading() as session:  # an unknown id takes no place among the streams
+        get(session, job_id)
+    return _stream(current, hub().subscribe(job_id), open_stream)
 
 
 def _is_over(current: Runtime) -> Callable[[], bool]:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from api import serializers
 from api.streams.cursor import Cursor
+from shared.broker import LiveMessage
 from shared.db import tables as rows
 from shared.job_status import QUEUED_KINDS, JobKind, JobStatus
 from shared.services import artifacts, job_changes, queue_stats, workers
@@ -43,6 +44,27 @@ class Change:
             event=max([start.event, *(row_id for row_id, _ in self.events)]),
             sample_step=max([start.sample_step, *(step for step, _, _ in self.samples)]),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """An event that a worker published before the database has its record. It has no position in the records.
+
+    A point comes again with the records of the job; a text comes with the output of the ended job.
+    """
+
+    job_id: str
+    event: str
+    data: str
+
+    @classmethod
+    def of(cls, message: LiveMessage) -> "Live | None":
+        """The event of a message; None for a message without content."""
+        for event, key in (("metrics", "points"), ("text", "texts")):
+            if key in message.content:
+                data = json.dumps(message.content, separators=(",", ":"))
+                return cls(job_id=message.job_id, event=event, data=data)
+        return None
 
 
 def read_job(session: Session, job: rows.Job) -> str:

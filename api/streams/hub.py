@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
@@ -17,8 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from api.runtime import Runtime
-from api.streams.changes import Change, deleted, queue_json, read_change
+from api.streams.changes import Change, Live, deleted, queue_json, read_change
 from api.streams.cursor import Cursor
+from shared.broker import LiveMessage
 from shared.db.session import is_transient
 from shared.db.tables import Job
 from shared.services import job_changes
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 EXTENSION = "mimeo_changes"
 POLL_S = 0.25
+LEAST_S = 0.05  # between two looks, however many notifications arrive
 RETRY_S = 1.0
 LINGER_S = 5.0  # the thread ends this long after the last stream
 QUEUE_S = 1.0  # between two reads of the queue
@@ -44,7 +46,7 @@ class Subscription:
     """
 
     job_id: str | None
-    changes: "queue.Queue[Change]" = field(default_factory=lambda: queue.Queue(QUEUE_LENGTH))
+    changes: "queue.Queue[Change | Live]" = field(default_factory=lambda: queue.Queue(QUEUE_LENGTH))
     is_overrun: bool = False
 
     def put(self, change: Change) -> None:
@@ -54,7 +56,13 @@ class Subscription:
         except queue.Full:
             self.is_overrun = True
 
-    def take(self, timeout_s: float) -> Change | None:
+    def put_live(self, live: Live) -> None:
+        """Add an event that need not arrive, where the queue has room."""
+        if self.changes.qsize() < QUEUE_LENGTH // 2:
+            with suppress(queue.Full):
+                self.changes.put_nowait(live)
+
+    def take(self, timeout_s: float) -> Change | Live | None:
         """The next change; None after `timeout_s` seconds without one."""
         try:
             return self.changes.get(timeout=timeout_s)
@@ -62,7 +70,7 @@ class Subscription:
             return None
 
 
-def changes(subscription: Subscription, is_over: Callable[[], bool]) -> Iterator[Change | None]:
+def changes(subscription: Subscription, is_over: Callable[[], bool]) -> Iterator[Change | Live | None]:
     """The changes of a subscription, and None after each ten seconds without one.
 
     Ends where the queue was overrun, or within a second after `is_over`.
@@ -134,25 +142,43 @@ class ChangeHub:
         self._pass_on([deleted(job_id, at=datetime.now(UTC))])
 
     def _run(self) -> None:
-        idle_since = time.monotonic()
         try:
-            while True:
-                with self._lock:
-                    if self._is_closing:
-                        return
-                    if self._subscriptions:
-                        idle_since = time.monotonic()
-                    elif time.monotonic() - idle_since > LINGER_S:
-                        return
-                self._wake.wait(self._look_or_wait())
-                self._wake.clear()
+            with self._runtime.broker.receiving(self._receive):
+                self._look_until_idle()
         finally:
             # No stream is open here, unless the hub closes or an unexpected error occurred: then they end, and their
             # clients connect again.
             with self._lock:
-                self._thread = None
-                for subscription in self._subscriptions:
-                    subscription.is_overrun = True
+                if self._thread is threading.current_thread():
+                    self._thread = None
+                    for subscription in self._subscriptions:
+                        subscription.is_overrun = True
+
+    def _receive(self, message: LiveMessage) -> None:
+        """Pass on what a worker has published. Runs on the broker's thread, or on the publisher's."""
+        live = Live.of(message)
+        if live is None:
+            self._wake.set()
+            return
+        with self._lock:
+            for subscription in self._subscriptions:
+                if subscription.job_id == live.job_id:
+                    subscription.put_live(live)
+
+    def _look_until_idle(self) -> None:
+        idle_since = time.monotonic()
+        while True:
+            with self._lock:
+                if self._is_closing:
+                    return
+                if self._subscriptions:
+                    idle_since = time.monotonic()
+                elif time.monotonic() - idle_since > LINGER_S:
+                    self._thread = None  # the next stream starts another
+                    return
+            self._wake.wait(self._look_or_wait())
+            self._wake.clear()
+            time.sleep(LEAST_S)
 
     def _look_or_wait(self) -> float:
         """Look for changes. Returns the seconds until the next look."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
-from api.streams.changes import MOST_RECORDS, Change, deleted_json, points_json, read_change, read_job
+from api.streams.changes import MOST_RECORDS, Change, Live, deleted_json, points_json, read_change, read_job
 from api.streams.cursor import Cursor
 from api.streams.frames import COMMENT, RETRY, frame
 from api.streams.hub import Subscription, changes
@@ -39,6 +39,8 @@ class JobStream:
         for change in changes(self._subscription, is_over):
             if change is None:
                 yield COMMENT
+            elif isinstance(change, Live):
+                yield frame(change.event, change.data)  # without an id: it has no position in the records
             else:
                 yield b"".join(self._frames(change))
             if self._is_over:

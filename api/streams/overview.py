@@ -36,7 +36,10 @@ def begin(session: Session, settings: Settings, last_event_id: str | None) -> li
 def follow(subscription: Subscription, is_over: Callable[[], bool]) -> Iterator[bytes]:
     """Later frames, until `is_over`; a comment every ten seconds."""
     for change in changes(subscription, is_over):
-        yield COMMENT if change is None else _frame(change)
+        if isinstance(change, Change):
+            yield _frame(change)
+        elif change is None:
+            yield COMMENT
     if subscription.is_overrun:
         yield frame("resync", "{}")
 

@@ -1,6 +1,7 @@
 """The broker on Redis: notifications as Celery messages, ends of jobs as publish/subscribe."""
 
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import redis
@@ -10,6 +11,7 @@ from kombu.transport.redis import Channel
 from shared.broker.celery_settings import KEY_PREFIX, PRIORITY_STEPS, make_celery, message_priority, task_name
 from shared.broker.completion_listener import CompletionListener
 from shared.broker.failures import FAILURES, RETRY_AFTER_S
+from shared.broker.live_messages import LiveMessage, LivePublisher, LiveReceiver
 from shared.broker.protocol import Waiter
 from shared.job_status import JobKind, Priority
 from shared.settings import Settings
@@ -17,6 +19,8 @@ from shared.settings import Settings
 log = structlog.get_logger()
 
 _ENDS = f"{KEY_PREFIX}done"
+_LIVE = f"{KEY_PREFIX}live"
+_LIVE_TIMEOUT_S = 0.25  # a trainer's monitor must not wait longer for a message that may be lost
 _PROBE, _PROBE_MS = f"{KEY_PREFIX}probe", 10_000
 _DROPPED = f"{KEY_PREFIX}dropped"
 
@@ -26,13 +30,10 @@ class CeleryBroker:
 
     def __init__(self, settings: Settings) -> None:
         self._celery = make_celery(settings)
-        self._redis = redis.Redis.from_url(
-            settings.resolved_redis_url,
-            socket_timeout=1.0,
-            health_check_interval=10,
-            **({} if settings.resolved_redis_url.startswith("unix") else {"socket_connect_timeout": 1.0}),
-        )
+        self._redis = _connection(settings.resolved_redis_url, timeout_s=1.0)
         self._ends = CompletionListener(self._redis, _ENDS)
+        self._live = LivePublisher(_connection(settings.resolved_redis_url, timeout_s=_LIVE_TIMEOUT_S), _LIVE)
+        self._receiver = LiveReceiver(self._redis, _LIVE, _ENDS)
         self._resting_until = 0.0
 
     def send(self, kind: JobKind, job_id: str, priority: Priority) -> bool:
@@ -89,6 +90,14 @@ class CeleryBroker:
         """Subscribe to the end of a job, until the block ends."""
         return self._ends.subscribe(job_id)
 
+    def publish_live(self, message: LiveMessage) -> bool:
+        """Publish a message of a running job. False where it was dropped."""
+        return self._live.publish(message)
+
+    def receiving(self, deliver: Callable[[LiveMessage], None]) -> AbstractContextManager[None]:
+        """Within the block, call `deliver` for each message of running and ended jobs, on a thread of its own."""
+        return self._receiver.delivering(deliver)
+
     def problem(self) -> str | None:
         """One sentence if Redis does not answer or accepts no write, else None.
 
@@ -105,3 +114,11 @@ class CeleryBroker:
         except FAILURES:
             return "Redis does not answer."
         return None
+
+
+def _connection(url: str, *, timeout_s: float) -> "redis.Redis":
+    """Connections to Redis, opened when first used."""
+    limits: dict[str, float] = {"socket_timeout": timeout_s}
+    if not url.startswith("unix"):
+        limits["socket_connect_timeout"] = timeout_s
+    return redis.Redis.from_url(url, health_check_interval=10, **limits)

@@ -2,10 +2,11 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from shared.broker.live_messages import LiveMessage
 from shared.job_status import JobKind, Priority
 
 
@@ -28,6 +29,7 @@ class NullBroker:
         self._waiting: list[Notification] = []
         self._dropped: Counter[JobKind] = Counter()
         self._changed = threading.Condition()
+        self._receivers: list[Callable[[LiveMessage], None]] = []
 
     def send(self, kind: JobKind, job_id: str, priority: Priority) -> bool:
         """Record a notification."""
@@ -76,7 +78,29 @@ class NullBroker:
             if self.is_up:
                 self.done.add(job_id)
                 self._changed.notify_all()
-            return self.is_up
+        return self.publish_live(LiveMessage(job_id=job_id))
+
+    def publish_live(self, message: LiveMessage) -> bool:
+        """Deliver a message to the receivers."""
+        if not self.is_up:
+            return False
+        for deliver in list(self._receivers):
+            deliver(message)
+        return True
+
+    @property
+    def has_receivers(self) -> bool:
+        """Whether a message would be received."""
+        return bool(self._receivers)
+
+    @contextmanager
+    def receiving(self, deliver: Callable[[LiveMessage], None]) -> Iterator[None]:
+        """Within the block, call `deliver` for each message, on the publisher's thread."""
+        self._receivers.append(deliver)
+        try:
+            yield
+        finally:
+            self._receivers.remove(deliver)
 
     @contextmanager
     def wait_done(self, job_id: str) -> Iterator["NullWaiter"]:

@@ -1,8 +1,10 @@
 """The interface of a broker."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from shared.broker.live_messages import LiveMessage
 from shared.job_status import JobKind, Priority
 
 
@@ -39,6 +41,14 @@ class Broker(Protocol):
 
     def wait_done(self, job_id: str) -> AbstractContextManager[Waiter]:
         """Subscribe to the end of a job. Read the job after entering the block, so that no end is missed."""
+        ...
+
+    def publish_live(self, message: LiveMessage) -> bool:
+        """Publish a message of a running job. False where it was dropped, as while Redis is unavailable."""
+        ...
+
+    def receiving(self, deliver: Callable[[LiveMessage], None]) -> AbstractContextManager[None]:
+        """Within the block, call `deliver` for each message of running and ended jobs, on another thread."""
         ...
 
     def problem(self) -> str | None:

@@ -77,10 +77,10 @@ def test_metrics_are_finite_curves_that_reach_the_last_step(http: httpx.Client, 
     assert max(points[-1]["step"] for points in series.values()) == trained["progress"]["steps"]
 
 
-def test_samples_of_the_first_and_last_epoch_can_be_fetched(http: httpx.Client, trained: Json) -> None:
+def test_samples_before_training_and_of_first_and_last_epoch_can_be_fetched(http: httpx.Client, trained: Json) -> None:
     samples = http.get(f"/v1/training-jobs/{trained['id']}/samples", params={"limit": 100}).json()["data"]
     epochs = {sample["epoch"] for sample in samples}
-    assert {1, trained["progress"]["epochs"]} <= epochs
+    assert {0, 1, trained["progress"]["epochs"]} <= epochs
     for sample in samples:
         content = download(http, sample)
         if sample["media_type"] == "image/png":

@@ -53,6 +53,7 @@ def serve(settings: Settings, *, before: str = "", port: int | None = None) -> I
         "MIMEO_REDIS_URL": settings.resolved_redis_url,
         "MIMEO_API_THREADS": str(settings.api_threads),
         "MIMEO_API_WAITS": str(settings.api_waits),
+        "MIMEO_MAX_STREAMS": str(settings.max_streams),
         "MIMEO_LOG_FORMAT": "json",
     }
     start = f"import runpy; {before}; runpy.run_module('api.server', run_name='__main__')"

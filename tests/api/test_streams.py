@@ -10,8 +10,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api.openapi import DocumentedApi
+from shared.broker import LiveMessage, NullBroker
 from shared.job_status import JobKind
 from tests.api.worker_hands import WorkerWrites
+from tests.waiting import wait_until
 
 
 class Reader:
@@ -148,3 +150,57 @@ def test_an_id_that_is_not_of_this_stream_is_refused(client: FlaskClient, job_id
 
 def test_an_unknown_job_has_no_stream(client: FlaskClient) -> None:
     assert client.get("/v1/training-jobs/trn_00000000000000000000000000/stream").status_code == 404
+
+
+def test_a_point_is_sent_before_it_is_recorded_and_without_a_position(
+    client: FlaskClient, broker: NullBroker, worker: WorkerWrites, job_id: str
+) -> None:
+    lease = worker.claim(JobKind.TRAINING)
+    with stream(client, f"/v1/training-jobs/{job_id}/stream") as events:
+        events.next("job")
+        point = {"name": "loss", "step": 7, "epoch": 1, "value": 0.5, "at": 1.0}
+        wait_until(lambda: broker.has_receivers)
+        broker.publish_live(LiveMessage(job_id=job_id, content={"points": [point]}))
+        _, position, data = events.next("metrics")
+        assert (position, data) == (None, {"points": [point]})
+        worker.point(lease, "loss", epoch=1, step=7, value=0.5)
+        worker.report(lease, metrics={"loss": 0.5})
+        while (found := events.next("metrics"))[1] is None:
+            pass
+        assert [(each["step"], each["value"]) for each in found[2]["points"]] == [(7, 0.5)]
+
+
+def test_a_text_is_sent_as_it_is_written_and_its_end_with_the_output(
+    client: FlaskClient, broker: NullBroker, worker: WorkerWrites, job_id: str
+) -> None:
+    model = worker.publish(worker.claim(JobKind.TRAINING))
+    generation = client.post("/v1/generation-jobs", json={"model": model}).get_json()["id"]
+    lease = worker.claim(JobKind.GENERATION)
+    with stream(client, f"/v1/generation-jobs/{generation}/stream") as events:
+        assert events.next("job")[2]["status"] == "running"
+        wait_until(lambda: broker.has_receivers)
+        content = {"start": 0, "texts": ["To be"]}
+        broker.publish_live(LiveMessage(job_id=generation, content=content))
+        assert events.next("text")[1:] == (None, content)
+        worker.finish(lease, output={"texts": ["To be or not"]})
+        while (job := events.next("job")[2])["status"] != "succeeded":
+            pass
+        assert job["output"]["texts"] == ["To be or not"]
+        assert events.next()[0] == "end"
+    with stream(client, f"/v1/generation-jobs/{generation}/stream") as events:  # a client that arrives late
+        assert events.next("job")[2]["output"]["texts"] == ["To be or not"]
+        assert events.next()[0] == "end"
+
+
+def test_messages_of_one_job_do_not_reach_the_stream_of_another(
+    client: FlaskClient, broker: NullBroker, worker: WorkerWrites, job_id: str
+) -> None:
+    worker.claim(JobKind.TRAINING)
+    with stream(client, f"/v1/training-jobs/{job_id}/stream") as events, stream(client, "/v1/jobs/stream") as every:
+        events.next("job")
+        wait_until(lambda: broker.has_receivers)
+        broker.publish_live(LiveMessage(job_id="trn_other", content={"points": []}))
+        broker.publish_live(LiveMessage(job_id=job_id, content={"points": [1]}))
+        assert events.next("metrics")[2] == {"points": [1]}
+        client.post("/v1/training-jobs", json={"model_type": "vae", "dataset": "digits"})
+        assert {every.next()[0] for _ in range(2)} <= {"job", "queue"}

@@ -102,6 +102,7 @@ class WorkerWrites:
         media_type: str = "image/png",
         epoch: int = 1,
         step: int = 235,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         """Store a file and record it."""
         key = f"jobs/{lease.job_id}/{kind}/{name}"
@@ -117,7 +118,7 @@ class WorkerWrites:
                 size=len(data),
                 epoch=epoch,
                 step=step,
-                details={"rows": 1, "columns": 1},
+                details=dict(details or {"rows": 1, "columns": 1}),
             )
             attempt_writes.add_artifacts(fenced, [stored])
 

@@ -34,6 +34,8 @@ def follow(tmp_path: Path, presenter: PlainPresenter | JsonPresenter | LivePrese
     samples = [{**sample, "details": {}} for sample in (GRID, TEXT)]
 
     def answer(request: Request) -> Reply:
+        if request.path.endswith("/stream"):
+            return Reply(status=503, body={"code": "unavailable", "detail": "200 streams are open."})
         if "/events" in request.path:
             return Reply(body={"data": [ALARM] if "after" not in request.path else [], "has_more": False})
         if "/samples" in request.path:
@@ -88,3 +90,22 @@ def test_terminal_without_colour_gets_no_blocks(tmp_path: Path) -> None:
     follow(tmp_path, LivePresenter(Console(file=buffer, force_terminal=True, color_system=None, width=160)))
     assert "▀" not in buffer.getvalue()
     assert GRID["name"] in buffer.getvalue()
+
+
+def test_a_job_is_followed_on_its_stream_and_after_a_lost_connection_from_its_position() -> None:
+    queued, running, done = answers()
+    pieces = [
+        b"retry: 1000\n\n" + sse("job", queued, "m0.e1.s-1"),
+        sse("metrics", {"points": []}, None) + sse("job", running, "m9.e1.s-1") + b"event: job\ndata: {",
+        b": \n\n" + sse("job", done, "m12.e2.s-1") + sse("end", {}, "m12.e2.s-1"),
+    ]
+    with serving(lambda _: Reply(body=pieces.pop(0))) as server, Client(server.url) as client:
+        shown = [job["status"] for job in client.watch("trn_1")]
+    assert shown == ["queued", "running", "succeeded"]
+    assert [request.headers.get("Last-Event-ID") for request in server.requests] == [None, "m0.e1.s-1", "m9.e1.s-1"]
+
+
+def sse(name: str, data: object, position: str | None) -> bytes:
+    """One event of a stream."""
+    head = f"event: {name}\n" + (f"id: {position}\n" if position else "")
+    return f"{head}data: {json.dumps(data)}\n\n".encode()

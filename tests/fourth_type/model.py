@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.fourth_type.contract import GridSampling, Priority, SketchHyperparameters
+from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import Dataset, ImageDataset
-from worker.models.base import BetweenBlocks, Generated, GenerativeModel, Sample, StepMetrics, uninterrupted
+from worker.models.base import Generated, GenerativeModel, Sample, StepMetrics
 from worker.models.optimization import load_optimizer_tensors, optimizer_tensors
 
 SEED = 11  # of an epoch's samples

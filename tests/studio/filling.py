@@ -43,3 +43,12 @@ def epochs(worker: WorkerWrites, lease: Lease, count: int, *, first: int = 1) ->
         worker.file(lease, f"samples/epoch-{epoch:03d}.png", picture(20 * epoch), epoch=epoch, step=step)
         progress = {"epoch": epoch, "epochs": 10, "step": step, "steps": 100, "fraction": epoch / 10, "eta_s": 5.0}
         worker.report(lease, progress=progress, metrics={"loss": 40.0 / epoch}, device="cpu")
+
+
+def texts(worker: WorkerWrites, lease: Lease, *, epoch: int) -> None:
+    """Report the texts of an epoch at two temperatures."""
+    for temperature in (0.5, 1):
+        content = f"epoch {epoch} at {temperature}".encode()
+        name = f"samples/epoch-{epoch:04d}-t{temperature}.txt"
+        details = {"temperature": temperature}
+        worker.file(lease, name, content, media_type="text/plain", epoch=epoch, step=10 * epoch, details=details)

@@ -11,12 +11,12 @@ from shared.settings import Settings
 from tests.api.live import Server, serve
 from tests.api.worker_hands import WorkerWrites
 from tests.studio.conftest import Studio
-from tests.studio.filling import claim, epochs, submit
+from tests.studio.filling import claim, epochs, picture, submit
 
 POINTS = """() => {
   const page = document.querySelector("m-job");
   const pairs = (points) => [...points.values()].map(({ step, value }) => [step, value]);
-  return Object.fromEntries(Object.entries(page.curves).map(([name, points]) => [name, pairs(points)]));
+  return Object.fromEntries(Object.entries(page.records.curves).map(([name, points]) => [name, pairs(points)]));
 }"""
 
 
@@ -111,3 +111,22 @@ def test_warnings_of_a_job_are_shown_with_their_hints(studio: Studio, server: Se
 
     expect(page.get_by_role("note", name="Warnings")).to_contain_text("The loss of held-out data rises. Train less.")
     expect(page.get_by_role("note", name="Warnings")).to_contain_text("step 120")
+
+
+def test_a_film_starts_before_training_and_its_address_shows_the_same_frame(
+    studio: Studio, server: Server, worker: WorkerWrites
+) -> None:
+    job = submit(server.url, "from-noise")
+    lease = claim(worker)
+    worker.file(lease, "samples/epoch-000.png", picture(1), epoch=0, step=0)
+    epochs(worker, lease, 3)
+    page = studio.open(f"/jobs/{job['id']}")
+    place = page.locator("m-film .place")
+    expect(place).to_contain_text("epoch 3")
+    page.locator("m-film").focus()
+    page.keyboard.press("Home")
+    expect(place).to_contain_text("before training")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**epoch=1**")
+    page.reload()
+    expect(place).to_contain_text("epoch 1")

@@ -1,6 +1,5 @@
 """One attempt at a generation job, inside this process, which keeps models in memory."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -22,6 +21,7 @@ from worker.attempts.commit import finish, settle
 from worker.attempts.exit_status import storage_unavailable
 from worker.attempts.open_generations import GenerationEnded, OpenGenerations, RunUrgent
 from worker.attempts.workdir import scratch
+from worker.blocks import BetweenBlocks
 from worker.checkpoints.manifest import CheckpointRef
 from worker.context import WorkerContext
 from worker.failures import as_failure, storage_full
@@ -64,7 +64,7 @@ def sample(
 
 
 def _generate(
-    context: WorkerContext, job: GenerationJob, engine: Engine, folder: Path, between_blocks: Callable[[], None]
+    context: WorkerContext, job: GenerationJob, engine: Engine, folder: Path, between_blocks: BetweenBlocks
 ) -> GenerationOutput:
     def generate(reference: CheckpointRef) -> GenerationOutput:
         if job.spec["format"] == exports.ONNX:

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 
@@ -19,6 +19,7 @@ from shared.services.admission import memory_limit
 from shared.services.job_queue import Urgency
 from worker.attempts.commit import settle
 from worker.attempts.lease_heartbeat import LeaseHeartbeat
+from worker.attempts.live_reports import LiveTexts
 from worker.context import WorkerContext
 
 log = structlog.get_logger(__name__)
@@ -114,10 +115,15 @@ class OpenGeneration:
         self._stopping_since: float | None = None
         self._ending_since: float | None = None
         self._quick_from = 0.0
+        self._live = LiveTexts(context.broker, job.id)
 
-    def between_blocks(self) -> None:
-        """End the attempt if there is a reason, else run the jobs that interrupt it. Raises GenerationEnded."""
+    def between_blocks(self, texts: Sequence[str] = (), /) -> None:
+        """End the attempt if there is a reason, else run the jobs that interrupt it. Raises GenerationEnded.
+
+        texts: the texts so far, which are published to streams of the job.
+        """
         self._raise_if_ending()
+        self._live.publish_when_due(texts)
         if self._is_urgent_due.is_set():
             self._run_urgent_jobs()
             self._raise_if_ending()

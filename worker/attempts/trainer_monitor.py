@@ -18,6 +18,7 @@ from shared.services.job_queue import Lease
 from shared.storage import StorageUnavailable
 from worker.attempts.exit_status import TrainerExit, file_failure, oom_kills
 from worker.attempts.lease_heartbeat import LeaseHeartbeat
+from worker.attempts.live_reports import LivePoints
 from worker.attempts.report_buffer import ReportBuffer
 from worker.attempts.trainer_process import TrainerProcess
 from worker.attempts.uploads import ArtifactUploader
@@ -28,7 +29,7 @@ from worker.worker_heartbeat import WorkerHeartbeat
 
 log = structlog.get_logger(__name__)
 
-_POLL_S = 0.2
+_POLL_S = 0.1
 _WRITE_S, _WRITE_AT_MOST_S = 1.0, 5.0
 _RETRY_S = 2.0
 _STORAGE_RETRY_LIMIT_S = 60.0
@@ -47,6 +48,7 @@ class TrainerMonitor:
     ) -> None:
         self._context, self._job, self._lease, self._worker_heartbeat = context, job, lease, worker_heartbeat
         self.report_buffer = ReportBuffer(lease, job.metrics)
+        self._live = LivePoints(context.broker, lease.job_id)
         self.uploader = ArtifactUploader(context.storage, lease, run_dir)
         self.stored_steps: set[int] = set()
         self._finished: trainer_protocol.Finished | None = None
@@ -67,6 +69,7 @@ class TrainerMonitor:
         try:
             while not trainer.has_ended():
                 self._relay(trainer.lines(_POLL_S), heartbeat)
+                self._live.publish_when_due()
                 self._request_stop_when_due(trainer, heartbeat)
                 self._enforce_time_limits(trainer)
                 self._write_when_due(heartbeat)
@@ -131,6 +134,7 @@ class TrainerMonitor:
                 self._take_progress(event)
             case trainer_protocol.Metrics():
                 self.report_buffer.metrics(event)
+                self._live.add(event)
             case trainer_protocol.Notice():
                 self.report_buffer.notice(event)
             case trainer_protocol.SampleWritten() | trainer_protocol.EventFileWritten():
@@ -225,6 +229,7 @@ class TrainerMonitor:
         failpoint("upload.committed")
         now = time.monotonic()
         self._write_at = now + write_interval_s(now - self._started_at)
+        self._live.stored()
         heartbeat.renewed(fenced.status)
         for key in self.report_buffer.written():
             self.uploader.discard(key)

@@ -16,7 +16,8 @@ from torch.export import Dim
 
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
-from worker.models.base import BetweenBlocks, GenerativeModel, OnnxGraph, uninterrupted
+from worker.blocks import BetweenBlocks, uninterrupted
+from worker.models.base import GenerativeModel, OnnxGraph
 
 OPSET = 20
 TOLERANCE = 1e-4  # of every number, absolute, and relative where numbers are large

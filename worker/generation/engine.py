@@ -16,13 +16,14 @@ from shared.settings import Settings
 from shared.specs import nearest, spec_error
 from shared.storage import Storage
 from worker import data, device, images
+from worker.blocks import BetweenBlocks, uninterrupted
 from worker.checkpoints.manifest import CheckpointRef
 from worker.checkpoints.stored import LoadedModel, load_model
 from worker.data import Dataset, ImageDataset
 from worker.failures import not_finite
 from worker.generation.cache import WarmCache
 from worker.generation.output import GenerationOutput, OutputFile
-from worker.models.base import BetweenBlocks, Generated, uninterrupted
+from worker.models.base import Generated
 from worker.seeding import Seeder, Stream
 
 _PADDING_PX = 2  # between the images of a picture

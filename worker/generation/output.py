@@ -1,10 +1,10 @@
 """The result of a generation, without torch."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from worker.blocks import BetweenBlocks
 from worker.checkpoints.manifest import CheckpointRef
 
 
@@ -38,13 +38,13 @@ class Engine(Protocol):
         workdir: Path,
         /,
         *,
-        between_blocks: Callable[[], None],
+        between_blocks: BetweenBlocks,
     ) -> GenerationOutput:
         """Sample into `workdir`."""
         ...
 
     def export_graphs(
-        self, checkpoint: CheckpointRef, workdir: Path, /, *, between_blocks: Callable[[], None]
+        self, checkpoint: CheckpointRef, workdir: Path, /, *, between_blocks: BetweenBlocks
     ) -> GenerationOutput:
         """Write ONNX graphs into `workdir`."""
         ...

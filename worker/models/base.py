@@ -14,20 +14,12 @@ from torch import Tensor, nn
 from shared.errors import JobFailure, SpecError
 from shared.job_status import ErrorCode
 from shared.model_types.base import Hyperparameters, TrainingCheck
+from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import Dataset
 from worker.models.health import HealthCheck, LossExploding
 
 StepMetrics = Mapping[str, Tensor]
 """Training metrics of one step: detached 0-d tensors, so that the loop chooses when to wait for them."""
-
-
-BetweenBlocks = Callable[[], None]
-"""A call that a generation makes after each block of its work. It may run other generations, and raise to end this one.
-"""
-
-
-def uninterrupted() -> None:
-    """Return at once: the generation runs to its end."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from shared.model_types.training_steps import batches
+from worker.blocks import BetweenBlocks
 from worker.data import ImageDataset
-from worker.models.base import BetweenBlocks, GenerativeModel
+from worker.models.base import GenerativeModel
 from worker.seeding import epoch_batches
 
 CHUNK = 500  # images per forward pass when no gradients are kept

@@ -25,7 +25,7 @@ from worker.trainer.report import Reporter
 from worker.trainer.stop_signal import StopSignal
 from worker.trainer.tracking import HealthMonitor, Selection
 
-_READ_EVERY_S = 0.5
+_READ_EVERY_S = 0.25
 
 
 class Loop:
@@ -57,6 +57,8 @@ class Loop:
 
         Raises JobFailure for divergence, and all exceptions of the model.
         """
+        if self.step == 0 and not self._control.stop_requested:
+            self._show_samples(0)
         while self.step < self.steps:
             self.epoch = self.step // self._steps_per_epoch + 1
             if not self._train_epoch():
@@ -101,7 +103,7 @@ class Loop:
         self._reporter.emit(trainer_protocol.Metrics(epoch=self.epoch, step=self.step, values=values))
         # Before the checkpoint: a run that is killed between the two repeats the epoch with its samples.
         if self._sampling.is_due(self.epoch):
-            self._show_samples()
+            self._show_samples(self.epoch)
         if is_best or self.epoch == self._epochs or self._saving.is_due_at_epoch(time.monotonic()):
             self._save()
 
@@ -134,15 +136,16 @@ class Loop:
     def _speed(self) -> float:
         return self._stopwatch.speed((self.step - self._first_step) * self._model.examples_per_step())
 
-    def _show_samples(self) -> None:
+    def _show_samples(self, epoch: int) -> None:
+        """Report samples of the end of an epoch, or of the model before its first step (epoch 0)."""
         before = time.monotonic()
         with self._evaluation_mode():
-            generated = self._model.epoch_samples(self.epoch)
+            generated = self._model.epoch_samples(epoch)
         with self._stopwatch.paused():
-            for path, media_type, meta in samples.write(self._run.folder, self.epoch, generated):
+            for path, media_type, meta in samples.write(self._run.folder, epoch, generated):
                 self._reporter.emit(
                     trainer_protocol.SampleWritten(
-                        epoch=self.epoch, step=self.step, path=path, media_type=media_type, meta=meta
+                        epoch=epoch, step=self.step, path=path, media_type=media_type, meta=meta
                     )
                 )
         self._sampling.sampled(time.monotonic() - before)

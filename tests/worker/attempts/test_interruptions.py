@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -43,10 +43,10 @@ class Scripted(GenerationEngine):
     def generate(self, *arguments: Any, **options: Any) -> Any:
         seed, between_blocks = arguments[2], options["between_blocks"]
 
-        def paused() -> None:
+        def paused(texts: Sequence[str] = (), /) -> None:
             if seed in self.steps:
                 self.steps.pop(seed)(between_blocks)
-            between_blocks()
+            between_blocks(texts)
 
         return super().generate(*arguments, **options | {"between_blocks": paused})
 

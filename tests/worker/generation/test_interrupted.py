@@ -56,7 +56,7 @@ def test_interrupted_generation_gives_the_same_bytes(name: str, tmp_path: Path, 
     sampling = REQUESTS.get(name, {})
     blocks: list[int] = []
 
-    def interrupt() -> None:
+    def interrupt(*_: object) -> None:
         blocks.append(len(blocks))
         if len(blocks) <= 3:
             other = others[len(blocks) % 3]

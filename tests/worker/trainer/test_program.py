@@ -33,13 +33,14 @@ def test_run_reports_its_start_curves_samples_checkpoints_and_end(tmp_path: Path
     (finished,) = report_buffer.of(trainer_protocol.Finished)
     assert report_buffer.events.index(finished) == len(report_buffer.events) - 1
     assert finished.quality["val_loss"] == pytest.approx(points["val_loss", int(finished.checkpoint[-8:])])
-    assert {sample.epoch for sample in report_buffer.of(trainer_protocol.SampleWritten)} >= {1, 4}
+    assert {sample.epoch for sample in report_buffer.of(trainer_protocol.SampleWritten)} >= {0, 1, 4}
 
 
 def test_samples_are_readable_files_with_captions(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     _, report_buffer = run(folder, toy_spec(hyperparameters={"epochs": 1}))
-    picture, text = report_buffer.of(trainer_protocol.SampleWritten)
+    before, _, picture, text = report_buffer.of(trainer_protocol.SampleWritten)
+    assert (before.path, before.epoch, before.step) == ("samples/epoch-0000-first.png", 0, 0)
     with Image.open(folder / picture.path) as image:
         assert image.size == (112, 112) == (picture.meta["width"], picture.meta["height"])
         assert image.mode == "L"

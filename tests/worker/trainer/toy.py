@@ -20,8 +20,9 @@ from shared import model_types
 from shared.datasets import DatasetShape
 from shared.model_types.base import Hyperparameters, Measure, ModelType, SamplingParameters
 from shared.model_types.training_steps import TrainingSteps
+from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import Dataset, ImageDataset
-from worker.models.base import BetweenBlocks, Generated, GenerativeModel, Sample, StepMetrics, uninterrupted
+from worker.models.base import Generated, GenerativeModel, Sample, StepMetrics
 
 
 class ToyHyperparameters(Hyperparameters):

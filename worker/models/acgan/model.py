@@ -20,20 +20,12 @@ from shared.model_types.acgan import (
     merged_classes,
     resolve_sampling,
 )
+from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import Dataset, ImageDataset
 from worker.models.acgan.adversarial import AdversarialModel
 from worker.models.acgan.export import acgan_graphs
 from worker.models.acgan.sampling import balanced, class_grid, sampled
-from worker.models.base import (
-    BetweenBlocks,
-    DataWarning,
-    Generated,
-    OnnxGraph,
-    Sample,
-    StepMetrics,
-    require_fit,
-    uninterrupted,
-)
+from worker.models.base import DataWarning, Generated, OnnxGraph, Sample, StepMetrics, require_fit
 from worker.models.evaluation import sample_metrics
 from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, quantised
 from worker.models.evaluation.classifier import EvaluationClassifier

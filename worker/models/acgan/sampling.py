@@ -4,10 +4,11 @@ import torch
 from torch import Tensor
 
 from shared.model_types.acgan import AcganSampling
+from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import ImageDataset
 from worker.images import image_grid
 from worker.models.acgan.pair import AcganPair
-from worker.models.base import BetweenBlocks, Generated, Sample, uninterrupted
+from worker.models.base import Generated, Sample
 from worker.models.image_model import CHUNK, blocks, joined, unit
 from worker.seeding import generator
 

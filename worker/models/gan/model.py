@@ -12,20 +12,12 @@ from torch import Tensor, nn
 
 from shared.datasets import DatasetShape
 from shared.model_types.gan import GanHyperparameters, check_sampling, check_training
+from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import Dataset, ImageDataset
 from worker.models.acgan.adversarial import AdversarialModel
 from worker.models.acgan.health import DiscriminatorWon
 from worker.models.acgan.networks import BookGenerator
-from worker.models.base import (
-    BetweenBlocks,
-    DataWarning,
-    Generated,
-    OnnxGraph,
-    Sample,
-    StepMetrics,
-    require_fit,
-    uninterrupted,
-)
+from worker.models.base import DataWarning, Generated, OnnxGraph, Sample, StepMetrics, require_fit
 from worker.models.evaluation import sample_metrics
 from worker.models.evaluation.classifier import EvaluationClassifier
 from worker.models.evaluation.requirements import few_test_images

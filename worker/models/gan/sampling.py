@@ -4,11 +4,12 @@ import torch
 from torch import Tensor
 
 from shared.model_types.gan import LatentSampling, RandomSampling
+from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import ImageDataset
 from worker.images import image_grid
 from worker.models.acgan import sampling as with_labels
 from worker.models.acgan.pair import AcganPair
-from worker.models.base import BetweenBlocks, Generated, Sample, uninterrupted
+from worker.models.base import Generated, Sample
 from worker.models.image_model import near_square, unit
 
 SAMPLE_ROWS, SAMPLE_COLUMNS = 8, 10  # of generated images in the epoch's sample

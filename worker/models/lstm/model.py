@@ -11,18 +11,9 @@ from torch.nn.functional import cross_entropy
 
 from shared.datasets import DatasetShape
 from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_config, check_sampling, check_training
+from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import Dataset, TextCorpus
-from worker.models.base import (
-    Adapted,
-    BetweenBlocks,
-    Generated,
-    GenerativeModel,
-    OnnxGraph,
-    Sample,
-    StepMetrics,
-    require_fit,
-    uninterrupted,
-)
+from worker.models.base import Adapted, Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit
 from worker.models.health import HealthCheck, LossExploding, NothingLearned
 from worker.models.lstm.batches import CharacterBatch, Streams, Windows
 from worker.models.lstm.evaluation import WINDOWS_AT_ONCE, HeldOutText, frequency_nats, perplexity, window_nats

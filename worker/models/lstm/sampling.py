@@ -15,8 +15,8 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from shared.model_types.lstm import LstmSampling
+from worker.blocks import BetweenBlocks, uninterrupted
 from worker.failures import not_finite
-from worker.models.base import BetweenBlocks, uninterrupted
 from worker.models.lstm.network import LstmNetwork
 from worker.models.lstm.sampling_state import Floats, State
 
@@ -62,12 +62,12 @@ class CharacterSampler:
         """The texts after the prompt, [n], each cut before its first stop string."""
         texts = [""] * sampling.n
         for pieces in self.write(prompt, sampling, seed=seed, between_blocks=between_blocks):
-            between_blocks()
             texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
-            if sampling.stop and all(_cut(text, sampling.stop) is not None for text in texts):
+            ended = [text[: _cut(text, sampling.stop)] for text in texts]
+            between_blocks(ended)
+            if sampling.stop and all(len(end) < len(text) for end, text in zip(ended, texts, strict=True)):
                 break
-        ends = [_cut(text, sampling.stop) for text in texts]
-        return [text[:end] for text, end in zip(texts, ends, strict=True)]
+        return [text[: _cut(text, sampling.stop)] for text in texts]
 
     def write(
         self, prompt: str, sampling: LstmSampling, *, seed: int, between_blocks: BetweenBlocks = uninterrupted

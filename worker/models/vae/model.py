@@ -9,18 +9,10 @@ from torch import Tensor, nn
 from shared.datasets import DatasetShape
 from shared.model_types.vae import VaeHyperparameters, check_sampling
 from shared.model_types.vae_sampling import GridSampling
+from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import Dataset, ImageDataset
 from worker.images import image_grid
-from worker.models.base import (
-    BetweenBlocks,
-    DataWarning,
-    Generated,
-    OnnxGraph,
-    Sample,
-    StepMetrics,
-    count_parameters,
-    uninterrupted,
-)
+from worker.models.base import DataWarning, Generated, OnnxGraph, Sample, StepMetrics, count_parameters
 from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, images_seen, quantised
 from worker.models.evaluation.requirements import FEWEST_COMPARED, counted
 from worker.models.health import HealthCheck, LossExploding, NothingLearned

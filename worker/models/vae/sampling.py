@@ -15,8 +15,9 @@ from shared.model_types.vae_sampling import (
     ReconstructSampling,
     rows,
 )
+from worker.blocks import BetweenBlocks
 from worker.data import Dataset, ImageDataset
-from worker.models.base import BetweenBlocks, Generated
+from worker.models.base import Generated
 from worker.models.image_model import blocks, joined, near_square, unit
 from worker.models.vae.network import VaeNetwork
 from worker.seeding import generator

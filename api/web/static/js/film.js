@@ -1,9 +1,13 @@
 // The film of a job: one slider moves pictures, texts and the crosshair of the curves.
 import { html, nothing, repeat, live } from "./lib.js";
-import { at } from "./address.js";
+import { at, parameters, setParameters } from "./address.js";
+import { lastAt } from "./curve-data.js";
 import { View } from "./element.js";
 
 const NEAR = 10; // decoded frames kept on each side
+const TABLE_ROWS = 12; // epochs of the table of texts
+const TABLE_CHARACTERS = 160; // of each text in it
+const when = (frame) => (frame.epoch === 0 ? "before training" : `epoch ${frame.epoch}`);
 
 /** Samples grouped into frames by step: [{step, epoch, samples}], the first step first. */
 export function frames(samples) {
@@ -18,12 +22,27 @@ export function frames(samples) {
   return [...found.values()].sort((a, b) => a.step - b.step);
 }
 
+let timer = 0;
+/** Keep the epoch in view in the page's address, once it rests; "" for the newest. */
+export function keepEpoch(epoch) {
+  clearTimeout(timer);
+  timer = setTimeout(() => setParameters({ epoch: String(epoch) }), 300);
+}
+
+/** The epoch in the page's address; null without one. */
+export function wantedEpoch() {
+  const text = parameters().get("epoch");
+  return text && Number.isFinite(+text) ? +text : null;
+}
+
 export class Film extends View {
   samples = [];
   index = 0;
   newest = true;
   playing = 0;
   speed = 5;
+  wanted = null; // the epoch to show first; null: the newest
+  tabled = false; // whether the table of texts is open
   #texts = new Map();
   #images = new Map();
 
@@ -42,7 +61,11 @@ export class Film extends View {
     const step = this.frames?.[this.index]?.step;
     this.samples = samples;
     this.frames = frames(samples);
-    if (this.newest && !this.playing) this.index = this.frames.length - 1;
+    if (this.wanted != null && this.frames.length) {
+      this.index = lastAt(this.frames, (frame) => frame.epoch, this.wanted);
+      this.newest = false;
+      this.wanted = null;
+    } else if (this.newest && !this.playing) this.index = this.frames.length - 1;
     else if (step != null) this.index = Math.max(0, this.frames.findIndex((frame) => frame.step === step));
     this.moved();
   }
@@ -52,6 +75,13 @@ export class Film extends View {
     this.index = Math.max(0, Math.min((this.frames ?? []).length - 1, index));
     this.newest = newest || this.index === this.frames.length - 1;
     this.moved();
+  }
+
+  /** Go to the last frame at or before a step. */
+  goToStep(step) {
+    if (!this.frames?.length) return;
+    this.play(false);
+    this.go(lastAt(this.frames, (frame) => frame.step, step));
   }
 
   play(on = !this.playing) {
@@ -69,12 +99,16 @@ export class Film extends View {
   }
 
   key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("select, button, summary, input:not([type=range])") && event.key !== "Home" && event.key !== "End") return;
+    if (this.press(event.key)) event.preventDefault();
+  }
+
+  /** Do what a key does. False for a key without a meaning here. */
+  press(key) {
     const keys = { " ": () => this.play(), ArrowRight: () => this.go(this.index + 1), ArrowLeft: () => this.go(this.index - 1), Home: () => this.go(0), End: () => this.go(Infinity, { newest: true }) };
-    if (event.target.matches("select, button, input:not([type=range])") && event.key !== "Home" && event.key !== "End") return;
-    if (keys[event.key]) {
-      event.preventDefault();
-      keys[event.key]();
-    }
+    keys[key]?.();
+    return key in keys;
   }
 
   moved() {
@@ -113,15 +147,30 @@ export class Film extends View {
     return html`
       <div class="frame">${frame.samples.some((sample) => sample.media_type.startsWith("text/"))
         ? html`<div class="texts">${repeat(frame.samples, (sample) => sample.name, (sample) => html`<figure><figcaption class="muted">T = ${sample.details.temperature ?? "–"}</figcaption><pre>${this.text(sample)}</pre></figure>`)}</div>`
-        : repeat(frame.samples, (sample) => sample.name, (sample) => html`<img class="pixels" src=${address(sample)} width=${scaled(sample).width || nothing} height=${scaled(sample).height || nothing} alt="Samples after epoch ${frame.epoch}">`)}</div>
+        : repeat(frame.samples, (sample) => sample.name, (sample) => html`<img class="pixels" src=${address(sample)} width=${scaled(sample).width || nothing} height=${scaled(sample).height || nothing} alt=${frame.epoch ? `Samples after epoch ${frame.epoch}` : "Samples before training"}>`)}</div>
       <div class="controls">
         <button aria-label=${this.playing ? "Pause" : "Play"} @click=${() => this.play()}>${this.playing ? "❚❚" : "▶"}</button>
-        <input type="range" min="0" max=${last} step="1" aria-label="Epoch" aria-valuetext="epoch ${frame.epoch}" .value=${live(String(this.index))} @input=${(event) => (this.play(false), this.go(+event.target.value))}>
-        <span class="place">epoch ${frame.epoch} <span class="muted">step ${frame.step.toLocaleString("en")}</span></span>
+        <input type="range" min="0" max=${last} step="1" aria-label="Epoch" aria-valuetext=${when(frame)} .value=${live(String(this.index))} @input=${(event) => (this.play(false), this.go(+event.target.value))}>
+        <span class="place">${when(frame)} <span class="muted">step ${frame.step.toLocaleString("en")}</span></span>
         <button ?disabled=${this.newest} @click=${() => (this.play(false), this.go(Infinity, { newest: true }))}>Newest</button>
         <label class="muted">speed <select aria-label="Frames a second" @change=${(event) => ((this.speed = +event.target.value), this.playing && this.play(true))}>
           ${[1, 2, 5, 10, 30].map((speed) => html`<option value=${speed} ?selected=${speed === this.speed}>${speed}/s</option>`)}</select></label>
-      </div>`;
+      </div>
+      ${frame.samples.some((sample) => sample.details.temperature != null) ? this.table() : nothing}`;
+  }
+
+  /** Texts by epoch and temperature: the first frame, the newest, and others evenly between them. */
+  table() {
+    const last = this.frames.length - 1, count = Math.min(TABLE_ROWS, this.frames.length);
+    const rows = [...new Set(Array.from({ length: count }, (_, i) => (count < 2 ? 0 : Math.round((i * last) / (count - 1)))))];
+    const temperatures = this.frames[last].samples.map((sample) => sample.details.temperature);
+    return html`<details ?open=${this.tabled} @toggle=${(event) => ((this.tabled = event.target.open), this.update())}><summary>All epochs × temperatures</summary>
+      ${this.tabled ? html`<div class="scroll"><table class="table plain by-epoch"><thead><tr><th scope="col">epoch</th>${temperatures.map((value) => html`<th scope="col">T = ${value}</th>`)}</tr></thead><tbody>
+        ${repeat(rows.map((index) => this.frames[index]), (each) => each.step, (each) => html`<tr><th scope="row"><button class="quiet" @click=${() => this.goToStep(each.step)}>${each.epoch}</button></th>
+          ${temperatures.map((value) => {
+            const sample = each.samples.find((one) => one.details.temperature === value);
+            return html`<td><pre>${sample ? this.text(sample).slice(0, TABLE_CHARACTERS) : "–"}</pre></td>`;
+          })}</tr>`)}</tbody></table></div>` : nothing}</details>`;
   }
 }
 

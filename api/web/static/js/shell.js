@@ -4,6 +4,7 @@ import { BASE } from "./address.js";
 import { View } from "./element.js";
 import { overview } from "./stream.js";
 import { count } from "./format.js";
+import { toggleKeys } from "./keys.js";
 
 for (const link of document.querySelectorAll(".nav a")) {
   const path = new URL(link.href).pathname;
@@ -16,9 +17,10 @@ class Connection extends View {
   open = null;
   start() {
     overview().addEventListener("queue", (event) => ((this.queue = event.detail), this.update()));
-    overview().addEventListener("state", (event) => ((this.open = event.detail.open), this.update()));
+    overview().addEventListener("state", (event) => ((this.open = event.detail.open), (this.refused = event.detail.refused), this.update()));
   }
   view() {
+    if (this.refused) return "reading every 5 s";
     if (this.open === false) return "reconnecting …";
     if (!this.queue) return "connecting …";
     const { training } = this.queue;
@@ -30,15 +32,22 @@ customElements.define("m-connection", Connection);
 
 class Bar extends View {
   lost = false;
+  refused = new Set(); // paths of streams that the server refused
   start() {
     let timer = 0;
     overview().addEventListener("state", (event) => {
       clearTimeout(timer);
-      if (event.detail.open) ((this.lost = false), this.update());
+      if (event.detail.open || event.detail.refused) ((this.lost = false), this.update());
       else timer = setTimeout(() => ((this.lost = true), this.update()), 1000);
+    });
+    addEventListener("streamstate", ({ detail }) => {
+      if (detail.refused) this.refused.add(detail.path);
+      else this.refused.delete(detail.path);
+      this.update();
     });
   }
   view() {
+    if (this.refused.size && !this.lost) return html`<div>The server has as many live pages open as it permits. Close other tabs, or raise <code>MIMEO_MAX_STREAMS</code>. Until then this page reads what has changed every 5 s.</div>`;
     return this.lost ? html`<div>The server does not answer. Jobs go on; this page continues by itself when it is back.</div>` : nothing;
   }
 }
@@ -58,6 +67,8 @@ class Theme extends View {
   }
 }
 customElements.define("m-theme", Theme);
+
+document.querySelector(".foot .keys")?.addEventListener("click", toggleKeys);
 
 /** An error as a panel: what happened, what to do, the id of the request. */
 export const errorPanel = (error) => html`<div class="notice bad" role="alert">

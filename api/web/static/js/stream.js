@@ -1,27 +1,56 @@
-// A stream of server-sent events that survives a lost server and a hidden tab.
-import { at } from "./address.js";
+// A stream of server-sent events that survives a lost server and a hidden tab. Tabs of one browser share connections.
+import { ASSETS, at } from "./address.js";
+import { Source } from "./stream-source.js";
 
-const RETRY_MS = [500, 1000, 2000, 3000];
+let port = null, ids = 0;
+const listeners = new Map(); // id → emit
 
-/** Dispatches each event of the server under its name with the parsed data, and `state` with {open}. */
+/** Open a stream through the worker that all tabs share, or directly where a browser has none. Returns its end. */
+function connect(request, emit) {
+  if (!globalThis.SharedWorker) {
+    const source = new Source(request.address, request.names, request.after, emit);
+    return () => source.close();
+  }
+  if (!port) {
+    port = new SharedWorker(`${ASSETS}/js/stream-worker.js`, { type: "module" }).port;
+    port.onmessage = ({ data }) => listeners.get(data.id)?.(data.kind, data.payload);
+  }
+  const id = ++ids;
+  listeners.set(id, emit);
+  port.postMessage({ id, open: request });
+  return () => {
+    listeners.delete(id);
+    port.postMessage({ id });
+  };
+}
+
+/**
+ * Dispatches each event of the server under its name with the parsed data, and `state` with {open, refused}.
+ * While there is no stream for this tab, `poll` is dispatched every few seconds.
+ */
 export class Stream extends EventTarget {
-  #path; #names; #source = null; #last = null; #failures = 0; #timer = 0; #ended = false; #hidden;
+  #path; #names; #last = null; #end = null; #ended = false; #seen; #left;
 
   constructor(path, names) {
     super();
     this.#path = path;
     this.#names = names;
-    this.#hidden = () => (document.hidden ? this.#stop() : this.#start());
-    document.addEventListener("visibilitychange", this.#hidden);
-    addEventListener("online", () => this.#start());
+    this.#seen = () => (document.hidden ? this.#stop() : this.#start());
+    this.#left = () => this.#stop();
+    document.addEventListener("visibilitychange", this.#seen);
+    addEventListener("pageshow", this.#seen);
+    addEventListener("pagehide", this.#left);
     this.#start();
   }
 
   /** Stop for good. */
   close() {
     this.#ended = true;
-    document.removeEventListener("visibilitychange", this.#hidden);
+    document.removeEventListener("visibilitychange", this.#seen);
+    removeEventListener("pageshow", this.#seen);
+    removeEventListener("pagehide", this.#left);
     this.#stop();
+    this.#report(false);
   }
 
   /** Forget the position: the next connection starts from the present state. */
@@ -32,43 +61,41 @@ export class Stream extends EventTarget {
   }
 
   #start() {
-    if (this.#source || this.#ended || document.hidden) return;
-    clearTimeout(this.#timer);
-    const address = at(this.#path) + (this.#last ? `?after=${encodeURIComponent(this.#last)}` : "");
-    const source = (this.#source = new EventSource(address));
-    source.onopen = () => {
-      this.#failures = 0;
-      this.#state(true);
-    };
-    source.onerror = () => this.#lost();
-    for (const name of this.#names)
-      source.addEventListener(name, (event) => {
-        if (event.lastEventId) this.#last = event.lastEventId;
-        if (name === "end") this.close();
-        this.dispatchEvent(new CustomEvent(name, { detail: JSON.parse(event.data) }));
-      });
+    if (this.#end || this.#ended || document.hidden) return;
+    const request = { address: at(this.#path), names: this.#names, after: this.#last, single: this.#path !== OVERVIEW };
+    this.#end = connect(request, (kind, payload) => this.#take(kind, payload));
   }
 
-  #lost() {
-    this.#stop();
-    this.#state(false);
-    if (this.#ended) return;
-    const wait = RETRY_MS[Math.min(this.#failures++, RETRY_MS.length - 1)];
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#start(), wait * (0.75 + Math.random() / 2));
+  #take(kind, payload) {
+    if (kind === "event") {
+      const { name, data, id } = payload;
+      this.#last = id ?? this.#last;
+      if (name === "end") this.close();
+      this.dispatchEvent(new CustomEvent(name === "missed" ? "poll" : name, { detail: data }));
+    } else if (kind === "state") {
+      this.dispatchEvent(new CustomEvent("state", { detail: payload }));
+      this.#report(payload.refused);
+    } else this.dispatchEvent(new CustomEvent("poll"));
   }
 
   #stop() {
-    this.#source?.close();
-    this.#source = null;
-    clearTimeout(this.#timer);
+    this.#end?.();
+    this.#end = null;
   }
 
-  #state(open) {
-    this.dispatchEvent(new CustomEvent("state", { detail: { open } }));
+  /** Report to the page's frame whether the server refuses this stream. */
+  #report(refused) {
+    dispatchEvent(new CustomEvent("streamstate", { detail: { path: this.#path, refused } }));
   }
 }
 
+const OVERVIEW = "/v1/jobs/stream";
 let shared = null;
-/** The one stream of all jobs in this tab. Events: job, deleted, queue, resync, state. */
-export const overview = () => (shared ??= new Stream("/v1/jobs/stream", ["job", "deleted", "queue", "resync"]));
+/** The one stream of all jobs in this tab. Events: job, deleted, queue, resync (also where it polls), state. */
+export function overview() {
+  if (!shared) {
+    shared = new Stream(OVERVIEW, ["job", "deleted", "queue", "resync"]);
+    shared.addEventListener("poll", () => shared.dispatchEvent(new CustomEvent("resync", { detail: {} })));
+  }
+  return shared;
+}

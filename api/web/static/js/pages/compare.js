@@ -7,7 +7,7 @@ import { all, get } from "../api.js";
 import { figure, titleOf } from "../format.js";
 import { statusOf } from "../status.js";
 import "../chart.js";
-import "../film.js";
+import { keepEpoch, wantedEpoch } from "../film.js";
 
 const MOST = 6;
 
@@ -42,13 +42,21 @@ class Compare extends View {
     const { metric } = this.options();
     const curves = Object.fromEntries(this.runs.filter((run) => run.curves.has(metric)).map((run, i) => [`${i + 1} ${titleOf(run.job)}`, run.curves.get(metric)]));
     this.querySelector("m-chart")?.set({ curves, smoothing: 0, log: parameters().get("log") === "1" });
-    this.querySelectorAll("m-film").forEach((film, i) => film.samples !== this.runs[i].samples && film.show(this.runs[i].samples));
+    this.following = true; // each film begins at its own newest frame
+    this.querySelectorAll("m-film").forEach((film, i) => {
+      if (film.samples === this.runs[i].samples) return;
+      if (!film.frames) film.wanted = wantedEpoch();
+      film.show(this.runs[i].samples);
+    });
+    this.following = false;
   }
 
   /** One slider for all films: the others go to the frame of the same epoch. */
   moved({ target, detail }) {
     if (this.following) return;
     this.following = true;
+    this.querySelector("m-chart")?.point(detail.step);
+    keepEpoch(target.newest ? "" : detail.epoch);
     for (const film of this.querySelectorAll("m-film"))
       if (film !== target && film.frames?.length) {
         const index = film.frames.findLastIndex((frame) => frame.epoch <= detail.epoch);

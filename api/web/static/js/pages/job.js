@@ -3,34 +3,41 @@ import { errorPanel } from "../shell.js";
 import { html, nothing, repeat } from "../lib.js";
 import { BASE, idOfPage, parameters, setParameters } from "../address.js";
 import { View, mount } from "../element.js";
-import { all, change, get } from "../api.js";
+import { Offline, change, get } from "../api.js";
+import { Records, save } from "../job-records.js";
 import { Stream, overview } from "../stream.js";
 import { ago, count, figure, titleOf } from "../format.js";
 import { progressWords, statusOf } from "../status.js";
+import { keepEpoch, wantedEpoch } from "../film.js";
+import { csv, textLines } from "../curve-data.js";
+import { showProgress } from "../favicon.js";
 import "../chart.js";
-import "../film.js";
 
 class JobPage extends View {
   id = idOfPage();
   job = null;
   error = null;
-  history = [];
-  curves = {}; // name → Map(step → point)
-  samples = new Map();
+  records = new Records(`/v1/training-jobs/${this.id}`);
   queue = null;
   type = null;
   model = null;
 
   start() {
     overview().addEventListener("queue", ({ detail }) => ((this.queue = detail), this.update()));
-    this.addEventListener("frame", ({ detail }) => this.querySelector("m-chart")?.point(detail.step));
+    this.addEventListener("frame", ({ target, detail }) => {
+      this.querySelector("m-chart")?.point(detail.step);
+      keepEpoch(target.newest ? "" : detail.epoch);
+    });
+    this.addEventListener("pick", ({ detail }) => this.querySelector("m-film")?.goToStep(detail.step));
+    this.addEventListener("frame-key", ({ detail }) => this.querySelector("m-film")?.press(detail));
+    this.addEventListener("zoomed", ({ detail }) => this.refine(detail));
     this.load();
   }
 
   async load() {
     try {
       this.job = await get(`/v1/training-jobs/${this.id}`);
-      document.title = `${titleOf(this.job)} · Mimeo`;
+      this.inTab();
       this.update();
       // The stream starts before the records are read: a record may arrive twice, and is kept once.
       if (!this.job.is_terminal) this.follow();
@@ -45,54 +52,91 @@ class JobPage extends View {
     this.stream = new Stream(`/v1/training-jobs/${this.id}/stream`, ["job", "metrics", "history", "sample", "resync", "deleted", "end"]);
     this.stream.addEventListener("job", ({ detail }) => {
       this.job = detail;
-      if (detail.is_terminal) this.read();
+      this.inTab();
+      if (detail.is_terminal) this.reread({ replace: true });
       this.update();
     });
-    this.stream.addEventListener("metrics", ({ detail }) => (this.add(detail.points), this.draw()));
-    this.stream.addEventListener("history", ({ detail }) => (this.addHistory([detail]), this.update()));
-    this.stream.addEventListener("sample", ({ detail }) => (this.samples.set(detail.name, detail), this.draw()));
-    this.stream.addEventListener("resync", () => (this.read(), this.stream.restart()));
+    this.stream.addEventListener("poll", () => this.poll());
+    this.stream.addEventListener("metrics", ({ detail }) => (this.records.addPoints(detail.points), this.draw()));
+    this.stream.addEventListener("history", ({ detail }) => (this.records.addHistory([detail]), this.draw()));
+    this.stream.addEventListener("sample", ({ detail }) => (this.records.addSamples([detail]), (this.filmDue = true), this.draw()));
+    this.stream.addEventListener("resync", () => (this.reread(), this.stream.restart()));
+    this.stream.addEventListener("end", () => (this.stream = null)); // a retried job is followed again
     this.stream.addEventListener("deleted", () => ((this.error = new Error("This job was deleted.")), this.update()));
   }
 
-  async read() {
-    const [curves, samples, history, type] = await Promise.all([
-      get(`/v1/training-jobs/${this.id}/metrics?max_points=2000`),
-      all(`/v1/training-jobs/${this.id}/samples?limit=1000`),
-      all(`/v1/training-jobs/${this.id}/events?limit=1000`),
-      get(`/v1/model-types/${this.job.model_type}`),
-    ]);
+  /** The progress in the tab's title and icon. */
+  inTab() {
+    showProgress(titleOf(this.job), this.job.is_terminal ? null : this.job.progress.fraction);
+  }
+
+  /** Read everything again, where the server has no stream to spare. */
+  async poll() {
+    try {
+      this.job = await get(`/v1/training-jobs/${this.id}`);
+      this.inTab();
+      await this.read();
+      if (this.job.is_terminal) this.stream?.close();
+    } catch (error) {
+      if (error instanceof Offline) return;
+      this.error = error;
+      if (error.status === 404) this.stream?.close();
+      this.update();
+    }
+  }
+
+  /** Read all records, and what belongs to the job. */
+  async read(options) {
+    const [type] = await Promise.all([get(`/v1/model-types/${this.job.model_type}`), this.records.read(options)]);
     this.type = type;
-    for (const { name, points } of curves.data) this.add(points.map((point) => ({ ...point, name, at: Date.parse(point.at) / 1000 })));
-    for (const sample of samples) this.samples.set(sample.name, sample);
-    this.addHistory(history);
+    this.filmDue = true;
+    if (this.job.model_type === "lstm") this.dataset ??= await get(`/v1/datasets/${encodeURIComponent(this.job.dataset)}`).catch(() => ({})); // a deleted dataset has no reference line
     if (this.job.model) this.model = await get(`/v1/models/${this.job.model}`);
     this.draw();
   }
 
-  add(points) {
-    for (const point of points) (this.curves[point.name] ??= new Map()).set(point.step, point);
+  /** Read all records; a lost server is shown by the bar, and the stream continues when it is back. */
+  async reread(options) {
+    try {
+      await this.read(options);
+    } catch (error) {
+      if (!(error instanceof Offline)) throw error;
+    }
   }
 
-  addHistory(events) {
-    const known = new Map(this.history.map((event) => [event.id, event]));
-    for (const event of events) known.set(event.id, event);
-    this.history = [...known.values()].sort((a, b) => a.id - b.id);
+  /** Read the points of a zoomed range, which the whole curve leaves out. */
+  async refine({ first, last }) {
+    try {
+      await this.records.refine(first, last);
+    } catch (error) {
+      if (!(error instanceof Offline)) throw error; // the bar shows a lost server, and the curve stays coarse
+    }
+    this.draw();
   }
 
   draw() {
     this.update();
     queueMicrotask(() => {
       const { smoothing, log, axis, names } = this.options();
-      const curves = Object.fromEntries(names.map((name) => [name, [...this.curves[name].values()].sort((a, b) => a.step - b.step)]));
-      this.querySelector("m-chart")?.set({ curves, smoothing, log, axis });
-      this.querySelector("m-film")?.show([...this.samples.values()]);
+      const { steps, epochs } = this.job.progress;
+      const lines = this.job.model_type === "lstm" ? textLines(names, this.dataset?.vocabulary) : [];
+      const flags = this.records.alarms().map((event) => ({ step: event.data.step }));
+      this.querySelector("m-chart")?.set({ curves: this.records.shown(names), smoothing, log, axis, lines, flags, stepsPerEpoch: epochs ? steps / epochs : 0 });
+      const film = this.filmDue && this.querySelector("m-film");
+      if (!film) return;
+      if (!film.frames) film.wanted = wantedEpoch();
+      this.filmDue = false;
+      film.show([...this.records.samples.values()]);
     });
+  }
+
+  saveCsv() {
+    save(csv(this.records.shown(this.options().names)), `${this.id}-curves.csv`, "text/csv");
   }
 
   options() {
     const query = parameters();
-    const known = Object.keys(this.curves);
+    const known = Object.keys(this.records.curves);
     const wanted = query.getAll("curve").filter((name) => known.includes(name));
     const usual = known.filter((name) => ["loss", "val_loss", "d_loss", "g_loss"].includes(name));
     return { smoothing: +(query.get("smooth") ?? 0.6), log: query.get("log") === "1", axis: query.get("x") ?? "step", names: wanted.length ? wanted : usual.length ? usual : known.slice(0, 2), known };
@@ -119,7 +163,7 @@ class JobPage extends View {
     if (!job) return this.error ? html`${errorPanel(this.error)}<p><a href="${BASE}/jobs">All jobs</a></p>` : html`<div class="empty">Reading the job …</div>`;
     const { smoothing, log, axis, names, known } = this.options();
     const warnings = job.warnings ?? [];
-    const alarms = this.history.filter((event) => event.data?.hint && !warnings.some((each) => each.code === event.type));
+    const alarms = this.records.history.filter((event) => event.data?.hint && !warnings.some((each) => each.code === event.type));
     return html`
       <div class="bar"><h1>${titleOf(job)}</h1> ${statusOf(job)} <span>${progressWords(job, this.queue)}</span> ${this.actions(job)}</div>
       <progress max="1" value=${job.progress.fraction} aria-label="Progress"></progress>
@@ -138,13 +182,16 @@ class JobPage extends View {
           <div class="bar">
             <label>smoothing <input type="range" min="0" max="0.95" step="0.05" .value=${String(smoothing)} @input=${(event) => this.choose({ smooth: event.target.value })}></label>
             <label><input type="checkbox" .checked=${log} @change=${(event) => this.choose({ log: event.target.checked ? "1" : "" })}> log</label>
-            <label>x <select @change=${(event) => this.choose({ x: event.target.value === "step" ? "" : event.target.value })}>${["step", "time"].map((name) => html`<option ?selected=${name === axis}>${name}</option>`)}</select></label>
+            <label>x <select @change=${(event) => this.choose({ x: event.target.value === "step" ? "" : event.target.value })}>${["step", "epoch", "time"].map((name) => html`<option ?selected=${name === axis}>${name}</option>`)}</select></label>
+            <button @click=${() => this.saveCsv()}>CSV</button>
           </div>
+          ${this.records.alarms().length ? html`<p class="flags">${this.records.alarms().map((event) => html`<button class="quiet" title=${event.message} @click=${() => this.pick(event.data.step)}>⚑ step ${count(event.data.step)}: ${event.type.replaceAll("_", " ")}</button>`)}</p>` : nothing}
+          ${names.includes("d_loss") || names.includes("g_loss") ? html`<p class="muted">Neither loss goes to zero: generator and discriminator hold each other in balance. A discriminator loss near zero is a bad sign.</p>` : nothing}
         </section>
         <section class="panel" aria-label="Samples"><h2>Samples by epoch</h2><m-film></m-film></section>
       </div>
       <div class="side">
-        <section class="panel"><h2>History</h2><ol class="history">${repeat([...this.history].reverse().slice(0, 100), (event) => event.id, (event) => html`<li><span class="muted">${ago(event.at)}</span> ${event.message}</li>`)}</ol></section>
+        <section class="panel"><h2>History</h2><ol class="history">${repeat([...this.records.history].reverse().slice(0, 100), (event) => event.id, (event) => html`<li><span class="muted">${ago(event.at)}</span> ${event.message}</li>`)}</ol></section>
         <section class="panel"><h2>${this.model ? "Quality" : "Settings"}</h2>
           ${this.model ? html`<dl class="facts">${Object.entries(this.model.quality).map(([name, value]) => html`<dt title=${this.meaning(name)}>${name}</dt><dd>${typeof value === "number" ? figure(value) : String(value)}</dd>`)}</dl><h2>Settings</h2>` : nothing}
           <dl class="facts"><dt>seed</dt><dd>${job.seed}</dd><dt>preset</dt><dd>${job.preset}</dd>${Object.entries(job.hyperparameters).map(([name, value]) => html`<dt>${name}</dt><dd>${JSON.stringify(value)}</dd>`)}</dl>
@@ -157,6 +204,12 @@ class JobPage extends View {
     const rate = job.hyperparameters.learning_rate;
     if (job.error.code !== "diverged" || !rate) return nothing;
     return html`<a class="button primary" href="${BASE}/jobs/new?from=${job.id}&hp.learning_rate=${Number((rate / 3).toPrecision(2))}">Train again with a third of the learning rate</a>`;
+  }
+
+  /** Put crosshair and film at a step. */
+  pick(step) {
+    this.querySelector("m-film").goToStep(step);
+    this.querySelector("m-chart").point(step);
   }
 
   meaning(name) {

@@ -1,0 +1,28 @@
+"""Reads server-sent events (HTML Living Standard, section 9.2)."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamEvent:
+    """One event. id: the position of the stream; None for an event that has none."""
+
+    name: str
+    id: str | None
+    data: Any
+
+
+def events(lines: Iterable[str]) -> Iterator[StreamEvent]:
+    """The events in the lines of a response. An event that a lost connection cut off is left out."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+        else:
+            if "event" in fields and "data" in fields:
+                yield StreamEvent(name=fields["event"], id=fields.get("id"), data=json.loads(fields["data"]))
+            fields = {}
