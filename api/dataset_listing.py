@@ -1,12 +1,11 @@
 """Datasets as API resources."""
 
-from typing import cast
-
 from api.schemas.resources import Dataset, DatasetUse
-from shared import datasets
-from shared.datasets import DatasetInfo
+from api.urls import url
+from shared.datasets import DatasetInfo, DatasetShape, availability
 from shared.datasets.checksums import checksums_of
 from shared.db.tables import UploadedDataset
+from shared.services import datasets
 from shared.services.datasets import Use
 from shared.settings import Settings
 
@@ -14,7 +13,7 @@ from shared.settings import Settings
 def of_registry(info: DatasetInfo, settings: Settings, use: Use) -> Dataset:
     """A dataset of the registry, and whether its files are on this machine."""
     downloads = settings.downloads_path
-    available = datasets.availability(info, settings.datasets_dir, downloads, offline=settings.offline)
+    available = availability(info, settings.datasets_dir, downloads, offline=settings.offline)
     return Dataset.model_validate(
         {
             "name": info.name,
@@ -39,26 +38,29 @@ def of_registry(info: DatasetInfo, settings: Settings, use: Use) -> Dataset:
             "image_shape": [info.shape.channels, info.shape.height, info.shape.width]
             if info.kind == "images"
             else None,
+            "picture": None,
+            "class_names": list(info.class_names) if info.kind == "images" else None,
         }
     )
 
 
 def of_upload(row: UploadedDataset, use: Use) -> Dataset:
     """A dataset that a user uploaded."""
-    characters = cast("int | None", row.details.get("characters"))
+    shape = datasets.shape_of_upload(row)
+    is_text = row.kind == "text"
     return Dataset.model_validate(
         {
             "name": row.name,
             "kind": row.kind,
-            "title": f"Uploaded text, {characters:,} characters" if characters else "Uploaded text",
+            "title": _title(shape),
             "description": row.description,
             "source": "upload",
             "availability": "present",
-            "detail": None,
+            "detail": " ".join(row.details.get("notes", [])) or None,
             "license": None,
-            "examples": characters,
-            "classes": None,
-            "vocabulary": row.details.get("vocabulary"),
+            "examples": shape.examples,
+            "classes": shape.classes,
+            "vocabulary": shape.vocabulary,
             "size": row.size,
             "sha256": row.sha256,
             "version": row.version,
@@ -67,9 +69,19 @@ def of_upload(row: UploadedDataset, use: Use) -> Dataset:
             "used_by": DatasetUse(jobs=use.jobs, models=use.models),
             "sources": [],
             "checksums": {},
-            "image_shape": None,
+            "image_shape": None if is_text else [shape.channels, shape.height, shape.width],
+            "picture": None if is_text else url(f"/v1/datasets/{row.name}/picture"),
+            "class_names": None if is_text else row.details["classes"],
         }
     )
+
+
+def _title(shape: DatasetShape) -> str:
+    if shape.kind == "text":
+        return f"Uploaded text, {shape.examples:,} characters" if shape.examples else "Uploaded text"
+    classes = "1 class" if shape.classes == 1 else f"{shape.classes:,} classes"
+    colour = "grey" if shape.channels == 1 else "colour"
+    return f"{shape.examples:,} uploaded images in {classes}, {shape.height}×{shape.width}, {colour}"
 
 
 def _where_to_put(info: DatasetInfo) -> str:

@@ -12,8 +12,9 @@ from api.runtime import Runtime
 from api.schemas.previews import CharacterCount, DatasetPreview, ImageClass, ImagePreview, TextPreview
 from shared.datasets import REGISTRY, DatasetInfo, builtin, image_previews, locate, text_previews
 from shared.datasets.image_previews import DigitsPart, IdxPart, ImagePart, PreparedPart, Unreadable
-from shared.datasets.places import prepared_files
+from shared.datasets.places import prepared_files, prepared_upload
 from shared.datasets.text_previews import TextSource
+from shared.db.tables import UploadedDataset
 from shared.errors import Conflict, Damaged, SpecError
 from shared.services import datasets
 from shared.settings import Settings
@@ -26,19 +27,37 @@ def preview(current: Runtime, name: str, query: PreviewQuery) -> DatasetPreview:
     """The preview of a dataset. Raises NotFound, SpecError, Damaged, and Conflict where its files are not here yet."""
     info = REGISTRY.get(name)
     try:
-        if info is not None and info.kind == "images":
+        if info is None:
+            return _of_upload(current, name, query)
+        if info.kind == "images":
             with ExitStack() as files:
                 images = _images(_image_part(current, info, query.part, files), query)
             return DatasetPreview(name=name, kind=info.kind, text=None, images=images)
-        source = _uploaded(current, name) if info is None else _known_text(current, info)
-        return DatasetPreview(name=name, kind="text", text=_text(source, query), images=None)
+        text = _text(_known_text(current, info), query)
+        return DatasetPreview(name=name, kind="text", text=text, images=None)
     except (Unreadable, InvalidUtf8) as error:
         raise Damaged(f"The files of {name} cannot be shown: {error}.") from error
 
 
-def _uploaded(current: Runtime, name: str) -> TextSource:
+def _of_upload(current: Runtime, name: str, query: PreviewQuery) -> DatasetPreview:
     with current.reading() as session:
         row = datasets.get_upload(session, name)
+    if row.kind == "text":
+        return DatasetPreview(name=name, kind="text", text=_text(_uploaded(current, row), query), images=None)
+    with _prepared_upload(current, row).open("rb") as file:
+        images = _images(PreparedPart(file, query.part), query)
+    return DatasetPreview(name=name, kind=row.kind, text=None, images=images)
+
+
+def _prepared_upload(current: Runtime, row: UploadedDataset) -> Path:
+    path = prepared_upload(row.name, row.sha256, current.settings.downloads_path)
+    if not path.is_file():
+        detail = f"{row.name} is prepared by the first training that uses it; its images can be shown after that."
+        raise Conflict(f"{detail} Some are in the picture at /v1/datasets/{row.name}/picture.")
+    return path
+
+
+def _uploaded(current: Runtime, row: UploadedDataset) -> TextSource:
     key, storage = row.storage_key, current.storage
     return TextSource(row.sha256, row.size, lambda: storage.open(key))
 

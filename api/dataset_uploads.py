@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from tempfile import TemporaryFile
 
 import structlog
 from flask import request
@@ -13,23 +14,43 @@ from shared.dataset_requests import check_description
 from shared.db.tables import UploadedDataset
 from shared.errors import MimeoError, SpecError
 from shared.failpoints import failpoint
+from shared.image_uploads.checking import ImageOptions
+from shared.image_uploads.limits import SIZES
 from shared.services import datasets, pending_deletions, space_admission, uploaded_datasets
-from shared.services.uploaded_datasets import NewText
+from shared.services.uploaded_datasets import NewUpload
 
 log = structlog.get_logger(__name__)
 
 Check = Callable[[Session, Mapping[str, str]], object]
-Write = Callable[[Session, NewText], UploadedDataset]
+Write = Callable[[Session, NewUpload], UploadedDataset]
 
 
 def check_kind(kind: str) -> None:
     """Raises SpecError for a kind of data that cannot be uploaded."""
-    if kind != "text":
-        raise SpecError.at("/kind", "Only `text` can be uploaded.", "invalid")
+    if kind not in {"text", "images"}:
+        raise SpecError.at("/kind", "Upload `text` or `images`.", "invalid")
 
 
-NEW: FieldChecks = {"name": datasets.check_name, "kind": check_kind, "description": check_description}
-REPLACEMENT: FieldChecks = {"kind": check_kind, "description": check_description}
+def check_size(size: str) -> None:
+    """Raises SpecError for a height and width that images cannot be prepared in."""
+    if not (size.isascii() and size.isdigit() and int(size[:6]) in SIZES):
+        detail = f"Give a multiple of {SIZES.step} from {SIZES[0]} to {SIZES[-1]}, the height and width of all images."
+        raise SpecError.at("/size", detail, "invalid")
+
+
+def check_channels(channels: str) -> None:
+    """Raises SpecError for other channels than grey or RGB."""
+    if channels not in {"1", "3"}:
+        raise SpecError.at("/channels", "Give 1 for grey or 3 for colour.", "invalid")
+
+
+REPLACEMENT: FieldChecks = {
+    "kind": check_kind,
+    "description": check_description,
+    "size": check_size,
+    "channels": check_channels,
+}
+NEW: FieldChecks = {"name": datasets.check_name, **REPLACEMENT}
 
 
 @contextmanager
@@ -54,26 +75,45 @@ def receive(current: Runtime, checks: FieldChecks, required: tuple[str, ...], ch
         yield form
 
 
-def store(current: Runtime, name: str, form: UploadForm, write: Write) -> UploadedDataset:
-    """Check a text, put it in storage and write its row. Raises SpecError, Unavailable and the errors of `write`."""
-    with current.processing_upload():
-        text = uploaded_datasets.check_text(name, form.file)
+def store(current: Runtime, name: str, kind: str, form: UploadForm, write: Write) -> UploadedDataset:
+    """Check a dataset, put it in storage and write its row. Raises SpecError, Unavailable and the errors of `write`."""
+    with current.processing_upload(), _checked(current, name, kind, form) as upload:
         with current.writing() as session:  # removes the file if this process ends before it writes the row
-            pending_deletions.expect(session, text.folder, current.settings)
+            pending_deletions.expect(session, upload.folder, current.settings)
         failpoint("upload.noted")
         try:
-            uploaded_datasets.put_text(current.storage, text)
+            uploaded_datasets.put(current.storage, upload)
         except OSError:
-            _remove(current, text.folder)
+            _remove(current, upload.folder)
             raise
     failpoint("upload.stored")
     try:
         with current.writing() as session:
-            pending_deletions.keep(session, text.folder, current.settings)
-            return write(session, text)
+            pending_deletions.keep(session, upload.folder, current.settings)
+            return write(session, upload)
     except MimeoError:
-        _remove(current, text.folder)
+        _remove(current, upload.folder)
         raise
+
+
+@contextmanager
+def _checked(current: Runtime, name: str, kind: str, form: UploadForm) -> Iterator[NewUpload]:
+    """The checked dataset of a form. It can be stored inside the block."""
+    size, channels = form.fields.get("size"), form.fields.get("channels")
+    if kind == "text":
+        for field, value in (("size", size), ("channels", channels)):
+            if value is not None:
+                raise SpecError.at(f"/{field}", "Only images have this field.", "wrong_kind")
+        yield uploaded_datasets.check_text(name, form.file)
+        return
+    options = ImageOptions(size=int(size) if size else None, channels=int(channels) if channels else None)
+    settings = current.settings
+    with TemporaryFile(dir=settings.home_path) as target:
+        upload = uploaded_datasets.check_images(
+            name, form.file, options, target, max_upload_bytes=settings.max_upload_bytes
+        )
+        space_admission.check_upload(settings, upload.size)
+        yield upload
 
 
 def _remove(current: Runtime, folder: str) -> None:

@@ -7,15 +7,32 @@ from pydantic.json_schema import JsonSchemaValue
 
 from shared import model_types
 from shared.dataset_requests import MAX_DESCRIPTION, DatasetChange
+from shared.image_uploads.limits import SIZES, default_size
 from shared.model_types import ModelType
 from shared.specs import Cancellation, GenerationRequest, JobChanges, TrainingRequest
 
 Components = dict[str, JsonSchemaValue]
 
 _UPLOADED: dict[str, JsonSchemaValue] = {
-    "kind": {"type": "string", "enum": ["text"]},
+    "kind": {"type": "string", "enum": ["text", "images"]},
     "description": {"type": "string", "maxLength": MAX_DESCRIPTION, "description": "Free text for people."},
-    "file": {"type": "string", "format": "binary", "description": "UTF-8 text."},
+    "size": {
+        "type": "string",
+        "pattern": "^[0-9]+$",
+        "description": f"Height and width of the prepared images, a multiple of {SIZES.step} from {SIZES[0]} to "
+        f"{SIZES[-1]}. By default {default_size(1)} in grey and {default_size(3)} in colour.",
+    },
+    "channels": {
+        "type": "string",
+        "enum": ["1", "3"],
+        "description": "1: grey, 3: colour. By default grey where all pictures are.",
+    },
+    "file": {
+        "type": "string",
+        "format": "binary",
+        "description": "Text: UTF-8. Images: a zip of class folders or of IDX files, or an `.npz` with `images` and "
+        "`labels`.",
+    },
 }
 DATASET_UPLOAD: JsonSchemaValue = {
     "type": "object",

@@ -261,13 +261,13 @@ class Client(Transport):
         """A passage of a text, or images by class."""
         return cast("DatasetPreview", self.get(f"/v1/datasets/{name}/preview", **query))
 
-    def add_text(self, name: str, path: Path, description: str | None = None) -> Dataset:
-        """Upload a UTF-8 text as the dataset `name`."""
-        return self._send_text("POST", "/v1/datasets", path, name=name, kind="text", description=description)
+    def add_dataset(self, name: str, path: Path, kind: str, **fields: str | None) -> Dataset:
+        """Upload a file as a dataset. kind: `text` or `images`. fields: others of the form."""
+        return self._send_dataset("POST", "/v1/datasets", path, name=name, kind=kind, **fields)
 
-    def replace_text(self, name: str, path: Path, description: str | None = None) -> Dataset:
-        """Replace the text of an uploaded dataset; its description stays where none is given."""
-        return self._send_text("PUT", f"/v1/datasets/{name}", path, description=description)
+    def replace_dataset(self, name: str, path: Path, kind: str, **fields: str | None) -> Dataset:
+        """Replace the contents of an uploaded dataset; its description stays where none is given."""
+        return self._send_dataset("PUT", f"/v1/datasets/{name}", path, kind=kind, **fields)
 
     def describe_dataset(self, name: str, description: str | None) -> Dataset:
         """Change the description of an uploaded dataset; None removes it."""
@@ -278,8 +278,8 @@ class Client(Transport):
         """Delete an uploaded dataset. Raises ApiError 409 while unfinished jobs use it."""
         self.request("DELETE", f"/v1/datasets/{name}")
 
-    def _send_text(self, method: str, address: str, path: Path, **fields: str | None) -> Dataset:
-        return cast("Dataset", self._send_file(method, address, path, "text/plain", **fields))
+    def _send_dataset(self, method: str, address: str, path: Path, **fields: str | None) -> Dataset:
+        return cast("Dataset", self._send_file(method, address, path, "application/octet-stream", **fields))
 
     def _send_file(self, method: str, address: str, path: Path, media_type: str, **fields: str | None) -> Any:
         """Send a form. The fields precede the file, so that they are checked before it arrives."""

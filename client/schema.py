@@ -248,6 +248,8 @@ class Dataset(TypedDict):
     sources: NotRequired[list[str]]
     checksums: NotRequired[dict[str, str]]
     image_shape: NotRequired[list[int] | None]
+    class_names: NotRequired[list[str] | None]
+    picture: NotRequired[str | None]
 
 
 class CharacterCount(TypedDict):

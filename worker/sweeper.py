@@ -11,11 +11,12 @@ from itertools import islice
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.datasets.places import prepared_upload, prepared_uploads
 from shared.db.session import SessionFactory, is_transient, reading, transaction
 from shared.errors import NotFound
 from shared.failpoints import failpoint
 from shared.ids import is_id
-from shared.services import idempotency, pending_deletions, retention
+from shared.services import datasets, idempotency, pending_deletions, retention
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -64,6 +65,7 @@ class Sweeper:
             return
         self._orphans_due_at = self._monotonic() + min(_ORPHANS_EVERY_S, self._settings.orphan_grace_s / 4)
         self._remove_orphans()
+        self._remove_prepared()
         self._remove_expired_jobs()
         with transaction(self._sessions) as session:
             idempotency.expire(session)
@@ -116,6 +118,17 @@ class Sweeper:
                 self._storage.delete_file(key)
             if orphans:
                 log.info("files without a row removed", count=len(orphans))
+
+    def _remove_prepared(self) -> None:
+        """Remove the prepared files of uploaded images that were deleted or replaced. A later use makes them anew."""
+        if not (files := prepared_uploads(self._settings.downloads_path)):
+            return
+        with reading(self._sessions) as session:
+            rows = datasets.list_uploads(session)
+        kept = {prepared_upload(row.name, row.sha256, self._settings.downloads_path) for row in rows}
+        for path in files:
+            if path not in kept:
+                path.unlink(missing_ok=True)
 
     def _orphans(self, job_ids: Sequence[str]) -> list[str]:
         """Storage keys of old files of these jobs that no row refers to.

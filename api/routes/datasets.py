@@ -1,16 +1,16 @@
-"""Datasets: those of the registry, and uploaded texts."""
+"""Datasets: those of the registry, and uploads."""
 
 from collections.abc import Mapping
 from functools import partial
 
-from flask import Response
+from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 from sqlalchemy.orm import Session
 
 from api import dataset_previews, dataset_uploads
 from api.dataset_listing import of_registry, of_upload
 from api.json_body import read_json
-from api.openapi import answers, body
+from api.openapi import FILE, answers, body
 from api.parameters import DatasetPath, DatasetsQuery, PreviewQuery
 from api.responses import json_response, page_response
 from api.runtime import runtime
@@ -67,9 +67,9 @@ def preview_dataset(path: DatasetPath, query: PreviewQuery) -> Response:
     responses=answers({201: Dataset}, 400, 409, 413, 415, 422, headers=("Location",)),
 )
 def create_dataset() -> Response:
-    """Upload a text (UTF-8) as a multipart form.
+    """Upload a text (UTF-8) or images (an archive) as a multipart form.
 
-    With `name` before `file`, a name that is taken is refused before the file is read.
+    With `name` and `kind` before `file`, a name that is taken is refused before the file is read.
     """
     current = runtime()
     new = dataset_uploads.NEW
@@ -80,7 +80,7 @@ def create_dataset() -> Response:
     with dataset_uploads.receive(current, new, ("name", "kind"), check) as form:
         description = form.fields.get("description")
         write = partial(uploaded_datasets.add, description=description)
-        row = dataset_uploads.store(current, form.fields["name"], form, write)
+        row = dataset_uploads.store(current, form.fields["name"], form.fields["kind"], form, write)
     answer = of_upload(row, UNUSED)
     response = json_response(answer, 201)
     response.headers["Location"] = url(f"/v1/datasets/{answer.name}")
@@ -93,18 +93,22 @@ def create_dataset() -> Response:
     responses=answers({200: Dataset}, 400, 404, 409, 413, 415, 422),
 )
 def replace_dataset(path: DatasetPath) -> Response:
-    """Replace the text of an uploaded dataset. 409 while unfinished jobs use it.
+    """Replace the contents of an uploaded dataset by others of its kind. 409 while unfinished jobs use it.
 
-    Models of the old text keep working: they hold their characters.
+    Models of the old contents keep working.
     """
     current = runtime()
+    kind = ""
 
-    def check(session: Session, _fields: Mapping[str, str]) -> None:
-        uploaded_datasets.check_changeable(session, path.name, "replaced", lock=False)
+    def check(session: Session, fields: Mapping[str, str]) -> None:
+        nonlocal kind
+        row = uploaded_datasets.check_changeable(session, path.name, "replaced", lock=False)
+        kind = row.kind
+        uploaded_datasets.check_same_kind(row, fields.get("kind", kind))
 
     with dataset_uploads.receive(current, dataset_uploads.REPLACEMENT, (), check) as form:
         write = partial(uploaded_datasets.replace, description=form.fields.get("description"))
-        dataset_uploads.store(current, path.name, form, write)
+        dataset_uploads.store(current, path.name, form.fields.get("kind", kind), form, write)
     return _shown(path.name)
 
 
@@ -125,6 +129,20 @@ def delete_dataset(path: DatasetPath) -> Response:
     with runtime().writing() as session:
         uploaded_datasets.delete(session, path.name)
     return Response(status=204)
+
+
+@routes.get("/<name>/picture", responses={"200": dict(FILE), **answers({304: None}, 404)})
+def get_dataset_picture(path: DatasetPath) -> Response:
+    """Show the first uploaded images of the first classes, a row each, as a training will see them (PNG)."""
+    current = runtime()
+    with current.reading() as session:
+        row = datasets.get_upload(session, path.name)
+        key = uploaded_datasets.picture_key(row)
+    response = Response(current.storage.read_bytes(key), content_type="image/png")
+    response.set_etag(row.sha256)
+    response.headers["Cache-Control"] = "no-cache"
+    response.make_conditional(request)
+    return response
 
 
 def _shown(name: str) -> Response:

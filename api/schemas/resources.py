@@ -126,12 +126,12 @@ class Dataset(Answer):
     availability: Literal["builtin", "present", "downloadable", "missing"] = Field(
         description="`missing`: offline and not on disk; `detail` names the folder for it."
     )
-    detail: str | None
+    detail: str | None = Field(description="Of uploaded images: what was found and repaired, and how they are split.")
     license: str | None
     examples: int | None = Field(description="Images, or characters of text.")
     classes: int | None
     vocabulary: int | None = Field(description="Distinct characters of text.")
-    size: int | None = Field(description="Bytes of an upload in its stored form, with Unix line ends.")
+    size: int | None = Field(description="Bytes of an upload in its stored form: a text with Unix line ends, a tar.")
     sha256: Sha256 | None = Field(description="Of an upload in its stored form.")
     version: int | None = Field(description="Of an upload: 1, and one more with each replacement.")
     created_at: Time | None = Field(description="Time of the first upload.")
@@ -139,6 +139,8 @@ class Dataset(Answer):
     used_by: DatasetUse
     sources: list[Url] = Field(description="Addresses of its files; empty for built-in datasets and uploads.")
     image_shape: list[int] | None = Field(description="Channels, height and width of an image.")
+    picture: Url | None = Field(description="A picture of some uploaded images, one row for each class.")
+    class_names: list[str] | None = Field(description="Of images, in the order of their labels.")
     checksums: dict[str, str] = Field(
         description="Of its downloads, by path: `sha256:…` or `md5:…`. Without a published one, the first "
         "download's is recorded, and later downloads must equal it."

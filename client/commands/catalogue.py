@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from client.commands.dataset_changes import ColourOption, SizeOption
 from client.connection import JsonOption, LimitOption, connect
-from client.errors import BadInput
 from client.formatting import ago, quality_line, rate, size
 from client.headlines import Headlines
 from client.output import line, print_json, table
 from client.schema import Dataset, Model
+from client.uploads import as_file, image_fields, kind_of
 
 datasets_app = typer.Typer(help="List, upload, replace, describe or delete datasets.", invoke_without_command=True)
 
@@ -93,24 +94,28 @@ def _amount(dataset: Dataset) -> str:
 
 
 @datasets_app.command("add")
-def add_dataset(
+def add_dataset(  # noqa: PLR0917 - Typer passes them by name
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A text file in UTF-8.")],
+    path: Annotated[Path, typer.Argument(help="A text in UTF-8; or images: a folder of class folders, a zip, an npz.")],
     name: Annotated[
         str | None, typer.Option(help="Name of the dataset; the file's name without its ending if unset.")
     ] = None,
     description: Annotated[str | None, typer.Option(help="Free text for people.")] = None,
+    size: SizeOption = None,
+    colour: ColourOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Upload a text as a dataset."""
-    if not file.is_file():
-        raise BadInput(f"{file}: the file does not exist")
-    with connect(context) as client:
-        dataset = client.add_text(name or file.stem, file, description)
+    """Upload a text or images as a dataset."""
+    kind = kind_of(path)
+    fields = image_fields(kind, size, colour)
+    with connect(context) as client, as_file(path) as file:
+        dataset = client.add_dataset(name or path.resolve().stem, file, kind, description=description, **fields)
     if as_json:
         print_json(dataset)
-    else:
-        line(f"{dataset['name']}  {_amount(dataset)}")
+        return
+    line(f"{dataset['name']}  {_amount(dataset)}")
+    if dataset["detail"]:
+        line(dataset["detail"])
 
 
 def workers(context: typer.Context, as_json: JsonOption = False) -> None:

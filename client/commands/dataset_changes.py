@@ -8,14 +8,20 @@ from typing import Annotated
 import typer
 
 from client.connection import JsonOption, connect
-from client.errors import BadInput
 from client.formatting import ago, size
 from client.images import sheet_of
 from client.live import show_content
 from client.output import facts, heading, line, out, print_json, write_text
 from client.schema import Dataset, DatasetPreview
+from client.uploads import as_file, image_fields, kind_of
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a dataset.", show_default=False)]
+SizeOption = Annotated[
+    int | None, typer.Option(help="Height and width of images, a multiple of 4; 28 in grey and 32 in colour if unset.")
+]
+ColourOption = Annotated[
+    bool | None, typer.Option("--colour/--grey", help="Images in colour or in grey; grey if unset and all are.")
+]
 
 
 def show(
@@ -49,17 +55,19 @@ def _print_preview(part: DatasetPreview) -> None:
         show_content(out, png, "image/png")
 
 
-def replace(
+def replace(  # noqa: PLR0917 - Typer passes them by name
     context: typer.Context,
     name: NameArgument,
-    file: Annotated[Path, typer.Argument(help="A text file in UTF-8.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="A text in UTF-8, or images as for `add`.", show_default=False)],
+    size: SizeOption = None,
+    colour: ColourOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replace the text of an uploaded dataset, which no unfinished job may use. Models of the old text stay."""
-    if not file.is_file():
-        raise BadInput(f"{file}: the file does not exist")
-    with connect(context) as client:
-        dataset = client.replace_text(name, file)
+    """Replace the contents of an uploaded dataset, which no unfinished job may use. Models of the old ones stay."""
+    kind = kind_of(path)
+    fields = image_fields(kind, size, colour)
+    with connect(context) as client, as_file(path) as file:
+        dataset = client.replace_dataset(name, file, kind, **fields)
     _print(dataset, as_json=as_json)
 
 
@@ -107,6 +115,7 @@ def _print(dataset: Dataset, *, as_json: bool) -> None:
             ("characters" if dataset["kind"] == "text" else "examples", f"{examples:,}" if examples else None),
             ("distinct", dataset["vocabulary"]),
             ("classes", dataset["classes"]),
+            ("class names", ", ".join(dataset.get("class_names") or []) or None),
             ("size", size(dataset["size"]) if dataset["size"] is not None else None),
             ("sha256", dataset["sha256"]),
             ("version", dataset.get("version")),

@@ -29,6 +29,16 @@ def prepared_folder(downloads: Path) -> Path:
     return downloads / "prepared"
 
 
+def prepared_upload(name: str, sha256: str, downloads: Path) -> Path:
+    """Prepared file of uploaded images with this checksum."""
+    return prepared_folder(downloads) / "uploads" / f"{name}-v{PREPARATION_VERSION}-{sha256[:12]}.safetensors"
+
+
+def prepared_uploads(downloads: Path) -> list[Path]:
+    """Prepared files of all uploaded images on this machine."""
+    return sorted((prepared_folder(downloads) / "uploads").glob("*.safetensors"))
+
+
 def prepared_files(info: DatasetInfo, downloads: Path) -> list[Path]:
     """Prepared files of this dataset and this preparation version, the newest first."""
     found = prepared_folder(downloads).glob(f"{info.name}-v{PREPARATION_VERSION}-*.safetensors")

@@ -138,6 +138,9 @@ def _dataset_shape(session: Session, request: TrainingRequest, model_type: Model
         raise SpecError.at("/dataset", f"{detail} Valid: {', '.join(sorted(fitting))}.", "wrong_kind")
     if model_type.needs_labels and shape.classes is None:
         raise SpecError.at("/dataset", f"A {model_type.name} needs labelled data; {name} has no labels.", "wrong_kind")
+    if model_type.needs_labels and shape.classes == 1:
+        detail = f"A {model_type.name} needs at least two classes, and {name} has one; train a VAE or a GAN on it."
+        raise SpecError.at("/dataset", detail, "one_class")
     return shape
 
 

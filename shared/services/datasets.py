@@ -76,7 +76,22 @@ def shape(session: Session, name: str) -> DatasetShape | None:
     row = find_upload(session, name)
     if row is None:
         return None
-    return DatasetShape(kind="text", examples=row.details.get("characters"), vocabulary=row.details.get("vocabulary"))
+    return shape_of_upload(row)
+
+
+def shape_of_upload(row: UploadedDataset) -> DatasetShape:
+    """The shape of an uploaded dataset."""
+    found = row.details
+    if row.kind == "text":
+        return DatasetShape(kind="text", examples=found.get("characters"), vocabulary=found.get("vocabulary"))
+    return DatasetShape(
+        kind="images",
+        examples=found["images"],
+        height=found["size"],
+        width=found["size"],
+        channels=found["channels"],
+        classes=len(found["classes"]),
+    )
 
 
 def uses(session: Session, name: str | None = None) -> Mapping[str, Use]:
@@ -90,6 +105,16 @@ def uses(session: Session, name: str | None = None) -> Mapping[str, Use]:
     models_of: dict[str, int] = dict(session.execute(models).all())
     used = jobs_of.keys() | models_of.keys()
     return {each: Use(jobs=jobs_of.get(each, 0), models=models_of.get(each, 0)) for each in used}
+
+
+def images_of_training(session: Session, job_id: str | None) -> UploadedDataset | None:
+    """The uploaded images that a training job was submitted with; None where they were changed, or are no upload."""
+    job = session.get(TrainingJob, job_id) if job_id else None
+    submitted = job.spec.get("dataset_sha256") if job else None
+    if job is None or submitted is None:
+        return None
+    row = find_upload(session, job.spec["dataset"])
+    return row if row is not None and row.kind == "images" and row.sha256 == submitted else None
 
 
 def unfinished_jobs(session: Session, name: str) -> list[str]:

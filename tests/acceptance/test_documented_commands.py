@@ -21,6 +21,7 @@ import pytest
 from shared.model_types import REGISTRY
 from tests.acceptance.stack import Stack
 from tests.documented_commands import Command, commands
+from tests.pictures import class_files
 from tests.waiting import PATIENCE_S
 
 LONGEST_S = 600.0  # a training with its evaluation, beside other work
@@ -121,6 +122,9 @@ def session(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Session:
     folder = tmp_path_factory.mktemp("documented")
     for name in ("mine.txt", "verses.txt"):
         (folder / name).write_text(f"ROMEO: {name}, import what light through yonder window breaks?\n" * 400)
+    for name, data in class_files().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
     found = Session(stack, folder)
     found.shell("mimeo datasets add verses.txt")
     return found

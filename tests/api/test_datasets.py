@@ -156,7 +156,7 @@ def test_unavailable_storage_is_503_and_leaves_no_dataset(
 
 
 def test_missing_and_unknown_form_fields_are_each_named(client: FlaskClient) -> None:
-    form = {"nmae": "x", "kind": "images"}
+    form = {"nmae": "x", "kind": "sound"}
 
     response = client.post("/v1/datasets", data=form, content_type="multipart/form-data")
 

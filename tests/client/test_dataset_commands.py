@@ -10,6 +10,7 @@ from shared.db.session import SessionFactory
 from shared.settings import Settings
 from tests.api.live import Server, serve
 from tests.client.test_cli import mimeo
+from tests.pictures import class_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)]
 
@@ -61,3 +62,21 @@ def test_preview_shows_a_passage_and_images(server: Server, tmp_path: Path) -> N
     assert "the worst of times" in text.stdout
     assert json.loads(images.stdout)["preview"]["images"]["height"] == 28
     assert (absent.returncode, "not on this machine" in absent.stderr) == (2, True)
+
+
+def test_folder_of_pictures_is_added_in_words_and_replaced(server: Server, tmp_path: Path) -> None:
+    for name, data in class_files().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+
+    added = mimeo("datasets", "add", str(tmp_path / "pets"), "--size", "48", url=server.url)
+    replaced = mimeo("datasets", "replace", "pets", str(tmp_path / "pets"), "--grey", "--json", url=server.url)
+    (tmp_path / "pets" / "cat" / "0.png").write_bytes(b"no picture")
+    refused = mimeo("datasets", "add", str(tmp_path / "pets"), "--name", "more", url=server.url)
+
+    assert added.returncode == 0, added.stderr
+    assert "10 images" in added.stdout
+    assert "They become 48×48 in colour." in added.stdout
+    assert json.loads(replaced.stdout)["image_shape"] == [1, 28, 28]
+    assert refused.returncode == 2
+    assert "cat/0.png" in refused.stderr

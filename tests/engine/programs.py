@@ -26,7 +26,7 @@ from shared.db.session import make_engine, session_factory
 from shared.db.tables import UploadedDataset
 from shared.errors import Conflict
 from shared.job_status import JobKind
-from shared.services.uploaded_datasets import NewText
+from shared.services.uploaded_datasets import NewUpload
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.model_files import model_file
@@ -96,12 +96,12 @@ def refused_upload(settings: Settings) -> None:
     app = create_app(settings, broker=NullBroker())
     form = UploadForm(fields={}, file=io.BytesIO(TEXT))
 
-    def taken(_session: Session, text: NewText) -> UploadedDataset:
+    def taken(_session: Session, text: NewUpload) -> UploadedDataset:
         raise Conflict(f"{text.name} is taken")
 
     try:
         with app.test_request_context():
-            dataset_uploads.store(app.extensions[EXTENSION], "dickens", form, taken)
+            dataset_uploads.store(app.extensions[EXTENSION], "dickens", "text", form, taken)
     except Conflict:
         return
     raise AssertionError("it was accepted")

@@ -8,8 +8,9 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, event, select
 
+from shared.datasets.places import prepared_folder, prepared_upload
 from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
-from shared.db.tables import IdempotencyKey, PendingDeletion
+from shared.db.tables import IdempotencyKey, PendingDeletion, UploadedDataset
 from shared.errors import Unavailable
 from shared.job_status import JobStatus
 from shared.services import attempt_writes, deletion, job_queue, pending_deletions, uploaded_datasets
@@ -202,7 +203,7 @@ def test_upload_without_a_row_is_removed_after_the_grace(
     text = checked("mine", TEXT)
     with transaction(database) as session:
         pending_deletions.expect(session, text.folder, settings)
-    uploaded_datasets.put_text(storage, text)
+    uploaded_datasets.put(storage, text)
     sweeper.round()
     assert len(files(storage, "datasets")) == 1
 
@@ -221,7 +222,7 @@ def test_upload_with_a_row_stays(
     text = checked("mine", TEXT)
     with transaction(database) as session:
         pending_deletions.expect(session, text.folder, settings)
-    uploaded_datasets.put_text(storage, text)
+    uploaded_datasets.put(storage, text)
     with transaction(database) as session:
         pending_deletions.keep(session, text.folder, settings)
         uploaded_datasets.add(session, text, None)
@@ -230,6 +231,27 @@ def test_upload_with_a_row_stays(
     sweeper.round()
 
     assert storage.read_bytes(text.storage_key) == TEXT
+
+
+def test_prepared_images_of_a_deleted_upload_are_removed(
+    database: SessionFactory, settings: Settings, storage: Storage
+) -> None:
+    folder = settings.downloads_path
+    kept, gone, registry = (
+        prepared_upload("kept", "a" * 64, folder),
+        prepared_upload("gone", "b" * 64, folder),
+        prepared_folder(folder) / "mnist-v1-0123456789ab.safetensors",
+    )
+    for path in (kept, gone, registry):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with transaction(database) as session:
+        row = UploadedDataset(name="kept", kind="images", storage_key="k", sha256="a" * 64, size=1)
+        session.add(row)
+
+    Sweeper(settings, database, storage).round()
+
+    assert [path.exists() for path in (kept, gone, registry)] == [True, False, True]
 
 
 # --- keys and outages -------------------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ from sqlalchemy.orm import Session
 
 from shared import exports
 from shared.atomic_files import sha256_of
-from shared.db.session import read_connection
+from shared.db.session import read_connection, reading
 from shared.db.tables import GenerationJob
 from shared.disk_space import is_full
 from shared.errors import JobFailure, LeaseLost, NotFound, SpecError
 from shared.failpoints import failpoint
 from shared.job_status import ErrorCode, JobStatus
-from shared.services import attempt_writes, checkpoints, job_queue
+from shared.services import attempt_writes, checkpoints, datasets, job_queue
 from shared.services.attempt_writes import StoredFile
 from shared.services.job_queue import Lease
 from shared.storage import StorageUnavailable
@@ -22,7 +22,7 @@ from worker.attempts.exit_status import storage_unavailable
 from worker.attempts.open_generations import GenerationEnded, OpenGenerations, RunUrgent
 from worker.attempts.workdir import scratch
 from worker.blocks import BetweenBlocks
-from worker.checkpoints.manifest import CheckpointRef
+from worker.checkpoints.manifest import CheckpointRef, UploadRef
 from worker.context import WorkerContext
 from worker.failures import as_failure, storage_full
 from worker.generation.output import Engine, GenerationOutput, OutputFile
@@ -90,7 +90,12 @@ def _reference(context: WorkerContext, job: GenerationJob) -> CheckpointRef:
     if place is None:
         raise NotFound("The checkpoint no longer exists.")
     storage_key, sha256 = place
-    return CheckpointRef(id=checkpoint_id, storage_key=storage_key, sha256=sha256, model_type=job.model_type)
+    with reading(context.sessions) as session:
+        found = datasets.images_of_training(session, job.spec["training_job_id"])
+    upload = None if found is None else UploadRef(storage_key=found.storage_key, sha256=found.sha256)
+    return CheckpointRef(
+        id=checkpoint_id, storage_key=storage_key, sha256=sha256, model_type=job.model_type, upload=upload
+    )
 
 
 def _store(context: WorkerContext, lease: Lease, file: OutputFile) -> StoredFile:

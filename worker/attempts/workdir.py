@@ -14,6 +14,7 @@ from shared.db.session import reading, transaction
 from shared.db.tables import Checkpoint, Job, TrainingJob, UploadedDataset
 from shared.errors import JobFailure, NotFound
 from shared.failpoints import failpoint
+from shared.image_uploads import stored
 from shared.job_status import ErrorCode
 from shared.services import attempt_writes, checkpoints, job_queue
 from shared.services.job_queue import Lease
@@ -43,7 +44,7 @@ def scratch(context: WorkerContext, lease: Lease) -> Iterator[Path]:
 
 
 def prepare(context: WorkerContext, job: TrainingJob, lease: Lease, folder: Path) -> Path:
-    """Fetch checkpoint, uploaded text and starting weights, and write the specification; returns its path.
+    """Fetch checkpoint, uploaded dataset and starting weights, and write the specification; returns its path.
 
     Raises JobFailure for missing data or weights, LeaseLost, OSError.
     """
@@ -148,7 +149,7 @@ def _fetch_dataset(context: WorkerContext, job: TrainingJob, folder: Path) -> st
         )
     if upload is None:
         return None
-    target = folder / "dataset.txt"
+    target = folder / (stored.FILE if upload.kind == "images" else "dataset.txt")
     try:
         context.storage.get_file(upload.storage_key, target)
     except NotFound as error:

@@ -109,13 +109,25 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UploadRef:
+    """A stored upload. storage_key: its file in the store; sha256: of the file."""
+
+    storage_key: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckpointRef:
-    """A stored checkpoint. storage_key: its folder in the store; sha256: of its model.safetensors."""
+    """A stored checkpoint. storage_key: its folder in the store; sha256: of its model.safetensors.
+
+    upload: the images it was trained on, where they are an upload that still exists.
+    """
 
     id: str
     storage_key: str
     sha256: str
     model_type: str
+    upload: UploadRef | None = None
 
 
 def verify(path: Path, *, weights_only: bool = False) -> Checkpoint:

@@ -3,10 +3,12 @@
 from difflib import get_close_matches
 from pathlib import Path
 
+from shared.atomic_files import sha256_of
 from shared.datasets import REGISTRY, DatasetInfo, locate
 from shared.errors import JobFailure
+from shared.image_uploads import stored
 from shared.job_status import ErrorCode
-from worker.data import preparation, prepared
+from worker.data import preparation, prepared, uploads
 from worker.data.digits import builtin_digits
 from worker.data.images import ImageDataset
 from worker.data.progress import OnProgress, no_progress
@@ -30,9 +32,9 @@ def load(
 
     Images are prepared once, below `home`/datasets/prepared, and mapped from there.
 
-    path: the file of an uploaded text, whose name need not be registered. kind: the required kind, `images` or `text`.
-    on_progress: called while the dataset is downloaded and prepared. Raises JobFailure: DATASET_UNAVAILABLE with the
-    missing file and its expected path, INVALID_DATA with the damaged file.
+    path: the file of an upload, whose name need not be registered; images are in their stored form. kind: the required
+    kind, `images` or `text`. on_progress: called while the dataset is downloaded and prepared. Raises JobFailure:
+    DATASET_UNAVAILABLE with the missing file and its expected path, INVALID_DATA with the damaged file.
     """
     dataset = _load(name, datasets_dir, home, offline, path, on_progress)
     if kind is not None and kind != dataset.shape.kind:
@@ -45,9 +47,7 @@ def _load(  # noqa: PLR0917 - the public function takes them by name
     name: str, datasets_dir: Path | None, home: Path, offline: bool, path: Path | None, on_progress: OnProgress
 ) -> Dataset:
     if path is not None:
-        if not path.is_file():
-            raise JobFailure(ErrorCode.DATASET_UNAVAILABLE, f"The uploaded text `{name}` is not at {path}.")
-        return read_text(name, path)
+        return _uploaded(name, path, home, on_progress)
     if name not in REGISTRY:
         nearest = get_close_matches(name, REGISTRY, n=1)
         hint = f"Did you mean `{nearest[0]}`?" if nearest else f"Datasets are {_names()}."
@@ -67,6 +67,14 @@ def _load(  # noqa: PLR0917 - the public function takes them by name
     with obtaining(info, downloads, on_progress):
         (text,) = obtain(info, datasets_dir, downloads, offline=offline, on_progress=on_progress)
     return read_text(name, text)
+
+
+def _uploaded(name: str, path: Path, home: Path, on_progress: OnProgress) -> Dataset:
+    if not path.is_file():
+        raise JobFailure(ErrorCode.DATASET_UNAVAILABLE, f"The uploaded file of `{name}` is not at {path}.")
+    if path.name == stored.FILE:
+        return uploads.load(name, sha256_of(path), home, lambda: path, on_progress=on_progress)
+    return read_text(name, path)
 
 
 def _prepared(

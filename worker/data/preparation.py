@@ -15,15 +15,24 @@ _SOURCE = Path(__file__).resolve().parents[2]
 
 
 def run(
-    info: DatasetInfo, datasets_dir: Path | None, downloads: Path, *, offline: bool, on_progress: OnProgress
+    info: DatasetInfo,
+    datasets_dir: Path | None,
+    downloads: Path,
+    *,
+    offline: bool,
+    on_progress: OnProgress,
+    upload: Path | None = None,
 ) -> None:
     """Prepare a dataset in a child process and relay its progress. Raises the JobFailure that the child reports.
+
+    upload: the stored form of uploaded images.
 
     The child ends when this process does: its standard input closes.
     """
     command = [sys.executable, "-m", "worker.data.prepare", info.name, "--supervised", "--downloads", str(downloads)]
     command += ["--datasets-dir", str(datasets_dir)] if datasets_dir else []
     command += ["--offline"] if offline else []
+    command += ["--upload", str(upload)] if upload else []
     outcome: JobFailure | None = None
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), text=True, encoding="utf-8"

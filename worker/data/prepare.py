@@ -12,13 +12,16 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+from shared.atomic_files import sha256_of
 from shared.datasets import REGISTRY, DatasetInfo
+from shared.datasets.places import prepared_upload
 from shared.errors import JobFailure
 from shared.settings import Settings
-from worker.data import prepared
+from worker.data import prepared, uploads
 from worker.data.progress import OnProgress, Progress
 from worker.data.sources import obtain, obtaining
 
@@ -33,7 +36,7 @@ def prepare(
     Of several processes one prepares the dataset and the others wait for it. Raises JobFailure.
     """
     with obtaining(info, downloads, on_progress):
-        if info.kind == "images" and (ready := _valid(info, datasets_dir, downloads)):
+        if info.kind == "images" and (ready := _undamaged(info, prepared.find(info, datasets_dir, downloads))):
             return ready
         sources = obtain(info, datasets_dir, downloads, offline=offline, on_progress=on_progress)
         if info.kind != "images":
@@ -48,9 +51,23 @@ def prepare(
         return path
 
 
-def _valid(info: DatasetInfo, datasets_dir: Path | None, downloads: Path) -> Path | None:
+def prepare_upload(name: str, upload: Path, downloads: Path, *, on_progress: OnProgress) -> Path:
+    """Prepare uploaded images unless they are prepared. upload: their stored form. Raises JobFailure."""
+    info = uploads.info_of(name)
+    path = prepared_upload(name, sha256_of(upload), downloads)
+    with obtaining(info, downloads, on_progress):
+        if _undamaged(info, path if path.is_file() else None):
+            return path
+        # Imported here, as in `prepare`.
+        from worker.data import uploaded_images  # noqa: PLC0415
+
+        on_progress(Progress(stage="preparing", name=name))
+        prepared.write(info, uploaded_images.read(name, upload), [upload], path)
+        return path
+
+
+def _undamaged(info: DatasetInfo, path: Path | None) -> Path | None:
     """The prepared file if there is an undamaged one; a damaged one is removed."""
-    path = prepared.find(info, datasets_dir, downloads)
     if path is None:
         return None
     try:
@@ -68,26 +85,19 @@ def main(arguments: list[str] | None = None) -> int:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     report = _Report(_claim_stdout())
     settings = Settings()
+    downloads = options.downloads or settings.downloads_path
+    if options.upload is not None:
+        return report.outcome(
+            lambda: prepare_upload(options.name, options.upload, downloads, on_progress=report.progress)
+        )
     info = REGISTRY.get(options.name)
     if info is None or info.builtin:
         reason = "is builtin and needs no preparation" if info else "is not a dataset"
         print(f"{options.name} {reason}; datasets are {', '.join(REGISTRY)}", file=sys.stderr)
         return EXIT_USAGE
-    downloads = options.downloads or settings.downloads_path
     datasets_dir = options.datasets_dir or settings.datasets_dir
-    try:
-        path = prepare(
-            info,
-            datasets_dir,
-            downloads,
-            offline=options.offline or settings.offline,
-            on_progress=report.progress,
-        )
-    except JobFailure as failure:
-        report.failed(failure)
-        return EXIT_FAILED
-    report.prepared(path)
-    return 0
+    offline = options.offline or settings.offline
+    return report.outcome(lambda: prepare(info, datasets_dir, downloads, offline=offline, on_progress=report.progress))
 
 
 class _Report:
@@ -96,6 +106,16 @@ class _Report:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._is_terminal = stream.isatty()
+
+    def outcome(self, work: Callable[[], Path | None]) -> int:
+        """Do the work and report its end. Returns the exit status."""
+        try:
+            path = work()
+        except JobFailure as failure:
+            self.failed(failure)
+            return EXIT_FAILED
+        self.prepared(path)
+        return 0
 
     def progress(self, progress: Progress) -> None:
         """Report one step."""
@@ -124,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--datasets-dir", type=Path, help="searched first (MIMEO_DATASETS_DIR)")
     parser.add_argument("--downloads", type=Path, help="downloads and prepared files (MIMEO_HOME/datasets)")
     parser.add_argument("--offline", action="store_true", help="download nothing (MIMEO_OFFLINE)")
+    parser.add_argument("--upload", type=Path, help="the stored form of uploaded images, instead of the registry's")
     parser.add_argument("--supervised", action="store_true", help="end when standard input closes")
     return parser
 

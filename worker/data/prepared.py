@@ -8,6 +8,7 @@ tensors.
 import hashlib
 import json
 import os
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,11 +65,12 @@ def write(info: DatasetInfo, dataset: ImageDataset, sources: list[Path], path: P
         "class_names": dataset.class_names,
         "sources": [
             {"path": file, "size": source.stat().st_size, "sha256": checksum_of(source).removeprefix("sha256:")}
-            for file, source in zip(info.files, sources, strict=True)
+            for file, source in zip(info.files or [source.name for source in sources], sources, strict=True)
         ],
         "sha256": dataset.sha256,
         "crc32": _crc32(tensors),
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(info, path.parent)
     temporary = path.with_name(f".{info.name}-{os.getpid()}.tmp")
     save_file(tensors, temporary, {_METADATA: json.dumps(facts)})
@@ -76,9 +78,10 @@ def write(info: DatasetInfo, dataset: ImageDataset, sources: list[Path], path: P
     sync(temporary)
     temporary.replace(path)
     sync(path.parent)
+    own = re.compile(rf"{re.escape(info.name)}-v\d+-[0-9a-f]{{12}}\.safetensors")
     for old in path.parent.glob(f"{info.name}-v*-*.safetensors"):
-        if old != path:
-            old.unlink()
+        if old != path and own.fullmatch(old.name):
+            old.unlink(missing_ok=True)
 
 
 def remove_leftovers(info: DatasetInfo, folder: Path) -> None:

@@ -10,14 +10,17 @@ import torch
 from pydantic import ValidationError
 
 from shared import exports, model_types, outputs
-from shared.errors import SpecError
+from shared.datasets import REGISTRY
+from shared.errors import JobFailure, SpecError
+from shared.image_uploads import stored
+from shared.job_status import ErrorCode
 from shared.model_types import ModelType
 from shared.settings import Settings
 from shared.specs import nearest, spec_error
 from shared.storage import Storage
 from worker import data, device, images
 from worker.blocks import BetweenBlocks, uninterrupted
-from worker.checkpoints.manifest import CheckpointRef
+from worker.checkpoints.manifest import CheckpointRef, UploadRef
 from worker.checkpoints.stored import LoadedModel, load_model
 from worker.data import Dataset, ImageDataset
 from worker.failures import not_finite
@@ -68,7 +71,7 @@ class GenerationEngine:
         chosen = _checked_format(contract, format)
         with self._isolated():
             loaded = self._models.get(checkpoint.sha256, lambda: load_model(self._storage, checkpoint, self._device))
-            dataset = self._dataset(loaded) if parameters.reads_dataset else None
+            dataset = self._dataset(loaded, checkpoint, workdir) if parameters.reads_dataset else None
             Seeder(seed, self._device).set(Stream.LOOK)
             with torch.no_grad():
                 generated = loaded.model.generate(parameters, seed=seed, dataset=dataset, between_blocks=between_blocks)
@@ -112,9 +115,17 @@ class GenerationEngine:
         with torch.random.fork_rng(devices), torch.inference_mode(mode=False):
             yield
 
-    def _dataset(self, loaded: LoadedModel) -> Dataset:
-        """The model's training dataset, for samplings that read real images. Uploaded texts are not read."""
-        name = loaded.manifest.dataset
+    def _dataset(self, loaded: LoadedModel, checkpoint: CheckpointRef, workdir: Path) -> Dataset:
+        """The model's training dataset, for samplings that read real images. Uploaded texts are not read.
+
+        Uploaded images are fetched where this machine has not prepared them. Raises JobFailure.
+        """
+        name, upload = loaded.manifest.dataset, checkpoint.upload
+        if upload is not None:
+            return self._datasets.get(f"{name} {upload.sha256}", lambda: self._uploaded_images(name, upload, workdir))
+        if name not in REGISTRY:
+            message = f"The uploaded images of {name}, which the model was trained on, were deleted or replaced."
+            raise JobFailure(ErrorCode.DATASET_UNAVAILABLE, message, "Sample without images of the dataset.")
         return self._datasets.get(
             name,
             lambda: data.load(
@@ -124,6 +135,14 @@ class GenerationEngine:
                 offline=self._settings.offline,
             ),
         )
+
+    def _uploaded_images(self, name: str, upload: UploadRef, workdir: Path) -> ImageDataset:
+        def fetch() -> Path:
+            path = workdir / stored.FILE
+            self._storage.get_file(upload.storage_key, path)
+            return path
+
+        return data.load_upload(name, upload.sha256, self._settings.home_path, fetch)
 
 
 def _checked_sampling(contract: ModelType, sampling: dict[str, Any]) -> Any:

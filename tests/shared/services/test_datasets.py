@@ -19,7 +19,7 @@ TEXT = ("Wir sind, was wir denken — né? " * 20).encode()
 
 def test_text_is_stored_before_its_row_and_described(database: SessionFactory, storage: Storage) -> None:
     stored = checked("thoughts", b"\xef\xbb\xbf" + TEXT)
-    uploaded_datasets.put_text(storage, stored)
+    uploaded_datasets.put(storage, stored)
     assert storage.read_bytes(stored.storage_key) == TEXT
 
     with transaction(database) as session:
@@ -36,11 +36,11 @@ def test_text_is_stored_with_unix_line_ends_and_counted_so(storage: Storage) -> 
     text = checked("donne", b"\xef\xbb\xbf" + "\r\n".join(lines).encode() + b"\rend")
     normalized = "\n".join([*lines, "end"]).encode()
 
-    uploaded_datasets.put_text(storage, text)
+    uploaded_datasets.put(storage, text)
 
     assert storage.read_bytes(text.storage_key) == normalized
-    assert (text.facts.size, text.facts.characters) == (len(normalized), len(normalized))
-    assert text.facts.sha256 == checked("donne", normalized).facts.sha256
+    assert (text.size, text.details["characters"]) == (len(normalized), len(normalized))
+    assert text.sha256 == checked("donne", normalized).sha256
 
 
 @pytest.mark.parametrize(

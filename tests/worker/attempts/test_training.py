@@ -270,7 +270,7 @@ def test_job_does_not_train_on_another_text_than_it_was_submitted_with(
     job_id = jobs.submitted(database, settings, model_type="lstm", dataset="mine")
     jobs.set_values(database, job_id, status=JobStatus.CANCELLED)
     other = checked("mine", b"That is the question. " * 50)
-    uploaded_datasets.put_text(storage, other)
+    uploaded_datasets.put(storage, other)
     with transaction(database) as session:
         if change == "replaced":
             uploaded_datasets.replace(session, other, None)
