@@ -150,7 +150,7 @@ class _JobsQuery(PageQuery):
         description="Only jobs with each of these words in the name, the id, the model type, the dataset or model, or "
         "the metadata; in any case.",
     )
-    sort: JobSort = Field(
+    sort: Annotated[JobSort, WithJsonSchema({"type": "string", "enum": list(JobSort)})] = Field(
         JobSort.NEWEST,
         description="`name`: by the id where a job has none. `status`: in work, waiting, ended; each newest first.",
     )

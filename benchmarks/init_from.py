@@ -4,6 +4,7 @@
 on its first half; the measured trainings read the second half. Exit status 1: a training failed.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -62,6 +63,7 @@ def losses(folder: Path) -> Mapping[int, float]:
 
 def main() -> int:
     """Train every row and print the table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     text = python_source().text
     first, second = text[: len(text) // 2], text[len(text) // 2 :]
     with tempfile.TemporaryDirectory(prefix="mimeo-init-from-") as name:

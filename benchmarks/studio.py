@@ -5,6 +5,7 @@ Prints p50 and p95 in ms of 200 inputs each, 33 ms apart, as from a hand. In the
 event to the frame that shows it; through the API, from the request to the decoded PNG.
 """
 
+import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ PICTURES = "performance.getEntriesByName('picture').map(({ duration }) => durati
 
 def main() -> None:
     """Train, measure, print."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
         running_stack(Path(folder) / "home") as stack,

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class StreamRefused(Exception):
+    """The server has no stream for this client: too many are open, or its version has none."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StreamEvent:
     """One event. id: the position of the stream; None for an event that has none."""

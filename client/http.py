@@ -16,8 +16,9 @@ from uuid import uuid4
 from tenacity import Retrying, retry_if_exception, wait_fixed
 
 from client.errors import ApiError
+from client.event_stream import StreamRefused
 from client.files import ExportedFile, file_name
-from client.polling import Change, StreamRefused, changes, streamed
+from client.polling import Change, changes, streamed
 from client.schema import (
     Artifact,
     Checkpoint,

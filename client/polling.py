@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from client.errors import ApiError, ServerUnreachable
-from client.event_stream import StreamEvent
+from client.event_stream import StreamEvent, StreamRefused
 from client.schema import Job
 
 StreamOpener = Callable[[str | None], AbstractContextManager[Iterator[StreamEvent]]]
@@ -57,10 +57,6 @@ def changes(
         time.sleep(poll_s)
 
 
-class StreamRefused(Exception):
-    """The server has no stream for this client: too many are open, or its version has none."""
-
-
 def streamed(open_stream: StreamOpener, *, patience_s: float = 60.0) -> Iterator[Job]:
     """The job now and at each change, until it is terminal, from its stream.
 
@@ -86,4 +82,6 @@ def streamed(open_stream: StreamOpener, *, patience_s: float = 60.0) -> Iterator
         except ServerUnreachable:
             if not answered or time.monotonic() - last_answer > patience_s:
                 raise
+        if time.monotonic() - last_answer > patience_s:
+            raise StreamRefused  # connections that end without an event
         time.sleep(RECONNECT_S)

@@ -9,7 +9,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from client.errors import ApiError, BadInput, ServerUnreachable
-from client.event_stream import StreamEvent, events
+from client.event_stream import StreamEvent, StreamRefused, events
 from client.schema import ProblemError
 
 STREAM_SILENCE_S = 30.0  # a stream sends a comment every ten seconds
@@ -68,7 +68,8 @@ class Transport:
     def stream(self, path: str, *, after: str | None = None) -> Iterator[Iterator[StreamEvent]]:
         """The events of a stream within the block. after: the id of the last event that was received.
 
-        Raises ServerUnreachable when the connection is lost, also within the block, and ApiError.
+        Raises ServerUnreachable when the connection is lost, also within the block, StreamRefused where the response
+        is no stream, and ApiError.
         """
         limits = httpx.Timeout(self._timeout, read=STREAM_SILENCE_S)
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
@@ -77,6 +78,8 @@ class Transport:
                 if response.is_error:
                     response.read()
                     raise problem(response)
+                if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
+                    raise StreamRefused
                 yield events(response.iter_lines())
         except httpx.TransportError as error:
             raise ServerUnreachable(self.base_url, _reason(error)) from error

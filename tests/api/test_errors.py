@@ -64,7 +64,7 @@ def test_each_refusal_is_a_problem_document(
 
 
 def test_refused_method_lists_the_allowed_methods(client: FlaskClient) -> None:
-    assert set(client.put("/v1/models").headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+    assert set(client.put("/v1/models").headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
 def test_each_invalid_field_is_named(client: FlaskClient) -> None:

@@ -99,7 +99,8 @@ def test_a_job_is_followed_on_its_stream_and_after_a_lost_connection_from_its_po
         sse("metrics", {"points": []}, None) + sse("job", running, "m9.e1.s-1") + b"event: job\ndata: {",
         b": \n\n" + sse("job", done, "m12.e2.s-1") + sse("end", {}, "m12.e2.s-1"),
     ]
-    with serving(lambda _: Reply(body=pieces.pop(0))) as server, Client(server.url) as client:
+    kind = {"Content-Type": "text/event-stream; charset=utf-8"}
+    with serving(lambda _: Reply(body=pieces.pop(0), headers=kind)) as server, Client(server.url) as client:
         shown = [job["status"] for job in client.watch("trn_1")]
     assert shown == ["queued", "running", "succeeded"]
     assert [request.headers.get("Last-Event-ID") for request in server.requests] == [None, "m0.e1.s-1", "m9.e1.s-1"]

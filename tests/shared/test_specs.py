@@ -35,7 +35,7 @@ def test_body_that_is_not_an_object_is_refused(body: Any) -> None:
     [
         ({"model_type": None}, "/model_type", "valid string"),
         ({"hyperparameter": {}}, "/hyperparameter", 'Did you mean "hyperparameters"?'),
-        ({"zzz": 1}, "/zzz", "Valid: dataset, evaluation, hyperparameters"),
+        ({"zzz": 1}, "/zzz", "Valid: dataset, dry_run, evaluation, hyperparameters"),
         ({"a/b~c": 1}, "/a~1b~0c", "There is no field"),
         ({"seed": -1}, "/seed", "greater than or equal to 0"),
         ({"seed": MAX_SEED + 1}, "/seed", "less than or equal to"),

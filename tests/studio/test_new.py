@@ -142,7 +142,7 @@ def test_the_printed_command_and_body_give_the_settings_of_the_form(studio: Stud
     page.locator("#seed").fill("7")
     page.locator("#priority").select_option("high")
     commands = page.locator("pre", has_text="mimeo train").inner_text()
-    line, curl = commands.split("\n\n")
+    line, curl = commands.replace("\\\n", "").split("\n\n")  # as a shell continues lines
     body = json.loads(shlex.split(curl)[-1])
 
     environment = {**os.environ, "MIMEO_URL": server.url, "PYTHONPATH": str(ROOT)}

@@ -57,7 +57,7 @@ class Loop:
 
         Raises JobFailure for divergence, and all exceptions of the model.
         """
-        if self.step == 0 and not self._control.stop_requested:
+        if self.step == 0:
             self._show_samples(0)
         while self.step < self.steps:
             self.epoch = self.step // self._steps_per_epoch + 1

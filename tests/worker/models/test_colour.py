@@ -130,7 +130,8 @@ def test_each_registered_dataset_can_be_trained_on(name: str, dataset: str) -> N
     metrics = model.training_step(batch)
 
     assert all(torch.isfinite(torch.as_tensor(value)).all() for value in metrics.values())
-    assert small.shape == info.shape.__class__(**{**vars(info.shape), "examples": 2 * count})
+    counts = {"examples": 2 * count, "training_examples": count}
+    assert small.shape == info.shape.__class__(**{**vars(info.shape), **counts})
 
 
 @pytest.mark.parametrize("dataset", ["cifar10", "usps"])
