@@ -107,8 +107,9 @@ def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) 
     """The text, weights, and the largest of a checkpoint, the activations of a step and an evaluation.
 
     Of the activations, gates and states are kept for the backward pass, and the logits a few times over. An
-    evaluation reads 64 streams of 256 characters, or 512 windows, at a time. Recurrent dropout keeps its choice and
-    the remaining weights of each layer's four recurrent matrices.
+    evaluation reads 64 streams of 256 characters, or 512 windows, at a time. A step of float32 keeps three reordered
+    copies of the weights. Recurrent dropout keeps its choice and the remaining weights of each layer's four recurrent
+    matrices.
     """
     vocabulary = dataset.vocabulary or 256
     layers, windows = hyperparameters.layers, hyperparameters.batching == "windows"
@@ -126,7 +127,7 @@ def training_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) 
     evaluation = read * (4 * max(layers) + hyperparameters.embedding) + max(logits, one_hot)
     parameters = _parameters(hyperparameters, vocabulary)
     moments = 2 if hyperparameters.optimizer == "adamw" else 1
-    most = max(checkpoint_bytes(parameters, moments), 4 * (5 * parameters + max(step, evaluation)))
+    most = max(checkpoint_bytes(parameters, moments), 4 * (8 * parameters + max(step, evaluation)))
     return JOB_BYTES + _text_bytes(hyperparameters, dataset) + most
 
 
@@ -144,13 +145,14 @@ def stored_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) ->
 
 
 def _text_bytes(hyperparameters: LstmHyperparameters, dataset: DatasetShape) -> int:
-    """The text and its ids, and either the ids while they are made or its first 10,000,000 characters compared.
+    """The text and its ids, and the largest of the three that follow one another.
 
-    Windows add the order of their starts, of one shuffle and the next.
+    They are the ids while they are made, the first 10,000,000 characters while they are compared, and of windows the
+    order of their starts, of one shuffle and the next.
     """
     characters = dataset.examples or 10_000_000
     windows = characters // hyperparameters.sample_step if hyperparameters.batching == "windows" else 0
-    return (6 + 12) * characters + 16 * windows
+    return 6 * characters + max(12 * characters, 16 * windows)
 
 
 def sampling_bytes(hyperparameters: LstmHyperparameters, sampling: LstmSampling, dataset: DatasetShape) -> int:
