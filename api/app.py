@@ -26,8 +26,6 @@ DESCRIPTION = """Trains small generative models as jobs and serves their samples
 POST a training job, follow it, and generate samples from its model. Errors are RFC 9457 problems; `errors` points to
 the invalid fields, at most 50 of them. Lists are paged by `limit` and `after`, with the next page in `Link`.
 """
-# The form parser compares each read (64 KiB, file parts too) with this bound, which is well above one read.
-MAX_FORM_FIELD_BYTES = 512 << 10
 
 
 def create_app(settings: Settings, *, broker: Broker | None = None) -> DocumentedApi:
@@ -43,12 +41,7 @@ def create_app(settings: Settings, *, broker: Broker | None = None) -> Documente
         servers=[{"url": settings.public_url.rstrip("/")}] if settings.public_url else None,
     )
     app.url_map.merge_slashes = False  # its redirects would be absolute, with the host and scheme of this request
-    app.config.update(
-        MAX_CONTENT_LENGTH=settings.max_body_bytes,
-        MAX_FORM_MEMORY_SIZE=MAX_FORM_FIELD_BYTES,
-        MAX_FORM_PARTS=32,
-        PROPAGATE_EXCEPTIONS=False,
-    )
+    app.config.update(MAX_CONTENT_LENGTH=settings.max_body_bytes, PROPAGATE_EXCEPTIONS=False)
     runtime = Runtime(settings, lambda: broker or CeleryBroker(settings))
     runtimes.install(app, runtime)
     hub.install(app, runtime)
