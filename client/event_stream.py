@@ -12,7 +12,10 @@ class StreamRefused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class StreamEvent:
-    """One event. id: the position of the stream; None for an event that has none."""
+    """One event. id: the position of the stream; None for an event that has none.
+
+    A comment, which a silent stream sends every ten seconds, has the name `comment` and no data.
+    """
 
     name: str
     id: str | None
@@ -29,4 +32,6 @@ def events(lines: Iterable[str]) -> Iterator[StreamEvent]:
         else:
             if "event" in fields and "data" in fields:
                 yield StreamEvent(name=fields["event"], id=fields.get("id"), data=json.loads(fields["data"]))
+            elif "" in fields:
+                yield StreamEvent(name="comment", id=None, data=None)
             fields = {}

@@ -12,6 +12,7 @@ from client.formatting import progress_line, queue_position, sample_title
 from client.headlines import Names, everything, shown_metrics
 from client.http import Client
 from client.output import print_json
+from client.readiness import ReadinessNotices
 from client.schema import Artifact, Event, Job
 from client.terminal import printable
 
@@ -29,6 +30,9 @@ class Presenter(Protocol):
 
     def alarm(self, alarm: Event) -> None:
         """A health check failed; the message contains advice."""
+
+    def notice(self, text: str) -> None:
+        """The server is not ready, so the job makes no progress."""
 
     def close(self) -> None:
         """The job has ended."""
@@ -66,6 +70,10 @@ class PlainPresenter:
         """Print the warning."""
         self._print(f"warning  {alarm['type']}  {alarm['message']}")
 
+    def notice(self, text: str) -> None:
+        """Print the reason."""
+        self._print(f"waiting  {text}")
+
     def close(self) -> None:
         """Do nothing: every line is printed at once."""
 
@@ -88,6 +96,10 @@ class JsonPresenter:
         """Print the event."""
         print_json({"type": "alarm", "alarm": alarm})
 
+    def notice(self, text: str) -> None:
+        """Print the reason."""
+        print_json({"type": "notice", "notice": text})
+
     def close(self) -> None:
         """Do nothing: every line is printed at once."""
 
@@ -95,7 +107,14 @@ class JsonPresenter:
 class Follower:
     """Follows one job for one presenter. folder: where its samples are saved."""
 
-    def __init__(self, client: Client, job_id: str, presenter: Presenter, folder: Path) -> None:
+    def __init__(
+        self,
+        client: Client,
+        job_id: str,
+        presenter: Presenter,
+        folder: Path,
+        readiness: ReadinessNotices | None = None,
+    ) -> None:
         self._client = client
         self._job_id = job_id
         self._presenter = presenter
@@ -103,12 +122,13 @@ class Follower:
         self._seen: set[str] = set()
         self._newest: str | None = None
         self._last_event: int | None = None
+        self._readiness = readiness or ReadinessNotices(client)
 
     def run(self) -> Job:
         """Follow until the job is terminal and return it. Raises the errors of the client."""
         last: Job | None = None
         try:
-            for job in self._client.watch(self._job_id):
+            for job in self._client.watch(self._job_id, on_silence=self._notify):
                 last = job
                 self._fetch_samples(all_of_them=job["is_terminal"])
                 self._fetch_alarms()
@@ -117,6 +137,10 @@ class Follower:
             self._presenter.close()
         assert last is not None, "a followed job is shown at least once"
         return last
+
+    def _notify(self) -> None:
+        for reason in self._readiness.new():
+            self._presenter.notice(reason)
 
     def _fetch_alarms(self) -> None:
         """Show new warnings of health checks: events with a hint."""

@@ -8,7 +8,7 @@ with Client("http://127.0.0.1:8000") as mimeo:
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -85,19 +85,25 @@ class Client(Transport):
             return None
         return Change(job=cast("Job", response.json()), etag=response.headers.get("ETag"))
 
-    def watch(self, job_id: str, *, poll_s: float = 0.5, patience_s: float = 60.0) -> Iterator[Job]:
+    def watch(
+        self,
+        job_id: str,
+        *,
+        poll_s: float = 0.5,
+        patience_s: float = 60.0,
+        on_silence: Callable[[], None] = lambda: None,
+    ) -> Iterator[Job]:
         """The job now and at each change, until it is terminal. Outages shorter than `patience_s` are tolerated.
 
         Changes come from the job's stream. Where the server refuses it, the job is polled every `poll_s` seconds.
+        on_silence: called from time to time while nothing changes.
         """
         path = f"{job_path(job_id)}/stream"
+        limits: dict[str, Any] = {"patience_s": patience_s, "on_silence": on_silence}
         try:
-            yield from streamed(lambda after: self.stream(path, after=after), patience_s=patience_s)
+            yield from streamed(lambda after: self.stream(path, after=after), **limits)
         except StreamRefused:
-            yield from self._polled(job_id, poll_s, patience_s)
-
-    def _polled(self, job_id: str, poll_s: float, patience_s: float) -> Iterator[Job]:
-        return changes(lambda etag: self.job_if_changed(job_id, etag), poll_s=poll_s, patience_s=patience_s)
+            yield from changes(lambda etag: self.job_if_changed(job_id, etag), poll_s=poll_s, **limits)
 
     def wait(self, job_id: str, *, poll_s: float = 0.5, timeout_s: float | None = None) -> Job:
         """The job once it is terminal. Raises TimeoutError after `timeout_s`."""

@@ -103,6 +103,10 @@ class LivePresenter:
         """Print the warning above the bar."""
         self._progress.console.print(Text(printable(f"{alarm['type']}: {alarm['message']}"), style="yellow"))
 
+    def notice(self, text: str) -> None:
+        """Print the reason above the bar."""
+        self._progress.console.print(Text(printable(text), style="yellow"))
+
     def close(self) -> None:
         """Stop the display; the bar remains."""
         self._progress.stop()

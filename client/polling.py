@@ -15,6 +15,10 @@ StreamOpener = Callable[[str | None], AbstractContextManager[Iterator[StreamEven
 RECONNECT_S = 0.5
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """A job and the ETag of its state."""
@@ -29,10 +33,11 @@ def changes(
     poll_s: float = 0.5,
     patience_s: float = 60.0,
     timeout_s: float | None = None,
+    on_silence: Callable[[], None] = _nothing,
 ) -> Iterator[Job]:
     """The job now and at each change, until it is terminal.
 
-    fetch: returns the job, or None when it is unchanged since the ETag.
+    fetch: returns the job, or None when it is unchanged since the ETag. on_silence: called when it is unchanged.
     Raises TimeoutError after `timeout_s`, and ServerUnreachable after an outage of `patience_s`, or at once before the
     first response.
     """
@@ -52,14 +57,19 @@ def changes(
                 yield change.job
                 if change.job["is_terminal"]:
                     return
+            else:
+                on_silence()
         if timeout_s is not None and time.monotonic() - started > timeout_s:
             raise TimeoutError(f"the job has not ended after {timeout_s:.0f} s")
         time.sleep(poll_s)
 
 
-def streamed(open_stream: StreamOpener, *, patience_s: float = 60.0) -> Iterator[Job]:
+def streamed(
+    open_stream: StreamOpener, *, patience_s: float = 60.0, on_silence: Callable[[], None] = _nothing
+) -> Iterator[Job]:
     """The job now and at each change, until it is terminal, from its stream.
 
+    on_silence: called at each comment of the stream.
     Raises StreamRefused, and ServerUnreachable after an outage of `patience_s`, or at once before the first response.
     """
     position: str | None = None
@@ -67,16 +77,13 @@ def streamed(open_stream: StreamOpener, *, patience_s: float = 60.0) -> Iterator
     while True:
         try:
             with open_stream(position) as events:
-                for event in events:
+                for event in _of_a_job(events, on_silence):
                     answered, last_answer = True, time.monotonic()
-                    # After `resync` the position is too old: the next connection begins with the present state.
-                    position = None if event.name == "resync" else event.id or position
+                    position = _position_after(event, position)
                     if event.name == "job":
                         yield event.data
                         if event.data["is_terminal"]:
                             return
-                    elif event.name in {"deleted", "end"}:
-                        raise StreamRefused
         except ApiError as error:
             raise StreamRefused from error
         except ServerUnreachable:
@@ -85,3 +92,17 @@ def streamed(open_stream: StreamOpener, *, patience_s: float = 60.0) -> Iterator
         if time.monotonic() - last_answer > patience_s:
             raise StreamRefused  # connections that end without an event
         time.sleep(RECONNECT_S)
+
+
+def _position_after(event: StreamEvent, before: str | None) -> str | None:
+    """Where the next connection goes on. After `resync` it begins with the present state."""
+    return None if event.name == "resync" else event.id or before
+
+
+def _of_a_job(events: Iterator[StreamEvent], on_silence: Callable[[], None]) -> Iterator[StreamEvent]:
+    for event in events:
+        if event.name == "comment":
+            on_silence()
+        elif event.name in {"deleted", "end"}:
+            raise StreamRefused
+        yield event

@@ -103,6 +103,16 @@ class Transport:
         except ApiError:
             return False
 
+    def failed_checks(self) -> list[str]:
+        """The reasons for which the server is not ready, one for each check that fails. Raises ServerUnreachable."""
+        try:
+            body = self._http.get("/readyz").json()
+        except httpx.TransportError as error:
+            raise ServerUnreachable(self.base_url, _reason(error)) from error
+        except ValueError:  # a proxy's own page
+            return []
+        return [check["detail"] for check in body.get("checks", ()) if not check["ok"]]
+
     def server_metrics(self) -> str:
         """The server's metrics in Prometheus' text format."""
         return self.request("GET", "/metrics").text

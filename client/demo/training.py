@@ -12,6 +12,7 @@ from client.formatting import outcome
 from client.headlines import Headlines, Names, shown_metrics
 from client.http import Client
 from client.live import job_progress, show_job
+from client.readiness import ReadinessNotices
 from client.schema import Job, ModelType
 
 POLL_S = 0.3
@@ -28,6 +29,7 @@ def train_all(
     running = {name: _submit(client, model_types[name], choice.dataset) for name, choice in choices.items()}
     display = _Display(console, Headlines(client).metrics)
     ended: dict[str, Job] = {}
+    readiness = ReadinessNotices(client)
     try:
         while len(ended) < len(running):
             for name in running.keys() - ended.keys():
@@ -39,6 +41,8 @@ def train_all(
                 display.show(name, job)
                 if job["is_terminal"]:
                     ended[name] = job
+            for reason in readiness.new():
+                display.say(f"Mimeo waits: {reason}")
             time.sleep(POLL_S)
     except KeyboardInterrupt:
         for name in running.keys() - ended.keys():

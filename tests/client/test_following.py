@@ -9,6 +9,7 @@ from rich.console import Console
 from client.following import Follower, JsonPresenter, PlainPresenter
 from client.http import Client
 from client.live import LivePresenter
+from client.readiness import ReadinessNotices
 from tests.client.server import Reply, Request, serving, training_job
 from tests.client.test_images import png
 
@@ -110,3 +111,23 @@ def sse(name: str, data: object, position: str | None) -> bytes:
     """One event of a stream."""
     head = f"event: {name}\n" + (f"id: {position}\n" if position else "")
     return f"{head}data: {json.dumps(data)}\n\n".encode()
+
+
+def test_a_silent_follower_shows_each_failing_check_of_the_server_once(tmp_path: Path) -> None:
+    _, running, done = answers()
+    full = {"name": "disk", "ok": False, "detail": "The disk has 0 bytes left."}
+    checks = [{"name": "redis", "ok": True, "detail": None}, full]
+    stream = sse("job", running, "m1") + b": \n\n" * 2 + sse("job", done, "m2")
+
+    def answer(request: Request) -> Reply:
+        if request.path == "/readyz":
+            return Reply(status=503, body={"status": "unavailable", "checks": checks})
+        if request.path.endswith("/stream"):
+            return Reply(body=stream, headers={"Content-Type": "text/event-stream"})
+        return Reply(body={"object": "list", "data": [], "has_more": False})
+
+    buffer = io.StringIO()
+    with serving(answer) as server, Client(server.url) as client:
+        presenter = PlainPresenter(Console(file=buffer, width=200))
+        Follower(client, "trn_1", presenter, tmp_path, ReadinessNotices(client, every_s=0)).run()
+    assert buffer.getvalue().count("waiting  The disk has 0 bytes left.") == 1
