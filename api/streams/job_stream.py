@@ -36,16 +36,14 @@ class JobStream:
 
     def follow(self, is_over: Callable[[], bool]) -> Iterator[bytes]:
         """Later frames, until the job ends or `is_over`; a comment every ten seconds."""
-        for change in changes(self._subscription, is_over):
+        for change in changes(self._subscription, lambda: self._is_over or is_over()):
             if change is None:
                 yield COMMENT
             elif isinstance(change, Live):
                 yield frame(change.event, change.data)  # without an id: it has no position in the records
             else:
                 yield b"".join(self._frames(change))
-            if self._is_over:
-                return
-        if self._subscription.is_overrun:
+        if self._subscription.is_overrun and not self._is_over:
             yield frame("resync", "{}")
 
     def _frames(self, change: Change) -> list[bytes]:

@@ -1,10 +1,11 @@
 """The page of one job."""
 
+import re
 import signal
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from shared.services.job_warnings import JobWarning
 from shared.settings import Settings
@@ -60,6 +61,11 @@ def test_a_new_epoch_does_not_move_a_film_that_is_not_at_its_end(
     expect(place).to_contain_text("epoch 1")
 
 
+RECONNECT = """() => document.querySelector("m-job").stream.dispatchEvent(
+  new CustomEvent("state", { detail: { open: true, refused: false } })
+)"""
+
+
 @pytest.mark.slow
 def test_a_page_survives_a_killed_server_without_lost_or_doubled_points(
     studio: Studio, server: Server, settings: Settings, worker: WorkerWrites
@@ -83,6 +89,39 @@ def test_a_page_survives_a_killed_server_without_lost_or_doubled_points(
         shown = {name: sorted(points) for name, points in page.evaluate(POINTS).items()}
         assert shown == stored
     studio.messages.clear()  # requests to the killed server
+
+
+def test_what_is_recorded_before_the_stream_opens_is_shown(
+    studio: Studio, server: Server, worker: WorkerWrites
+) -> None:
+    job = submit(server.url, "late")
+    lease = claim(worker)
+    epochs(worker, lease, 2)
+    held: list[Route] = []
+    studio.page.add_init_script("delete globalThis.SharedWorker")  # the tab opens its streams itself
+    studio.page.route("**/v1/training-jobs/*/stream*", lambda route: held.append(route))  # noqa: PLW0108
+    page = studio.open(f"/jobs/{job['id']}")
+    expect(page.locator("m-film .place")).to_contain_text("epoch 2")
+    epochs(worker, lease, 2, first=3)
+    held[0].continue_()
+    expect(page.locator("m-film .place")).to_contain_text("epoch 4")
+    assert [step for step, _ in page.evaluate(POINTS)["loss"]] == [10, 20, 30, 40]
+
+
+def test_records_that_a_lost_server_did_not_send_are_read_when_it_is_back(
+    studio: Studio, server: Server, worker: WorkerWrites
+) -> None:
+    job = submit(server.url, "unread")
+    epochs(worker, claim(worker), 2)
+    is_lost = True
+    studio.page.route("**/metrics?*", lambda route: route.abort() if is_lost else route.continue_())
+    page = studio.open(f"/jobs/{job['id']}")
+    expect(page.locator("h1 + .status")).to_have_text("running")
+    page.wait_for_timeout(1000)
+    is_lost = False
+    page.evaluate(RECONNECT)
+    expect(page.locator("m-chart")).to_have_attribute("aria-label", re.compile("val_loss"))
+    assert [step for step, _ in page.evaluate(POINTS)["loss"]] == [10, 20]
 
 
 def test_a_job_is_paused_and_cancelled_from_its_page(studio: Studio, server: Server) -> None:

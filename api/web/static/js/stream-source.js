@@ -4,8 +4,8 @@ const RETRY_MS = [500, 1000, 2000, 3000];
 const REFUSED_MS = 5000;
 
 /**
- * Calls emit("event", {name, data, id}), emit("state", {open, refused}), and emit("poll") every five seconds while the
- * server refuses the stream. Ends by itself after the event `end`.
+ * Calls emit("event", {name, data, id}), emit("state", {open, refused, fresh}), and emit("poll") every five seconds while
+ * the server refuses the stream. fresh: it is open and began without a position. Ends by itself after the event `end`.
  */
 export class Source {
   #address; #names; #last; #emit; #source = null; #failures = 0; #timer = 0; #ended = false;
@@ -25,10 +25,11 @@ export class Source {
 
   #start() {
     clearTimeout(this.#timer);
+    const fresh = !this.#last;
     const source = (this.#source = new EventSource(this.#address + (this.#last ? `?after=${encodeURIComponent(this.#last)}` : "")));
     source.onopen = () => {
       this.#failures = 0;
-      this.#emit("state", { open: true, refused: false });
+      this.#emit("state", { open: true, refused: false, fresh });
     };
     // After an answer that is no stream, such as 503, the source is closed; after a lost connection it would try again.
     source.onerror = () => this.#failed(source.readyState === EventSource.CLOSED);

@@ -9,8 +9,9 @@ const shared = new Map(); // address → {source, takers: Map(taker → emit), l
 function subscribe(taker, { address, names, after, single }, emit) {
   const known = shared.get(address);
   if (known) {
-    known.takers.set(taker, emit);
-    if (known.state) emit("state", known.state);
+    const take = after ? emit : beginning(emit);
+    known.takers.set(taker, take);
+    if (known.state) take("state", known.state);
     for (const payload of known.latest.values()) emit("event", payload);
     if (after) emit("event", { name: "missed", data: {}, id: null }); // the source is past this tab's position
     return () => leave(address, taker);
@@ -25,6 +26,16 @@ function subscribe(taker, { address, names, after, single }, emit) {
     if (kind === "event" && payload.name === "end") shared.delete(address);
   });
   return () => leave(address, taker);
+}
+
+/** The same emit; for this tab, the first opening is one without a position. */
+function beginning(emit) {
+  let begins = true;
+  return (kind, payload) => {
+    const fresh = begins && kind === "state" && payload.open;
+    begins &&= !fresh;
+    emit(kind, fresh ? { ...payload, fresh } : payload);
+  };
 }
 
 function leave(address, taker) {

@@ -24,17 +24,22 @@ function connect(request, emit) {
   };
 }
 
+const READY_MS = 400;
+
 /**
  * Dispatches each event of the server under its name with the parsed data, and `state` with {open, refused}.
+ * `fresh` is dispatched where a stream without a position opens after `ready()`: its records have to be read again.
  * While there is no stream for this tab, `poll` is dispatched every few seconds.
  */
 export class Stream extends EventTarget {
-  #path; #names; #last = null; #end = null; #ended = false; #seen; #left;
+  #path; #names; #last = null; #end = null; #ended = false; #isRead = false; #known; #seen; #left;
 
   constructor(path, names) {
     super();
     this.#path = path;
     this.#names = names;
+    const state = new Promise((known) => this.addEventListener("state", known, { once: true }));
+    this.#known = Promise.race([state, new Promise((late) => setTimeout(late, READY_MS))]).then(() => (this.#isRead = true));
     this.#seen = () => (document.hidden ? this.#stop() : this.#start());
     this.#left = () => this.#stop();
     document.addEventListener("visibilitychange", this.#seen);
@@ -53,11 +58,9 @@ export class Stream extends EventTarget {
     this.#report(false);
   }
 
-  /** Forget the position: the next connection starts from the present state. */
-  restart() {
-    this.#last = null;
-    this.#stop();
-    this.#start();
+  /** Wait until the stream is open or lost, a moment at most. Records that are read then leave no gap before its events. */
+  ready() {
+    return this.#known;
   }
 
   #start() {
@@ -69,12 +72,13 @@ export class Stream extends EventTarget {
   #take(kind, payload) {
     if (kind === "event") {
       const { name, data, id } = payload;
-      this.#last = id ?? this.#last;
+      this.#last = name === "resync" ? null : (id ?? this.#last);
       if (name === "end") this.close();
       this.dispatchEvent(new CustomEvent(name === "missed" ? "poll" : name, { detail: data }));
     } else if (kind === "state") {
       this.dispatchEvent(new CustomEvent("state", { detail: payload }));
       this.#report(payload.refused);
+      if (payload.fresh && this.#isRead) this.dispatchEvent(new CustomEvent("fresh"));
     } else this.dispatchEvent(new CustomEvent("poll"));
   }
 
@@ -91,11 +95,11 @@ export class Stream extends EventTarget {
 
 const OVERVIEW = "/v1/jobs/stream";
 let shared = null;
-/** The one stream of all jobs in this tab. Events: job, deleted, queue, resync (also where it polls), state. */
+/** The one stream of all jobs in this tab. Events: job, deleted, queue, resync (also where lists have to be read again), state. */
 export function overview() {
   if (!shared) {
     shared = new Stream(OVERVIEW, ["job", "deleted", "queue", "resync"]);
-    shared.addEventListener("poll", () => shared.dispatchEvent(new CustomEvent("resync", { detail: {} })));
+    for (const name of ["poll", "fresh"]) shared.addEventListener(name, () => shared.dispatchEvent(new CustomEvent("resync", { detail: {} })));
   }
   return shared;
 }

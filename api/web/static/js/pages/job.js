@@ -39,9 +39,9 @@ class JobPage extends View {
       this.job = await get(`/v1/training-jobs/${this.id}`);
       this.inTab();
       this.update();
-      // The stream starts before the records are read: a record may arrive twice, and is kept once.
       if (!this.job.is_terminal) this.follow();
-      await this.read();
+      await this.stream?.ready(); // a record may arrive twice, and is kept once
+      await this.reread();
     } catch (error) {
       this.error = error;
       this.update();
@@ -60,7 +60,8 @@ class JobPage extends View {
     this.stream.addEventListener("metrics", ({ detail }) => (this.records.addPoints(detail.points), this.draw()));
     this.stream.addEventListener("history", ({ detail }) => (this.records.addHistory([detail]), this.draw()));
     this.stream.addEventListener("sample", ({ detail }) => (this.records.addSamples([detail]), (this.filmDue = true), this.draw()));
-    this.stream.addEventListener("resync", () => (this.reread(), this.stream.restart()));
+    this.stream.addEventListener("fresh", () => this.reread());
+    this.stream.addEventListener("state", ({ detail }) => detail.open && this.isUnread && this.reread());
     this.stream.addEventListener("end", () => (this.stream = null)); // a retried job is followed again
     this.stream.addEventListener("deleted", () => ((this.error = new Error("This job was deleted.")), this.update()));
   }
@@ -95,12 +96,14 @@ class JobPage extends View {
     this.draw();
   }
 
-  /** Read all records; a lost server is shown by the bar, and the stream continues when it is back. */
+  /** Read all records; a lost server is shown by the bar, and they are read when the stream continues. */
   async reread(options) {
+    this.isUnread = false;
     try {
       await this.read(options);
     } catch (error) {
       if (!(error instanceof Offline)) throw error;
+      this.isUnread = true;
     }
   }
 

@@ -3,7 +3,7 @@ import "../shell.js";
 import { html, nothing, repeat, live } from "../lib.js";
 import { BASE, at, parameters, setParameters } from "../address.js";
 import { View, mount } from "../element.js";
-import { all, change } from "../api.js";
+import { Offline, all, change } from "../api.js";
 import { Sparklines } from "../sparkline.js";
 import { errorPanel } from "../shell.js";
 import { overview } from "../stream.js";
@@ -39,8 +39,9 @@ class JobList extends View {
     stream.addEventListener("deleted", ({ detail }) => (this.jobs.delete(detail.id), this.chosen.delete(detail.id), this.update()));
     stream.addEventListener("queue", ({ detail }) => ((this.queue = detail), this.update()));
     stream.addEventListener("resync", () => this.load());
+    stream.addEventListener("state", ({ detail }) => detail.open && this.error instanceof Offline && this.load());
     addEventListener("popstate", () => this.update());
-    this.load();
+    stream.ready().then(() => this.load());
   }
 
   put(job) {

@@ -1,0 +1,1 @@
+"""Figures of the studio in a real Chromium: `python -m benchmarks.studio`."""

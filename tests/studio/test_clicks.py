@@ -1,0 +1,89 @@
+"""From the first page of a fresh stack to a picture of one's own model, by clicks and typing alone."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.acceptance.stack import Stack, running_stack
+from tests.studio.conftest import Studio
+from tests.studio.pixels import differ, shown, wait_until
+
+TRAINED_MS = 900_000  # a training of minutes, on a machine that runs other tests beside it
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1000)]
+DRAWN = "() => document.querySelector('canvas.wanted').width === 4 * document.querySelector('canvas.wanted').height"
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack with the built-in datasets alone."""
+    folder = tmp_path_factory.mktemp("clicks")
+    (folder / "datasets").mkdir()
+    with running_stack(folder / "home", {"MIMEO_DATASETS_DIR": str(folder / "datasets")}) as stack:
+        yield stack
+
+
+@pytest.fixture
+def first(browser: Browser, fresh: Stack) -> Iterator[Studio]:
+    """The first page. The test fails if its console has a message."""
+    with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
+        context.set_default_timeout(60_000)
+        made = Studio(context.new_page(), fresh.url)
+        made.open("/")
+        yield made
+        assert made.messages == []
+
+
+def trained(page: Page, model_type: str) -> None:
+    """Train by the card of the first page, watch the job, and open the playground of its model."""
+    page.locator(f".card[data-type={model_type}]").get_by_role("button", name="Train in minutes").click()
+    page.wait_for_url("**/jobs/trn_*")
+    expect(page.locator("h1 + .status")).to_have_text("running")
+    expect(page.locator("h1 + .status")).to_have_text("succeeded", timeout=TRAINED_MS)
+    expect(page.locator("m-film .place")).to_contain_text("epoch")
+    page.get_by_role("link", name="Play", exact=True).last.click()
+    page.wait_for_url("**/play/mdl_*")
+
+
+def test_digits_are_learnt_by_a_vae_and_its_plane_is_explored(first: Studio) -> None:
+    page = first.page
+    trained(page, "vae")
+    page.wait_for_selector("canvas.plane[data-drawn]")
+    square = page.locator(".square").bounding_box()
+    assert square is not None
+    pictures = []
+    for share in (0.2, 0.5, 0.8):
+        before = page.locator("m-play-vae").get_attribute("data-drawn")
+        page.mouse.move(square["x"] + square["width"] * share, square["y"] + square["height"] * share)
+        wait_until(page, "before => document.querySelector('m-play-vae').dataset.drawn !== before", before)
+        pictures.append(shown(page, "canvas.one"))
+    assert differ(pictures[0], pictures[1])
+    assert differ(pictures[1], pictures[2])
+
+
+def test_source_code_is_learnt_and_the_temperature_moves_the_bars(first: Studio) -> None:
+    page = first.page
+    trained(page, "lstm")
+    page.wait_for_selector("ol.bars")
+    likeliest = page.locator("ol.bars li .num").first
+    slider = page.get_by_label("Temperature 1")
+    slider.focus()
+    page.keyboard.press("Home")
+    expect(likeliest).to_have_text("100.0 %")
+    page.keyboard.press("End")
+    expect(likeliest).not_to_have_text("100.0 %")
+    page.get_by_role("button", name="Write").click()
+    page.wait_for_selector("m-surprise[data-bits]")
+    assert len(page.text_content("m-surprise pre") or "") > 100
+
+
+def test_digits_are_learnt_by_an_acgan_and_a_number_is_drawn(first: Studio) -> None:
+    page = first.page
+    trained(page, "acgan")
+    page.get_by_label("draw").fill("2026")
+    wait_until(page, DRAWN)
+    tiles = np.split(shown(page, "canvas.wanted"), 4, axis=1)
+    assert not differ(tiles[0], tiles[2]), "both are the digit 2 of one latent"
+    assert differ(tiles[0], tiles[1])
+    assert differ(tiles[2], tiles[3])
