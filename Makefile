@@ -95,7 +95,7 @@ gpu-check: setup ## Compare a GPU's results with the processor's, and time it
 bench-engine: setup ## Time the job engine with up to a million jobs on both databases (5 minutes)
 	$(BIN)/python -m benchmarks.engine
 
-screenshots: setup ## Train small models and write the studio's pictures into docs/images (5 minutes; needs Chromium)
+screenshots: setup ## Train a small VAE and write the studio's pictures into docs/images (5 minutes; needs Chromium)
 	$(BIN)/python -m docs_site.screenshots
 
 vendor: setup ## Fetch the studio's JavaScript libraries again with npm, and record their checksums

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 
-from api.schemas.resources import Demo, MeasureDocs, ModelType, Preset
+from api.schemas.resources import Bands, Demo, MeasureDocs, ModelType, Preset
 from shared.model_types import Measure
 from shared.model_types import ModelType as Contract
 
@@ -40,6 +40,12 @@ def listed(contract: Contract) -> ModelType:
 
 def _docs(measures: Mapping[str, Measure]) -> list[MeasureDocs]:
     return [
-        MeasureDocs(name=name, meaning=measure.meaning, better=measure.better, is_headline=measure.is_headline)
+        MeasureDocs(
+            name=name,
+            meaning=measure.meaning,
+            better=measure.better,
+            is_headline=measure.is_headline,
+            bands=Bands(good=measure.bands[0], usual=measure.bands[1]) if measure.bands else None,
+        )
         for name, measure in measures.items()
     ]

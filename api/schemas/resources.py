@@ -76,6 +76,13 @@ class Demo(Answer):
     sampling: JsonObject
 
 
+class Bands(Answer):
+    """Bounds that hold for any dataset. A value worse than `usual` is poor."""
+
+    good: float = Field(description="The least good value that is good.")
+    usual: float = Field(description="The least good value that is usual.")
+
+
 class MeasureDocs(Answer):
     """Description of a training metric or a quality figure."""
 
@@ -83,6 +90,7 @@ class MeasureDocs(Answer):
     meaning: str
     better: Literal["lower", "higher"] | None = Field(description="Direction of an improvement, where there is one.")
     is_headline: bool = Field(description="True for the few figures that lists show.")
+    bands: Bands | None = Field(description="Null where values of two datasets cannot be compared.")
 
 
 class ModelType(Answer):

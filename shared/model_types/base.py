@@ -56,11 +56,14 @@ class Measure:
 
     meaning: one sentence, with the unit. better: the direction of an improvement; None where there is none.
     is_headline: shown where there is room for a few figures only, as in lists and progress lines.
+    bands: the least good value that is called good, and the least good one that is called usual; worse values are poor.
+    None where values of two datasets cannot be compared.
     """
 
     meaning: str
     better: Literal["lower", "higher"] | None = None
     is_headline: bool = False
+    bands: tuple[float, float] | None = None
 
 
 LEARNING_RATE = Measure(meaning="Learning rate of the step.")

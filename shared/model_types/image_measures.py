@@ -19,6 +19,7 @@ RECONSTRUCTION_ACCURACY = Measure(
     meaning="Share of real test images that a classifier trained on reconstructions labels correctly.",
     better="higher",
     is_headline=True,
+    bands=(0.75, 0.5),
 )
 
 DISCRIMINATOR_LOSS = Measure(meaning="Loss of the discriminator.", is_headline=True)
@@ -28,22 +29,30 @@ CLASS_ACCURACY = Measure(
     meaning="Share of generated images that the evaluation classifier assigns to the requested class.",
     better="higher",
     is_headline=True,
+    bands=(0.95, 0.8),
 )
-WORST_CLASS_ACCURACY = Measure(meaning="The lowest `class_accuracy` of one class.", better="higher")
+WORST_CLASS_ACCURACY = Measure(meaning="The lowest `class_accuracy` of one class.", better="higher", bands=(0.9, 0.6))
 JUDGE_ACCURACY = Measure(meaning="Share of real test images that the evaluation classifier labels correctly.")
 CLASSIFICATION_ACCURACY_SCORE = Measure(
     meaning="Share of real test images that a classifier trained on 20,000 generated images labels correctly.",
     better="higher",
     is_headline=True,
+    bands=(0.9, 0.7),
 )
 FRECHET_DISTANCE = Measure(
     meaning="Fréchet distance between generated and real images in features of the evaluation classifier; 0 is best.",
     better="lower",
     is_headline=True,
 )
-PRECISION = Measure(meaning="Share of generated images that lie in the manifold of real images.", better="higher")
-RECALL = Measure(meaning="Share of real images that lie in the manifold of generated images.", better="higher")
-DIVERSITY = Measure(
-    meaning="Mean distance between images of a class, as a share of the same distance of real images.", better="higher"
+PRECISION = Measure(
+    meaning="Share of generated images that lie in the manifold of real images.", better="higher", bands=(0.75, 0.5)
 )
-LOWEST_DIVERSITY = Measure(meaning="The lowest `diversity` of one class.", better="higher")
+RECALL = Measure(
+    meaning="Share of real images that lie in the manifold of generated images.", better="higher", bands=(0.7, 0.4)
+)
+DIVERSITY = Measure(
+    meaning="Mean distance between images of a class, as a share of the same distance of real images.",
+    better="higher",
+    bands=(0.9, 0.7),
+)
+LOWEST_DIVERSITY = Measure(meaning="The lowest `diversity` of one class.", better="higher", bands=(0.8, 0.5))

@@ -93,7 +93,7 @@ def _speed(session: Session, admitted: AdmittedTraining, steps: TrainingSteps, d
     if not found:
         return Speed(
             examples_per_s=None,
-            basis=f"No worker has measured the speed of a {kind.name} on this machine yet; the first job does.",
+            basis=f"No worker has measured the speed of {kind.name} models on this machine yet; the first job does.",
         )
     nearest = min(found, key=lambda each: abs(math.log(each.examples * each.example_work / (steps.examples * work))))
     factor = work / nearest.example_work

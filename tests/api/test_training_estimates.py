@@ -65,7 +65,7 @@ def test_time_is_null_with_a_sentence_until_a_worker_has_measured(client: FlaskC
     answer = estimate(client)
 
     assert answer["seconds"] is None
-    assert "No worker has measured the speed of a vae" in answer["basis"]
+    assert "No worker has measured the speed of vae models" in answer["basis"]
 
 
 def test_time_follows_the_measured_speed_of_equal_work(client: FlaskClient, worker: WorkerWrites) -> None:

@@ -40,6 +40,7 @@ def test_api_lists_its_schemas_presets_and_the_meaning_of_its_figures(client: Fl
         "meaning": "Squared error of a training image, per pixel.",
         "better": "lower",
         "is_headline": True,
+        "bands": None,
     }
     assert [each["name"] for each in shown["quality_docs"]] == ["val_loss", "spread"]
 

@@ -45,6 +45,15 @@ def test_metrics_and_quality_figures_have_descriptions_and_headlines(kind: model
 
 
 @EACH
+def test_bands_of_figures_follow_the_direction_of_an_improvement(kind: model_types.ModelType) -> None:
+    for measure in (*kind.metrics.values(), *kind.quality.values()):
+        if measure.bands is not None:
+            good, usual = measure.bands
+            assert good > usual if measure.better == "higher" else good < usual
+            assert measure.better is not None
+
+
+@EACH
 def test_datasets_of_a_model_type_have_its_kind_and_the_fallback_is_builtin(kind: model_types.ModelType) -> None:
     assert DATASETS[kind.default_dataset].kind == kind.data_kind
     assert DATASETS[kind.fallback_dataset].kind == kind.data_kind

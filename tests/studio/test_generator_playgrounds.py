@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.studio.conftest import Studio, Trained
-from tests.studio.pixels import SIDE, graph, images, latent, shown, tile, wait_until, wait_until_shown
+from tests.studio.pixels import SIDE, differ, graph, images, latent, shown, tile, wait_until, wait_until_shown
 
 pytestmark = pytest.mark.slow
 ELEMENT = "m-play-generator"
@@ -132,3 +132,16 @@ def test_gan_draws_any_number_of_images_without_classes(play: Studio, trained: T
     page.keyboard.press("Tab")
     wait_until(page, "document.querySelector('canvas.contacts').width === 112")
     expect(page.locator("input.draw")).to_have_count(0)
+
+
+def test_real_images_stand_beside_the_generated_ones_in_the_same_rows(play: Studio, trained: Trained) -> None:
+    page = play.open(f"/play/{trained.models['acgan']['id']}")
+    page.wait_for_selector("m-real-rows canvas")
+    first = shown(page, "m-real-rows canvas")
+    assert first.shape == (10 * 28, 8 * 28)
+    page.get_by_role("button", name="Other real ones").click()
+    for _ in range(100):
+        if differ(first, shown(page, "m-real-rows canvas")):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("the real images stayed the same")

@@ -5,6 +5,7 @@ import signal
 
 import httpx
 import pytest
+from PIL import Image
 from playwright.sync_api import Route, expect
 
 from shared.services.job_warnings import JobWarning
@@ -13,6 +14,7 @@ from tests.api.live import Server, serve
 from tests.api.worker_hands import WorkerWrites
 from tests.studio.conftest import Studio
 from tests.studio.filling import claim, epochs, picture, submit
+from tests.studio.pixels import differ, shown
 
 POINTS = """() => {
   const page = document.querySelector("m-job");
@@ -169,3 +171,50 @@ def test_a_film_starts_before_training_and_its_address_shows_the_same_frame(
     page.wait_for_url("**epoch=1**")
     page.reload()
     expect(place).to_contain_text("epoch 1")
+
+
+def test_quality_figures_have_a_sentence_and_a_band_where_one_holds_for_any_dataset(
+    studio: Studio, server: Server, worker: WorkerWrites
+) -> None:
+    job = submit(server.url, "judged")
+    worker.publish(claim(worker), quality={"reconstruction_accuracy": 0.6, "elbo": -20.0})
+    page = studio.open(f"/jobs/{job['id']}")
+    judged = page.locator("[data-quality=reconstruction_accuracy]")
+    expect(judged.locator(".band")).to_have_text("usual")
+    expect(judged).to_contain_text("Share of real test images")
+    expect(page.locator("[data-quality=elbo]")).to_contain_text("-20")
+    expect(page.locator("[data-quality=elbo] .band")).to_have_count(0)
+
+
+def test_fixed_real_examples_stand_beside_the_film_while_it_moves(
+    studio: Studio, server: Server, worker: WorkerWrites
+) -> None:
+    job = submit(server.url, "real")
+    epochs(worker, claim(worker), 3)
+    page = studio.open(f"/jobs/{job['id']}")
+    real = page.locator("section[aria-label=Samples] m-real-examples canvas")
+    expect(real).to_be_visible()
+    expect(real).to_have_attribute("aria-label", "Images of digits")
+    before = shown(page, "m-real-examples canvas")
+    assert before.max() > 0
+    page.locator("m-film").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("m-film .place")).to_contain_text("epoch 1")
+    assert not differ(before, shown(page, "m-real-examples canvas"))
+
+
+def test_a_film_is_saved_as_an_animated_png_of_its_frames(studio: Studio, server: Server, worker: WorkerWrites) -> None:
+    job = submit(server.url, "saved")
+    epochs(worker, claim(worker), 3)
+    page = studio.open(f"/jobs/{job['id']}")
+    expect(page.locator("m-film .place")).to_contain_text("epoch 3")
+    with page.expect_download() as download:
+        page.locator("m-film button.save").click()
+    assert download.value.suggested_filename == f"{job['id']}-film.png"
+    with Image.open(download.value.path()) as film:
+        assert (film.n_frames, film.info["loop"], film.size) == (3, 0, (476, 476))  # type: ignore[attr-defined]
+        greys = []
+        for frame in range(3):
+            film.seek(frame)
+            greys.append(film.convert("L").getpixel((0, 0)))
+    assert greys == [20, 40, 60]

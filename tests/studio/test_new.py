@@ -102,7 +102,7 @@ def test_the_estimate_follows_a_change_within_half_a_second(studio: Studio, serv
     expect(fact(page, "steps")).to_have_text("14,100")  # 60 epochs of 235
     expect(fact(page, "memory")).to_contain_text("MB")
     expect(fact(page, "place in the queue")).to_have_text("1st")
-    expect(page.locator(".estimate")).to_contain_text("No worker has measured the speed of a vae")
+    expect(page.locator(".estimate")).to_contain_text("No worker has measured the speed of vae models")
     expect(page.locator(".estimate .warned")).to_contain_text("No training worker is running. Start one: mimeo up")
     assert jobs(server) == []
 

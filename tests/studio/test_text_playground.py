@@ -187,3 +187,23 @@ def test_random_passage_is_a_part_of_the_data(play: Studio, trained: Trained, ex
     passage = page.input_value("textarea")
     assert passage
     assert passage in exported.facts["seed_text"]
+
+
+def test_text_appears_while_it_is_written_and_stop_keeps_what_is_there(play: Studio, trained: Trained) -> None:
+    page = opened(play, trained, "?length=100000&t=1&prompt=class+")
+    polls: list[str] = []
+    page.on("request", lambda request: polls.append(request.url) if "/generation-jobs/gen_" in request.url else None)
+    page.click("button.write")
+    wait_until(page, "(document.querySelector('pre.live')?.textContent ?? '') !== ''")
+    first = page.text_content("pre.live") or ""
+    wait_until(page, "text => document.querySelector('pre.live').textContent.length > text.length", arg=first)
+    assert (page.text_content("pre.live") or "").startswith(first)
+    expect(page.locator("section.column .bar .muted").first).to_contain_text("of 100,000")
+    job = page.get_attribute("section.column", "data-job")
+    page.click("button.stop")
+    expect(page.locator("section.column .error")).to_have_text("Stopped.")
+    kept = page.text_content("section.column pre") or ""
+    assert kept.startswith(first)
+    read = httpx.get(f"{trained.url}/v1/generation-jobs/{job}", trust_env=False).json()
+    assert read["status"] == "cancelled"
+    assert [url for url in polls if not url.endswith(("/cancel", "/stream"))] == []

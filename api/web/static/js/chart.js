@@ -78,6 +78,7 @@ export class Chart extends HTMLElement {
     const [xs, ...raw] = columns(Object.values(curves), this.#place);
     const data = [xs, ...raw.flatMap((column) => (smoothing ? [column, smooth(column, smoothing)] : [column]))];
     const positive = raw.every((column) => column.every((value) => value == null || value > 0));
+    this.classList.toggle("smoothed", smoothing > 0);
     const shape = JSON.stringify([names, smoothing > 0, log && positive, axis]);
     this.setAttribute("aria-label", `Curves: ${names.map((name, i) => `${name} ${figure(raw[i].findLast((value) => value != null))}`).join(", ")}`);
     if (shape === this.#shape && this.#plot) {

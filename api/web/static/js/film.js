@@ -1,9 +1,13 @@
 // The film of a job: one slider moves pictures, texts and the crosshair of the curves.
 import { html, nothing, repeat, live } from "./lib.js";
-import { at, parameters, setParameters } from "./address.js";
+import { at, idOfPage, parameters, setParameters } from "./address.js";
+import { animated } from "./apng.js";
+import { enlarged, saveBlob } from "./pixels.js";
 import { lastAt } from "./curve-data.js";
 import { View } from "./element.js";
 
+const LAST_MS = 1500; // of the newest frame in a saved film
+const isPicture = (sample) => sample.media_type.startsWith("image/");
 const NEAR = 10; // decoded frames kept on each side
 const TABLE_ROWS = 12; // epochs of the table of texts
 const TABLE_CHARACTERS = 160; // of each text in it
@@ -122,7 +126,7 @@ export class Film extends View {
   preload() {
     const near = new Set();
     for (const frame of this.frames.slice(Math.max(0, this.index - NEAR), this.index + NEAR + 1))
-      for (const sample of frame.samples) if (sample.media_type.startsWith("image/")) near.add(address(sample));
+      for (const sample of frame.samples) if (isPicture(sample)) near.add(address(sample));
     for (const key of this.#images.keys()) if (!near.has(key)) this.#images.delete(key);
     for (const key of near)
       if (!this.#images.has(key)) {
@@ -140,9 +144,30 @@ export class Film extends View {
     return this.#texts.get(sample.sha256);
   }
 
+  /** Save the pictures of all frames as an animated PNG of the film's speed. */
+  async save() {
+    this.saving = true;
+    this.update();
+    try {
+      const made = [];
+      for (const sample of this.frames.map((frame) => frame.samples.find(isPicture)).filter(Boolean)) {
+        const image = Object.assign(new Image(), { src: address(sample) });
+        await image.decode();
+        const size = scaled({ details: { width: image.naturalWidth, height: image.naturalHeight } });
+        const png = await enlarged(image, size.width, size.height);
+        made.push({ png: new Uint8Array(await png.arrayBuffer()), ms: 1000 / this.speed });
+      }
+      made.at(-1).ms = LAST_MS;
+      saveBlob(animated(made), `${idOfPage()}-film.png`);
+    } finally {
+      this.saving = false;
+      this.update();
+    }
+  }
+
   view() {
     const frame = this.frames?.[this.index];
-    if (!frame) return html`<div class="frame"><p class="muted">The first samples appear here after the first epoch.</p></div>`;
+    if (!frame) return html`<div class="frame"><p class="muted">Samples appear here: the first ones are of the model before it has learned anything.</p></div>`;
     const last = this.frames.length - 1;
     return html`
       <div class="frame">${frame.samples.some((sample) => sample.media_type.startsWith("text/"))
@@ -155,6 +180,7 @@ export class Film extends View {
         <button ?disabled=${this.newest} @click=${() => (this.play(false), this.go(Infinity, { newest: true }))}>Newest</button>
         <label class="muted">speed <select aria-label="Frames a second" @change=${(event) => ((this.speed = +event.target.value), this.playing && this.play(true))}>
           ${[1, 2, 5, 10, 30].map((speed) => html`<option value=${speed} ?selected=${speed === this.speed}>${speed}/s</option>`)}</select></label>
+        ${last > 0 && frame.samples.some(isPicture) ? html`<button class="save" ?disabled=${this.saving} title="All frames as an animated PNG" @click=${() => this.save()}>Save</button>` : nothing}
       </div>
       ${frame.samples.some((sample) => sample.details.temperature != null) ? this.table() : nothing}`;
   }

@@ -42,19 +42,24 @@ export function copyRow(from, to, places, [width, height]) {
   for (const [column, place] of places.entries()) context.drawImage(from, place * width, 0, width, height, column * width, 0, width, height);
 }
 
-/** Save a canvas as PNG, enlarged by a whole factor. */
-export function savePng(canvas, name, factor = 4) {
-  const large = document.createElement("canvas");
-  large.width = canvas.width * factor;
-  large.height = canvas.height * factor;
-  const context = large.getContext("2d");
+/** A picture on a canvas of another size, without smoothing; returns its PNG as a Blob. */
+export function enlarged(picture, width, height) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height }), context = canvas.getContext("2d");
   context.imageSmoothingEnabled = false;
-  context.drawImage(canvas, 0, 0, large.width, large.height);
-  large.toBlob((blob) => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  });
+  context.drawImage(picture, 0, 0, width, height);
+  return new Promise((resolve) => canvas.toBlob(resolve));
+}
+
+/** Save a Blob as a file of the user. */
+export function saveBlob(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+/** Save a canvas as PNG, enlarged by a whole factor. */
+export async function savePng(canvas, name, factor = 4) {
+  saveBlob(await enlarged(canvas, canvas.width * factor, canvas.height * factor), name);
 }

@@ -6,6 +6,12 @@ const ICONS = { queued: "◷", running: "●", pausing: "◐", paused: "‖", ca
 
 export const statusOf = (job) => html`<span class="status ${job.status}" data-icon=${ICONS[job.status] ?? "·"}>${job.status}</span>`;
 
+/** A message whose names between backticks are shown as code. */
+export const coded = (text) => (text ?? "").split("`").map((part, place) => (place % 2 ? html`<code>${part}</code>` : part));
+
+/** A setting as a person writes it. */
+export const setting = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+
 /** What a person may want to know about the job's progress, in a few words. queue: of the live stream. */
 export function progressWords(job, queue) {
   const progress = job.progress ?? {};

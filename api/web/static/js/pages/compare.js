@@ -5,8 +5,9 @@ import { BASE, parameters, setParameters } from "../address.js";
 import { View, mount } from "../element.js";
 import { all, get } from "../api.js";
 import { figure, titleOf } from "../format.js";
-import { statusOf } from "../status.js";
+import { setting, statusOf } from "../status.js";
 import "../chart.js";
+import "../exercises.js";
 import { keepEpoch, wantedEpoch } from "../film.js";
 
 const MOST = 6;
@@ -81,7 +82,7 @@ class Compare extends View {
   differing() {
     const settings = this.runs.map(({ job }) => ({ model_type: job.model_type, dataset: job.dataset, preset: job.preset, seed: job.seed, ...job.hyperparameters }));
     const names = [...new Set(settings.flatMap(Object.keys))];
-    return names.map((name) => [name, settings.map((each) => JSON.stringify(each[name]) ?? "–")]).filter(([, values]) => new Set(values).size > 1);
+    return names.map((name) => [name, settings.map((each) => (name in each ? setting(each[name]) : "–"))]).filter(([, values]) => new Set(values).size > 1);
   }
 
   quality() {
@@ -100,7 +101,7 @@ class Compare extends View {
     if (!this.runs) return html`<div class="empty">Reading the jobs …</div>`;
     const ids = this.runs.map((run) => run.job.id);
     const picker = html`<select aria-label="Add a job" @change=${(event) => event.target.value && this.pick([...ids, event.target.value])}><option value="">Add a job …</option>${this.choices.filter((job) => !ids.includes(job.id)).map((job) => html`<option value=${job.id}>${titleOf(job)} (${job.model_type})</option>`)}</select>`;
-    if (!ids.length) return html`<div class="bar"><h1>Compare</h1></div><div class="empty"><p>Choose two to six jobs: their curves, the settings that differ, their quality and their samples appear side by side.</p>${picker}</div>`;
+    if (!ids.length) return html`<div class="bar"><h1>Compare</h1></div><div class="empty"><p>Choose two to six jobs: their curves, the settings that differ, their quality and their samples appear side by side.</p>${picker}</div><m-exercises></m-exercises>`;
     const { names, metric } = this.options();
     return html`
       <div class="bar"><h1>Compare</h1>${ids.length < MOST ? picker : nothing}</div>

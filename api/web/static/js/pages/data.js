@@ -98,7 +98,7 @@ class Data extends View {
       </form>
       <table class="table data"><thead><tr><th>Dataset</th><th class="wide">Contents</th><th>Where</th><th></th></tr></thead><tbody>${repeat(this.datasets, (each) => each.name, (each) => html`<tr data-dataset=${each.name}>
         <td title=${each.title}><a href="${BASE}/data/${each.name}">${each.name}</a> <span class="muted">${each.kind}</span></td>
-        <td class="wide muted">${contents(each)}</td>
+        <td class="wide muted">${contents(each) || "known after the download"}</td>
         <td title=${each.detail ?? ""}>${each.source === "upload" ? "uploaded" : WORDS[each.availability]}</td>
         <td class="num"><a href="${BASE}/jobs/new?type=${each.kind === "text" ? "lstm" : "vae"}">Train</a></td></tr>`)}</tbody></table>`;
   }

@@ -7,6 +7,7 @@ import { change, get } from "../api.js";
 import { overview } from "../stream.js";
 import { ago, titleOf } from "../format.js";
 import { progressWords, statusOf } from "../status.js";
+import { usualDataset } from "../dataset-words.js";
 import "../dataset-picture.js";
 
 class Home extends View {
@@ -38,8 +39,7 @@ class Home extends View {
 
   /** The dataset of a card's training: the type's default where it is on this machine, else the built-in one. */
   dataset(type) {
-    const usual = this.datasets?.get(type.default_dataset);
-    return usual && ["builtin", "present"].includes(usual.availability) ? type.default_dataset : type.demo.fallback_dataset;
+    return usualDataset(type, this.datasets ?? new Map(), ["builtin", "present"]);
   }
 
   async train(type) {
@@ -72,7 +72,7 @@ class Home extends View {
     const model = this.models.get(type.name);
     return html`<div class="card" data-type=${type.name}><m-dataset-picture .name=${dataset}></m-dataset-picture><h2>${type.title}</h2><p>${type.summary}</p>
       <p class="muted">Trains in minutes on <strong>${dataset}</strong>${dataset === type.default_dataset ? "" : html`, because ${type.default_dataset} is not on this machine`}.</p>
-      <div class="bar foot"><button class="primary" ?disabled=${this.sending !== ""} @click=${() => this.train(type)}>${this.sending === type.name ? "Sending …" : "Train in minutes"}</button>
+      <div class="bar"><button class="primary" ?disabled=${this.sending !== ""} @click=${() => this.train(type)}>${this.sending === type.name ? "Sending …" : "Train in minutes"}</button>
         ${model ? html`<a class="button" href="${BASE}/play/${model.id}">Play ${model.source === "ready-made" ? "with a ready-made one" : "with the newest"}</a>` : nothing}</div></div>`;
   }
 }

@@ -6,11 +6,13 @@ import { View, mount } from "../element.js";
 import { Offline, change, get } from "../api.js";
 import { Records, save } from "../job-records.js";
 import { Stream, overview } from "../stream.js";
-import { ago, count, figure, titleOf } from "../format.js";
-import { progressWords, statusOf } from "../status.js";
+import { ago, count, titleOf } from "../format.js";
+import { coded, progressWords, setting, statusOf } from "../status.js";
 import { keepEpoch, wantedEpoch } from "../film.js";
 import { csv, textLines } from "../curve-data.js";
 import { showProgress } from "../favicon.js";
+import { qualityList } from "../quality.js";
+import "../real-examples.js";
 import "../chart.js";
 
 class JobPage extends View {
@@ -21,6 +23,7 @@ class JobPage extends View {
   queue = null;
   type = null;
   model = null;
+  source = null; // the dataset
 
   start() {
     overview().addEventListener("queue", ({ detail }) => ((this.queue = detail), this.update()));
@@ -91,7 +94,7 @@ class JobPage extends View {
     const [type] = await Promise.all([get(`/v1/model-types/${this.job.model_type}`), this.records.read(options)]);
     this.type = type;
     this.filmDue = true;
-    if (this.job.model_type === "lstm") this.dataset ??= await get(`/v1/datasets/${encodeURIComponent(this.job.dataset)}`).catch(() => ({})); // a deleted dataset has no reference line
+    this.source ??= await get(`/v1/datasets/${encodeURIComponent(this.job.dataset)}`).catch(() => ({})); // a deleted dataset
     if (this.job.model) this.model = await get(`/v1/models/${this.job.model}`);
     this.draw();
   }
@@ -122,7 +125,7 @@ class JobPage extends View {
     queueMicrotask(() => {
       const { smoothing, log, axis, names } = this.options();
       const { steps, epochs } = this.job.progress;
-      const lines = this.job.model_type === "lstm" ? textLines(names, this.dataset?.vocabulary) : [];
+      const lines = this.job.model_type === "lstm" ? textLines(names, this.source?.vocabulary) : [];
       const flags = this.records.alarms().map((event) => ({ step: event.data.step }));
       this.querySelector("m-chart")?.set({ curves: this.records.shown(names), smoothing, log, axis, lines, flags, stepsPerEpoch: epochs ? steps / epochs : 0 });
       const film = this.filmDue && this.querySelector("m-film");
@@ -172,16 +175,16 @@ class JobPage extends View {
       <progress max="1" value=${job.progress.fraction} aria-label="Progress"></progress>
       <p class="muted">${job.model_type} on ${job.dataset} · epoch ${count(job.progress.epoch)} of ${count(job.progress.epochs)} · step ${count(job.progress.step)} of ${count(job.progress.steps)}${job.progress.examples_per_s ? ` · ${count(job.progress.examples_per_s)} examples/s` : ""}${job.device ? ` · ${job.device}` : ""}</p>
       ${this.error ? errorPanel(this.error) : nothing}
-      ${job.error ? html`<div class="notice bad" role="alert"><p><strong>${job.error.message}</strong></p><p>${job.error.hint ?? ""}</p>
+      ${job.error ? html`<div class="notice bad" role="alert"><p><strong>${coded(job.error.message)}</strong></p><p>${coded(job.error.hint)}</p>
         <p>${this.remedy(job)} <a href="${BASE}/jobs/new?from=${job.id}">Train again with changes</a></p></div>` : nothing}
-      ${warnings.length + alarms.length ? html`<div class="notice warnings" role="note" aria-label="Warnings">${warnings.map((each) => html`<p>⚑ <strong>${each.message}</strong> ${each.hint ?? ""}${each.step == null ? nothing : html` <span class="muted">step ${count(each.step)}</span>`}</p>`)}${alarms.map((event) => html`<p>⚑ ${event.message}</p>`)}</div>` : nothing}
-      <div class="side">
+      ${warnings.length + alarms.length ? html`<div class="notice warnings" role="note" aria-label="Warnings">${warnings.map((each) => html`<p>⚑ <strong>${coded(each.message)}</strong> ${coded(each.hint)}${each.step == null ? nothing : html` <span class="muted">step ${count(each.step)}</span>`}</p>`)}${alarms.map((event) => html`<p>⚑ ${coded(event.message)}</p>`)}</div>` : nothing}
+      <div class="side job">
         <section class="panel" aria-label="Curves">
           <div class="bar">
             <h2>Curves</h2>
             ${known.map((name) => html`<label><input type="checkbox" .checked=${names.includes(name)} @change=${(event) => this.choose({ curve: event.target.checked ? [...names, name] : names.filter((other) => other !== name) })}> ${name}</label>`)}
           </div>
-          <m-chart></m-chart>
+          ${known.length ? html`<m-chart></m-chart>` : html`<div class="empty chart">${job.is_terminal ? "The job ended before its first step." : "Curves appear here with the first steps."}</div>`}
           <div class="bar">
             <label>smoothing <input type="range" min="0" max="0.95" step="0.05" .value=${String(smoothing)} @input=${(event) => this.choose({ smooth: event.target.value })}></label>
             <label><input type="checkbox" .checked=${log} @change=${(event) => this.choose({ log: event.target.checked ? "1" : "" })}> log</label>
@@ -191,13 +194,14 @@ class JobPage extends View {
           ${this.records.alarms().length ? html`<p class="flags">${this.records.alarms().map((event) => html`<button class="quiet" title=${event.message} @click=${() => this.pick(event.data.step)}>⚑ step ${count(event.data.step)}: ${event.type.replaceAll("_", " ")}</button>`)}</p>` : nothing}
           ${names.includes("d_loss") || names.includes("g_loss") ? html`<p class="muted">Neither loss goes to zero: generator and discriminator hold each other in balance. A discriminator loss near zero is a bad sign.</p>` : nothing}
         </section>
-        <section class="panel" aria-label="Samples"><h2>Samples by epoch</h2><m-film></m-film></section>
+        <section class="panel" aria-label="Samples"><h2>Samples by epoch</h2><m-film></m-film>
+          ${this.source?.availability ? html`<m-real-examples .source=${this.source}></m-real-examples>` : nothing}</section>
+        <section class="panel"><h2>History</h2><ol class="history">${repeat([...this.records.history].reverse().slice(0, 100), (event) => event.id, (event) => html`<li><span class="muted">${ago(event.at)}</span> ${coded(event.message)}</li>`)}</ol></section>
       </div>
-      <div class="side">
-        <section class="panel"><h2>History</h2><ol class="history">${repeat([...this.records.history].reverse().slice(0, 100), (event) => event.id, (event) => html`<li><span class="muted">${ago(event.at)}</span> ${event.message}</li>`)}</ol></section>
-        <section class="panel"><h2>${this.model ? "Quality" : "Settings"}</h2>
-          ${this.model ? html`<dl class="facts">${Object.entries(this.model.quality).map(([name, value]) => html`<dt title=${this.meaning(name)}>${name}</dt><dd>${typeof value === "number" ? figure(value) : String(value)}</dd>`)}</dl><h2>Settings</h2>` : nothing}
-          <dl class="facts"><dt>seed</dt><dd>${job.seed}</dd><dt>preset</dt><dd>${job.preset}</dd>${Object.entries(job.hyperparameters).map(([name, value]) => html`<dt>${name}</dt><dd>${JSON.stringify(value)}</dd>`)}</dl>
+      <div class="two">
+        ${this.model ? html`<section class="panel"><h2>Quality</h2>${qualityList(this.model.quality, this.type?.quality_docs ?? [])}</section>` : nothing}
+        <section class="panel"><h2>Settings</h2>
+          <dl class="facts"><dt>seed</dt><dd>${job.seed}</dd><dt>preset</dt><dd>${job.preset}</dd>${Object.entries(job.hyperparameters).map(([name, value]) => html`<dt>${name}</dt><dd>${setting(value)}</dd>`)}</dl>
         </section>
       </div>`;
   }
@@ -215,10 +219,6 @@ class JobPage extends View {
     this.querySelector("m-chart").point(step);
   }
 
-  meaning(name) {
-    return this.type?.quality_docs.find((each) => each.name === name)?.meaning ?? "";
-  }
-
   actions(job) {
     const button = (name, title, kind = "") => html`<button class=${kind} @click=${() => this.act(name)}>${title}</button>`;
     return html`
@@ -228,7 +228,7 @@ class JobPage extends View {
       ${["failed", "cancelled"].includes(job.status) ? button("retry", "Retry") : nothing}
       <a class="button" href="${BASE}/jobs/new?from=${job.id}">Train again</a>
       ${job.model || job.progress.step ? html`<a class="button" href="${BASE}/jobs/new?continue=${job.id}">Continue</a>` : nothing}
-      ${job.model ? html`<a class="button primary" href="${BASE}/play/${job.model}">Play</a>` : nothing}`;
+      ${job.model || job.progress.step ? html`<a class="button primary" href="${BASE}/play/${job.model ?? job.id}">Play</a>` : nothing}`;
   }
 }
 customElements.define("m-job", JobPage);

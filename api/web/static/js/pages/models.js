@@ -9,6 +9,7 @@ import { ago, figure } from "../format.js";
 import "../model-picture.js";
 import { sendForm } from "../upload.js";
 
+const IS_PLAY = location.pathname.endsWith("/play"); // the same list, to choose what to play with
 const SOURCES = { imported: "imported", "ready-made": "ready-made" };
 
 class Models extends View {
@@ -71,7 +72,7 @@ class Models extends View {
 
   figures(model) {
     const shown = this.types.get(model.model_type)?.quality_docs.filter((each) => each.is_headline) ?? [];
-    return shown.filter(({ name }) => typeof model.quality[name] === "number").map(({ name, meaning }) => html`<span title=${meaning}>${name} <strong>${figure(model.quality[name])}</strong></span> `);
+    return shown.filter(({ name }) => typeof model.quality[name] === "number").map(({ name, meaning }) => html`<span title=${meaning}>${name.replaceAll("_", " ")} <strong>${figure(model.quality[name])}</strong></span><br>`);
   }
 
   card(model) {
@@ -80,20 +81,25 @@ class Models extends View {
       <p class="muted">${model.model_type} · ${model.dataset} · ${ago(model.created_at)}</p><p>${this.figures(model)}</p>
       ${model.about?.license ? html`<p class="muted">Trained on ${model.about.license}</p>` : nothing}
       <div class="bar"><a class="button primary" href="${BASE}/play/${model.id}">Play</a>
-        ${model.training_job ? html`<a class="button" href="${BASE}/jobs/${model.training_job}">Training</a>` : html`<button @click=${() => this.remove(model)}>Delete</button>`}
-        <a class="button" href=${at(`/v1/models/${model.id}/export`)} download>Download</a></div></div>`;
+        ${model.training_job ? html`<a class="button" href="${BASE}/jobs/${model.training_job}">Training</a>` : nothing}
+        ${IS_PLAY ? nothing : html`<a class="button" href=${at(`/v1/models/${model.id}/export`)} download>Download</a>`}
+        ${IS_PLAY || model.training_job ? nothing : html`<button @click=${() => this.remove(model)}>Delete</button>`}</div></div>`;
   }
 
   view() {
     if (!this.models) return this.error ? errorPanel(this.error) : html`<div class="empty">Reading the models …</div>`;
-    return html`<div class="bar"><h1>Models</h1></div>
+    return html`<div class="bar"><h1>${IS_PLAY ? "Play" : "Models"}</h1></div>
       ${this.error ? errorPanel(this.error) : nothing}
       ${this.done ? html`<div class="notice" role="status">${this.title(this.done)} was imported. <a href="${BASE}/play/${this.done.id}">Play</a></div>` : nothing}
-      <div class="panel import"><h2>Import</h2><p class="muted">Drop a model that was downloaded here or from another Mimeo (<code>.safetensors</code>) anywhere on this page, or choose it.</p>
+      ${IS_PLAY ? nothing : this.importing()}
+      ${this.models.length ? html`<div class="cards">${repeat(this.models, (model) => model.id, (model) => this.card(model))}</div>`
+        : html`<div class="empty"><p>A finished training publishes its model here, ready to play with.</p><p><a class="button primary" href="${BASE}/">Train a first model</a></p></div>`}`;
+  }
+
+  importing() {
+    return html`<div class="panel import"><h2>Import</h2><p class="muted">Drop a model that was downloaded here or from another Mimeo (<code>.safetensors</code>) anywhere on this page, or choose it.</p>
         <label>file <input type="file" accept=".safetensors" ?disabled=${this.sending != null} @change=${(event) => { const [file] = event.target.files; event.target.value = ""; if (file) this.take(file); }}></label>
-        ${this.sending != null ? html`<progress max="1" value=${this.sending} aria-label="Import"></progress>` : nothing}</div>
-      ${this.models.length ? html`<div class="cards spaced">${repeat(this.models, (model) => model.id, (model) => this.card(model))}</div>`
-        : html`<div class="empty spaced"><p>A finished training publishes its model here, ready to play with.</p><p><a class="button primary" href="${BASE}/">Train a first model</a></p></div>`}`;
+        ${this.sending != null ? html`<progress max="1" value=${this.sending} aria-label="Import"></progress>` : nothing}</div>`;
   }
 }
 customElements.define("m-models", Models);

@@ -6,6 +6,7 @@ import { View, mount } from "../element.js";
 import { all, change, get, Problem } from "../api.js";
 import { Estimate } from "../estimate.js";
 import { bounds, core, nullable, parse, same, shown } from "../form-schema.js";
+import { usualDataset } from "../dataset-words.js";
 import { titleOf } from "../format.js";
 
 const OPTION = "hp."; // before the name of a changed hyperparameter in the page's address
@@ -87,7 +88,7 @@ class NewJob extends View {
 
   take(name) {
     const type = this.types.find((each) => each.name === name) ?? this.types[0];
-    Object.assign(this.request, { model_type: type.name, dataset: type.default_dataset, preset: "fast", init_from: "" });
+    Object.assign(this.request, { model_type: type.name, dataset: usualDataset(type, new Map(this.datasets.map((each) => [each.name, each]))), preset: "fast", init_from: "" });
     Object.assign(this, { before: null, copied: {}, changed: {}, texts: {}, errors: {} });
     this.usual = { ...this.request, name: "", seed: "", priority: "normal" };
   }
@@ -197,16 +198,16 @@ class NewJob extends View {
       ${others.length ? html`<div class="notice bad" role="alert">${others.map((pointer) => html`<p><code>${pointer}</code> ${problems[pointer]}</p>`)}</div>` : nothing}
       ${this.before ? this.difference() : nothing}
       ${this.estimate.view()}
-      <div class="side"><div class="panel">
+      <div class="panel">
         <fieldset class="choice"><legend>Model type</legend>${this.types.map((each) => html`<label><input type="radio" name="model_type" value=${each.name} .checked=${live(each.name === type.name)} @change=${() => this.pick(each.name)}> <span><strong>${each.title}</strong><br><span class="muted">${each.summary}</span></span></label>`)}</fieldset>
-      </div><div class="panel fields">
+      </div><div class="panel fields grid">
         ${this.field("dataset", "Dataset", select("dataset", fitting.map((each) => [each.name, `${each.name}${each.availability === "downloadable" ? " (is downloaded first)" : each.availability === "missing" ? " (not here)" : ""}`])), dataset?.detail ?? dataset?.title ?? "")}
         ${this.field("preset", "Preset", select("preset", type.presets.map((each) => [each.name, each.name])), "fast: ours. book: the published settings.")}
         ${this.field("name", "Name", input("name", "text", "optional"))}
         ${this.field("init_from", "Continue from", select("init_from", [["", "new weights"], ...continued]), "Starts with the weights of a model or checkpoint.")}
         ${this.field("priority", "Priority", select("priority", [["low", "low"], ["normal", "normal"], ["high", "high"]]))}
         ${this.field("seed", "Seed", input("seed", "number", "drawn"), "The same seed gives the same model on the same machine.")}
-      </div></div>
+      </div>
       <section class="panel"><div class="bar"><h2>Hyperparameters</h2><span class="muted">${Object.keys(this.changed).length} changed from <strong>${request.preset}</strong></span>${Object.keys(this.changed).length ? html`<button type="button" @click=${() => (Object.assign(this, { changed: {}, texts: {}, errors: {} }), this.altered())}>Reset all</button>` : nothing}</div>
         <div class="grid">${Object.entries(type.hyperparameters_schema.properties).map(([name, schema]) => this.hyperparameter(name, schema))}</div></section>
       <section class="panel"><h2>As command</h2><pre>${this.command()}</pre></section>
@@ -225,7 +226,7 @@ class NewJob extends View {
       ? html`<select id=${id} aria-invalid=${attributes.invalid} aria-describedby=${attributes.help} @change=${(event) => this.edit(name, event.target.value)}>${choices.map((choice) => html`<option ?selected=${String(choice) === value}>${choice}</option>`)}</select>`
       : html`<input id=${id} aria-invalid=${attributes.invalid} aria-describedby=${attributes.help} inputmode=${core(schema).type === "array" ? "text" : "decimal"} placeholder=${nullable(schema) ? "none" : ""} .value=${live(value)} @input=${(event) => this.edit(name, event.target.value)}>`;
     return html`<div class="field ${isChanged ? "changed" : ""}" data-field=${name}><label for=${id}>${name}${isChanged ? html` <span class="mark">changed</span> <button type="button" class="quiet reset" @click=${() => this.reset(name)} aria-label="Reset ${name}">↺</button>` : nothing}</label>${control}
-      <p class=${error ? "error" : "muted help"} id=${attributes.help}>${error ?? html`${schema.description ?? ""} <span class="bounds">${bounds(core(schema))}</span>`}</p></div>`;
+      <p class=${error ? "error" : "muted help"} id=${attributes.help}>${error ?? html`${(schema.description ?? "").replaceAll("`", "")} <span class="bounds">${bounds(core(schema))}</span>`}</p></div>`;
   }
 
   difference() {

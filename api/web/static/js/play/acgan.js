@@ -3,10 +3,12 @@ import { html, nothing, live } from "../lib.js";
 import { View } from "../element.js";
 import { parameters, setParameters } from "../address.js";
 import { Graphs, latents, measured, newestOnly } from "../inference.js";
+import "../real-examples.js";
 import { copyRow, drawSheet, normals, savePng, uniforms } from "../pixels.js";
 
 const SLIDERS = 8; // shown at first
 const DIGITS = 24, NUMBER = "2026";
+const WANTED_PX = 112; // width of a drawn digit
 const CONTACTS = { acgan: 8, gan: 36 }; // other latents on the sheet: columns of each class, or images
 const MOST_CONTACTS = 100;
 
@@ -117,7 +119,9 @@ class GeneratorPlay extends View {
   /** The number's tiles are images of the strip, since all classes have one latent. */
   drawNumber() {
     const canvas = this.querySelector("canvas.wanted");
-    if (canvas && this.side) copyRow(this.querySelector("canvas.classes"), canvas, this.wanted(), this.side);
+    if (!canvas || !this.side) return;
+    copyRow(this.querySelector("canvas.classes"), canvas, this.wanted(), this.side);
+    canvas.style.width = `${(WANTED_PX * canvas.width) / this.side[0]}px`;
   }
 
   type(text) {
@@ -184,8 +188,9 @@ class GeneratorPlay extends View {
     const again = (values) => (setParameters(values), this.update(), this.contacts());
     return html`<h2 class="spaced">${this.hasClasses ? "Other latents, a row for each class" : "Other latents"}</h2>
       <div class="bar"><button @click=${() => again({ sheet: sheet + 1 })}>Others</button><label>${this.hasClasses ? "columns" : "images"} <input class="short" type="number" name="n" min="1" max=${MOST_CONTACTS} .value=${live(String(contacts))} @change=${(event) => again({ n: event.target.value })}></label><span class="muted">A click on an image takes its latent.</span></div>
-      <div class="contact">${this.hasClasses ? html`<ol class="names">${this.names.map((name) => html`<li>${name}</li>`)}</ol>` : nothing}
-      <canvas class="contacts pixels" data-count=${contacts * this.names.length} role="img" aria-label="Images of ${contacts} other latents" @click=${(event) => this.pick(event)}></canvas></div>`;
+      <div class="beside"><div class="contact">${this.hasClasses ? html`<ol class="names">${this.names.map((name) => html`<li>${name}</li>`)}</ol>` : nothing}
+      <canvas class="contacts pixels" data-count=${contacts * this.names.length} role="img" aria-label="Images of ${contacts} other latents" @click=${(event) => this.pick(event)}></canvas></div>
+        ${this.hasClasses ? html`<m-real-rows .source=${this.model.dataset} .names=${this.names}></m-real-rows>` : nothing}</div>`;
   }
 }
 customElements.define("m-play-generator", GeneratorPlay);

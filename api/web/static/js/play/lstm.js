@@ -3,17 +3,19 @@ import { html, nothing, live } from "../lib.js";
 import { View } from "../element.js";
 import { parameters, setParameters } from "../address.js";
 import { Graphs, newestOnly } from "../inference.js";
+import { count, ordinal } from "../format.js";
 import { descending, kept, shown, softmax } from "./distribution.js";
 import { Reader } from "./reader.js";
 import { Writing, saveText, textOf } from "./writing.js";
 import "./surprise.js";
 
 const BARS = 12, COLUMNS = 4;
+const TINTED = 20_000; // characters; each is an element of its own
 const DEFAULT_T = "0.75";
 const newSeed = () => Math.floor(Math.random() * 2 ** 31);
 
 class TextPlay extends View {
-  columns = []; // of each temperature: {writing, prefix, text, seed, sampling, job, bits, error}
+  columns = []; // of each temperature: {writing, prefix, length, text, seed, sampling, job, bits, error}
   active = 0;
   state = "Preparing the model for this browser …";
   logits = null;
@@ -77,13 +79,13 @@ class TextPlay extends View {
     const { length, topK, topP } = this.options();
     const context = prompt || this.seed, left = Math.max(1, length - [...prefix].length);
     const given = prefix ? context + prefix : prompt;
-    Object.assign(column, { writing: new Writing(), error: null, prompt, bits: null });
+    Object.assign(column, { writing: new Writing(), error: null, prompt, prefix, length, bits: null });
     column.sampling = { length: left, temperature: column.temperature, ...(given && { prompt: given }), ...(topK && { top_k: topK }), ...(topP && { top_p: topP }) };
     this.update();
     try {
-      column.job = await column.writing.run(this.model.id, column.sampling, column.seed);
-      if (column.job.status === "cancelled") column.error = new Error("Stopped.");
-      else Object.assign(column, { context, text: prefix + (await textOf(column.job)), prefix });
+      column.job = await column.writing.run(this.model.id, column.sampling, column.seed, () => this.update());
+      const isStopped = column.job.status === "cancelled", { text } = column.writing;
+      Object.assign(column, { context, text: prefix + (isStopped ? text : await textOf(column.job)), error: isStopped ? new Error("Stopped.") : null });
     } catch (error) {
       column.error = error;
     }
@@ -96,8 +98,18 @@ class TextPlay extends View {
   async tint(column) {
     await Promise.resolve();
     const element = this.querySelectorAll("m-surprise")[this.columns.indexOf(column)];
-    if (!this.reader || column.text === undefined || !element) return;
+    if (!this.isTinted(column) || !element) return;
     element.show(this.reader, column.context, column.text).catch((error) => ((column.error = error), this.update()));
+  }
+
+  /** Whether the column's text is shown with its surprise; very long ones are plain. */
+  isTinted({ text, writing }) {
+    return Boolean(this.reader && text && !writing && text.length <= TINTED);
+  }
+
+  /** The text that is being written is shown at its end. */
+  rendered() {
+    for (const text of this.querySelectorAll("pre.live")) text.scrollTop = text.scrollHeight;
   }
 
   /** With a new seed: the old one would repeat the random numbers of the text's start. */
@@ -122,7 +134,7 @@ class TextPlay extends View {
         ${unknown.length ? html`<p class="error">The model has no character ${unknown.slice(0, 8).map((character) => html`<span class="mono">${shown(character)}</span> `)}. Leave it out.</p>` : nothing}
         <div class="bar">
           <button ?disabled=${!this.seed} @click=${() => this.passage()}>Random passage</button>
-          <label>length <input class="short" type="number" min="1" max="10000" .value=${live(String(length))} @change=${(event) => this.choose({ length: event.target.value })}></label>
+          <label>length <input class="short" type="number" min="1" max="100000" .value=${live(String(length))} @change=${(event) => this.choose({ length: event.target.value })}></label>
           <label>top-k <input class="short" type="number" min="0" placeholder="–" .value=${live(topK ? String(topK) : "")} @change=${(event) => this.choose({ k: event.target.value })}></label>
           <label>top-p <input class="short" type="number" min="0" max="1" step="0.05" placeholder="–" .value=${live(topP ? String(topP) : "")} @change=${(event) => this.choose({ p: event.target.value })}></label>
           <button class="primary write" ?disabled=${isWriting} @click=${() => this.writeAll()}>Write</button>
@@ -142,13 +154,14 @@ class TextPlay extends View {
   }
 
   column(column) {
-    const { temperature, seed, text, writing, error, bits, job } = column;
-    const state = writing ? "writing …" : bits ? `${bits.total.toFixed(1)} bits, ${(bits.total / Math.max(1, bits.count)).toFixed(2)} each` : this.reader ? "" : "not tinted yet";
-    return html`<section class="panel column" data-job=${job?.id ?? nothing} aria-label="Text at temperature ${temperature}">
+    const { temperature, seed, text, writing, prefix, length, error, bits } = column, isTinted = this.isTinted(column);
+    const job = writing?.job ?? column.job;
+    const state = writing ? progress(writing, prefix, length) : bits ? `${bits.total.toFixed(1)} bits, ${(bits.total / Math.max(1, bits.count)).toFixed(2)} each` : isTinted || !text ? "" : "not tinted";
+    return html`<section class="panel column" data-job=${job?.id ?? nothing} aria-busy=${String(Boolean(writing))} aria-label="Text at temperature ${temperature}">
       <div class="bar"><h2>T = ${temperature}</h2><span class="muted">seed ${seed} · ${state}</span></div>
       ${error ? html`<p class="error" role="alert">${error.message}</p>` : nothing}
-      <m-surprise @branch=${(event) => this.branch(column, event.detail)} @bits=${(event) => ((column.bits = event.detail), this.update())}></m-surprise>
-      ${this.reader || text === undefined ? nothing : html`<pre>${text}</pre>`}
+      <m-surprise ?hidden=${!isTinted} @branch=${(event) => this.branch(column, event.detail)} @bits=${(event) => ((column.bits = event.detail), this.update())}></m-surprise>
+      ${isTinted ? nothing : html`<pre class=${writing ? "live" : ""}>${writing ? prefix + writing.text : text}</pre>`}
       <div class="bar"><button ?disabled=${!text} @click=${() => navigator.clipboard?.writeText(text)}>Copy</button><button class="save" ?disabled=${!text} @click=${() => this.save(column)}>Save</button></div>
     </section>`;
   }
@@ -161,4 +174,11 @@ class TextPlay extends View {
       <p class="muted">At T = ${temperature.toFixed(2)}, of ${characters.length} characters${count < order.length ? `, ${count} remain` : ""}. The order never changes with the temperature.</p>`;
   }
 }
+
+/** "512 of 2,000", or why nothing is written yet. */
+function progress({ job, count: written }, prefix, length) {
+  if (!written) return job?.status === "queued" && job.queue_position > 1 ? `${ordinal(job.queue_position)} in the queue` : "writing …";
+  return `${count([...prefix].length + written)} of ${count(length)}`;
+}
+
 customElements.define("m-play-lstm", TextPlay);

@@ -188,8 +188,9 @@ class VaePlay extends View {
         <div><div class="square" tabindex="0" role="application" aria-label="Latent plane. Arrow keys move the point, plus and minus zoom."
           @pointerdown=${(event) => this.pressed(event)} @pointermove=${(event) => this.pointed(event)} @pointerup=${(event) => this.released(event)} @pointercancel=${() => (this.drag = null)}
           @keydown=${(event) => this.key(event)} @wheel=${(event) => (event.preventDefault(), this.zoom(event.deltaY > 0 ? 1.25 : 0.8, this.plane.at(...this.placeOf(event))))}>
-            <canvas class="plane pixels ${this.dotsWanted ? "dim" : ""}" width="560" height="560"></canvas><canvas class="over" data-dots=${this.dotsWanted && this.cloud ? this.cloud.dots.length : 0}></canvas></div>
-          <p class="muted hint" role="status">${this.ready || this.error ? (this.cloudState ?? "Move over the plane; drag it; turn the wheel to zoom. A click keeps the point in the page's address.") : this.state}</p>
+            <canvas class="plane pixels ${this.dotsWanted ? "dim" : ""}" width="560" height="560"></canvas><canvas class="over" data-dots=${this.dotsWanted && this.cloud ? this.cloud.dots.length : 0}></canvas>
+            ${this.ready || this.error ? nothing : html`<p class="waiting" role="status">${this.state}</p>`}</div>
+          <p class="muted hint" role="status">${this.ready || this.error ? (this.cloudState ?? "Move over the plane; drag it; turn the wheel to zoom. A click keeps the point in the page's address.") : nothing}</p>
           ${this.dotsWanted && this.cloud ? html`<p class="legend">${this.cloud.names.map((name, label) => html`<span><svg width="12" height="12" aria-hidden="true">${svg`<circle cx="6" cy="6" r="5" fill=${COLOURS[label % COLOURS.length]} stroke="#000"></circle>`}</svg> ${name}</span>`)}</p>` : nothing}</div>
         <div class="aside">${this.aside()}</div>
       </div>`;
