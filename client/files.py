@@ -1,11 +1,22 @@
-"""Files from the server."""
+"""Files from the server and to it."""
 
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
+from typing import IO
 
 import httpx
+
+Opener = Callable[[Path], AbstractContextManager[IO[bytes]]]
+"""Opens a file that is sent."""
+
+
+def open_file(path: Path) -> AbstractContextManager[IO[bytes]]:
+    """The file, open for reading."""
+    return path.open("rb")
 
 
 @dataclass(frozen=True)

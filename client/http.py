@@ -17,7 +17,7 @@ from tenacity import Retrying, retry_if_exception, wait_fixed
 
 from client.errors import ApiError
 from client.event_stream import StreamRefused
-from client.files import ExportedFile, file_name
+from client.files import ExportedFile, Opener, file_name, open_file
 from client.polling import Change, changes, streamed
 from client.schema import (
     Artifact,
@@ -268,13 +268,17 @@ class Client(Transport):
         """A passage of a text, or images by class."""
         return cast("DatasetPreview", self.get(f"/v1/datasets/{name}/preview", **query))
 
-    def add_dataset(self, name: str, path: Path, kind: str, **fields: str | None) -> Dataset:
+    def add_dataset(
+        self, name: str, path: Path, kind: str, *, opener: Opener = open_file, **fields: str | None
+    ) -> Dataset:
         """Upload a file as a dataset. kind: `text` or `images`. fields: others of the form."""
-        return self._send_dataset("POST", "/v1/datasets", path, name=name, kind=kind, **fields)
+        return self._send_dataset("POST", "/v1/datasets", path, opener=opener, name=name, kind=kind, **fields)
 
-    def replace_dataset(self, name: str, path: Path, kind: str, **fields: str | None) -> Dataset:
+    def replace_dataset(
+        self, name: str, path: Path, kind: str, *, opener: Opener = open_file, **fields: str | None
+    ) -> Dataset:
         """Replace the contents of an uploaded dataset; its description stays where none is given."""
-        return self._send_dataset("PUT", f"/v1/datasets/{name}", path, kind=kind, **fields)
+        return self._send_dataset("PUT", f"/v1/datasets/{name}", path, opener=opener, kind=kind, **fields)
 
     def describe_dataset(self, name: str, description: str | None) -> Dataset:
         """Change the description of an uploaded dataset; None removes it."""
@@ -285,14 +289,24 @@ class Client(Transport):
         """Delete an uploaded dataset. Raises ApiError 409 while unfinished jobs use it."""
         self.request("DELETE", f"/v1/datasets/{name}")
 
-    def _send_dataset(self, method: str, address: str, path: Path, **fields: str | None) -> Dataset:
-        return cast("Dataset", self._send_file(method, address, path, "application/octet-stream", **fields))
+    def _send_dataset(self, method: str, address: str, path: Path, *, opener: Opener, **fields: str | None) -> Dataset:
+        sent = self._send_file(method, address, path, "application/octet-stream", opener=opener, **fields)
+        return cast("Dataset", sent)
 
-    def _send_file(self, method: str, address: str, path: Path, media_type: str, **fields: str | None) -> Any:
+    def _send_file(
+        self,
+        method: str,
+        address: str,
+        path: Path,
+        media_type: str,
+        *,
+        opener: Opener = open_file,
+        **fields: str | None,
+    ) -> Any:
         """Send a form. The fields precede the file, so that they are checked before it arrives."""
         given = {name: value for name, value in fields.items() if value is not None}
         timeout = max(self._timeout, 300.0)
-        with path.open("rb") as file:
+        with opener(path) as file:
             files = {"file": (path.name, file, media_type)}
             response = self.request(method, address, data=given, files=files, timeout=timeout)
         return response.json()

@@ -58,6 +58,13 @@ class Connection(HTTPChannel):
         elif now - self.request_started > REQUEST_S + self.request.body_bytes_received / SLOWEST_BYTES_PER_S:
             self._refuse_incomplete()
 
+    def handle_close(self) -> None:
+        """Close the connection, and remove the temporary file of a request that is not complete."""
+        super().handle_close()
+        request, self.request = self.request, None
+        if request is not None:
+            request.close()
+
     def del_channel(self, map: Any = None) -> None:  # noqa: A002  its name in waitress
         """Remove the connection from the event loop."""
         self.server.loop.forget(self)

@@ -1,6 +1,7 @@
 """Requests as they arrive: their limits, and answers to those that never reach the application."""
 
 import copy
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +14,7 @@ from waitress.utilities import BadRequest, RequestEntityTooLarge
 
 from api.errors import HTTP_CODES, problem
 
-UPLOAD_PATH = "/v1/datasets"
+UPLOADS = re.compile("POST /v1/(datasets|models)|PUT /v1/datasets/[^/]+")  # requests with a file
 DISCARD_BYTES = 256 << 20
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,8 @@ class RequestParser(HTTPRequestParser):
         hosts = self.headers.get("HOST", "")
         if (self.version == "1.1" and not hosts) or "," in hosts:
             raise ParsingError("HTTP/1.1 requires one Host header.")
-        limit = self.adj.max_request_body_size if self.path == UPLOAD_PATH else self.adj.max_json_body_size
+        is_upload = UPLOADS.fullmatch(f"{self.command} {self.path}")
+        limit = self.adj.max_request_body_size if is_upload else self.adj.max_json_body_size
         self.body_limit = limit
         self.adj = copy.copy(self.adj)
         self.adj.max_request_body_size = limit + 1  # waitress refuses this length itself

@@ -11,7 +11,7 @@ from client.formatting import ago, quality_line, rate, size
 from client.headlines import Headlines
 from client.output import line, print_json, table
 from client.schema import Dataset, Model
-from client.uploads import as_file, image_fields, kind_of
+from client.uploads import as_file, image_fields, kind_of, with_progress
 
 datasets_app = typer.Typer(help="List, upload, replace, describe or delete datasets.", invoke_without_command=True)
 
@@ -109,7 +109,9 @@ def add_dataset(  # noqa: PLR0917 - Typer passes them by name
     kind = kind_of(path)
     fields = image_fields(kind, size, colour)
     with connect(context) as client, as_file(path) as file:
-        dataset = client.add_dataset(name or path.resolve().stem, file, kind, description=description, **fields)
+        dataset = client.add_dataset(
+            name or path.resolve().stem, file, kind, opener=with_progress, description=description, **fields
+        )
     if as_json:
         print_json(dataset)
         return

@@ -13,7 +13,7 @@ from client.images import sheet_of
 from client.live import show_content
 from client.output import facts, heading, line, out, print_json, write_text
 from client.schema import Dataset, DatasetPreview
-from client.uploads import as_file, image_fields, kind_of
+from client.uploads import as_file, image_fields, kind_of, with_progress
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of a dataset.", show_default=False)]
 SizeOption = Annotated[
@@ -67,7 +67,7 @@ def replace(  # noqa: PLR0917 - Typer passes them by name
     kind = kind_of(path)
     fields = image_fields(kind, size, colour)
     with connect(context) as client, as_file(path) as file:
-        dataset = client.replace_dataset(name, file, kind, **fields)
+        dataset = client.replace_dataset(name, file, kind, opener=with_progress, **fields)
     _print(dataset, as_json=as_json)
 
 

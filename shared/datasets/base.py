@@ -24,6 +24,13 @@ class DatasetShape:
     classes: int | None = None
     vocabulary: int | None = None
 
+    @property
+    def test_examples(self) -> int | None:
+        """Examples for tests."""
+        if self.examples is None or self.training_examples is None:
+            return None
+        return self.examples - self.training_examples
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:

@@ -10,7 +10,7 @@ from typing import IO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from shared.errors import SpecError
-from shared.image_uploads.limits import MAX_DIRECTORY_BYTES, MAX_FILES, refused, shown
+from shared.image_uploads.limits import MAX_DIRECTORY_BYTES, MAX_FILE_BYTES, MAX_FILES, refused, shown
 
 _END, _END_BYTES = b"PK\x05\x06", 22
 _END_ZIP64 = b"PK\x06\x07"
@@ -63,7 +63,10 @@ class Archive:
             yield Content(stream, subject)
 
     def read(self, entry: ZipInfo) -> bytes:
-        """The content of an entry."""
+        """The content of an entry, a picture. Raises SpecError before one is unpacked that is too large."""
+        if entry.file_size > MAX_FILE_BYTES:
+            detail = f"{shown(entry.filename)} is larger than {MAX_FILE_BYTES:,} bytes; make it smaller."
+            raise refused(detail, "too_large")
         with self.opened(entry) as stream:
             data = stream.read()
         self.spend(len(data))

@@ -9,7 +9,7 @@ from enum import StrEnum
 from PIL import Image
 
 from shared.errors import SpecError
-from shared.image_uploads.limits import MAX_FILE_BYTES, MAX_PIXELS, MIN_SIDE, refused, shown
+from shared.image_uploads.limits import MAX_PIXELS, MIN_SIDE, refused, shown
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM")
 _GREY = frozenset({"1", "L", "LA", "I", "I;16", "I;16L", "I;16B"})
@@ -52,8 +52,6 @@ class Picture:
 
 def look(name: str, data: bytes) -> Picture:
     """Decode a picture file. Pixels are counted before they are decoded. Raises SpecError with the file's name."""
-    if len(data) > MAX_FILE_BYTES:
-        raise refused(f"{shown(name)} is larger than {MAX_FILE_BYTES:,} bytes; make it smaller.", "too_large")
     with decoding(name), opened(data) as image:
         _check_size(name, *image.size)
         width, height = image.size

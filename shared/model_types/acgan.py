@@ -21,6 +21,7 @@ from shared.model_types.base import (
     SamplingWarning,
 )
 from shared.model_types.class_labels import ClassName, Label
+from shared.model_types.image_requirements import adversarial_warnings
 
 
 class AcganHyperparameters(AdversarialHyperparameters):
@@ -204,6 +205,7 @@ ACGAN = ModelType(
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,
+    data_warnings=adversarial_warnings,
     resolve_sampling=resolve_sampling,
     sampling_warnings=sampling_warnings,
     weight_sizes=adversarial.weight_sizes,

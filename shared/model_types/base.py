@@ -128,6 +128,24 @@ class SamplingWarning:
     hint: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class DataWarning:
+    """A limit that the dataset sets to the training or its evaluation. data: JSON."""
+
+    code: str
+    message: str
+    hint: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class DataWarnings(Protocol):
+    """Warnings that follow from a dataset's numbers; unknown numbers give none."""
+
+    def __call__(self, dataset: DatasetShape) -> list[DataWarning]:
+        """See the class."""
+        ...
+
+
 class SamplingWarnings(Protocol):
     """Warnings of sampling parameters for a model with this configuration."""
 
@@ -250,6 +268,7 @@ class ModelType:
     resolve_sampling: SamplingResolver | None = None
     check_config: ConfigCheck | None = None
     sampling_warnings: SamplingWarnings | None = None
+    data_warnings: DataWarnings | None = None
     weight_sizes: WeightSizes | None = None
     sampling_work: SamplingWorkEstimate | None = None
     example_work: ExampleWorkEstimate | None = None

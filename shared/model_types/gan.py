@@ -18,6 +18,7 @@ from shared.model_types.base import (
     ModelType,
     SamplingParameters,
 )
+from shared.model_types.image_requirements import adversarial_warnings
 
 
 class GanHyperparameters(AdversarialHyperparameters):
@@ -143,6 +144,7 @@ GAN = ModelType(
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,
+    data_warnings=adversarial_warnings,
     weight_sizes=adversarial.weight_sizes,
     sampling_work=sampling_work,
     demo={

@@ -20,6 +20,7 @@ from shared.model_types.base import (
     checkpoint_file_bytes,
     loaded_bytes,
 )
+from shared.model_types.image_requirements import reconstruction_warnings
 from shared.model_types.training_steps import TrainingSteps, of_images
 from shared.model_types.vae_sampling import (
     EncodeSampling,
@@ -242,6 +243,7 @@ VAE = ModelType(
     sampling_bytes=sampling_bytes,
     check_training=check_training,
     check_sampling=check_sampling,
+    data_warnings=reconstruction_warnings,
     weight_sizes=weight_sizes,
     sampling_work=sampling_work,
     demo={"epochs": 8},

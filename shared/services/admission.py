@@ -1,6 +1,7 @@
 """Checks of a request beyond its shape: names must exist, kinds must match, memory must suffice."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from shared import model_types
 from shared.datasets import DatasetShape
 from shared.errors import SpecError
-from shared.model_types.base import Hyperparameters, ModelType
+from shared.model_types.base import DataWarning, Hyperparameters, ModelType, SamplingWarning
 from shared.services import datasets, model_config, models, space_admission, starting_weights
 from shared.services.job_warnings import JobWarning
 from shared.settings import Settings
@@ -24,13 +25,14 @@ _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory
 
 @dataclass(frozen=True, kw_only=True)
 class AdmittedTraining:
-    """A training request with all names resolved. spec: that of the job row."""
+    """A training request with all names resolved. spec, warnings: those of the job row."""
 
     model_type: ModelType
     hyperparameters: Hyperparameters
     shape: DatasetShape
     memory_bytes: int
     spec: dict[str, Any]
+    warnings: list[JobWarning]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,12 @@ def admit_training(
         **_dataset_version(session, request.dataset or model_type.default_dataset, lock),
     }
     return AdmittedTraining(
-        model_type=model_type, hyperparameters=hyperparameters, shape=shape, memory_bytes=memory_bytes, spec=spec
+        model_type=model_type,
+        hyperparameters=hyperparameters,
+        shape=shape,
+        memory_bytes=memory_bytes,
+        spec=spec,
+        warnings=_job_warnings(model_type.data_warnings(shape) if model_type.data_warnings else []),
     )
 
 
@@ -111,7 +118,7 @@ def admit_generation(session: Session, request: GenerationRequest, settings: Set
         spec=spec,
         is_quick=model_type.is_quick(hyperparameters, sampling, shape),
         memory_bytes=memory_bytes,
-        warnings=[JobWarning(code=each.code, message=each.message, hint=each.hint) for each in found],
+        warnings=_job_warnings(found),
     )
 
 
@@ -142,6 +149,10 @@ def _dataset_shape(session: Session, request: TrainingRequest, model_type: Model
         detail = f"A {model_type.name} needs at least two classes, and {name} has one; train a VAE or a GAN on it."
         raise SpecError.at("/dataset", detail, "one_class")
     return shape
+
+
+def _job_warnings(found: Sequence[SamplingWarning | DataWarning]) -> list[JobWarning]:
+    return [JobWarning(code=each.code, message=each.message, hint=each.hint) for each in found]
 
 
 def _dataset_version(session: Session, name: str, lock: datasets.Lock | None) -> dict[str, str]:

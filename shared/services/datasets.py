@@ -87,6 +87,7 @@ def shape_of_upload(row: UploadedDataset) -> DatasetShape:
     return DatasetShape(
         kind="images",
         examples=found["images"],
+        training_examples=found["train"],
         height=found["size"],
         width=found["size"],
         channels=found["channels"],

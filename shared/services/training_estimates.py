@@ -79,7 +79,11 @@ def estimate(session: Session, request: TrainingRequest, settings: Settings) -> 
         seconds=seconds,
         basis=speed.basis,
         queue_position=queue_stats.next_position(session, JobKind.TRAINING, request.priority),
-        warnings=[*_without_worker(has_worker=bool(alive)), *_dataset_warnings(admitted.spec["dataset"], settings)],
+        warnings=[
+            *_without_worker(has_worker=bool(alive)),
+            *_dataset_warnings(admitted.spec["dataset"], settings),
+            *admitted.warnings,
+        ],
     )
 
 

@@ -12,7 +12,14 @@ from shared.specs import TrainingRequest
 def submit(session: Session, request: TrainingRequest, *, settings: Settings) -> TrainingJob:
     """Insert the row of a job. Send its notification after the commit. Raises SpecError."""
     admitted = admit_training(session, request, settings)
-    return jobs.submit(session, TrainingJob, request, model_type=request.model_type, spec=admitted.spec)
+    return jobs.submit(
+        session,
+        TrainingJob,
+        request,
+        model_type=request.model_type,
+        spec=admitted.spec,
+        warnings=admitted.warnings,
+    )
 
 
 def get(session: Session, job_id: str) -> TrainingJob:

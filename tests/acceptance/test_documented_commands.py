@@ -58,6 +58,7 @@ REDUCED = {
     "mimeo train lstm --dataset shakespeare --follow": "lstm",
     "mimeo train lstm --dataset mine --follow": "lstm",
     "mimeo train acgan --dataset mnist --follow": "acgan",
+    "mimeo train acgan --dataset pets-64 --follow": "acgan",
 }
 CANCELLED = re.compile(r"mimeo train (lstm|vae|acgan) --set")  # minutes long: submitted with a dataset, then cancelled
 ENDLESS = {

@@ -100,6 +100,44 @@ def test_acgan_needs_two_classes_and_a_vae_does_not(client: FlaskClient) -> None
     assert train(client, "vae").status_code == 202
 
 
+def test_few_test_images_are_a_warning_of_the_answer(client: FlaskClient) -> None:
+    upload(client, class_folders(5))
+
+    vae, acgan = (train(client, model_type).get_json()["warnings"] for model_type in ("vae", "acgan"))
+    estimate = train(client, "acgan", dry_run=True).get_json()
+
+    assert [warning["code"] for warning in vae + acgan] == 2 * ["few_test_images"]
+    assert "There are 2 test images; the figures of the evaluation are imprecise" in vae[0]["message"]
+    assert "frechet_distance, diversity, precision, recall are left out" in acgan[0]["message"]
+    assert acgan[0] in estimate["warnings"]
+
+
+def test_enough_test_images_give_no_warning(client: FlaskClient) -> None:
+    upload(client, npz(**grey_arrays(650)))
+
+    assert train(client, "vae").get_json()["warnings"] == []
+    assert "There are 128 test images" in train(client, "acgan").get_json()["warnings"][0]["message"]
+
+
+def test_steps_of_a_training_follow_from_the_training_images(client: FlaskClient) -> None:
+    upload(client, class_folders(10))
+
+    chosen = {"examples_per_epoch": None, "batch_size": 4, "epochs": 3}
+    estimate = train(client, "vae", dry_run=True, hyperparameters=chosen).get_json()
+
+    assert (estimate["steps"], estimate["examples_per_step"]) == (12, 4)
+
+
+def test_published_networks_refuse_another_size_at_the_submission(client: FlaskClient) -> None:
+    upload(client, class_folders(), size="32")
+
+    refused = train(client, "acgan", preset="book")
+
+    assert refused.status_code == 422
+    assert refused.get_json()["errors"][0]["pointer"] == "/hyperparameters/network"
+    assert "not 32×32; use `compact`" in refused.get_json()["detail"]
+
+
 def test_images_are_replaced_described_and_deleted(
     client: FlaskClient, storage: Storage, database: SessionFactory
 ) -> None:

@@ -30,6 +30,7 @@ from shared.services.uploaded_datasets import NewUpload
 from shared.settings import Settings
 from shared.storage import Storage
 from tests.model_files import model_file
+from tests.pictures import class_folders
 from tests.waiting import PATIENCE_S
 from tests.worker.attempts.harness import behaving
 from tests.worker.trainer import harness, toy
@@ -87,6 +88,12 @@ def delete(settings: Settings) -> None:
 
 def upload(settings: Settings) -> None:
     form = {"name": "dickens", "kind": "text", "file": (io.BytesIO(TEXT), "dickens.txt")}
+    answer = _api(settings).post("/v1/datasets", data=form, content_type="multipart/form-data")
+    assert answer.status_code == 201
+
+
+def upload_images(settings: Settings) -> None:
+    form = {"name": "pets", "kind": "images", "file": (io.BytesIO(class_folders()), "pets.zip")}
     answer = _api(settings).post("/v1/datasets", data=form, content_type="multipart/form-data")
     assert answer.status_code == 201
 

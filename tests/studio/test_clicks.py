@@ -39,6 +39,7 @@ def trained(page: Page, model_type: str) -> None:
     """Train by the card of the first page, watch the job, and open the playground of its model."""
     page.locator(f".card[data-type={model_type}]").get_by_role("button", name="Train in minutes").click()
     page.wait_for_url("**/jobs/trn_*")
+    expect(page.locator("h1 + .status")).to_have_text("running")
     expect(page.locator("h1 + .status")).to_have_text("succeeded", timeout=TRAINED_MS)
     expect(page.locator("m-film .place")).to_contain_text("epoch")
     page.get_by_role("link", name="Play", exact=True).last.click()

@@ -23,6 +23,19 @@ def test_archive_of_images_is_uploaded_with_a_size_and_described_in_words(studio
     expect(page.locator('tr[data-dataset="my-pets"]')).to_contain_text("10 images in 2 classes")
 
 
+def test_uploaded_images_are_shown_and_chosen_for_a_training_before_they_are_prepared(studio: Studio) -> None:
+    studio.expected = {409}
+    page = studio.open("/data")
+    choose(studio, "pets.zip", class_folders())
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("main .notice img.pixels")).to_have_js_property("naturalWidth", 8 * 66 - 2)
+    page.locator('tr[data-dataset="pets"]').get_by_role("link", name="pets").click()
+    expect(page.locator("m-preview-images img.pixels")).to_have_js_property("naturalWidth", 8 * 66 - 2)
+    expect(page.get_by_text("what was done")).to_be_visible()
+    page.get_by_role("link", name="Train on it").click()
+    expect(page.locator('[name="dataset"]')).to_have_value("pets")
+
+
 def test_refused_archive_shows_its_sentence_and_can_be_sent_again(studio: Studio) -> None:
     studio.expected = {422}
     page = studio.open("/data")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from shared.errors import JobFailure, SpecError
 from shared.job_status import ErrorCode
-from shared.model_types.base import Hyperparameters, TrainingCheck
+from shared.model_types.base import DataWarning, Hyperparameters, TrainingCheck
 from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import Dataset
 from worker.models.health import HealthCheck, LossExploding
@@ -66,16 +66,6 @@ class Adapted:
 
     weights: dict[str, Tensor]
     changes: list[WeightChange] = field(default_factory=list)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataWarning:
-    """A limit that the dataset sets to the training or its evaluation. data: JSON."""
-
-    code: str
-    message: str
-    hint: str
-    data: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ import gzip
 import io
 import stat
 import struct
+import tracemalloc
 import zipfile
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from shared.errors import SpecError
-from shared.image_uploads import archive, limits, pictures
+from shared.image_uploads import archive, limits
 from shared.image_uploads.checking import ImageFacts, ImageOptions, check
 from tests.pictures import class_files, class_folders, encoded, grey_arrays, idx_files, noise, npz, packed
 
@@ -113,6 +114,20 @@ def test_damaged_content_names_its_file() -> None:
     assert "pets/cat/0.png" in refusal(bytes(data), "damaged")
 
 
+def test_content_that_is_longer_than_the_directory_says() -> None:
+    data = bytearray(packed(class_files(), zipfile.ZIP_STORED))
+    at = data.index(b"PK\x01\x02")
+    (length,) = struct.unpack_from("<I", data, at + 24)
+    struct.pack_into("<I", data, at + 24, length - 100)
+    assert "pets/cat/0.png" in refusal(bytes(data), "damaged")
+
+
+def test_name_that_occurs_twice() -> None:
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        data = with_entry(lambda _entry: None, name="pets/cat/0.png")
+    assert "holds `pets/cat/0.png` twice" in refusal(data, "damaged")
+
+
 # --- the pictures -----------------------------------------------------------------------------------------------
 
 
@@ -130,9 +145,14 @@ def test_pixels_of_all_pictures_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert "pixels in all" in refusal(class_folders(), "too_many_pixels")
 
 
-def test_picture_file_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "MAX_FILE_BYTES", 100)
-    assert "larger than 100 bytes" in refusal(class_folders(), "too_large")
+def test_picture_file_is_bounded_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_FILE_BYTES", LARGEST)
+    data = packed({**class_files(), "pets/a/large.png": bytes(7 * LARGEST)})
+    tracemalloc.start()
+    assert "`pets/a/large.png` is larger than 1,048,576 bytes" in refusal(data, "too_large")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * LARGEST
 
 
 @pytest.mark.parametrize(
@@ -140,6 +160,11 @@ def test_picture_file_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_picture_that_cannot_be_read_is_named(data: bytes) -> None:
     assert "pets/cat/bad.png" in refusal(class_folders(bad=data), "unreadable_image")
+
+
+def test_picture_of_floating_point_numbers() -> None:
+    numbers = b"Pf\n8 8\n-1.0\n" + np.zeros((8, 8), "<f4").tobytes()
+    assert "floating-point numbers" in refusal(class_folders(numbers=numbers), "unknown_format")
 
 
 def test_tiny_picture() -> None:
@@ -184,6 +209,14 @@ def test_class_folder_without_a_printable_name() -> None:
     assert "printable name" in refusal(
         packed({**class_files(), "pets/a\tb/1.png": encoded(noise(1))}), "invalid_class_name"
     )
+
+
+def test_too_many_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.image_uploads.folders.MAX_IMAGES", 9)
+    monkeypatch.setattr("shared.image_uploads.arrays.MAX_IMAGES", 19)
+    assert "more than 9 pictures" in refusal(class_folders(), "too_many_images")
+    assert "20 images; at most 19 fit" in refusal(npz(**grey_arrays()), "too_many_images")
+    assert "20 images; at most 19 fit" in refusal(packed(idx_files()), "too_many_images")
 
 
 def test_too_many_classes(monkeypatch: pytest.MonkeyPatch) -> None:

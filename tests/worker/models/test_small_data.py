@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from shared.model_types.image_requirements import FEWEST_COMPARED, few_test_images
 from worker.data import ImageDataset
 from worker.models.evaluation.classifier import EvaluationClassifier
-from worker.models.evaluation.requirements import FEWEST_COMPARED, absent_classes, few_test_images, missing_classes
+from worker.models.evaluation.requirements import absent_classes, missing_classes
 from worker.models.evaluation.sample_metrics import frechet_distance, labelled_figures
 from worker.models.evaluation.unlabelled import unlabelled_figures
 from worker.trainer.tracking import Selection

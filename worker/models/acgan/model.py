@@ -20,19 +20,20 @@ from shared.model_types.acgan import (
     merged_classes,
     resolve_sampling,
 )
+from shared.model_types.base import DataWarning
+from shared.model_types.image_requirements import few_test_images
 from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import Dataset, ImageDataset
 from worker.models.acgan.adversarial import AdversarialModel
 from worker.models.acgan.export import acgan_graphs
 from worker.models.acgan.sampling import balanced, class_grid, sampled
-from worker.models.base import DataWarning, Generated, OnnxGraph, Sample, StepMetrics, require_fit
+from worker.models.base import Generated, OnnxGraph, Sample, StepMetrics, require_fit
 from worker.models.evaluation import sample_metrics
 from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, quantised
 from worker.models.evaluation.classifier import EvaluationClassifier
 from worker.models.evaluation.requirements import (
     absent_classes,
     chosen_test_images,
-    few_test_images,
     missing_classes,
 )
 from worker.models.evaluation.sample_metrics import labelled_figures

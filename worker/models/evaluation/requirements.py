@@ -1,13 +1,9 @@
-"""The data that an evaluation needs. A figure without it is left out, and a warning of the job says so."""
+"""The classes that an evaluation needs. A figure without them is left out, and a warning of the job says so."""
 
 from torch import Tensor, isin, tensor
 
+from shared.model_types.base import DataWarning
 from worker.data import ImageDataset
-from worker.models.base import DataWarning
-
-FEWEST_COMPARED = 10  # test images; with fewer no distribution of images is compared with theirs
-FEWEST_PRECISE = 129  # one more than the features whose covariance is estimated
-COMPARED = ("frechet_distance", "diversity", "precision", "recall")
 
 
 def absent_classes(dataset: ImageDataset) -> list[int]:
@@ -22,27 +18,6 @@ def chosen_test_images(dataset: ImageDataset, labels: list[int] | Tensor) -> tup
     if bool(chosen.all()):
         return dataset.test_images, dataset.test_labels
     return dataset.test_images[chosen], dataset.test_labels[chosen]
-
-
-def few_test_images(count: int, unit: str = "test images") -> list[DataWarning]:
-    """A warning where figures that compare generated images with `count` test images are left out or imprecise."""
-    if count >= FEWEST_PRECISE:
-        return []
-    has = counted(count, unit)
-    names = ", ".join(COMPARED)
-    if count < FEWEST_COMPARED:
-        message = (
-            f"{has}; a comparison with generated images needs {FEWEST_COMPARED}. "
-            f"{names} are left out, and the last checkpoint is published."
-        )
-    else:
-        message = f"{has}; with fewer than {FEWEST_PRECISE} the figures {names} are imprecise."
-    return [DataWarning(code="few_test_images", message=message, hint="Add images to the test part of the dataset.")]
-
-
-def counted(count: int, unit: str = "test images") -> str:
-    """`There is 1 test image`, `There are 5 test images of these classes`."""
-    return f"There is 1 {unit.replace('images', 'image')}" if count == 1 else f"There are {count} {unit}"
 
 
 def missing_classes(dataset: ImageDataset) -> list[DataWarning]:

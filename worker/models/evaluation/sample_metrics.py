@@ -9,9 +9,10 @@ import math
 import torch
 from torch import Tensor
 
+from shared.model_types.image_requirements import FEWEST_COMPARED
 from worker.data import ImageDataset
 from worker.models.evaluation.classifier import EvaluationClassifier
-from worker.models.evaluation.requirements import FEWEST_COMPARED, chosen_test_images
+from worker.models.evaluation.requirements import chosen_test_images
 from worker.models.image_model import unit
 
 NEIGHBOUR = 3  # of precision and recall

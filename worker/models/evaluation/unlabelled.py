@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from shared.model_types.image_requirements import FEWEST_COMPARED
 from worker.data import ImageDataset
 from worker.models.evaluation.classifier import EvaluationClassifier
-from worker.models.evaluation.requirements import FEWEST_COMPARED
 from worker.models.evaluation.sample_metrics import NEIGHBOUR_IMAGES, frechet_distance, least_distance, precision_recall
 from worker.models.image_model import unit
 

@@ -11,16 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from shared.datasets import DatasetShape
+from shared.model_types.base import DataWarning
 from shared.model_types.gan import GanHyperparameters, check_sampling, check_training
+from shared.model_types.image_requirements import adversarial_warnings
 from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import Dataset, ImageDataset
 from worker.models.acgan.adversarial import AdversarialModel
 from worker.models.acgan.health import DiscriminatorWon
 from worker.models.acgan.networks import BookGenerator
-from worker.models.base import DataWarning, Generated, OnnxGraph, Sample, StepMetrics, require_fit
+from worker.models.base import Generated, OnnxGraph, Sample, StepMetrics, require_fit
 from worker.models.evaluation import sample_metrics
 from worker.models.evaluation.classifier import EvaluationClassifier
-from worker.models.evaluation.requirements import few_test_images
 from worker.models.evaluation.unlabelled import feature_network, unlabelled_figures
 from worker.models.gan.export import gan_graphs
 from worker.models.gan.health import GanModeCollapse
@@ -73,7 +74,7 @@ class Gan(AdversarialModel):
 
     def data_warnings(self) -> list[DataWarning]:
         """A warning of too few test images."""
-        return few_test_images(len(self._dataset.test_images))
+        return adversarial_warnings(self._dataset.shape)
 
     def health_checks(self) -> list[HealthCheck]:
         """Checks for an exploding discriminator loss, a collapsed generator, and a discriminator that has won."""

@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from shared.datasets import DatasetShape
+from shared.model_types.base import DataWarning
+from shared.model_types.image_requirements import reconstruction_warnings
 from shared.model_types.vae import VaeHyperparameters, check_sampling
 from shared.model_types.vae_sampling import GridSampling
 from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import Dataset, ImageDataset
 from worker.images import image_grid
-from worker.models.base import DataWarning, Generated, OnnxGraph, Sample, StepMetrics, count_parameters
+from worker.models.base import Generated, OnnxGraph, Sample, StepMetrics, count_parameters
 from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, images_seen, quantised
-from worker.models.evaluation.requirements import FEWEST_COMPARED, counted
 from worker.models.health import HealthCheck, LossExploding, NothingLearned
 from worker.models.image_model import CHUNK, ImageModel, unit
 from worker.models.optimization import ScheduledOptimizer, adam_settings
@@ -95,13 +96,7 @@ class Vae(VaeNetwork, ImageModel):
 
     def data_warnings(self) -> list[DataWarning]:
         """A warning of very few test images."""
-        count = len(self._test_ND)
-        if count >= FEWEST_COMPARED:
-            return []
-        left_out = "" if count > 1 else ", and active_units is left out"
-        message = f"{counted(count)}; the figures of the evaluation are imprecise{left_out}."
-        hint = "Add images to the test part of the dataset."
-        return [DataWarning(code="few_test_images", message=message, hint=hint)]
+        return reconstruction_warnings(self._dataset.shape)
 
     def health_checks(self) -> list[HealthCheck]:
         """Checks for an exploding loss, for collapsed latents, and for a model that has learned nothing."""

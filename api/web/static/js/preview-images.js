@@ -1,7 +1,7 @@
 // Images of a dataset: a row for each class, or all of one class, page by page.
 import { html, nothing } from "./lib.js";
 import { View } from "./element.js";
-import { parameters, setParameters } from "./address.js";
+import { at, parameters, setParameters } from "./address.js";
 import { get } from "./api.js";
 import { drawSheet } from "./pixels.js";
 import { count } from "./format.js";
@@ -16,6 +16,7 @@ export function decoded({ pixels, channels, height, width, indices }) {
 
 class ImagesPreview extends View {
   name = "";
+  hasPicture = false; // of uploaded images, there before they are prepared
   images = null;
   error = null;
 
@@ -64,7 +65,7 @@ class ImagesPreview extends View {
   }
 
   view() {
-    if (this.error) return html`<div class="empty"><p>${this.error.message}</p></div>`;
+    if (this.error) return html`<div class="empty">${this.hasPicture ? html`<p><img class="pixels" src=${at(`/v1/datasets/${this.name}/picture`)} alt="The first images of each class, a row for a class"></p>` : nothing}<p>${this.error.message}</p></div>`;
     if (!this.images) return html`<div class="empty tall">Reading the images …</div>`;
     const { label, part, offset, seed } = this.options();
     const { classes } = this.images;

@@ -3,7 +3,8 @@ import { errorPanel } from "../shell.js";
 import { html, nothing, repeat } from "../lib.js";
 import { BASE, at } from "../address.js";
 import { View, mount } from "../element.js";
-import { all, Problem } from "../api.js";
+import { all } from "../api.js";
+import { sendForm } from "../upload.js";
 import { WORDS, contents } from "../dataset-words.js";
 import { bytes } from "../format.js";
 
@@ -48,29 +49,25 @@ class Data extends View {
     else this.upload(file);
   }
 
-  /** Send a file. XMLHttpRequest, because fetch reports no progress of an upload. */
-  upload(file) {
+  async upload(file) {
     const form = new FormData();
     form.append("name", this.name);
     form.append("kind", file === this.archive ? "images" : "text");
     if (file === this.archive && this.size) form.append("size", this.size);
     if (file === this.archive && this.channels) form.append("channels", this.channels);
     form.append("file", file, "upload");
-    const request = new XMLHttpRequest();
     this.error = this.added = null;
     this.uploading = 0;
-    request.upload.onprogress = (event) => event.lengthComputable && ((this.uploading = event.loaded / event.total), this.update());
-    request.onload = () => {
-      this.uploading = null;
-      let answer = {};
-      try { answer = JSON.parse(request.responseText); } catch { /* not JSON */ }
-      if (request.status === 201) ((this.added = answer), (this.archive = null), (this.text = ""), (this.name = ""), this.load());
-      else this.error = new Problem(request.status, answer, request.getResponseHeader("X-Request-Id"));
-      this.update();
-    };
-    request.onerror = () => ((this.uploading = null), (this.error = new Error("The server did not answer; nothing was stored.")), this.update());
-    request.open("POST", at("/v1/datasets"));
-    request.send(form);
+    this.update();
+    try {
+      this.added = await sendForm("POST", "/v1/datasets", form, (sent) => ((this.uploading = sent), this.update()));
+      this.archive = null;
+      this.text = this.name = "";
+      this.load();
+    } catch (error) {
+      this.error = error;
+    }
+    this.uploading = null;
     this.update();
   }
 
@@ -86,7 +83,7 @@ class Data extends View {
     if (!this.datasets) return this.error ? errorPanel(this.error) : html`<div class="empty">Reading the datasets …</div>`;
     return html`<div class="bar"><h1>Data</h1></div>
       ${this.error ? errorPanel(this.error) : nothing}
-      ${this.added ? html`<div class="notice" role="status"><p><strong>${this.added.name}</strong>: ${this.added.title}.</p>${this.added.detail ? html`<p>${this.added.detail}</p>` : nothing}${this.added.picture ? html`<img class="pixels" src="${at(`/v1/datasets/${this.added.name}/picture`)}" alt="The first images of each class, a row for a class: ${this.added.class_names.slice(0, 10).join(", ")}">` : nothing}<p><a href="${BASE}/jobs/new?type=${this.added.kind === "text" ? "lstm" : "vae"}">Train on it</a></p></div>` : nothing}
+      ${this.added ? html`<div class="notice" role="status"><p><strong>${this.added.name}</strong>: ${this.added.title}.</p>${this.added.detail ? html`<p>${this.added.detail}</p>` : nothing}${this.added.picture ? html`<img class="pixels" src="${at(`/v1/datasets/${this.added.name}/picture`)}" alt="The first images of each class, a row for a class: ${this.added.class_names.slice(0, 10).join(", ")}">` : nothing}<p><a href="${BASE}/jobs/new?type=${this.added.kind === "text" ? "lstm" : "vae"}&dataset=${this.added.name}">Train on it</a></p></div>` : nothing}
       <form class="panel" @submit=${(event) => (event.preventDefault(), this.upload(this.archive ?? new Blob([this.text], { type: "text/plain" })))}>
         <h2>Data of your own</h2>
         <p class="muted">Drop a file anywhere on this page or choose one: a text in UTF-8; or images, as a zip with one folder for each class, a zip of IDX files, or an .npz with <code>images</code> and <code>labels</code>. A text can be pasted.</p>
@@ -100,7 +97,7 @@ class Data extends View {
         <td title=${each.title}><a href="${BASE}/data/${each.name}">${each.name}</a> <span class="muted">${each.kind}</span></td>
         <td class="wide muted">${contents(each) || "known after the download"}</td>
         <td title=${each.detail ?? ""}>${each.source === "upload" ? "uploaded" : WORDS[each.availability]}</td>
-        <td class="num"><a href="${BASE}/jobs/new?type=${each.kind === "text" ? "lstm" : "vae"}">Train</a></td></tr>`)}</tbody></table>`;
+        <td class="num"><a href="${BASE}/jobs/new?type=${each.kind === "text" ? "lstm" : "vae"}&dataset=${each.name}">Train</a></td></tr>`)}</tbody></table>`;
   }
 }
 customElements.define("m-data", Data);

@@ -79,7 +79,7 @@ class DatasetPage extends View {
       <p>${dataset.description ?? dataset.title}</p>
       ${this.error ? errorPanel(this.error) : nothing}
       ${isUpload ? html`<p role="status" class="reserved">${this.notice}</p>` : nothing}
-      ${dataset.kind === "text" ? html`<m-preview-text .name=${dataset.name}></m-preview-text>` : html`<m-preview-images .name=${dataset.name}></m-preview-images>`}
+      ${dataset.kind === "text" ? html`<m-preview-text .name=${dataset.name}></m-preview-text>` : html`<m-preview-images .name=${dataset.name} .hasPicture=${Boolean(dataset.picture)}></m-preview-images>`}
       <div class="two">
         <section class="panel"><h2>About</h2>${this.facts(dataset)}</section>
         ${isUpload ? this.changes(dataset) : nothing}
@@ -88,9 +88,10 @@ class DatasetPage extends View {
 
   facts(dataset) {
     const { jobs, models } = dataset.used_by;
+    const isUpload = dataset.source === "upload";
     const rows = [
-      ["source", dataset.source === "upload" ? "uploaded" : WORDS[dataset.availability]],
-      ["where to put it", dataset.detail],
+      ["source", isUpload ? "uploaded" : WORDS[dataset.availability]],
+      [isUpload ? "what was done" : "where to put it", dataset.detail],
       ["licence", dataset.license],
       ["image", dataset.image_shape && `${dataset.image_shape[2]} × ${dataset.image_shape[1]}, ${dataset.image_shape[0] === 1 ? "grey" : "colour"}`],
       ["size", dataset.size && bytes(dataset.size)],
