@@ -78,7 +78,7 @@ def take(browser: Browser, url: str, job_id: str, ready: Mapping[str, str], fold
     pages = {
         "studio-job": (f"/jobs/{job_id}", "light", _film),
         "studio-plane": (f"/play/{ready['vae']}?start=-3&end=3", "light", _plane),
-        "studio-text": (f"/play/{ready['lstm']}?prompt=ROMEO%3A&t=0.5&length=300", "dark", _text),
+        "studio-text": (f"/play/{ready['lstm']}?prompt=ROMEO%3A%0AO%2C+my+&t=0.5,0.8&length=240", "dark", _text),
     }
     written = []
     for name, (path, theme, prepare) in pages.items():
@@ -107,7 +107,8 @@ def _plane(page: Page) -> None:
 
 def _text(page: Page) -> None:
     page.get_by_role("button", name="Write").click()
-    page.wait_for_selector("m-surprise[data-bits]")
+    for column in page.locator("m-surprise").all():
+        column.and_(page.locator("[data-bits]")).wait_for()
     page.wait_for_selector("ol.bars")
 
 

@@ -4,6 +4,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
+from shared.errors import JobFailure
+from shared.job_status import ErrorCode
 from tests.api.live import Server
 from tests.api.worker_hands import WorkerWrites
 from tests.studio.conftest import Studio
@@ -14,9 +16,13 @@ PAGES = (
     "/jobs",
     "/jobs/new",
     "/jobs/{job}",
+    "/jobs/{failed}",
+    "/jobs/{other}",
     "/models",
     "/play",
     "/play/{model}",
+    "/play/{other}",
+    "/compare",
     "/compare?job={job}&job={other}",
     "/data",
     "/data/digits",
@@ -36,12 +42,14 @@ def test_pages_have_no_serious_accessibility_finding_and_no_horizontal_scroll(
     job, other = (submit(server.url, name)["id"] for name in ("first", "second"))
     lease = claim(worker)
     epochs(worker, lease, 3)
-    model = worker.publish(lease)
+    model = worker.publish(lease, quality={"reconstruction_accuracy": 0.2, "elbo": -20.0})
+    failed = submit(server.url, "failed", priority="high")["id"]
+    worker.fail(claim(worker), JobFailure(ErrorCode.DIVERGED, "The loss is not finite.", hint="Lower `learning_rate`."))
     findings = {}
     with browser.new_context(viewport={"width": width, "height": 800}, color_scheme=theme) as context:  # type: ignore[arg-type]
         made = Studio(context.new_page(), server.url)
         for path in PAGES:
-            page = made.open(path.format(job=job, other=other, model=model))
+            page = made.open(path.format(job=job, other=other, failed=failed, model=model))
             expect(page.locator("main h1")).to_be_visible()
             found = Axe().run(page).response["violations"]
             serious = [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in SERIOUS]
