@@ -72,3 +72,18 @@ def test_an_exercise_that_needs_data_says_which(studio: Studio) -> None:
     card = page.locator("[data-exercise=lstm]")
     expect(card).to_contain_text("No text but Python code is on this machine")
     expect(card.get_by_role("button")).to_be_disabled()
+
+
+def test_a_comparison_follows_the_runs_that_go_on(studio: Studio, server: Server, worker: WorkerWrites) -> None:
+    jobs = [submit(server.url, name)["id"] for name in ("left", "right")]
+    page = studio.open(f"/compare?job={jobs[0]}&job={jobs[1]}")
+    statuses = page.locator("tbody tr", has_text="status").locator(".status")
+    expect(statuses).to_have_text(["queued", "queued"])
+
+    lease = claim(worker)
+    epochs(worker, lease, 3)
+    expect(statuses).to_have_text(["running", "queued"])
+    expect(page.locator("m-film .place").first).to_contain_text("epoch 3")
+    worker.publish(lease)
+
+    expect(statuses).to_have_text(["succeeded", "queued"])

@@ -3,21 +3,32 @@ import { errorPanel } from "../shell.js";
 import { html, nothing } from "../lib.js";
 import { BASE, parameters, setParameters } from "../address.js";
 import { View, mount } from "../element.js";
-import { all, get } from "../api.js";
+import { all, get, Offline } from "../api.js";
 import { figure, titleOf } from "../format.js";
 import { setting, statusOf } from "../status.js";
+import { overview } from "../stream.js";
 import "../chart.js";
 import "../exercises.js";
 import { keepEpoch, wantedEpoch } from "../film.js";
 
 const MOST = 6;
+const READ_AGAIN_MS = 1000; // at most so often for each run that goes on
+
+/** A job with its curves, samples and model. */
+async function read(id) {
+  const [job, curves, samples] = await Promise.all([get(`/v1/training-jobs/${id}`), get(`/v1/training-jobs/${id}/metrics?max_points=1000`), all(`/v1/training-jobs/${id}/samples?limit=1000`)]);
+  const model = job.model ? await get(`/v1/models/${job.model}`) : null;
+  return { job, curves: new Map(curves.data.map((curve) => [curve.name, curve.points])), samples, model };
+}
 
 class Compare extends View {
   runs = null;
   error = null;
+  due = new Set(); // runs to read again
 
   start() {
     this.addEventListener("frame", (event) => this.moved(event));
+    overview().addEventListener("job", ({ detail }) => this.changed(detail.id));
     this.load();
   }
 
@@ -27,15 +38,27 @@ class Compare extends View {
       const [types, jobs] = await Promise.all([get("/v1/model-types"), get("/v1/training-jobs?limit=50")]);
       this.types = new Map(types.data.map((type) => [type.name, type]));
       this.choices = jobs.data;
-      this.runs = await Promise.all(ids.map(async (id) => {
-        const [job, curves, samples] = await Promise.all([get(`/v1/training-jobs/${id}`), get(`/v1/training-jobs/${id}/metrics?max_points=1000`), all(`/v1/training-jobs/${id}/samples?limit=1000`)]);
-        const model = job.model ? await get(`/v1/models/${job.model}`) : null;
-        return { job, curves: new Map(curves.data.map((curve) => [curve.name, curve.points])), samples, model };
-      }));
+      this.runs = await Promise.all(ids.map(read));
     } catch (error) {
       this.error = error;
     }
     this.update();
+  }
+
+  /** Read a run again, a moment after its first change. */
+  changed(id) {
+    if (this.due.has(id) || !this.runs?.some((run) => run.job.id === id)) return;
+    this.due.add(id);
+    setTimeout(async () => {
+      this.due.delete(id);
+      try {
+        const now = await read(id);
+        this.runs = this.runs?.map((run) => (run.job.id === id ? now : run));
+      } catch (error) {
+        if (!(error instanceof Offline)) this.error = error; // the bar shows a lost server; the next change reads again
+      }
+      this.update();
+    }, READ_AGAIN_MS);
   }
 
   rendered() {
