@@ -48,10 +48,13 @@ NOT_RUN = {
 # Parts of commands, named within a sentence: something is left out after them.
 MENTIONS = {
     "curl -f -o model.onnx", "curl --retry", "mimeo export", "mimeo show", "mimeo generate", "mimeo train --follow",
-    "python -m worker.train", "mimeo train NAME", "mimeo retry", "mimeo delete",
+    "python -m worker.train", "mimeo train NAME", "mimeo retry", "mimeo delete", "mimeo follow",
+    "mimeo datasets add PATH",
 }  # fmt: skip
 SUBSTITUTED = {
     "fashion-mnist": "digits", "--dataset mnist": "--dataset digits", "--dataset shakespeare": "--dataset verses",
+    "FOLDER --name NAME": "pets --name pictures", "replace NAME PATH": "replace mine mine.txt",
+    "show NAME --preview": "show digits --preview",
     "NAME": "vae", "FILE": "mine.txt", "--labels sneaker,bag": "--labels 3,7", ".venv/bin/mimeo": "mimeo",
 }  # fmt: skip
 REDUCED = {
@@ -64,6 +67,7 @@ CANCELLED = re.compile(r"mimeo train (lstm|vae|acgan) --set")  # minutes long: s
 ENDLESS = {
     r"mimeo tensorboard": "TensorBoard: http",
     r"tensorboard --logdir": "http://",
+    r"curl -N \S+/v1/jobs/stream": "event: queue",
     r"python -m worker (training|generation)": "worker ready",
 }
 
@@ -183,7 +187,9 @@ def with_values(session: Session, command: Command) -> str:
 
 
 def check_output(session: Session, text: str, output: str) -> None:
-    if text.startswith("curl") and "-o" not in text and "-OJ" not in text and output:
+    if text.startswith("curl -N"):
+        assert "event: end\n" in output
+    elif text.startswith("curl") and "-o" not in text and "-OJ" not in text and output:
         answer = json.loads(output)
         assert not isinstance(answer.get("status"), int), output  # a problem document
     if "-o grid.png" in text or "--out grid.png" in text:
