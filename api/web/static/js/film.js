@@ -1,8 +1,9 @@
 // The film of a job: one slider moves pictures, texts and the crosshair of the curves.
 import { html, nothing, repeat, live } from "./lib.js";
 import { at, idOfPage, parameters, setParameters } from "./address.js";
-import { animated } from "./apng.js";
-import { enlarged, saveBlob } from "./pixels.js";
+import { animated } from "./png.js";
+import { enlarged } from "./pixels.js";
+import { save } from "./save.js";
 import { lastAt } from "./curve-data.js";
 import { View } from "./element.js";
 
@@ -158,7 +159,7 @@ export class Film extends View {
         made.push({ png: new Uint8Array(await png.arrayBuffer()), ms: 1000 / this.speed });
       }
       made.at(-1).ms = LAST_MS;
-      saveBlob(animated(made), `${idOfPage()}-film.png`);
+      save(animated(made), `${idOfPage()}-film.png`);
     } finally {
       this.saving = false;
       this.update();

@@ -60,12 +60,3 @@ export class Records {
     return this.history.filter((event) => event.data?.hint && event.data.step != null);
   }
 }
-
-/** Save text as a file of the user. */
-export function save(text, name, type) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}

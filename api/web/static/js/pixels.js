@@ -1,4 +1,6 @@
 // Images [N, C, H, W] in [0, 1] on a canvas.
+import { withText } from "./png.js";
+import { save } from "./save.js";
 
 /** Draw images as a sheet of `columns` columns, one canvas pixel for each pixel. */
 export function drawSheet(canvas, { data, dims }, columns) {
@@ -50,16 +52,8 @@ export function enlarged(picture, width, height) {
   return new Promise((resolve) => canvas.toBlob(resolve));
 }
 
-/** Save a Blob as a file of the user. */
-export function saveBlob(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-
-/** Save a canvas as PNG, enlarged by a whole factor. */
-export async function savePng(canvas, name, factor = 4) {
-  saveBlob(await enlarged(canvas, canvas.width * factor, canvas.height * factor), name);
+/** Save a canvas as PNG, enlarged by a whole factor. facts: lines of text in the file. */
+export async function savePng(canvas, name, facts, factor = 4) {
+  const picture = await enlarged(canvas, canvas.width * factor, canvas.height * factor);
+  save(await withText(picture, "mimeo", facts), name);
 }

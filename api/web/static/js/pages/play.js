@@ -1,15 +1,19 @@
 // The playground of one model.
 import { errorPanel } from "../shell.js";
-import { html } from "../lib.js";
+import { html, nothing } from "../lib.js";
 import { BASE, idOfPage } from "../address.js";
 import { View, mount } from "../element.js";
 import { get } from "../api.js";
 import { titleOf } from "../format.js";
+import { acceptDrops } from "../play/saved-view.js";
 
 const ELEMENTS = { vae: ["vae", "m-play-vae"], acgan: ["acgan", "m-play-generator"], gan: ["acgan", "m-play-generator"], lstm: ["lstm", "m-play-lstm"] };
 
 class PlayPage extends View {
+  notice = ""; // about a dropped file
+
   async start() {
+    acceptDrops((sentence) => ((this.notice = sentence), this.update()));
     try {
       if (idOfPage().startsWith("trn_")) return await this.follow(idOfPage());
       const model = await get(`/v1/models/${idOfPage()}`);
@@ -38,10 +42,14 @@ class PlayPage extends View {
 
   view() {
     if (this.error) return html`${errorPanel(this.error)}<p><a href="${BASE}/models">All models</a></p>`;
-    if (this.job) return html`<div class="bar"><h1>${titleOf(this.job)}</h1><span class="muted">${this.job.model_type} · ${this.job.dataset}</span><a class="button" href="${BASE}/jobs/${this.job.id}">Its training</a></div>${this.element}`;
+    if (this.job) return html`<div class="bar"><h1>${titleOf(this.job)}</h1><span class="muted">${this.job.model_type} · ${this.job.dataset}</span><a class="button" href="${BASE}/jobs/${this.job.id}">Its training</a></div>${this.refusal()}${this.element}`;
     if (!this.model) return html`<div class="empty">Reading the model …</div>`;
     const { model } = this;
-    return html`<div class="bar"><h1>${model.name ?? `${model.model_type} on ${model.dataset}`}</h1><span class="muted">${model.model_type} · ${model.dataset}</span>${model.training_job ? html`<a class="button" href="${BASE}/jobs/${model.training_job}">Its training</a>` : html`<span class="tag">${model.source}</span>`}</div>${this.element}`;
+    return html`<div class="bar"><h1>${model.name ?? `${model.model_type} on ${model.dataset}`}</h1><span class="muted">${model.model_type} · ${model.dataset}</span>${model.training_job ? html`<a class="button" href="${BASE}/jobs/${model.training_job}">Its training</a>` : html`<span class="tag">${model.source}</span>`}</div>${this.refusal()}${this.element}`;
+  }
+
+  refusal() {
+    return this.notice ? html`<div class="notice" role="status">${this.notice}</div>` : nothing;
   }
 }
 customElements.define("m-play", PlayPage);

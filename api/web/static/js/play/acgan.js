@@ -5,6 +5,7 @@ import { parameters, setParameters } from "../address.js";
 import { Graphs, latents, measured, newestOnly } from "../inference.js";
 import "../real-examples.js";
 import { copyRow, drawSheet, normals, savePng, uniforms } from "../pixels.js";
+import { facts } from "./saved-view.js";
 
 const SLIDERS = 8; // shown at first
 const DIGITS = 24, NUMBER = "2026";
@@ -166,7 +167,7 @@ class GeneratorPlay extends View {
         ${this.isOfDigits ? html`<label>draw <input class="draw" inputmode="numeric" maxlength=${DIGITS} .value=${live(draw)} @input=${(event) => this.type(event.target.value)}></label>` : nothing}
         <button class="primary" @click=${() => this.random()}>Random</button>
         <button @click=${() => this.choose(this.z.map(() => 0), { zero: 1, seed: "", set: "" })}>Reset</button>
-        <button @click=${() => savePng(this.querySelector("canvas.classes"), `${this.model.id}.png`)}>Save PNG</button>
+        <button @click=${() => savePng(this.querySelector("canvas.classes"), `${this.model.id}.png`, facts(this.model))}>Save PNG</button>
         <span class="muted took">&nbsp;</span>
       </div>
       ${this.isOfDigits ? html`<div class="strip"><canvas class="wanted pixels" data-count=${wanted.length} role="img" aria-label="The number ${wanted.map((label) => this.names[label]).join("")}"></canvas></div>` : nothing}

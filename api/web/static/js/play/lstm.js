@@ -6,7 +6,9 @@ import { Graphs, newestOnly } from "../inference.js";
 import { count, ordinal } from "../format.js";
 import { descending, kept, shown, softmax } from "./distribution.js";
 import { Reader } from "./reader.js";
-import { Writing, saveText, textOf } from "./writing.js";
+import { Writing, textOf } from "./writing.js";
+import { facts } from "./saved-view.js";
+import { save } from "../save.js";
 import "./surprise.js";
 
 const BARS = 12, COLUMNS = 4;
@@ -119,8 +121,8 @@ class TextPlay extends View {
   }
 
   save(column) {
-    const facts = { model: this.model.id, checkpoint: this.model.checkpoint?.id ?? null, seed: column.seed, sampling: column.sampling, job: column.job.id };
-    saveText(`${this.model.id}-${column.seed}-t${column.temperature}.txt`, facts, column.text);
+    const head = facts(this.model, { seed: column.seed, sampling: column.sampling, job: column.job.id });
+    save(`${head}\n\n${column.text}`, `${this.model.id}-${column.seed}-t${column.temperature}.txt`, "text/plain");
   }
 
   view() {

@@ -8,6 +8,7 @@ import { figure } from "../format.js";
 import { DEFAULTS, Plane } from "./plane.js";
 import { COLOURS, cloud, nearest } from "./cloud.js";
 import { drawOverlay } from "./overlay.js";
+import { facts } from "./saved-view.js";
 
 const DRAG_PX = 4; // a press that moves less is a click
 const MORPH_MS = 2000; // from A to B
@@ -182,7 +183,7 @@ class VaePlay extends View {
         <button aria-label="Zoom in" @click=${() => this.zoom(0.8)}>+</button><button aria-label="Zoom out" @click=${() => this.zoom(1.25)}>−</button>
         <button @click=${() => this.choose({ ...Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, ""])), x: "", y: "" })}>Reset</button>
         <label><input type="checkbox" name="dots" .checked=${live(this.dotsWanted)} @change=${(event) => this.showCloud(event.target.checked)}> test images</label>
-        <button @click=${() => savePng(this.querySelector("canvas.plane"), `${this.model.id}-plane.png`, 2)}>Save PNG</button>
+        <button @click=${() => savePng(this.querySelector("canvas.plane"), `${this.model.id}-plane.png`, facts(this.model), 2)}>Save PNG</button>
       </div>
       <div class="play">
         <div><div class="square" tabindex="0" role="application" aria-label="Latent plane. Arrow keys move the point, plus and minus zoom."

@@ -63,13 +63,3 @@ export async function textOf(job) {
   const file = job.artifacts.find(({ name }) => name.endsWith(".txt"));
   return (await fetch(file.urls.content)).text();
 }
-
-/** Save a text with the facts that repeat it. */
-export function saveText(name, facts, text) {
-  const head = Object.entries(facts).map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([`${head.join("\n")}\n\n${text}`], { type: "text/plain" }));
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}

@@ -1,4 +1,4 @@
-// An animated PNG of pictures of one size (PNG, third edition: https://www.w3.org/TR/png-3/).
+// PNG files with text in them, and animated ones of pictures of one size (third edition: https://www.w3.org/TR/png-3/).
 
 const SIGNATURE = Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10);
 const CRCS = Uint32Array.from({ length: 256 }, (_, byte) => {
@@ -25,9 +25,26 @@ function chunk(type, data) {
 /** Data of the chunks of one type in a PNG. */
 function dataOf(png, type) {
   const view = new DataView(png.buffer, png.byteOffset), found = [];
-  for (let at = SIGNATURE.length; at < png.length; at += 12 + view.getUint32(at))
+  for (let at = SIGNATURE.length; at + 12 <= png.length; at += 12 + view.getUint32(at))
     if (new TextDecoder().decode(png.subarray(at + 4, at + 8)) === type) found.push(png.subarray(at + 8, at + 8 + view.getUint32(at)));
   return found;
+}
+
+/** Whether bytes are those of a PNG file. */
+export const isPng = (bytes) => SIGNATURE.every((byte, i) => bytes[i] === byte);
+
+/** A copy of a PNG Blob with a text of Latin-1 characters under a keyword. */
+export async function withText(blob, keyword, text) {
+  const png = new Uint8Array(await blob.arrayBuffer());
+  const header = SIGNATURE.length + 25; // IHDR is the first chunk
+  const data = Uint8Array.from(`${keyword}\0${text}`, (character) => character.charCodeAt(0));
+  return new Blob([png.subarray(0, header), chunk("tEXt", data), png.subarray(header)], { type: "image/png" });
+}
+
+/** The text under a keyword of a PNG file; null without one. */
+export function textIn(png, keyword) {
+  const texts = dataOf(png, "tEXt").map((data) => String.fromCharCode(...data));
+  return texts.find((text) => text.startsWith(`${keyword}\0`))?.slice(keyword.length + 1) ?? null;
 }
 
 const joined = (...values) => new Uint8Array(values.flatMap((value) => [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255]));
