@@ -29,15 +29,14 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows are kept")
     options = parser.parse_args()
     found = machine() | {"bfloat16": Hardware.detect("cpu").has_bfloat16, "torch": torch.__version__}
-    rows = []
     print(f"{'model type':<10} {'stage':<12} {'case':<30} {'estimate':>9} {'measured':>9} ratio   (MiB)")
     for case in CASES:
         if options.model_type in (None, case.model_type) and options.stage in (None, case.stage):
             row = measure(case)
             figures = f"{row['estimate'] / _MIB:9.1f} {row['measured'] / _MIB:9.1f} {row['ratio']:5.2f}"
             print(f"{case.model_type:<10} {case.stage:<12} {case.name:<30} {figures}", flush=True)
-            rows.append({"model_type": case.model_type, "stage": case.stage, "case": case.name, **row})
-    keep(options.results, rows, found)
+            named = {"model_type": case.model_type, "stage": case.stage, "case": case.name, **row}
+            keep(options.results, [named], found)  # at once: a whole run takes many minutes
 
 
 def keep(path: Path, rows: list[dict[str, Any]], found: dict[str, Any]) -> None:

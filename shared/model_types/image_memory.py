@@ -16,9 +16,14 @@ def pixels(dataset: DatasetShape) -> int:
 
 
 def dataset_bytes(dataset: DatasetShape) -> int:
-    """All images as uint8, and once more while they are read; their labels. Builtin digits are made as float32."""
+    """All images as uint8, and once more in a training; their labels."""
+    return mapped_bytes(dataset) + (dataset.examples or 70_000) * pixels(dataset)
+
+
+def mapped_bytes(dataset: DatasetShape) -> int:
+    """All images as uint8, mapped from their file, and their labels. Builtin digits are made as float32."""
     examples = dataset.examples or 70_000
-    return examples * (2 * pixels(dataset) + 24) + 8 * min(examples, 2_000) * pixels(dataset)
+    return examples * (pixels(dataset) + 24) + 8 * min(examples, 2_000) * pixels(dataset)
 
 
 def classifier_bytes(dataset: DatasetShape) -> int:
