@@ -6,7 +6,7 @@ from flask import redirect
 from flask_openapi.models.info import Info
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from api import cors, errors, host_check, instrumentation, query_check
+from api import compression, cors, errors, host_check, instrumentation, query_check
 from api import runtime as runtimes
 from api.files import ignore_unsupported_ranges
 from api.job_metrics import JobCollector
@@ -48,6 +48,7 @@ def create_app(settings: Settings, *, broker: Broker | None = None) -> Documente
     registry = _registry(runtime)
     instrumentation.install(app, registry)
     cors.install(app, settings.cors_origins)
+    compression.install(app)
     host_check.install(app, settings)
     app.before_request(ignore_unsupported_ranges)
     errors.install(app)

@@ -39,6 +39,7 @@ export class SurpriseText extends HTMLElement {
       const span = document.createElement("span");
       span.textContent = character;
       span.dataset.at = at;
+      if (character === "\n") span.dataset.line = ""; // a mark, since nothing of a line's end can be pointed at
       return span;
     });
     this.text ??= this.#parts();
