@@ -15,6 +15,7 @@ from tests.api.worker_hands import WorkerWrites
 from tests.studio.conftest import Studio
 from tests.studio.filling import claim, epochs, picture, submit
 from tests.studio.pixels import differ, shown
+from tests.waiting import wait_until
 
 POINTS = """() => {
   const page = document.querySelector("m-job");
@@ -107,7 +108,7 @@ def test_what_is_recorded_before_the_stream_opens_is_shown(
     epochs(worker, lease, 2, first=3)
     held[0].continue_()
     expect(page.locator("m-film .place")).to_contain_text("epoch 4")
-    assert [step for step, _ in page.evaluate(POINTS)["loss"]] == [10, 20, 30, 40]
+    wait_until(lambda: [step for step, _ in page.evaluate(POINTS)["loss"]] == [10, 20, 30, 40])
 
 
 def test_records_that_a_lost_server_did_not_send_are_read_when_it_is_back(

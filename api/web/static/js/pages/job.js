@@ -25,6 +25,7 @@ class JobPage extends View {
   type = null;
   model = null;
   source = null; // the dataset
+  isRead = false; // whether all records were read once; until then the film would have gaps
 
   start() {
     overview().addEventListener("queue", ({ detail }) => ((this.queue = detail), this.update()));
@@ -94,7 +95,7 @@ class JobPage extends View {
   async read(options) {
     const [type] = await Promise.all([get(`/v1/model-types/${this.job.model_type}`), this.records.read(options)]);
     this.type = type;
-    this.filmDue = true;
+    this.isRead = this.filmDue = true;
     this.source ??= await get(`/v1/datasets/${encodeURIComponent(this.job.dataset)}`).catch(() => ({})); // a deleted dataset
     if (this.job.model) this.model = await get(`/v1/models/${this.job.model}`);
     this.draw();
@@ -129,7 +130,7 @@ class JobPage extends View {
       const lines = this.job.model_type === "lstm" ? textLines(names, this.source?.vocabulary) : [];
       const flags = this.records.alarms().map((event) => ({ step: event.data.step }));
       this.querySelector("m-chart")?.set({ curves: this.records.shown(names), smoothing, log, axis, lines, flags, stepsPerEpoch: epochs ? steps / epochs : 0 });
-      const film = this.filmDue && this.querySelector("m-film");
+      const film = this.isRead && this.filmDue && this.querySelector("m-film");
       if (!film) return;
       if (!film.frames) film.wanted = wantedEpoch();
       this.filmDue = false;
