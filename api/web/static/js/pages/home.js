@@ -18,13 +18,20 @@ class Home extends View {
   error = null;
   sending = "";
 
-  async start() {
-    overview().addEventListener("queue", ({ detail }) => ((this.queue = detail), this.update()));
-    overview().addEventListener("job", ({ detail }) => {
+  start() {
+    const stream = overview();
+    stream.addEventListener("queue", ({ detail }) => ((this.queue = detail), this.update()));
+    stream.addEventListener("job", ({ detail }) => {
       if (detail.object !== "training_job") return;
       this.jobs = [detail, ...this.jobs.filter((job) => job.id !== detail.id)].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, 8);
       this.update();
     });
+    stream.addEventListener("deleted", ({ detail }) => ((this.jobs = this.jobs.filter((job) => job.id !== detail.id)), this.update()));
+    stream.addEventListener("resync", () => this.load());
+    stream.ready().then(() => this.load());
+  }
+
+  async load() {
     try {
       const [types, jobs, datasets, models] = await Promise.all([get("/v1/model-types"), get("/v1/training-jobs?limit=8"), get("/v1/datasets"), get("/v1/models?limit=100")]);
       this.types = types.data;

@@ -20,14 +20,16 @@ class Models extends View {
   done = null;
 
   start() {
-    overview().addEventListener("job", ({ detail }) => detail.status === "succeeded" && detail.object === "training_job" && this.load());
+    const stream = overview();
+    stream.addEventListener("job", ({ detail }) => detail.status === "succeeded" && detail.object === "training_job" && this.load());
     this.addEventListener("dragover", (event) => event.preventDefault());
     this.addEventListener("drop", (event) => {
       event.preventDefault();
       const [file] = event.dataTransfer.files;
       if (file) this.take(file);
     });
-    this.load();
+    stream.addEventListener("resync", () => this.load());
+    stream.ready().then(() => this.load());
   }
 
   async load() {
