@@ -12,18 +12,18 @@ Array = np.ndarray[Any, Any]
 SIDE = 28
 
 
-def exported(url: str, model_id: str) -> bytes:
-    """The first graph of a model's export, as soon as a worker has created it."""
-    address = f"{url}/v1/models/{model_id}/export?format=onnx"
+def exported(url: str, model_id: str, part: str | None = None) -> bytes:
+    """A graph of a model's export, as soon as a worker has created it. part: None for the first."""
+    address = f"{url}/v1/models/{model_id}/export?format=onnx" + (f"&part={part}" if part else "")
     while True:
         response = httpx.get(address, headers={"Prefer": "respond-async, wait=30"}, timeout=120, trust_env=False)
         if response.raise_for_status().status_code != HTTPStatus.ACCEPTED:
             return response.content
 
 
-def graph(url: str, model_id: str) -> onnxruntime.InferenceSession:
-    """The first graph of a model's export."""
-    return onnxruntime.InferenceSession(exported(url, model_id), providers=["CPUExecutionProvider"])
+def graph(url: str, model_id: str, part: str | None = None) -> onnxruntime.InferenceSession:
+    """A graph of a model's export. part: None for the first."""
+    return onnxruntime.InferenceSession(exported(url, model_id, part), providers=["CPUExecutionProvider"])
 
 
 def images(session: onnxruntime.InferenceSession, z: Any, labels: Any = None) -> Array:

@@ -150,3 +150,22 @@ def test_two_marked_points_are_morphed(play: Studio, trained: Trained, decoder: 
     stopped = page.input_value(".walk input")
     page.wait_for_timeout(200)
     assert page.input_value(".walk input") == stopped
+
+
+def test_a_drawing_is_encoded_and_the_point_becomes_its_latent(play: Studio, trained: Trained) -> None:
+    encoder = graph(trained.url, trained.models["vae"]["id"], "encoder")
+    page = opened(play, trained)
+    page.get_by_text("Draw your own").click()
+    box = page.locator("canvas.pad").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.8 * box["height"], steps=5)
+    page.mouse.up()
+
+    drawing = shown(page, "canvas.pad") / 255
+    assert 0.02 < drawing.mean() < 0.3
+    mean, _ = encoder.run(None, {"images": drawing[None, None].astype(np.float32)})
+    near = "z => z.every((value, i) => Math.abs(value - document.querySelector('m-play-vae').point[i]) < 1e-3)"
+    wait_until(page, near, arg=mean[0].tolist())
+    assert "z" in parse_qs(urlsplit(page.url).query)

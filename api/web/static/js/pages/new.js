@@ -2,6 +2,7 @@
 import { errorPanel } from "../shell.js";
 import { html, live, nothing } from "../lib.js";
 import { BASE, parameters, setParameters } from "../address.js";
+import { curl, option } from "../command.js";
 import { View, mount } from "../element.js";
 import { all, change, get, Problem } from "../api.js";
 import { Estimate } from "../estimate.js";
@@ -239,11 +240,9 @@ class NewJob extends View {
 
   command() {
     const body = this.body();
-    const quoted = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
-    const fields = ["name", "seed", "priority", "init_from"].filter((name) => name in body && body[name] !== "normal").map((name) => ` --${name.replaceAll("_", "-")} ${quoted(body[name])}`).join("");
-    const options = Object.entries(body.hyperparameters).map(([name, value]) => ` \\\n  --${name.replaceAll("_", "-")} ${quoted(Array.isArray(value) ? value.join(",") : value ?? "null")}`).join("");
-    const json = JSON.stringify(body);
-    return `mimeo train ${body.model_type} --dataset ${body.dataset} --preset ${body.preset}${fields}${options}\n\ncurl -X POST ${location.origin}${BASE}/v1/training-jobs \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted(json)}`;
+    const fields = ["name", "seed", "priority", "init_from"].filter((name) => name in body && body[name] !== "normal").map((name) => ` ${option(name, body[name])}`).join("");
+    const options = Object.entries(body.hyperparameters).map(([name, value]) => ` \\\n  ${option(name, Array.isArray(value) ? value.join(",") : value ?? "null")}`).join("");
+    return `mimeo train ${body.model_type} --dataset ${body.dataset} --preset ${body.preset}${fields}${options}\n\n${curl("/v1/training-jobs", body)}`;
   }
 }
 customElements.define("m-new", NewJob);

@@ -6,6 +6,7 @@ import { Graphs, latents, measured, newestOnly } from "../inference.js";
 import "../real-examples.js";
 import { copyRow, drawSheet, normals, savePng, uniforms } from "../pixels.js";
 import { facts } from "./saved-view.js";
+import { asCommand, generation } from "../command.js";
 
 const SLIDERS = 8; // shown at first
 const DIGITS = 24, NUMBER = "2026";
@@ -175,7 +176,14 @@ class GeneratorPlay extends View {
       <div class="strip"><div class="inner ${this.hasClasses ? "" : "single"}"><canvas class="classes pixels" role="img" aria-label=${this.hasClasses ? `One image of each class: ${this.names.join(", ")}` : "Image of the latent"}></canvas>
         ${this.hasClasses ? html`<ol class="names">${this.names.map((name) => html`<li>${name}</li>`)}</ol>` : nothing}</div></div>
       <h2 class="spaced">Latent, strongest first</h2>${this.sliders()}
-      ${this.sheet()}`;
+      ${this.sheet()}
+      ${asCommand(generation({ model: this.model.id, sampling: this.sampling() }, "images.png"))}`;
+  }
+
+  /** The sampling of the images in view: of the typed number, or of all classes; of a GAN, of its latent. */
+  sampling() {
+    const z = this.z.map((value) => +value.toFixed(3)), wanted = this.wanted();
+    return this.hasClasses ? { labels: wanted.length ? wanted : "all", z } : { mode: "latent", z };
   }
 
   sliders() {

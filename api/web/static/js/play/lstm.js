@@ -9,6 +9,7 @@ import { Reader } from "./reader.js";
 import { Writing, textOf } from "./writing.js";
 import { facts } from "./saved-view.js";
 import { save } from "../save.js";
+import { asCommand, generation } from "../command.js";
 import "./surprise.js";
 
 const BARS = 12, COLUMNS = 4;
@@ -70,6 +71,11 @@ class TextPlay extends View {
     this.read(this.prompt);
   }
 
+  sampling(temperature, prompt, length) {
+    const { topK, topP } = this.options();
+    return { length, temperature, ...(prompt && { prompt }), ...(topK && { top_k: topK }), ...(topP && { top_p: topP }) };
+  }
+
   writeAll() {
     const seed = newSeed(), { prompt } = this.options();
     this.columns = this.options().temperatures.map((temperature) => ({ temperature, seed }));
@@ -78,11 +84,11 @@ class TextPlay extends View {
 
   /** Write on after a prefix of the column's text. */
   async write(column, prompt, prefix) {
-    const { length, topK, topP } = this.options();
+    const { length } = this.options();
     const context = prompt || this.seed, left = Math.max(1, length - [...prefix].length);
     const given = prefix ? context + prefix : prompt;
     Object.assign(column, { writing: new Writing(), error: null, prompt, prefix, length, bits: null });
-    column.sampling = { length: left, temperature: column.temperature, ...(given && { prompt: given }), ...(topK && { top_k: topK }), ...(topP && { top_p: topP }) };
+    column.sampling = this.sampling(column.temperature, given, left);
     this.update();
     try {
       column.job = await column.writing.run(this.model.id, column.sampling, column.seed, () => this.update());
@@ -147,7 +153,8 @@ class TextPlay extends View {
           <button ?disabled=${temperatures.length >= COLUMNS} @click=${() => this.setTemperature(temperatures.length, 1)}>Another temperature</button></div>
       </div><div class="panel next"><h2>Next character</h2>${this.bars(temperatures[Math.min(this.active, temperatures.length - 1)], topK, topP)}</div></div>
       ${this.columns.length ? html`<div class="columns">${this.columns.map((column) => this.column(column))}</div><p class="muted">A darker character surprised the model more. Point at one for the alternatives; a click on one of them writes on from there.</p>`
-        : html`<div class="empty"><p>Text appears here. T = 0 always takes the likeliest character; at 1 the model's own probabilities decide; above, rare characters come up.</p></div>`}`;
+        : html`<div class="empty"><p>Text appears here. T = 0 always takes the likeliest character; at 1 the model's own probabilities decide; above, rare characters come up.</p></div>`}
+      ${asCommand(generation({ model: this.model.id, sampling: this.sampling(temperatures[0], prompt, length) }))}`;
   }
 
   remove(index) {

@@ -8,7 +8,9 @@ import { figure } from "../format.js";
 import { DEFAULTS, Plane } from "./plane.js";
 import { COLOURS, cloud, nearest } from "./cloud.js";
 import { drawOverlay } from "./overlay.js";
-import { facts } from "./saved-view.js";
+import { asCommand, generation } from "../command.js";
+import "./pad.js";
+import { facts as factsOf } from "./saved-view.js";
 
 const DRAG_PX = 4; // a press that moves less is a click
 const MORPH_MS = 2000; // from A to B
@@ -16,6 +18,7 @@ const SHOWN = 8; // coordinates
 
 class VaePlay extends View {
   cloud = null;
+  facts = null; // of the encoder, once the pad is open
   ready = false;
   share = 0; // of the way from A to B
   state = "Preparing the model for this browser …";
@@ -40,6 +43,11 @@ class VaePlay extends View {
       drawSheet(canvas, images, plane.points);
       canvas.style.transform = "";
       canvas.dataset.drawn = location.search;
+    }, failed);
+    this.encode = newestOnly(async (image) => {
+      const { image_shape: shape } = this.facts;
+      const { mean } = await this.graphs.run("encoder", { images: { type: "float32", data: image, dims: [1, ...shape] } });
+      this.move([...mean.data], { save: true });
     }, failed);
     this.graphs.load("decoder").then(() => ((this.ready = true), this.update(), this.draw()), failed);
     new ResizeObserver(() => this.update()).observe(this);
@@ -143,6 +151,18 @@ class VaePlay extends View {
     requestAnimationFrame(step);
   }
 
+  /** Prepare the pad when it is opened for the first time. */
+  async openPad() {
+    if (this.facts) return;
+    try {
+      const { metadata } = await this.graphs.load("encoder");
+      this.facts = { image_shape: JSON.parse(metadata.image_shape) };
+    } catch (error) {
+      this.error = error;
+    }
+    this.update();
+  }
+
   async showCloud(isShown) {
     setParameters({ dots: isShown ? "1" : "" });
     this.cloudState = null;
@@ -183,7 +203,7 @@ class VaePlay extends View {
         <button aria-label="Zoom in" @click=${() => this.zoom(0.8)}>+</button><button aria-label="Zoom out" @click=${() => this.zoom(1.25)}>−</button>
         <button @click=${() => this.choose({ ...Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, ""])), x: "", y: "" })}>Reset</button>
         <label><input type="checkbox" name="dots" .checked=${live(this.dotsWanted)} @change=${(event) => this.showCloud(event.target.checked)}> test images</label>
-        <button @click=${() => savePng(this.querySelector("canvas.plane"), `${this.model.id}-plane.png`, facts(this.model), 2)}>Save PNG</button>
+        <button @click=${() => savePng(this.querySelector("canvas.plane"), `${this.model.id}-plane.png`, factsOf(this.model), 2)}>Save PNG</button>
       </div>
       <div class="play">
         <div><div class="square" tabindex="0" role="application" aria-label="Latent plane. Arrow keys move the point, plus and minus zoom."
@@ -205,7 +225,17 @@ class VaePlay extends View {
       <p class="mono point">${this.point.slice(0, SHOWN).map((value, i) => html`z<sub>${i}</sub> ${figure(+value.toFixed(2))} `)}${this.size > SHOWN ? "…" : nothing}</p>
       <p class="muted"><span class="took">&nbsp;</span>${near ? html` · nearest test image: <strong class="near">${this.cloud.names[near.label]}</strong>` : nothing}</p>
       <div class="bar">${mark("a", a)}${mark("b", b)}<button class="morph" ?disabled=${!(a && b)} @click=${() => this.walk()}>${this.walking ? "Stop" : "Morph"}</button></div>
-      <label class="walk">A → B <input type="range" min="0" max="1" step="0.01" ?disabled=${!(a && b)} .value=${live(String(this.share))} @input=${(event) => ((this.walking = false), this.morph(+event.target.value))}></label>`;
+      <label class="walk">A → B <input type="range" min="0" max="1" step="0.01" ?disabled=${!(a && b)} .value=${live(String(this.share))} @input=${(event) => ((this.walking = false), this.morph(+event.target.value))}></label>
+      ${asCommand(generation({ model: this.model.id, sampling: { mode: "grid", points: this.plane.points, start: this.plane.start, end: this.plane.end, ...(this.size > 1 && { dims: this.plane.dims }) } }, "plane.png"))}
+      <details class="draw" @toggle=${(event) => event.target.open && this.openPad()}><summary>Draw your own</summary>${this.pad()}</details>`;
+  }
+
+  pad() {
+    if (!this.facts) return html`<p class="muted">Reading the encoder …</p>`;
+    const [channels, height, width] = this.facts.image_shape;
+    if (channels !== 1) return html`<p class="muted">Only models of grey images have a pad.</p>`;
+    return html`<p class="muted">The encoder finds the latent of your drawing; the image above is what the decoder makes of it.</p>
+      <m-pad .width=${width} .height=${height} @drawn=${(event) => this.encode(event.detail)}></m-pad>`;
   }
 }
 customElements.define("m-play-vae", VaePlay);
