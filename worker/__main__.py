@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 
 from pydantic import ValidationError
@@ -34,4 +35,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:  # before the consumer handles signals
+        sys.exit(128 + signal.SIGINT)

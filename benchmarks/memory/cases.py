@@ -65,6 +65,13 @@ ACGAN = (
     Case(model_type="acgan", name="wide", hyperparameters={"width": 192}),
     Case(model_type="acgan", name="large batch", hyperparameters={"batch_size": 1400}),
     Case(model_type="acgan", name="book, large batch", preset="book", hyperparameters={"batch_size": 700}),
+    Case(
+        model_type="acgan",
+        name="book, large batch, float32",
+        preset="book",
+        hyperparameters={"batch_size": 700},
+        precision="float32",
+    ),
     Case(model_type="acgan", name="fast, bfloat16", precision="bfloat16"),
     Case(model_type="acgan", name="10 images", sampling={"n_per_label": 1}),
     Case(model_type="acgan", name="10,000 images", sampling={"n_per_label": 1000}),

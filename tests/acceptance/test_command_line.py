@@ -39,7 +39,7 @@ def model(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines[-1]["job"]["status"] == "succeeded"
     samples = [line for line in lines if line["type"] == "sample"]
-    assert {sample["sample"]["epoch"] for sample in samples} == {1, 2}
+    assert {sample["sample"]["epoch"] for sample in samples} == {0, 1, 2}
     for sample in samples:
         Image.open(folder / sample["path"]).verify()
     model: str = lines[-1]["job"]["model"]
@@ -52,7 +52,7 @@ def test_training_on_a_terminal_shows_progress_and_samples(stack: Stack, tmp_pat
     assert status == 0, output
     for part in ("epoch", "loss", "succeeded", "▀", "mimeo generate mdl_"):
         assert part in output
-    assert len(list((tmp_path / "samples").rglob("*.png"))) == 2
+    assert len(list((tmp_path / "samples").rglob("*.png"))) == 3  # before training, and after each epoch
 
 
 def test_generated_grid_is_written_to_the_file(stack: Stack, model: str, tmp_path: Path) -> None:

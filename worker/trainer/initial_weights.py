@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from torch import Tensor
+
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
 from worker.checkpoints import local
@@ -21,7 +23,7 @@ def load(model: GenerativeModel, spec: TrainerSpec, path: Path, reporter: Report
     Raises JobFailure(INIT_FROM_UNUSABLE) for a damaged checkpoint and for weights of another type or shape.
     """
     source = _source(spec, path)
-    adapted = model.adapted(local.load_tensors(path / WEIGHTS), source.manifest.config)
+    adapted = model.adapted(_weights(path), source.manifest.config)
     own = model.state_dict()
     for name in [*own, *sorted(adapted.weights.keys() - own.keys())]:
         here = tuple(own[name].shape) if name in own else "missing"
@@ -31,6 +33,12 @@ def load(model: GenerativeModel, spec: TrainerSpec, path: Path, reporter: Report
     model.load_state_dict(adapted.weights)
     for change in adapted.changes:
         reporter.warning(change.code, change.message, _FRESH_HINT, step=0, data=change.data)
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """The weights in float32. Imported models may be stored in float16."""
+    tensors = local.load_tensors(path / WEIGHTS)
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
 
 
 def _source(spec: TrainerSpec, path: Path) -> Checkpoint:
