@@ -15,19 +15,17 @@ from uuid import uuid4
 
 from tenacity import Retrying, retry_if_exception, wait_fixed
 
+from client.dataset_requests import DatasetRequests
 from client.errors import ApiError
 from client.event_stream import StreamRefused
-from client.files import ExportedFile, Opener, file_name, open_file
+from client.files import ExportedFile, file_name
 from client.polling import Change, changes, streamed
 from client.schema import (
     Artifact,
     Checkpoint,
-    Dataset,
-    DatasetPreview,
     DiskSpace,
     Event,
     Job,
-    JsonObject,
     MetricSeries,
     Model,
     ModelType,
@@ -36,10 +34,8 @@ from client.schema import (
     TrainingEstimate,
     Worker,
 )
-from client.transport import Transport
 
 MAX_WAIT_S = 60  # upper limit of `Prefer: wait`
-PAGE = 100
 Query = str | int | Sequence[str] | None
 EXPORT_POLL_S = 1.0
 
@@ -62,7 +58,7 @@ def _key(given: str | None) -> dict[str, str]:
     return {"Idempotency-Key": given or str(uuid4())}
 
 
-class Client(Transport):
+class Client(DatasetRequests):
     """A client of one Mimeo server. Every method raises ServerUnreachable and ApiError.
 
     base_url: the server's address; `default_url()` when None. timeout: seconds a request may take.
@@ -168,7 +164,7 @@ class Client(Transport):
 
     def events(self, job_id: str, *, after: int | None = None) -> list[Event]:
         """The history of a job, oldest first; only the events after the id `after`."""
-        return cast("list[Event]", self._all(f"{job_path(job_id)}/events", after=after))
+        return cast("list[Event]", self.all_of(f"{job_path(job_id)}/events", after=after))
 
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
         """The kept checkpoints, newest first."""
@@ -176,11 +172,11 @@ class Client(Transport):
 
     def samples(self, job_id: str, *, after: str | None = None) -> list[Artifact]:
         """The samples written while training, oldest first; only those after the id `after`."""
-        return cast("list[Artifact]", self._all(f"{job_path(job_id)}/samples", after=after))
+        return cast("list[Artifact]", self.all_of(f"{job_path(job_id)}/samples", after=after))
 
     def artifacts(self, job_id: str, *, kind: str | None = None) -> list[Artifact]:
         """The files of a training job, oldest first; with `kind` only its `sample`s or its `tensorboard` files."""
-        return cast("list[Artifact]", self._all(f"{job_path(job_id)}/artifacts", kind=kind))
+        return cast("list[Artifact]", self.all_of(f"{job_path(job_id)}/artifacts", kind=kind))
 
     # Generation ------------------------------------------------------------------------------------------------------
 
@@ -237,7 +233,7 @@ class Client(Transport):
     def import_model(self, path: Path, *, name: str | None = None, dataset: str | None = None) -> Model:
         """Import a safetensors file that `export` returned, here or on another server."""
         return cast(
-            "Model", self._send_file("POST", "/v1/models", path, "application/octet-stream", name=name, dataset=dataset)
+            "Model", self.send_file("POST", "/v1/models", path, "application/octet-stream", name=name, dataset=dataset)
         )
 
     def delete_model(self, model_id: str) -> None:
@@ -256,61 +252,6 @@ class Client(Transport):
         """The model types, with their schemas and presets."""
         return cast("list[ModelType]", self.get("/v1/model-types")["data"])
 
-    def datasets(self) -> list[Dataset]:
-        """The datasets."""
-        return cast("list[Dataset]", self._all("/v1/datasets", key="name"))
-
-    def dataset(self, name: str) -> Dataset:
-        """One dataset."""
-        return cast("Dataset", self.get(f"/v1/datasets/{name}"))
-
-    def dataset_preview(self, name: str, **query: str | int | None) -> DatasetPreview:
-        """A passage of a text, or images by class."""
-        return cast("DatasetPreview", self.get(f"/v1/datasets/{name}/preview", **query))
-
-    def add_dataset(
-        self, name: str, path: Path, kind: str, *, opener: Opener = open_file, **fields: str | None
-    ) -> Dataset:
-        """Upload a file as a dataset. kind: `text` or `images`. fields: others of the form."""
-        return self._send_dataset("POST", "/v1/datasets", path, opener=opener, name=name, kind=kind, **fields)
-
-    def replace_dataset(
-        self, name: str, path: Path, kind: str, *, opener: Opener = open_file, **fields: str | None
-    ) -> Dataset:
-        """Replace the contents of an uploaded dataset; its description stays where none is given."""
-        return self._send_dataset("PUT", f"/v1/datasets/{name}", path, opener=opener, kind=kind, **fields)
-
-    def describe_dataset(self, name: str, description: str | None) -> Dataset:
-        """Change the description of an uploaded dataset; None removes it."""
-        response = self.request("PATCH", f"/v1/datasets/{name}", json={"description": description})
-        return cast("Dataset", response.json())
-
-    def delete_dataset(self, name: str) -> None:
-        """Delete an uploaded dataset. Raises ApiError 409 while unfinished jobs use it."""
-        self.request("DELETE", f"/v1/datasets/{name}")
-
-    def _send_dataset(self, method: str, address: str, path: Path, *, opener: Opener, **fields: str | None) -> Dataset:
-        sent = self._send_file(method, address, path, "application/octet-stream", opener=opener, **fields)
-        return cast("Dataset", sent)
-
-    def _send_file(
-        self,
-        method: str,
-        address: str,
-        path: Path,
-        media_type: str,
-        *,
-        opener: Opener = open_file,
-        **fields: str | None,
-    ) -> Any:
-        """Send a form. The fields precede the file, so that they are checked before it arrives."""
-        given = {name: value for name, value in fields.items() if value is not None}
-        timeout = max(self._timeout, 300.0)
-        with opener(path) as file:
-            files = {"file": (path.name, file, media_type)}
-            response = self.request(method, address, data=given, files=files, timeout=timeout)
-        return response.json()
-
     def workers(self) -> list[Worker]:
         """Live workers, and some with a heartbeat within the last day."""
         return cast("list[Worker]", self.get("/v1/workers")["data"])
@@ -325,15 +266,3 @@ class Client(Transport):
         parameters = {"older_than_days": older_than_days, **flags}
         answer: Pruned = self.request("POST", "/v1/storage/prune", params=parameters).json()
         return answer
-
-    def _all(
-        self, path: str, after: str | int | None = None, key: str = "id", **filters: str | None
-    ) -> list[JsonObject]:
-        """Every item of a list after the item `after`, over all pages. key: field by which pages continue."""
-        items: list[JsonObject] = []
-        while True:
-            page = self.get(path, limit=PAGE, after=after, **filters)
-            items += page["data"]
-            if not page["has_more"]:
-                return items
-            after = items[-1][key]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,8 +11,10 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 
 from client.errors import ApiError, BadInput, ServerUnreachable
 from client.event_stream import StreamEvent, StreamRefused, events
-from client.schema import ProblemError
+from client.files import Opener, open_file
+from client.schema import JsonObject, ProblemError
 
+PAGE = 100  # items of a list at a time
 STREAM_SILENCE_S = 30.0  # a stream sends a comment every ten seconds
 _TRIES, _FIRST_PAUSE_S = 4, 0.1  # pauses of 0.1, 0.2 and 0.4 s: a restart takes less than a second
 
@@ -91,6 +94,36 @@ class Transport:
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The JSON that answers a POST."""
         return self.request("POST", path, json=body).json()
+
+    def send_file(
+        self,
+        method: str,
+        address: str,
+        path: Path,
+        media_type: str,
+        *,
+        opener: Opener = open_file,
+        **fields: str | None,
+    ) -> Any:
+        """The JSON that answers a form. Its fields precede the file, so that they are checked before it arrives."""
+        given = {name: value for name, value in fields.items() if value is not None}
+        timeout = max(self._timeout, 300.0)
+        with opener(path) as file:
+            files = {"file": (path.name, file, media_type)}
+            response = self.request(method, address, data=given, files=files, timeout=timeout)
+        return response.json()
+
+    def all_of(
+        self, path: str, after: str | int | None = None, key: str = "id", **filters: str | None
+    ) -> list[JsonObject]:
+        """Every item of a list after the item `after`, over all pages. key: field by which pages continue."""
+        items: list[JsonObject] = []
+        while True:
+            page = self.get(path, limit=PAGE, after=after, **filters)
+            items += page["data"]
+            if not page["has_more"]:
+                return items
+            after = items[-1][key]
 
     def is_healthy(self) -> bool:
         """Whether the API process answers."""
