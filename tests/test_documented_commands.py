@@ -101,14 +101,16 @@ def test_options_of_curl_exist(command: Command) -> None:
 
 
 def check_help(module: str, words: list[str]) -> None:
-    assert {word.partition("=")[0] for word in words if is_option(word)} <= flags_of(module)
+    own = itertools.takewhile(lambda word: word != "--", words)  # what follows is of another program
+    options = {word.partition("=")[0] for word in own if is_option(word)}
+    assert not options or options <= flags_of(module)
 
 
 @functools.cache
 def flags_of(module: str) -> set[str]:
     done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True)
-    return set(re.findall(r"--?[a-z][a-z-]*", done.stdout)) | {"--"}
+    return set(re.findall(r"--?[a-z][a-z-]*", done.stdout))
 
 
 def is_option(word: str) -> bool:
-    return re.match(r"-{1,2}[A-Za-z]|--$", word) is not None
+    return re.match(r"-{1,2}[A-Za-z]", word) is not None
