@@ -39,14 +39,17 @@ def first(browser: Browser, fresh: Stack) -> Iterator[Studio]:
         made.open("/")
         yield made
         assert made.messages == []
-    httpx.post(f"{fresh.url}/v1/training-jobs/cancel", trust_env=False).raise_for_status()
+    with httpx.Client(base_url=fresh.url, trust_env=False) as http:
+        for job in http.get("/v1/training-jobs").json()["data"]:
+            if not job["is_terminal"]:
+                http.post(f"/v1/training-jobs/{job['id']}/cancel").raise_for_status()
 
 
 def played(page: Page, model_type: str) -> None:
     """Train by the card of the first page, sample the first checkpoint, and open the playground of the card's model."""
     page.locator(f".card[data-type={model_type}]").get_by_role("button", name="Train in minutes").click()
     page.wait_for_url("**/jobs/trn_*")
-    expect(page.locator("h1 + .status")).to_have_text("running")
+    expect(page.locator("h1 + .status")).to_have_text("running", timeout=STARTED_MS)
     expect(page.locator("m-film .place")).to_contain_text("epoch", timeout=STARTED_MS)
     page.get_by_role("link", name="Play", exact=True).last.click()
     page.wait_for_url("**/play/trn_*")
