@@ -43,8 +43,6 @@ def measure(_browser: Browser) -> dict[str, Any]:
                 beside = summary(f"read of a job, {most} streams", _reads(http, path), 99)
                 after = _memory(running)
                 refused = http.get(f"{path}/stream")
-                assert readers.stdin is not None
-                readers.stdin.close()
                 received = json.loads(readers.communicate()[0])
         one_more = {
             "status": refused.status_code,

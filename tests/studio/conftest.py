@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Playwright, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Playwright, Response, expect, sync_playwright
 
 from shared import model_types
 from shared.broker import NullBroker
@@ -51,6 +51,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
+    expect.set_options(timeout=20_000)  # of each expectation; five seconds are too few on a busy machine
     running = playwright.chromium.launch(executable_path=path, args=OPTIONS)
     yield running
     running.close()
