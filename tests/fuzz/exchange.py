@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from tests.fuzz import EOF_S
 
 INCOMPLETE_S = 0.5
+READ_BYTES = 1 << 16
 
 
 @dataclass(kw_only=True)
@@ -45,7 +46,7 @@ class Answer:
 
 
 def exchange(url: str, request: Request) -> Answer:
-    """Send a request and read its answer. Raises TimeoutError when none comes."""
+    """Send a request and read its answer, of a stream the first piece. Raises TimeoutError when none comes."""
     parts = urlsplit(url)
     host = f"{parts.hostname}:{parts.port}"
     with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=EOF_S) as connection:
@@ -58,7 +59,9 @@ def exchange(url: str, request: Request) -> Answer:
         response = http.client.HTTPResponse(connection, method=request.method)
         try:
             response.begin()
-            return Answer(response.status, response.headers.get_content_type(), response.read())
+            kind = response.headers.get_content_type()
+            is_endless = kind == "text/event-stream"
+            return Answer(response.status, kind, response.read1(READ_BYTES) if is_endless else response.read())
         except TimeoutError:
             if request.head is None:
                 raise
