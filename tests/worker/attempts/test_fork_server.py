@@ -202,15 +202,17 @@ def test_attempt_that_is_over_waits_for_no_server(
 def test_server_with_another_environment_is_not_used_and_replaced(
     home: Path, folder: Path, environment: dict[str, str]
 ) -> None:
-    wanted = dict(environment)
-    with ForkServer(home, lambda: wanted) as server:
+    wanted = [environment]  # the newest one
+    with ForkServer(home, lambda: wanted[-1]) as server:
         wait_until(lambda: server._server is not None)
         assert server._server is not None
         first = server._server.pid
-        wanted["GOMP_SPINCOUNT"] = "30000"
-        assert server.start_trainer(written(folder, SPEC), folder, wanted, lambda: False) is None
-        wait_until(lambda: server._server is not None and server._server.pid != first)
-        trainer = started(server, folder, wanted, SPEC)
+        other = {**environment, "GOMP_SPINCOUNT": "30000"}
+        assert server.start_trainer(written(folder, SPEC), folder, other, lambda: False) is None
+        wanted.append(other)
+        wait_until(lambda: server._server is not None and server._server.environment == other)
+        assert server._server.pid != first
+        trainer = started(server, folder, other, SPEC)
         assert b"GOMP_SPINCOUNT=30000" in Path(f"/proc/{trainer.pid}/environ").read_bytes()
         trainer.close()
         last = server._server.pid
