@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     )
     max_body_bytes: Bytes = Field(4 << 20, description="Largest JSON request.")
     max_upload_bytes: Bytes = Field(64 << 20, description="Largest uploaded dataset or model.")
-    api_threads: int = Field(8, ge=2, le=256, description="Requests that the API processes at a time; others queue.")
+    api_threads: int = Field(4, ge=2, le=256, description="Requests that the API processes at a time; others queue.")
     api_waits: int = Field(512, ge=0, le=4096, description="Requests that wait at a time (`Prefer: wait`).")
     api_connections: int = Field(8192, ge=16, le=65536, description="Open connections of the API.")
     max_streams: int = Field(200, ge=1, le=1000, description="Open streams of live changes at a time.")
