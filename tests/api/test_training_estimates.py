@@ -9,9 +9,7 @@ from flask.testing import FlaskClient
 from shared import model_types
 from shared.broker import NullBroker
 from shared.datasets import REGISTRY
-from shared.db.session import SessionFactory, transaction
 from shared.job_status import JobKind
-from shared.services import workers
 from tests.api.worker_hands import WorkerWrites
 
 pytestmark = pytest.mark.slow_on_postgresql
@@ -94,23 +92,10 @@ def test_time_is_converted_by_work_from_the_most_similar_job(client: FlaskClient
     assert "times the work" in near_large["basis"]
 
 
-def test_speeds_of_other_model_types_and_devices_are_left_out(
-    client: FlaskClient, worker: WorkerWrites, database: SessionFactory
-) -> None:
+def test_speeds_of_other_model_types_and_devices_are_left_out(client: FlaskClient, worker: WorkerWrites) -> None:
     measure(client, worker, 5.0, model_type="gan")
     measure(client, worker, 1_000_000.0, device="cuda")
-    with transaction(database) as session:
-        workers.record_heartbeat(
-            session,
-            worker_id="w:1",
-            kind=JobKind.TRAINING,
-            host="w",
-            pid=1,
-            device="cpu",
-            job_id=None,
-            jobs_done=0,
-            examples_per_s=None,
-        )
+    worker.heartbeat(JobKind.TRAINING)
 
     answer = estimate(client)
 

@@ -2,7 +2,7 @@
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from shared.errors import JobFailure
 from shared.job_status import ErrorCode
@@ -33,6 +33,13 @@ PAGES = (
 SERIOUS = {"serious", "critical"}
 
 
+def serious_findings(page: Page) -> list[str]:
+    """Serious findings of axe with their first element, and a horizontal scroll."""
+    found = Axe().run(page).response["violations"]
+    serious = [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in SERIOUS]
+    return serious + ["scrolls horizontally"] * page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1440])
@@ -51,11 +58,7 @@ def test_pages_have_no_serious_accessibility_finding_and_no_horizontal_scroll(
         for path in PAGES:
             page = made.open(path.format(job=job, other=other, failed=failed, model=model))
             expect(page.locator("main h1")).to_be_visible()
-            found = Axe().run(page).response["violations"]
-            serious = [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in SERIOUS]
-            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                serious.append("scrolls horizontally")
-            if serious:
+            if serious := serious_findings(page):
                 findings[path] = serious
     assert made.messages == []
     assert findings == {}

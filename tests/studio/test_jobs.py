@@ -10,7 +10,7 @@ from shared.db.session import SessionFactory, transaction
 from shared.db.tables import TrainingJob
 from shared.ids import new_id
 from shared.job_status import JobKind, JobStatus
-from shared.services import new_jobs, workers
+from shared.services import new_jobs
 from tests.api.live import Server
 from tests.api.worker_hands import WorkerWrites
 from tests.studio.conftest import Studio
@@ -83,19 +83,8 @@ def test_only_the_jobs_that_wait_are_cancelled(studio: Studio, server: Server, w
     expect(page.locator(f'tr[data-job="{running["id"]}"] .status')).to_have_text("running")
 
 
-def test_a_job_is_sent_to_the_front_of_the_queue(studio: Studio, server: Server, database: SessionFactory) -> None:
-    with transaction(database) as session:
-        workers.record_heartbeat(
-            session,
-            worker_id="w:1",
-            kind=JobKind.TRAINING,
-            host="w",
-            pid=1,
-            device="cpu",
-            job_id=None,
-            jobs_done=0,
-            examples_per_s=None,
-        )
+def test_a_job_is_sent_to_the_front_of_the_queue(studio: Studio, server: Server, worker: WorkerWrites) -> None:
+    worker.heartbeat(JobKind.TRAINING)
     for name in ("first", "second", "third"):
         submit(server.url, name)
     page = studio.open("/jobs")

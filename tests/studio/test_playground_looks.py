@@ -3,12 +3,11 @@
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from tests.studio.conftest import Studio, Trained
 from tests.studio.pixels import wait_until
-from tests.studio.test_every_page import SERIOUS
+from tests.studio.test_every_page import serious_findings
 
 pytestmark = pytest.mark.slow
 
@@ -53,11 +52,7 @@ def test_playgrounds_have_no_serious_accessibility_finding_and_no_horizontal_scr
         for name, (query, reach) in STATES.items():
             page = made.open(f"/play/{trained.models[name]['id']}{query.format(zeros=zeros)}")
             reach(page)
-            found = Axe().run(page).response["violations"]
-            serious = [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in SERIOUS]
-            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                serious.append("scrolls horizontally")
-            if serious:
+            if serious := serious_findings(page):
                 findings[name] = serious
     assert made.messages == []
     assert findings == {}
