@@ -90,7 +90,7 @@ def _layers(hyperparameters: AdversarialHyperparameters, dataset: DatasetShape) 
     """Bytes of an image's layers: of a generator step, forward and backward, and of generation alone."""
     area = 4 * dataset.height * dataset.width
     if hyperparameters.network == "book":
-        return 2 * 370 * area, 130 * area  # of a step in float32; bfloat16 takes about half
+        return 2 * 280 * area, 130 * area  # of a step in float32; bfloat16 takes about half
     return (7 * hyperparameters.width + 8 * dataset.channels) * area, (2 * hyperparameters.width + 12) * area
 
 

@@ -27,7 +27,6 @@ StopString = Annotated[str, Normalized, Field(min_length=1, max_length=100)]
 MAX_CHARACTERS = 1_000_000  # of one generation request, over all its texts
 MIN_CHARACTERS = 100
 _GROUPS_AT_ONCE = min(16, os.cpu_count() or 16)  # as on the workers, which have about as many cores as this machine
-_SAMPLING_BYTES = 20 << 20  # of each generation, whatever its size
 _STEP_WORK = 500_000  # multiply-adds in the time that the calls of one character take
 
 
@@ -171,7 +170,7 @@ def sampling_bytes(hyperparameters: LstmHyperparameters, sampling: LstmSampling,
     truncated = 0 if sampling.top_p is None and sampling.top_k is None else 7 * groups * rows * vocabulary
     widest = 4 * max(hyperparameters.layers) ** 2  # recurrent weights of one layer, while the sampler copies them
     model = max(loaded_bytes(parameters), 4 * (parameters + 2 * weights + widest))
-    return _SAMPLING_BYTES + model + 4 * (sampling.n * step + noise + truncated) + 8 * sampling.n * sampling.length
+    return JOB_BYTES + model + 4 * (sampling.n * step + noise + truncated) + 8 * sampling.n * sampling.length
 
 
 def sampling_work(hyperparameters: LstmHyperparameters, sampling: LstmSampling, dataset: DatasetShape) -> int:

@@ -123,7 +123,7 @@ def _images(sampling: Any) -> int:
 def sampling_bytes(hyperparameters: VaeHyperparameters, sampling: Any, dataset: DatasetShape) -> int:
     """The model, the dataset if read, test images and their hidden layers, and the generated images as files."""
     pixels, numbers = _pixels(dataset), 0
-    read = memory.dataset_bytes(dataset) if sampling.reads_dataset else 0
+    read = memory.mapped_bytes(dataset) if sampling.reads_dataset else 0
     at_once = min(_images(sampling), memory.CHUNK)
     if isinstance(sampling, ReconstructSampling | EncodeSampling):
         at_once = len(sampling.indices)
