@@ -207,13 +207,13 @@ def test_server_with_another_environment_is_not_used_and_replaced(
         wait_until(lambda: server._server is not None)
         assert server._server is not None
         first = server._server.pid
-        other = {**environment, "GOMP_SPINCOUNT": "30000"}
+        other = {**environment, "GOMP_SPINCOUNT": "12345"}
         assert server.start_trainer(written(folder, SPEC), folder, other, lambda: False) is None
         wanted.append(other)
         wait_until(lambda: server._server is not None and server._server.environment == other)
         assert server._server.pid != first
         trainer = started(server, folder, other, SPEC)
-        assert b"GOMP_SPINCOUNT=30000" in Path(f"/proc/{trainer.pid}/environ").read_bytes()
+        assert b"GOMP_SPINCOUNT=12345" in Path(f"/proc/{trainer.pid}/environ").read_bytes()
         trainer.close()
         last = server._server.pid
     assert not psutil.pid_exists(last)
