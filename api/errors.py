@@ -20,11 +20,13 @@ from shared.errors import (
     Damaged,
     ExportFailed,
     FieldError,
+    Forbidden,
     MimeoError,
     NotFound,
     SpecError,
     StorageFull,
     TooLarge,
+    Unauthorized,
     Unavailable,
 )
 
@@ -32,6 +34,8 @@ PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = "5"
 STATUS: dict[type[MimeoError], HTTPStatus] = {
     SpecError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Unauthorized: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -2,6 +2,8 @@
 
 MimeoError
 ├── SpecError        the request is invalid: 422
+├── Unauthorized     the request has no valid API key: 401
+├── Forbidden        the API key does not permit the operation: 403
 ├── NotFound         the resource does not exist: 404
 ├── Conflict         the current state does not permit the operation: 409
 ├── TooLarge         the request exceeds a size limit: 413
@@ -74,6 +76,18 @@ class SpecError(MimeoError):
         shown = [f"{error.pointer or '/'}: {error.detail}" for error in errors[:_IN_DETAIL]]
         more = (len(errors) if total is None else total) - len(shown)
         return cls(" ".join(shown) + (f" And {more:,} more." if more else ""), errors)
+
+
+class Unauthorized(MimeoError):
+    """The request has no valid API key."""
+
+    code = "unauthorized"
+
+
+class Forbidden(MimeoError):
+    """The API key does not permit the operation."""
+
+    code = "forbidden"
 
 
 class NotFound(MimeoError):

@@ -58,5 +58,5 @@ def import_model() -> Response:
 def delete_model(path: ModelPath) -> Response:
     """Delete an imported model with its exports. 409 for a model of a training job, which is deleted with its job."""
     with runtime().writing() as session:
-        imported_models.delete(session, path.id)
+        imported_models.delete(session, path.id, may_delete_shared=True)
     return Response(status=204)

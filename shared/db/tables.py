@@ -13,6 +13,8 @@ from shared.job_status import JobKind, JobStatus
 
 # With not_before, the index alone answers whether a job is due and how many are ahead of it.
 QUEUE_COLUMNS = ("kind", "status", "priority", "created_at", "id", "not_before")
+DEFAULT_OWNER = "local"  # of everything while authentication is off
+OWNER = String(64)
 
 
 class Base(DeclarativeBase):
@@ -33,9 +35,53 @@ def table_of(row: type[Base]) -> Table:
     return cast(Table, row.__table__)
 
 
+class Owner(Base):
+    """A tenant: the owner of jobs, models and datasets. Each API key belongs to one."""
+
+    __tablename__ = "owners"
+
+    name: Mapped[str] = mapped_column(OWNER, primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+
+class ApiKey(Base):
+    """An API key. The key itself is not stored.
+
+    id: the key's prefix, by which it is found. sha256: of the whole key. scopes: values of `shared.identity.Scope`,
+    separated by spaces. expires_at: None is never.
+    """
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    owner: Mapped[str] = mapped_column(ForeignKey("owners.name"))
+    name: Mapped[str | None] = mapped_column(String(200))
+    sha256: Mapped[str] = mapped_column(String(64))
+    scopes: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("ix_api_keys_owner", "owner"),)
+
+
+class LoginSession(Base):
+    """A browser that is logged in with an API key. sha256: of the cookie's value."""
+
+    __tablename__ = "login_sessions"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_login_sessions_key", "key_id"), Index("ix_login_sessions_expires", "expires_at"))
+
+
 class Job(Base):
     """A job of any kind. `spec` is the accepted request, fully resolved; it never changes.
 
+    owner: None is a job of all owners, such as the import of a ready-made model.
     kind: also given by the id's prefix. priority: Priority.rank, 0 first.
     fencing_token rises with every claim; each write by a worker must carry the current token.
     not_before: earliest start of a queued job (back-off). notified_at: when a notification was last sent.
@@ -48,6 +94,7 @@ class Job(Base):
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012 - SQLAlchemy reads it once
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str | None] = mapped_column(OWNER, server_default=DEFAULT_OWNER)
     kind: Mapped[JobKind] = mapped_column(KIND)
     status: Mapped[JobStatus] = mapped_column(STATUS, default=JobStatus.QUEUED)
     model_type: Mapped[str] = mapped_column(String(32))
@@ -90,9 +137,9 @@ class Job(Base):
             postgresql_where=sql("is_quick"),
         ),
         Index("ix_jobs_status_heartbeat", "status", "heartbeat_at"),
-        Index("ix_jobs_kind_id", "kind", "id"),
-        Index("ix_jobs_kind_status_id", "kind", "status", "id"),
-        Index("ix_jobs_kind_model_type_id", "kind", "model_type", "id"),
+        Index("ix_jobs_owner_id", "owner", "kind", "id"),
+        Index("ix_jobs_owner_status_id", "owner", "kind", "status", "id"),
+        Index("ix_jobs_owner_model_type_id", "owner", "kind", "model_type", "id"),
         Index("ix_jobs_updated", "updated_at"),
     )
 
@@ -148,11 +195,15 @@ class Checkpoint(Base):
 
 
 class Model(Base):
-    """The result of a successful training or import, at most one per job. Its checkpoint is never pruned."""
+    """The result of a successful training or import, at most one per job. Its checkpoint is never pruned.
+
+    owner: that of its job.
+    """
 
     __tablename__ = "models"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str | None] = mapped_column(OWNER, server_default=DEFAULT_OWNER)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), unique=True)
     checkpoint_id: Mapped[str] = mapped_column(ForeignKey("checkpoints.id"))
     model_type: Mapped[str] = mapped_column(String(32))
@@ -261,6 +312,7 @@ class UploadedDataset(Base):
 
     __tablename__ = "datasets"
 
+    owner: Mapped[str] = mapped_column(OWNER, primary_key=True, server_default=DEFAULT_OWNER)
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
     storage_key: Mapped[str] = mapped_column(String(300))
@@ -291,10 +343,11 @@ class Worker(Base):
 
 
 class IdempotencyKey(Base):
-    """The idempotency key of a POST, the hash of its body, and the job that it created."""
+    """The idempotency key of an owner's POST, the hash of its body, and the job that it created."""
 
     __tablename__ = "idempotency_keys"
 
+    owner: Mapped[str] = mapped_column(OWNER, primary_key=True, server_default=DEFAULT_OWNER)
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
     body_sha256: Mapped[str] = mapped_column(String(64))
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))

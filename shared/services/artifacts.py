@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from shared.db.tables import Artifact
+from shared.db.tables import Artifact, Job
 from shared.errors import NotFound, SpecError
 from shared.ids import is_id
 from shared.services.paging import MAX_LIMIT
@@ -15,7 +15,9 @@ _BY_JOB = select(Artifact).where(Artifact.job_id.in_(bindparam("job_ids", expand
 
 def get(session: Session, artifact_id: str) -> Artifact:
     """An artifact. Raises NotFound."""
-    row = session.get(Artifact, artifact_id) if is_id(artifact_id, "art") else None
+    # The join leaves out the artifacts of other owners' jobs.
+    query = select(Artifact).join(Job, Job.id == Artifact.job_id).where(Artifact.id == artifact_id)
+    row = session.scalars(query).one_or_none() if is_id(artifact_id, "art") else None
     if row is None:
         raise NotFound("There is no artifact with that id.")
     return row

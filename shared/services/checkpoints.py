@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, bindparam, delete, select
 from sqlalchemy.orm import Session
 
+from shared.db.owned_rows import ALL_OWNERS
 from shared.db.tables import Checkpoint, GenerationJob, Model, TrainingJob, table_of
 from shared.ids import is_id
 from shared.job_status import TERMINAL
@@ -20,11 +21,11 @@ _LOCKED = select(Checkpoint).where(Checkpoint.id == bindparam("id")).with_for_up
 _NEWEST_LOCKED = _OF_JOB.limit(1).with_for_update(read=True, key_share=True)
 _LOCK = select(Checkpoint.id).where(Checkpoint.id.in_(_IDS)).with_for_update()
 _DELETE = delete(table_of(Checkpoint)).where(Checkpoint.id.in_(_IDS))
-_PUBLISHED = select(Model.checkpoint_id).where(Model.checkpoint_id.in_(_IDS))
+_PUBLISHED = select(Model.checkpoint_id).where(Model.checkpoint_id.in_(_IDS)).execution_options(**ALL_OWNERS)
 _SAMPLED = GenerationJob.spec["checkpoint_id"].as_string()
 _CONTINUED = TrainingJob.spec["init_from"]["checkpoint_id"].as_string()
 _USERS = [
-    select(job.id, reference).where(job.status.not_in(TERMINAL), reference.in_(_IDS))
+    select(job.id, reference).where(job.status.not_in(TERMINAL), reference.in_(_IDS)).execution_options(**ALL_OWNERS)
     for job, reference in ((GenerationJob, _SAMPLED), (TrainingJob, _CONTINUED))
 ]
 _PLACE = select(Checkpoint.storage_key, Checkpoint.sha256).where(Checkpoint.id == bindparam("id"))

@@ -27,10 +27,10 @@ def submit(session: Session, model_id: str, format_: str) -> tuple[GenerationJob
     found = job_of(session, model_id, format_)
     if found is not None:
         return found, False
-    models.get(session, model_id)
+    is_shared = models.get(session, model_id).owner is None
     try:
         with session.begin_nested():
-            job = _add_job(session, model_id, format_)
+            job = _add_job(session, model_id, format_, is_shared=is_shared)
             session.add(Export(model_id=model_id, format=format_, job_id=job.id))
             session.flush()
     except IntegrityError:  # another request has created it
@@ -50,7 +50,7 @@ def delete_of_job(session: Session, training_job_id: str) -> None:
     session.execute(delete(Job).where(Job.id.in_(ids)).execution_options(synchronize_session=False))
 
 
-def _add_job(session: Session, model_id: str, format_: str) -> GenerationJob:
+def _add_job(session: Session, model_id: str, format_: str, *, is_shared: bool) -> GenerationJob:
     source = models.resolve(session, model_id)
     spec = {
         "model": model_id,
@@ -69,4 +69,5 @@ def _add_job(session: Session, model_id: str, format_: str) -> GenerationJob:
         seed=0,  # an export uses no random numbers
         max_attempts=MAX_ATTEMPTS,
         timeout_s=TIMEOUT_S,
+        is_shared=is_shared,
     )

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
+from shared.db.owned_rows import owner_of
 from shared.db.tables import IdempotencyKey
 from shared.errors import FieldError, MimeoError, SpecError
 
@@ -45,7 +46,7 @@ class Request:
 
 def find(session: Session, request: Request) -> str | None:
     """Id of the job that an earlier request with the key created, or None. Raises KeyReused when the bodies differ."""
-    row = session.get(IdempotencyKey, request.key)
+    row = session.get(IdempotencyKey, (owner_of(session), request.key))
     if row is None:
         return None
     if row.body_sha256 != request.body_sha256:
@@ -58,7 +59,9 @@ def remember(session: Session, request: Request, job_id: str) -> None:
     """Record the job that the request creates, in the same transaction. Raises KeyTaken: roll back and read again."""
     try:
         with session.begin_nested():
-            session.add(IdempotencyKey(key=request.key, body_sha256=request.body_sha256, job_id=job_id))
+            row = IdempotencyKey(owner=owner_of(session), key=request.key)
+            row.body_sha256, row.job_id = request.body_sha256, job_id
+            session.add(row)
     except IntegrityError as error:
         raise KeyTaken from error
 

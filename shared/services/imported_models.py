@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from shared.datasets import REGISTRY
 from shared.db.clock import db_now
+from shared.db.owned_rows import owner_of, shared_owner
 from shared.db.tables import Checkpoint, ImportJob, Job, Model, ReadyModel, table_of
-from shared.errors import Conflict, MimeoError, SpecError
+from shared.errors import Conflict, Forbidden, MimeoError, SpecError
 from shared.failpoints import failpoint
 from shared.ids import new_id
 from shared.job_status import JobKind, JobStatus
@@ -123,6 +124,7 @@ def _record(session: Session, ready_name: str, sha256: str) -> None:
 def _add(session: Session, new: NewModel) -> str:
     """The rows of job, checkpoint and model."""
     file = new.file
+    owner = None if new.source == "ready-made" else owner_of(session)
     about = attempt_writes.storable(dict(file.about))
     spec = {
         "source": new.source,
@@ -134,6 +136,7 @@ def _add(session: Session, new: NewModel) -> str:
     session.execute(
         insert(table_of(Job)).values(
             id=new.job_id,
+            owner=owner,
             kind=JobKind.IMPORT,
             status=JobStatus.SUCCEEDED,
             model_type=file.model_type.name,
@@ -161,6 +164,7 @@ def _add(session: Session, new: NewModel) -> str:
     session.flush()
     model = Model(
         id=new_id("mdl"),
+        owner=shared_owner(owner),
         job_id=new.job_id,
         checkpoint_id=checkpoint.id,
         model_type=file.model_type.name,
@@ -176,12 +180,16 @@ def _add(session: Session, new: NewModel) -> str:
     return model.id
 
 
-def delete(session: Session, model_id: str) -> None:
+def delete(session: Session, model_id: str, *, may_delete_shared: bool) -> None:
     """Delete an imported model with its exports; the sweeper removes the files.
 
-    Raises NotFound, and Conflict for a model of a training job or one whose weights an unfinished job will read.
+    may_delete_shared: also a ready-made one, which belongs to all owners.
+    Raises NotFound, Forbidden, and Conflict for a model of a training job or one whose weights an unfinished job will
+    read.
     """
     model = get(session, model_id)
+    if model.owner is None and not may_delete_shared:
+        raise Forbidden("A ready-made model belongs to every owner; only a key with the scope admin deletes it.")
     if session.get(ImportJob, model.job_id) is None:
         raise Conflict(f"The model belongs to the training job {model.job_id}; delete that job.")
     deletion.delete_job(session, model.job_id)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, defer, joinedload
 
+from shared.db.owned_rows import is_own
 from shared.db.tables import GenerationJob, Job, Model, TrainingJob
 from shared.errors import NotFound
 from shared.ids import Prefix, is_id, new_id
@@ -95,7 +96,7 @@ def list_page(
         conditions.append(job_search.matches(session, q, _SEARCHED[of]))
     if after is not None:
         conditions.append(job_search.follows(session, sort, of.id, after))
-    conditions.append(of.kind == _KINDS[of])
+    conditions += [is_own(session, of.owner), of.kind == _KINDS[of]]
     return paging.page(session, query, of.id, conditions=conditions, order=job_search.order(sort, of.id), limit=limit)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from shared.db.tables import Checkpoint, ImportJob, Model, TrainingJob
+from shared.db.tables import Checkpoint, ImportJob, Job, Model, TrainingJob
 from shared.errors import NotFound, SpecError
 from shared.ids import is_id
 from shared.services import checkpoints
@@ -62,7 +62,7 @@ def resolve(session: Session, reference: str, *, pointer: str = "/model") -> Sou
     if prefix == "trn":
         return _of_job(session, reference, pointer)
     checkpoint = checkpoints.locked(session, reference)
-    if checkpoint is None:
+    if checkpoint is None or session.get(Job, checkpoint.job_id) is None:  # or of another owner
         raise _unknown(reference, pointer)
     published = session.scalars(select(Model).where(Model.checkpoint_id == reference)).one_or_none()
     if published is not None:

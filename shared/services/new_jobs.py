@@ -8,6 +8,7 @@ from sqlalchemy import insert, inspect
 from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
+from shared.db.owned_rows import owner_of
 from shared.db.tables import Job, table_of
 from shared.failpoints import failpoint
 from shared.job_status import JobStatus, Priority
@@ -35,10 +36,15 @@ def add(
     warnings: Iterable[JobWarning] = (),
     is_quick: bool = False,
     memory_bytes: int | None = None,
+    is_shared: bool = False,
 ) -> JobT:
-    """Queue a job with a fully resolved `spec`. Send its notification after the commit."""
+    """Queue a job with a fully resolved `spec`. Send its notification after the commit.
+
+    It belongs to the session's owner, or to all owners where `is_shared`.
+    """
     row = {
         "id": id,
+        "owner": None if is_shared else owner_of(session),
         "kind": inspect(kind).polymorphic_identity,
         "status": JobStatus.QUEUED,
         "model_type": model_type,

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
+from shared.db.owned_rows import ALL_OWNERS
 from shared.db.tables import Job
 from shared.job_status import JobKind, JobStatus, Priority
 from shared.services.job_queue import QUEUE_ORDER, is_due
@@ -24,13 +25,13 @@ def count_active(session: Session) -> dict[tuple[JobKind, JobStatus], int]:
     """Number of queued and running jobs by kind and status, from the queue's index."""
     is_active = Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING))
     query = select(Job.kind, Job.status, func.count()).where(is_active).group_by(Job.kind, Job.status)
-    return {(kind, status): count for kind, status, count in session.execute(query)}
+    return {(kind, status): count for kind, status, count in session.execute(query, execution_options=ALL_OWNERS)}
 
 
 def first_in_queue(session: Session, kind: JobKind, count: int) -> list[str]:
     """Ids of the first `count` due jobs of a kind, in the order of the queue."""
     query = select(Job.id).where(Job.kind == kind, is_due()).order_by(*QUEUE_ORDER).limit(count)
-    return list(session.scalars(query))
+    return list(session.scalars(query, execution_options=ALL_OWNERS))
 
 
 def oldest_queued_s(session: Session) -> dict[JobKind, float]:
@@ -48,7 +49,8 @@ def queue_position(session: Session, job: Job, *, counted: int = COUNTED_POSITIO
 def next_position(session: Session, kind: JobKind, priority: Priority, *, counted: int = COUNTED_POSITIONS) -> int:
     """The position that a job would have if it were submitted now; `counted + 1` where it would be further back."""
     ahead = select(Job.id).where(Job.kind == kind, is_due(), Job.priority <= priority.rank).limit(counted).subquery()
-    return 1 + session.execute(select(func.count()).select_from(ahead)).scalar_one()
+    count = select(func.count()).select_from(ahead)
+    return 1 + session.execute(count, execution_options=ALL_OWNERS).scalar_one()
 
 
 def queue_positions(session: Session, jobs: Sequence[Job], *, counted: int = COUNTED_POSITIONS) -> dict[str, int]:
@@ -61,5 +63,5 @@ def queue_positions(session: Session, jobs: Sequence[Job], *, counted: int = COU
     if not waiting:
         return {}
     query = select(*QUEUE_ORDER).where(Job.kind == waiting[0].kind, is_due()).order_by(*QUEUE_ORDER).limit(counted)
-    front = [tuple(place) for place in session.execute(query)]
+    front = [tuple(place) for place in session.execute(query, execution_options=ALL_OWNERS)]
     return {job.id: bisect_left(front, (job.priority, job.created_at, job.id)) + 1 for job in waiting}

@@ -8,6 +8,7 @@ from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
+from shared.db.owned_rows import is_own
 from shared.db.tables import Artifact, Checkpoint, Job, Model, UploadedDataset
 from shared.errors import Conflict, NotFound
 from shared.job_status import QUEUED_KINDS, TERMINAL, JobStatus
@@ -38,7 +39,10 @@ def ended_before(session: Session, days: float, *, with_models: bool, limit: int
     query = (
         select(Job.id, Job.status, Job.finished_at, sizes[0] + sizes[1])
         .where(
-            Job.status.in_(TERMINAL), Job.kind.in_(QUEUED_KINDS), Job.finished_at <= db_now() - round(_DAY_MS * days)
+            is_own(session, Job.owner),
+            Job.status.in_(TERMINAL),
+            Job.kind.in_(QUEUED_KINDS),
+            Job.finished_at <= db_now() - round(_DAY_MS * days),
         )
         .order_by(Job.finished_at, Job.id)
         .limit(limit)
@@ -63,9 +67,11 @@ def delete_ended(session: Session, job_ids: Sequence[str]) -> list[str]:
 
 
 def space_used(session: Session) -> dict[str, int]:
-    """Bytes of stored files by kind: checkpoints, datasets, and the kinds of artifacts. Exports are not counted."""
-    artifacts = session.execute(select(Artifact.kind, func.sum(Artifact.size)).group_by(Artifact.kind))
-    used = {kind: int(size) for kind, size in artifacts}
-    for name, column in (("checkpoint", Checkpoint.size), ("dataset", UploadedDataset.size)):
-        used[name] = int(session.scalar(select(func.coalesce(func.sum(column), 0))) or 0)
+    """Bytes of the owner's stored files by kind: checkpoints, datasets, kinds of artifacts. Exports are not counted."""
+    is_owned = is_own(session, Job.owner)
+    artifacts = select(Artifact.kind, func.sum(Artifact.size)).join(Job, Job.id == Artifact.job_id).where(is_owned)
+    used = {kind: int(size) for kind, size in session.execute(artifacts.group_by(Artifact.kind))}
+    checkpoints = select(func.sum(Checkpoint.size)).join(Job, Job.id == Checkpoint.job_id).where(is_owned)
+    used["checkpoint"] = int(session.scalar(checkpoints) or 0)
+    used["dataset"] = int(session.scalar(select(func.sum(UploadedDataset.size))) or 0)
     return used

@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
+from shared.db.owned_rows import is_own
 from shared.db.tables import Job
 from shared.errors import Conflict, NotFound
 from shared.job_status import JobKind, JobStatus, Priority
@@ -132,7 +133,8 @@ def cancel_all(
     At most CANCELLED_AT_ONCE, so that a transaction stays short. Returns their ids. A job that a worker claims at the
     same time is left to it. among: only jobs with these ids.
     """
-    query = select(Job.id).where(Job.kind == kind, Job.status == status, Job.id > after, Job.id <= until)
+    is_chosen = (is_own(session, Job.owner), Job.kind == kind, Job.status == status)
+    query = select(Job.id).where(*is_chosen, Job.id > after, Job.id <= until)
     if model_type is not None:
         query = query.where(Job.model_type == model_type)
     if among is not None:

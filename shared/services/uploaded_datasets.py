@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from shared.datasets import REGISTRY
 from shared.datasets.uploaded_text import check, stored_pieces
 from shared.db.clock import db_now
+from shared.db.owned_rows import owner_of
 from shared.db.tables import UploadedDataset
 from shared.errors import Conflict, NotFound, SpecError
 from shared.failpoints import failpoint
@@ -119,7 +120,7 @@ def check_changeable(session: Session, name: str, action: str, *, lock: bool = T
 
 def add(session: Session, upload: NewUpload, description: str | None) -> UploadedDataset:
     """Register a stored dataset under its name. Raises Conflict where the name is taken."""
-    row = UploadedDataset(name=upload.name, kind=upload.kind, description=description)
+    row = UploadedDataset(owner=owner_of(session), name=upload.name, kind=upload.kind, description=description)
     _refer(row, upload)
     try:
         with session.begin_nested():

@@ -11,7 +11,7 @@ import structlog
 
 from shared.atomic_files import sha256_of
 from shared.db.session import reading, transaction
-from shared.db.tables import Checkpoint, Job, TrainingJob, UploadedDataset
+from shared.db.tables import DEFAULT_OWNER, Checkpoint, Job, TrainingJob, UploadedDataset
 from shared.errors import JobFailure, NotFound
 from shared.failpoints import failpoint
 from shared.image_uploads import stored
@@ -139,7 +139,7 @@ def _fetch_dataset(context: WorkerContext, job: TrainingJob, folder: Path) -> st
     """
     name, submitted = job.spec["dataset"], job.spec.get("dataset_sha256")
     with reading(context.sessions) as session:
-        upload = session.get(UploadedDataset, name)
+        upload = session.get(UploadedDataset, (job.owner or DEFAULT_OWNER, name))
     if submitted is not None and (upload is None or upload.sha256 != submitted):
         change = "deleted" if upload is None else "replaced"
         raise JobFailure(
