@@ -23,7 +23,7 @@ LOCKS := requirements/uv.txt $(if $(TORCH),requirements/no-torch.txt requirement
 # Fault tests in parallel; they mostly wait.
 CHAOS_AT_ONCE ?= 3
 
-.PHONY: help setup demo up test test-all test-slow chaos engine-soak fuzz surroundings bench gpu-check bench-engine screenshots vendor pretrained docs lint format compose-test lock clean
+.PHONY: help setup demo up test test-all test-slow chaos engine-soak fuzz surroundings bench gpu-check bench-engine screenshots vendor pretrained docs lint format secrets api-size compose-test lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -116,6 +116,14 @@ lint: setup ## Run ruff, mypy and the import rules without changes
 format: setup ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+secrets: ## Write random passwords for docker-compose.yml into ./secrets
+	@sh docker/make-secrets.sh
+
+api-size: setup ## Install the API's libraries into a temporary folder and print their size as in its image
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
+		&& $(UV) pip install --quiet --python $(BIN)/python --target "$$folder" --no-deps --require-hashes -r requirements/api.txt \
+		&& $(BIN)/python docker/slim.py "$$folder"
 
 compose-test: setup ## Build the images and run docker-compose.yml on a real engine
 	$(BIN)/python -m tests.compose.run

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.addresses import HostNames, Origins, PublicUrl
 from shared.errors import SetupError
+from shared.secret_files import with_password
 
 Bytes = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -50,8 +51,14 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="SQLAlchemy URL; SQLite in `MIMEO_HOME`, on a local disk, when unset."
     )
+    database_password_file: Path | None = Field(
+        None, description="File with the password of the database, for a URL without one."
+    )
     redis_url: SecretStr | None = Field(
         None, description="Redis URL; the embedded server's socket in `MIMEO_HOME` when unset."
+    )
+    redis_password_file: Path | None = Field(
+        None, description="File with the password of Redis, for a URL without one."
     )
     storage_url: str | None = Field(
         None, description="fsspec URL of checkpoints and samples; `MIMEO_HOME/storage` when unset."
@@ -96,6 +103,8 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", description="`console` for people, `json` for machines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
 
+    _complete_urls: dict[str, SecretStr] = PrivateAttr(default_factory=dict)  # those with a password from a file
+
     @model_validator(mode="before")
     @classmethod
     def _refuse_renamed(cls, given: Any) -> Any:
@@ -103,6 +112,17 @@ class Settings(BaseSettings):
             if new := _RENAMED.get(variable.upper()):
                 raise SetupError(f"{variable} is now called {new}; rename the variable.")
         return given
+
+    @model_validator(mode="after")
+    def _read_passwords(self) -> "Settings":
+        for name, url, file in (
+            ("database", self.database_url, self.database_password_file),
+            ("redis", self.redis_url, self.redis_password_file),
+        ):
+            if file is not None:
+                given = url.get_secret_value() if url else None
+                self._complete_urls[name] = SecretStr(with_password(given, file, f"MIMEO_{name.upper()}"))
+        return self
 
     @property
     def home_path(self) -> Path:
@@ -124,16 +144,16 @@ class Settings(BaseSettings):
 
     @property
     def resolved_database_url(self) -> str:
-        """SQLAlchemy URL, with the SQLite default filled in."""
-        if self.database_url is not None:
-            return self.database_url.get_secret_value()
+        """SQLAlchemy URL, with password and SQLite default filled in."""
+        if (url := self._complete_urls.get("database", self.database_url)) is not None:
+            return url.get_secret_value()
         return f"sqlite:///{quote(str(self.home_path / 'mimeo.db'))}"
 
     @property
     def resolved_redis_url(self) -> str:
-        """Redis URL in redis-py's form (`redis://…` or `unix://…`), with the embedded default filled in."""
-        if self.redis_url is not None:
-            return self.redis_url.get_secret_value()
+        """Redis URL in redis-py's form (`redis://…` or `unix://…`), with password and embedded default filled in."""
+        if (url := self._complete_urls.get("redis", self.redis_url)) is not None:
+            return url.get_secret_value()
         return f"unix://{quote(str(self.redis_socket))}"
 
     @property

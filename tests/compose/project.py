@@ -1,7 +1,9 @@
 """The stack of docker-compose.yml under a separate project name, started and removed."""
 
 import os
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +22,9 @@ class Project:
         self.url = f"http://127.0.0.1:{port}"
 
     def compose(self, *arguments: str, check: bool = True) -> str:
-        """The output of `docker compose ARGUMENTS`."""
-        file = str(ROOT / "docker-compose.yml")
-        return docker("compose", "--project-name", NAME, "--file", file, "--progress", "plain", *arguments, check=check)
+        """The output of `docker compose ARGUMENTS`, with no `.env` but the variables of this process."""
+        files = ["--file", str(ROOT / "docker-compose.yml"), "--env-file", os.devnull]
+        return docker("compose", "--project-name", NAME, *files, "--progress", "plain", *arguments, check=check)
 
     def up(self, *arguments: str) -> None:
         """Start the missing services and wait until all are healthy."""
@@ -42,6 +44,15 @@ class Project:
     def down(self) -> None:
         """Stop and remove containers, networks and volumes."""
         self.compose("down", "--volumes", "--remove-orphans")
+
+
+def make_secrets(folder: Path) -> None:
+    """Passwords for the project, from the script of the repository, and their folder in the environment."""
+    script = folder / "docker" / "make-secrets.sh"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "docker" / script.name, script)
+    subprocess.run(["sh", str(script)], check=True, stdout=subprocess.DEVNULL)
+    os.environ["MIMEO_SECRETS_DIR"] = str(folder / "secrets")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.compose.engine import EngineError, docker, has_compose
 
 FOLDER = Path(__file__).parent / "standins"
-OFFICIAL = ("python:3.11-slim-bookworm", "redis:8.0", "postgres:17")
+OFFICIAL = ("python:3.11.14-slim-bookworm", "redis:8.0.6", "postgres:17.7")
 SUITES = ("bookworm", "trixie")
 # Where the machine reaches registries through a certificate of its own, containers need that certificate too.
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")

@@ -11,10 +11,10 @@ fi
 
 if [ "$1" = postgres ]; then
     if [ ! -s "$PGDATA/PG_VERSION" ]; then
-        : "${POSTGRES_PASSWORD:?a new database needs a password}"
+        password="$(cat "${POSTGRES_PASSWORD_FILE:?a new database needs a password}")"
         user="${POSTGRES_USER:-postgres}"
         password_file="$(mktemp)"
-        printf '%s\n' "$POSTGRES_PASSWORD" >"$password_file"
+        printf '%s\n' "$password" >"$password_file"
         initdb --username="$user" --pwfile="$password_file" --auth-local=trust --auth-host=scram-sha-256
         rm -f "$password_file"
         echo 'host all all all scram-sha-256' >>"$PGDATA/pg_hba.conf"

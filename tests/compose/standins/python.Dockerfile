@@ -1,4 +1,4 @@
-# Stands in for python:3.11-slim-bookworm: the same Python release line, at the place the official image has it.
+# Stands in for python:3.11.14-slim-bookworm: the same Python release line, at the place the official image has it.
 FROM mimeo-standin/debian:bookworm
 RUN apt-get update -qq \
     && apt-get install -qq --yes --no-install-recommends python3 python3-venv \

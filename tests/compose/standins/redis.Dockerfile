@@ -1,4 +1,4 @@
-# Stands in for redis:8.0. The official build differs from Debian's in having its protected mode off.
+# Stands in for redis:8.0.6. The official build differs from Debian's in having its protected mode off.
 FROM mimeo-standin/debian:trixie
 RUN apt-get update -qq \
     && apt-get install -qq --yes --no-install-recommends redis-server redis-tools \
