@@ -9,8 +9,9 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from api import compression, cors, errors, host_check, instrumentation, query_check
 from api import runtime as runtimes
 from api.files import ignore_unsupported_ranges
-from api.job_metrics import JobCollector
+from api.job_metrics import DatabaseCollector, NotificationCollector
 from api.openapi import DocumentedApi
+from api.process_metrics import DiskCollector, StreamCollector
 from api.proxies import behind_proxies
 from api.routes import BLUEPRINTS
 from api.runtime import Runtime
@@ -72,5 +73,6 @@ def _registry(runtime: Runtime) -> CollectorRegistry:
     collectors: tuple[Any, ...] = (ProcessCollector, PlatformCollector, GCCollector)
     for collector in collectors:
         collector(registry=registry)
-    registry.register(JobCollector(runtime))
+    for own in (DatabaseCollector, NotificationCollector, StreamCollector, DiskCollector):
+        registry.register(own(runtime))
     return registry

@@ -23,6 +23,26 @@ UPLOADS_PROCESSED = 1  # at a time; the work is bound by the interpreter, and tw
 UPLOAD_WAIT_S = 30.0
 
 
+class Places:
+    """A limited number of places, of which each is taken by one user."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.taken = limit, 0
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Take a place, if one is free."""
+        with self._lock:
+            is_free = self.taken < self.limit
+            self.taken += is_free
+        return is_free
+
+    def leave(self) -> None:
+        """Free a place."""
+        with self._lock:
+            self.taken -= 1
+
+
 class Runtime:
     """Connections of this process.
 
@@ -44,7 +64,7 @@ class Runtime:
         self.ends = EndPoller(self.reading)
         self.is_stopping = threading.Event()  # requests that wait are answered
         self._uploads = threading.BoundedSemaphore(UPLOADS_PROCESSED)
-        self.streams = threading.BoundedSemaphore(settings.max_streams)
+        self.streams = Places(settings.max_streams)
 
     def writing(self) -> AbstractContextManager[Session]:
         """One transaction that may write; commits at its end."""

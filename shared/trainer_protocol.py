@@ -56,12 +56,18 @@ class Started(_Event):
 
 
 class Progress(_Event):
-    """Progress of the run; at most about twice a second. `metrics` holds the latest training figures."""
+    """Progress of the run; at most about twice a second. `metrics` holds the latest training figures.
+
+    memory_bytes, memory_total_bytes: of the device, used by this process and in all.
+    """
 
     type: Literal["progress"] = "progress"
     epoch: int  # 1-based epoch in progress
     step: int  # optimizer steps done
     examples_per_s: float
+    steps_per_s: float | None = None
+    memory_bytes: int | None = None
+    memory_total_bytes: int | None = None
     metrics: dict[str, float] = {}
 
 

@@ -39,6 +39,18 @@ def versions(where: torch.device) -> dict[str, str]:
     return found | ({"gpu": torch.cuda.get_device_name(where)} if where.type == "cuda" else {})
 
 
+def memory(where: torch.device) -> tuple[int | None, int | None]:
+    """Bytes of the device's memory that this process uses, and all of it; None where they cannot be read.
+
+    On a GPU what torch has reserved, elsewhere the resident memory, shared pages included.
+    """
+    if where.type == "cuda":
+        return torch.cuda.memory_reserved(where), torch.cuda.get_device_properties(where).total_memory
+    page, statm = os.sysconf("SC_PAGE_SIZE"), Path("/proc/self/statm")
+    used = int(statm.read_text().split()[1]) * page if statm.is_file() else None
+    return used, page * os.sysconf("SC_PHYS_PAGES")
+
+
 def _container_cores() -> int:
     """Whole cores of the cgroup's quota; `_MOST_THREADS` without a quota."""
     quota_file = Path("/sys/fs/cgroup/cpu.max")

@@ -1,7 +1,8 @@
 """`python -m worker.reconciler`: repairs the queue after crashes and lost messages. Several may run at once.
 
 Each round ends attempts with an expired lease and repeats notifications that may be lost. A sweeper runs in a second
-thread and removes files without a row. A third one imports the ready-made models at the first start.
+thread and removes files without a row. A third one imports the ready-made models at the first start, a fourth one
+keeps the counters of `/metrics`.
 """
 
 import signal
@@ -31,10 +32,11 @@ from shared.db.tables import Job
 from shared.errors import SetupError
 from shared.failpoints import failpoint
 from shared.job_status import QUEUED_KINDS, JobKind
-from shared.services import notifications, queue_snapshot, reaping, workers
+from shared.services import metric_totals, notifications, queue_snapshot, reaping, workers
 from shared.services.queue_snapshot import QueueSnapshot
 from shared.settings import Settings, reason
 from shared.storage import Storage
+from worker.event_counter import EventCounter
 from worker.ready_models import ReadyModels
 from worker.sweeper import Sweeper
 
@@ -66,7 +68,7 @@ class Reconciler:
         self._last_round = self._monotonic()
         self._reap_from = self._last_round + settings.lease_s
         self._ahead_s: float | None = None
-        self._forget_at = self._last_round
+        self._forget_at = self._record_at = self._last_round
 
     def run(self, stopping: threading.Event) -> None:
         """Repeat rounds until `stopping` is set, also during outages."""
@@ -89,6 +91,7 @@ class Reconciler:
             for kind in QUEUED_KINDS:
                 self._notify(kind, snapshot.due[kind])
             self._forget(now)
+            self._record(now)
         except SQLAlchemyError as error:
             if not is_transient(error):
                 raise
@@ -159,6 +162,13 @@ class Reconciler:
             with transaction(self._sessions) as session:
                 workers.forget_silent(session)
 
+    def _record(self, now: float) -> None:
+        """Record the end of this round for `/metrics`, not more often than workers record a heartbeat."""
+        if now >= self._record_at:
+            self._record_at = now + self._settings.heartbeat_s
+            with transaction(self._sessions) as session:
+                metric_totals.record_reconciler(session)
+
 
 def main() -> int:
     """Run until SIGTERM or Ctrl-C; returns the process's exit status."""
@@ -183,6 +193,8 @@ def main() -> int:
     threading.Thread(target=sweeper.run, args=(stopping,), name="sweeper", daemon=True).start()
     ready_models = ReadyModels(settings, sessions, storage)
     threading.Thread(target=ready_models.run, args=(stopping,), name="ready-models", daemon=True).start()
+    event_counter = EventCounter(settings, sessions)
+    threading.Thread(target=event_counter.run, args=(stopping,), name="event-counter", daemon=True).start()
     log.info("reconciler ready")
     Reconciler(settings, sessions, CeleryBroker(settings)).run(stopping)
     return 0

@@ -1,6 +1,6 @@
 """The heartbeat of a worker, for `/v1/workers`: its identity and its current job. It does not affect jobs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -8,6 +8,7 @@ from types import TracebackType
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared import disk_space
 from shared.db.session import transaction
 from shared.services import workers
 from worker.background import PeriodicThread
@@ -26,7 +27,9 @@ class WorkerHeartbeat(PeriodicThread):
         self._job_id: str | None = None
         self._jobs_done = 0
         self._device = "cuda" if _NVIDIA.exists() else "cpu"
-        self._examples_per_s: float | None = None
+        self._speed: dict[str, float | None] = {}
+        self._memory: dict[str, int | None] = {}
+        self._measure_memory: Callable[[], tuple[int | None, int | None]] | None = None
         shortest_s = min(1.0, context.settings.heartbeat_s)
         super().__init__("worker-heartbeat", self._write, shortest_s=shortest_s)
 
@@ -40,10 +43,21 @@ class WorkerHeartbeat(PeriodicThread):
         except SQLAlchemyError as failure:
             log.warning("worker row not removed; it expires later", reason=str(failure))
 
-    def report(self, *, device: str | None = None, examples_per_s: float | None = None) -> None:
-        """Update what the next heartbeat shows: the device (`cpu`, `cuda`), and examples per second."""
+    def report(self, *, device: str | None = None) -> None:
+        """Update the device (`cpu`, `cuda`) that the next heartbeat shows."""
         self._device = device or self._device
-        self._examples_per_s = examples_per_s if examples_per_s is not None else self._examples_per_s
+
+    def report_speed(self, *, examples_per_s: float, steps_per_s: float | None) -> None:
+        """Update the speed of the current job that the next heartbeat shows."""
+        self._speed = {"examples_per_s": examples_per_s, "steps_per_s": steps_per_s}
+
+    def report_memory(self, used: int | None, total: int | None) -> None:
+        """Update the bytes of its device's memory that the next heartbeat shows: those in use, and all."""
+        self._memory = {"memory_bytes": used, "memory_total_bytes": total}
+
+    def measure_memory(self, measure: Callable[[], tuple[int | None, int | None]]) -> None:
+        """Show what `measure` returns at each heartbeat, in place of reports."""
+        self._measure_memory = measure
 
     @contextmanager
     def working_on(self, job_id: str) -> Iterator[None]:
@@ -53,12 +67,14 @@ class WorkerHeartbeat(PeriodicThread):
         try:
             yield
         finally:
-            self._job_id, self._examples_per_s = interrupted, None
+            self._job_id, self._speed, self._memory = interrupted, {}, {}
             self._jobs_done += 1
             self.wake()
 
     def _write(self) -> float:
         context = self._context
+        if self._measure_memory is not None:
+            self.report_memory(*self._measure_memory())
         try:
             with transaction(context.sessions) as session:
                 workers.record_heartbeat(
@@ -70,8 +86,17 @@ class WorkerHeartbeat(PeriodicThread):
                     device=self._device,
                     job_id=self._job_id,
                     jobs_done=self._jobs_done,
-                    examples_per_s=self._examples_per_s,
+                    disk_free_bytes=_disk_free(context),
+                    **({"examples_per_s": None} | self._speed | self._memory),
                 )
         except SQLAlchemyError as failure:
             log.warning("worker heartbeat not written", reason=str(failure))
         return context.settings.heartbeat_s
+
+
+def _disk_free(context: WorkerContext) -> int | None:
+    try:
+        disk = disk_space.fullest(context.settings)
+    except OSError:  # reported where a job needs the disk
+        return None
+    return disk.free if disk else None

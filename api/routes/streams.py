@@ -104,8 +104,8 @@ def _stream(current: Runtime, subscribing: AbstractContextManager[Subscription],
 def _body(
     current: Runtime, subscribing: AbstractContextManager[Subscription], open_stream: Opener
 ) -> Generator[bytes, None, None]:
-    if not current.streams.acquire(blocking=False):
-        limit = current.settings.max_streams
+    if not current.streams.take():
+        limit = current.streams.limit
         raise Unavailable(f"{limit} streams are open, the limit of MIMEO_MAX_STREAMS. Close one, or try again later.")
     try:
         with subscribing as subscription:
@@ -113,4 +113,4 @@ def _body(
             yield b"".join(first)
             yield from later
     finally:
-        current.streams.release()
+        current.streams.leave()

@@ -326,7 +326,10 @@ class UploadedDataset(Base):
 
 
 class Worker(Base):
-    """A worker process with its latest heartbeat."""
+    """A worker process with its latest heartbeat.
+
+    memory_bytes, memory_total_bytes: of its device, used by its job and in all. disk_free_bytes: of its fullest disk.
+    """
 
     __tablename__ = "workers"
 
@@ -338,6 +341,10 @@ class Worker(Base):
     job_id: Mapped[str | None] = mapped_column(String(32))
     jobs_done: Mapped[int] = mapped_column(Integer, default=0)
     examples_per_s: Mapped[float | None]
+    steps_per_s: Mapped[float | None]
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    memory_total_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    disk_free_bytes: Mapped[int | None] = mapped_column(BigInteger)
     started_at: Mapped[datetime] = mapped_column(default=db_now())
     heartbeat_at: Mapped[datetime] = mapped_column(default=db_now())
 
@@ -372,3 +379,18 @@ class PendingDeletion(Base):
     created_at: Mapped[datetime] = mapped_column(default=db_now())
 
     __table_args__ = (Index("ix_pending_deletions_due", "due_at"),)
+
+
+class MetricTotal(Base):
+    """One counter that reconcilers keep for `/metrics`; it outlives every process and the rows that it counts.
+
+    name: of the counter. label: one further distinction, such as an error code; empty for none.
+    """
+
+    __tablename__ = "metric_totals"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    label: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
+    updated_at: Mapped[datetime] = mapped_column(default=db_now())

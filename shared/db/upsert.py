@@ -1,4 +1,4 @@
-"""INSERT … ON CONFLICT DO UPDATE for SQLite and PostgreSQL, for which SQLAlchemy has two constructs."""
+"""INSERT … ON CONFLICT for SQLite and PostgreSQL, for which SQLAlchemy has two constructs."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -23,6 +23,13 @@ def upsert(
     if rows:
         statement = _statement(session.get_bind().dialect.name, table, tuple(rows[0]), key, written_at)
         session.execute(statement, list(rows))
+
+
+def add_missing(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]], *, written_at: str) -> None:
+    """Insert rows, all with the same columns; an existing row with the same key stays as it is."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(table.__table__).values({written_at: db_now()}).on_conflict_do_nothing()
+    session.execute(statement, list(rows))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -39,6 +40,27 @@ def oldest_queued_s(session: Session) -> dict[JobKind, float]:
     query = select(Job.kind, func.min(Job.updated_at), db_now()).where(Job.status == JobStatus.QUEUED)
     rows = session.execute(query.group_by(Job.kind))
     return {kind: max(0.0, (now - since).total_seconds()) for kind, since, now in rows}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueJobs:
+    """Jobs of a kind that a worker could claim now. oldest_s: since when the first of its priority has been due."""
+
+    count: int
+    oldest_s: float
+
+
+def due_jobs(session: Session, kind: JobKind) -> DueJobs:
+    """Number and age of the due jobs of a kind, from the queue's index and one row for each priority."""
+    count = session.scalar(select(func.count()).select_from(Job).where(Job.kind == kind, is_due())) or 0
+    waits = [0.0]
+    for priority in Priority if count else ():
+        first = select(func.coalesce(Job.not_before, Job.updated_at), db_now()).where(
+            Job.kind == kind, is_due(), Job.priority == priority.rank
+        )
+        row = session.execute(first.order_by(*QUEUE_ORDER).limit(1)).one_or_none()
+        waits += [(row[1] - row[0]).total_seconds()] if row else []
+    return DueJobs(count=count, oldest_s=max(waits))
 
 
 def queue_position(session: Session, job: Job, *, counted: int = COUNTED_POSITIONS) -> int | None:

@@ -34,7 +34,7 @@ def reap_expired(session: Session, settings: Settings) -> list[str]:
 
 
 def _reap(session: Session, job: Job, settings: Settings) -> bool:
-    status, values, message = _outcome(job, settings)
+    status, values, message, wait_ms = _outcome(job, settings)
     if status.is_terminal:
         values["finished_at"] = db_now()
     reaped = session.execute(
@@ -48,25 +48,26 @@ def _reap(session: Session, job: Job, settings: Settings) -> bool:
     if reaped is None:
         return False
     failpoint("reap.written")
-    data = {"worker": job.worker, "status": status.value}
+    data = {"worker": job.worker, "status": status.value} | ({"backoff_ms": wait_ms} if wait_ms else {})
     job_history.add(session, job.id, event="reaped", message=message, attempt=job.attempt, data=data)
     return True
 
 
-def _outcome(job: Job, settings: Settings) -> tuple[JobStatus, dict[str, object], str]:
+def _outcome(job: Job, settings: Settings) -> tuple[JobStatus, dict[str, object], str, int]:
+    """New status, further columns, message and back-off of a job whose lease has expired."""
     lost = f"Worker {job.worker} has sent no heartbeat for {settings.lease_s:g} s."
     if job.status is JobStatus.CANCELLING:
-        return JobStatus.CANCELLED, {}, f"{lost} Cancelled, as requested."
+        return JobStatus.CANCELLED, {}, f"{lost} Cancelled, as requested.", 0
     if job.attempt >= job.max_attempts:
         failure = JobFailure(
             ErrorCode.WORKER_LOST,
             f"The worker was lost in each of {job.attempt} attempts." if job.attempt > 1 else "The worker was lost.",
             "Read the worker's log, remove the cause and retry the job.",
         )
-        return JobStatus.FAILED, {"error": failure.as_dict()}, f"{lost} No attempts are left."
+        return JobStatus.FAILED, {"error": failure.as_dict()}, f"{lost} No attempts are left.", 0
     if job.status is JobStatus.PAUSING:
-        return JobStatus.PAUSED, {}, f"{lost} Paused, as requested."
+        return JobStatus.PAUSED, {}, f"{lost} Paused, as requested.", 0
     # The time since the last heartbeat counts as part of the back-off.
     wait_ms = max(0, backoff_ms(job.attempt, settings) - round(settings.lease_s * 1000))
     again = f"Trying again in {wait_ms / 1000:.1f} s." if wait_ms else "Trying again."
-    return JobStatus.QUEUED, {"not_before": db_now() + wait_ms}, f"{lost} {again}"
+    return JobStatus.QUEUED, {"not_before": db_now() + wait_ms}, f"{lost} {again}", wait_ms

@@ -17,8 +17,13 @@ _SILENT_SHOWN = 20
 
 def list_alive(session: Session, settings: Settings) -> list[Worker]:
     """Workers with a heartbeat within three leases, by id."""
-    query = select(Worker).where(Worker.heartbeat_at > _recent(settings))
+    query = select(Worker).where(is_alive(settings))
     return list(session.scalars(query.order_by(Worker.id)))
+
+
+def is_alive(settings: Settings) -> ColumnElement[bool]:
+    """Condition: the worker has a heartbeat within three leases."""
+    return Worker.heartbeat_at > _recent(settings)
 
 
 def list_known(session: Session, settings: Settings) -> list[Worker]:
@@ -41,7 +46,7 @@ def interrupted_jobs(session: Session) -> dict[str, list[str]]:
 
 def has_neighbour(session: Session, settings: Settings, *, worker_id: str, kind: str, host: str) -> bool:
     """Whether another worker of this kind on this host has a heartbeat within three leases."""
-    is_neighbour = (Worker.heartbeat_at > _recent(settings), Worker.host == host, Worker.kind == kind)
+    is_neighbour = (is_alive(settings), Worker.host == host, Worker.kind == kind)
     return session.scalar(select(Worker.id).where(*is_neighbour, Worker.id != worker_id).limit(1)) is not None
 
 
@@ -56,8 +61,12 @@ def record_heartbeat(
     job_id: str | None,
     jobs_done: int,
     examples_per_s: float | None,
+    steps_per_s: float | None = None,
+    memory_bytes: int | None = None,
+    memory_total_bytes: int | None = None,
+    disk_free_bytes: int | None = None,
 ) -> None:
-    """Record a heartbeat of a worker, with its current job."""
+    """Record a heartbeat of a worker, with its current job and what it takes. None: not known."""
     row = {
         "id": worker_id,
         "kind": kind,
@@ -67,6 +76,10 @@ def record_heartbeat(
         "job_id": job_id,
         "jobs_done": jobs_done,
         "examples_per_s": examples_per_s,
+        "steps_per_s": steps_per_s,
+        "memory_bytes": memory_bytes,
+        "memory_total_bytes": memory_total_bytes,
+        "disk_free_bytes": disk_free_bytes,
     }
     upsert(session, Worker, [row], key=("id",), written_at="heartbeat_at")
 

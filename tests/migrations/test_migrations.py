@@ -22,6 +22,11 @@ from tests.waiting import PATIENCE_S
 
 HEAD = max(path.name[:4] for path in Path(runner.__file__).parent.glob("versions/0*.py"))
 
+_A_WORKER = (
+    "INSERT INTO workers (id, kind, host, pid, device, jobs_done, started_at, heartbeat_at) "
+    "VALUES ('w', 'training', 'h', 1, 'cpu', 0, 0, 0)"
+)
+
 
 @pytest.fixture
 def settings(empty_database_url: str, tmp_path: Path) -> Settings:
@@ -60,7 +65,7 @@ def test_database_is_upgraded_downgraded_and_upgraded_again(settings: Settings, 
 def test_each_revision_can_be_reverted_and_keeps_its_rows(settings: Settings, engine: Engine) -> None:
     runner.upgrade(settings)
     with engine.begin() as connection:
-        connection.execute(text("INSERT INTO workers VALUES ('w', 'training', 'h', 1, 'cpu', NULL, 0, NULL, 0, 0)"))
+        connection.execute(text(_A_WORKER))
 
     runner.downgrade(settings, "0001")
     assert runner.current(settings)[0] == "0001"
@@ -100,7 +105,7 @@ def test_renamed_columns_and_tables_keep_their_rows_in_both_directions(settings:
 def test_second_upgrade_changes_nothing(settings: Settings, engine: Engine) -> None:
     runner.upgrade(settings)
     with engine.begin() as connection:
-        connection.execute(text("INSERT INTO workers VALUES ('w', 'training', 'h', 1, 'cpu', NULL, 0, NULL, 0, 0)"))
+        connection.execute(text(_A_WORKER))
 
     runner.upgrade(settings)
 

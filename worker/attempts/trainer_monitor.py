@@ -152,7 +152,8 @@ class TrainerMonitor:
 
     def _take_progress(self, event: trainer_protocol.Progress) -> None:
         self.report_buffer.progress(event)
-        self._worker_heartbeat.report(examples_per_s=event.examples_per_s)
+        self._worker_heartbeat.report_speed(examples_per_s=event.examples_per_s, steps_per_s=event.steps_per_s)
+        self._worker_heartbeat.report_memory(event.memory_bytes, event.memory_total_bytes)
         if not self._has_progress:  # the first step is written without delay
             self._has_progress, self._write_at = True, 0.0
 

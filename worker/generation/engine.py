@@ -48,6 +48,10 @@ class GenerationEngine:
         self._models: WarmCache[LoadedModel] = WarmCache(capacity, lambda loaded: loaded.size)
         self._datasets: WarmCache[Dataset] = WarmCache(capacity // 4, _dataset_bytes)
 
+    def memory(self) -> tuple[int | None, int | None]:
+        """Bytes of the device's memory that this process uses, and all of it; None where they cannot be read."""
+        return device.memory(self._device)
+
     def generate(
         self,
         checkpoint: CheckpointRef,

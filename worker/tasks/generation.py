@@ -23,6 +23,7 @@ def prepare(
     """Remove the folders of killed workers, make the generation engine, and return the task."""
     workdir.sweep(context)
     engine = GenerationEngine(context.settings, context.storage)
+    worker_heartbeat.measure_memory(engine.memory)
     open_generations = OpenGenerations(context)
 
     def run_next() -> None:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from shared import trainer_protocol
 from shared.failpoints import failpoint
-from worker import failures
+from worker import device, failures
 from worker.checkpoints import local
 from worker.checkpoints.manifest import Checkpoint, Manifest
 from worker.models.health import Measurements, Stage
@@ -119,11 +119,22 @@ class Loop:
             self._metrics |= point.values
             self.check_health("training", point.step, point.values)
         if reading.recent:
-            self._reporter.emit(
-                trainer_protocol.Progress(
-                    epoch=self.epoch, step=self.step, examples_per_s=self._speed(), metrics=reading.recent
-                )
+            self._report_progress(reading.recent)
+
+    def _report_progress(self, metrics: dict[str, float]) -> None:
+        used, total = device.memory(self._run.compute.device)
+        speed = self._speed()
+        self._reporter.emit(
+            trainer_protocol.Progress(
+                epoch=self.epoch,
+                step=self.step,
+                examples_per_s=speed,
+                steps_per_s=speed / self._model.examples_per_step(),
+                memory_bytes=used,
+                memory_total_bytes=total,
+                metrics=metrics,
             )
+        )
 
     def check_health(self, stage: Stage, step: int, values: Mapping[str, float]) -> None:
         """Apply the model's health checks to metrics, and report their warnings."""
