@@ -19,7 +19,7 @@ COUNTED_POSITIONS = 1_000  # queue positions beyond this are not counted
 def count_by_status(session: Session) -> dict[tuple[JobKind, JobStatus], int]:
     """Number of jobs by kind and status; combinations without jobs are left out."""
     query = select(Job.kind, Job.status, func.count()).group_by(Job.kind, Job.status)
-    return {(kind, status): count for kind, status, count in session.execute(query)}
+    return {(kind, status): count for kind, status, count in session.execute(query, execution_options=ALL_OWNERS)}
 
 
 def count_active(session: Session) -> dict[tuple[JobKind, JobStatus], int]:
@@ -38,7 +38,7 @@ def first_in_queue(session: Session, kind: JobKind, count: int) -> list[str]:
 def oldest_queued_s(session: Session) -> dict[JobKind, float]:
     """Seconds since the oldest update of a queued job, by kind; the wait of a back-off counts."""
     query = select(Job.kind, func.min(Job.updated_at), db_now()).where(Job.status == JobStatus.QUEUED)
-    rows = session.execute(query.group_by(Job.kind))
+    rows = session.execute(query.group_by(Job.kind), execution_options=ALL_OWNERS)
     return {kind: max(0.0, (now - since).total_seconds()) for kind, since, now in rows}
 
 
@@ -52,13 +52,14 @@ class DueJobs:
 
 def due_jobs(session: Session, kind: JobKind) -> DueJobs:
     """Number and age of the due jobs of a kind, from the queue's index and one row for each priority."""
-    count = session.scalar(select(func.count()).select_from(Job).where(Job.kind == kind, is_due())) or 0
+    of_kind = select(func.count()).select_from(Job).where(Job.kind == kind, is_due())
+    count = session.scalar(of_kind, execution_options=ALL_OWNERS) or 0
     waits = [0.0]
     for priority in Priority if count else ():
         first = select(func.coalesce(Job.not_before, Job.updated_at), db_now()).where(
             Job.kind == kind, is_due(), Job.priority == priority.rank
         )
-        row = session.execute(first.order_by(*QUEUE_ORDER).limit(1)).one_or_none()
+        row = session.execute(first.order_by(*QUEUE_ORDER).limit(1), execution_options=ALL_OWNERS).one_or_none()
         waits += [(row[1] - row[0]).total_seconds()] if row else []
     return DueJobs(count=count, oldest_s=max(waits))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from shared.db.owned_rows import ALL_OWNERS
 from shared.db.tables import Job, Worker
 from shared.job_status import JobKind
 from shared.services.workers import is_alive
@@ -49,7 +50,8 @@ def training_speeds(session: Session, settings: Settings) -> dict[str, Speed]:
     """The speed by model type."""
     running = select(Job.model_type, Worker.examples_per_s, Worker.steps_per_s).join(Job, Job.id == Worker.job_id)
     found: dict[str, Speed] = defaultdict(Speed)
-    for model_type, examples_per_s, steps_per_s in session.execute(running.where(is_alive(settings))):
+    rows = session.execute(running.where(is_alive(settings)), execution_options=ALL_OWNERS)
+    for model_type, examples_per_s, steps_per_s in rows:
         found[model_type].examples_per_s += examples_per_s or 0.0
         found[model_type].steps_per_s += steps_per_s or 0.0
     return found
