@@ -105,12 +105,12 @@ def _totals(totals: dict[Key, int]) -> Iterator[Metric]:
         "mimeo_attempts_retried", "Attempts that failed and are repeated.", labels=["kind", "code"]
     )
     ended = CounterMetricFamily("mimeo_jobs_ended", "Jobs ended.", labels=["kind", "status", "code"])
-    for (name, kind, label), value in totals.items():
+    for (name, of_kind, label), value in totals.items():
         if name == metric_totals.RETRIED:
-            retried.add_metric([kind, label], value)
+            retried.add_metric([of_kind, label], value)
         elif name == metric_totals.ENDED:
             status, _, code = label.partition(":")
-            ended.add_metric([kind, status, code], value)
+            ended.add_metric([of_kind, status, code], value)
     yield from (retried, ended, _waits(totals))
 
 

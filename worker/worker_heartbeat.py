@@ -27,8 +27,9 @@ class WorkerHeartbeat(PeriodicThread):
         self._job_id: str | None = None
         self._jobs_done = 0
         self._device = "cuda" if _NVIDIA.exists() else "cpu"
-        self._speed: dict[str, float | None] = {}
-        self._memory: dict[str, int | None] = {}
+        self._examples_per_s: float | None = None
+        self._steps_per_s: float | None = None
+        self._memory: tuple[int | None, int | None] = (None, None)
         self._measure_memory: Callable[[], tuple[int | None, int | None]] | None = None
         shortest_s = min(1.0, context.settings.heartbeat_s)
         super().__init__("worker-heartbeat", self._write, shortest_s=shortest_s)
@@ -49,11 +50,11 @@ class WorkerHeartbeat(PeriodicThread):
 
     def report_speed(self, *, examples_per_s: float, steps_per_s: float | None) -> None:
         """Update the speed of the current job that the next heartbeat shows."""
-        self._speed = {"examples_per_s": examples_per_s, "steps_per_s": steps_per_s}
+        self._examples_per_s, self._steps_per_s = examples_per_s, steps_per_s
 
     def report_memory(self, used: int | None, total: int | None) -> None:
         """Update the bytes of its device's memory that the next heartbeat shows: those in use, and all."""
-        self._memory = {"memory_bytes": used, "memory_total_bytes": total}
+        self._memory = (used, total)
 
     def measure_memory(self, measure: Callable[[], tuple[int | None, int | None]]) -> None:
         """Show what `measure` returns at each heartbeat, in place of reports."""
@@ -67,7 +68,8 @@ class WorkerHeartbeat(PeriodicThread):
         try:
             yield
         finally:
-            self._job_id, self._speed, self._memory = interrupted, {}, {}
+            self._job_id, self._examples_per_s, self._steps_per_s = interrupted, None, None
+            self._memory = (None, None)
             self._jobs_done += 1
             self.wake()
 
@@ -87,7 +89,10 @@ class WorkerHeartbeat(PeriodicThread):
                     job_id=self._job_id,
                     jobs_done=self._jobs_done,
                     disk_free_bytes=_disk_free(context),
-                    **({"examples_per_s": None} | self._speed | self._memory),
+                    examples_per_s=self._examples_per_s,
+                    steps_per_s=self._steps_per_s,
+                    memory_bytes=self._memory[0],
+                    memory_total_bytes=self._memory[1],
                 )
         except SQLAlchemyError as failure:
             log.warning("worker heartbeat not written", reason=str(failure))

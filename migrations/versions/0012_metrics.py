@@ -1,12 +1,14 @@
 """Counters for `/metrics`, and what workers report of their speed, memory and disk."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0012"
 down_revision = "0011"
 
-_COLUMNS = (
+_COLUMNS: tuple[tuple[str, sa.types.TypeEngine[Any]], ...] = (
     ("steps_per_s", sa.Double()),
     ("memory_bytes", sa.BigInteger()),
     ("memory_total_bytes", sa.BigInteger()),

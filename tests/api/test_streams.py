@@ -133,13 +133,15 @@ def test_more_streams_than_the_limit_are_refused_and_a_closed_one_frees_its_plac
         events.next("job")
         places = app.extensions["mimeo"].streams
         taken = 0
-        while places.acquire(blocking=False):
+        while places.take():
             taken += 1
+        assert f"mimeo_streams_open {places.limit}.0" in client.get("/metrics").text
         refused = client.get("/v1/jobs/stream")
         assert (refused.status_code, refused.get_json()["code"]) == (503, "unavailable")
         assert "MIMEO_MAX_STREAMS" in refused.get_json()["detail"]
         assert refused.headers["Retry-After"]
-        places.release(taken)
+        for _ in range(taken):
+            places.leave()
     with stream(client, "/v1/jobs/stream") as events:
         assert events.next("queue")[0] == "queue"
 
