@@ -1,15 +1,17 @@
 """Migrates a database between revisions. Each migration is one transaction."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from sqlalchemy import Connection, Engine, text
 
+from migrations import live_workers
 from shared.db.session import make_engine
 from shared.errors import SetupError
 from shared.failpoints import failpoint
@@ -19,22 +21,40 @@ _LOCK = 0x6D696D656F  # "mimeo", as PostgreSQL's advisory lock number
 
 
 def upgrade(settings: Settings, revision: str = "head") -> None:
-    """Upgrade the database to a revision. Raises SetupError when its revision is unknown to this version."""
-    _move(settings, lambda config: command.upgrade(config, revision))
+    """Upgrade the database to a revision.
+
+    Raises SetupError when its revision is unknown to this version, or a live worker does not know a contract step.
+    """
+
+    def run(config: Config, connection: Connection) -> None:
+        with suppress(RevisionError):  # of a revision that is unknown or behind: the command below reports it
+            pending = list(_scripts().iterate_revisions(revision, _known_revision(connection) or "base"))
+            live_workers.refuse_beside_older(connection, settings, pending)
+        command.upgrade(config, revision)
+
+    _move(settings, run)
 
 
 def downgrade(settings: Settings, revision: str) -> None:
-    """Downgrade the database to a revision (`base`: an empty one). Raises SetupError as `upgrade` does."""
-    _move(settings, lambda config: command.downgrade(config, revision))
+    """Downgrade the database to a revision (`base`: an empty one).
+
+    Raises SetupError when its revision is unknown to this version, or a worker is live.
+    """
+
+    def run(config: Config, connection: Connection) -> None:
+        live_workers.refuse_beside_any(connection, settings)
+        command.downgrade(config, revision)
+
+    _move(settings, run)
 
 
 def current(settings: Settings) -> tuple[str | None, str]:
-    """The database's revision (None: empty) and the newest one. Raises SetupError as `upgrade` does."""
+    """The database's revision (None: empty) and the newest one. Raises SetupError for an unknown one."""
     with _engine(settings) as engine, engine.connect() as connection:
         return _known_revision(connection), str(_scripts().get_current_head())
 
 
-def _move(settings: Settings, run: Callable[[Config], None]) -> None:
+def _move(settings: Settings, run: Callable[[Config, Connection], None]) -> None:
     with _engine(settings) as engine, engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             # The lock lasts until the end of the transaction, so upgrades run in turn. SQLite has BEGIN IMMEDIATE.
@@ -43,7 +63,7 @@ def _move(settings: Settings, run: Callable[[Config], None]) -> None:
         _known_revision(connection)
         config = _config()
         config.attributes["connection"] = connection
-        run(config)
+        run(config, connection)
         failpoint("migrate.applied")
 
 

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "0005"
 down_revision = "0004"
+contract = True  # code of earlier revisions uses the earlier names
 
 
 def upgrade() -> None:

@@ -328,6 +328,7 @@ class UploadedDataset(Base):
 class Worker(Base):
     """A worker process with its latest heartbeat.
 
+    contract_step: see shared/db/contract_steps.py; null is none.
     memory_bytes, memory_total_bytes: of its device, used by its job and in all. disk_free_bytes: of its fullest disk.
     """
 
@@ -345,6 +346,7 @@ class Worker(Base):
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     memory_total_bytes: Mapped[int | None] = mapped_column(BigInteger)
     disk_free_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    contract_step: Mapped[str | None] = mapped_column(String(8))
     started_at: Mapped[datetime] = mapped_column(default=db_now())
     heartbeat_at: Mapped[datetime] = mapped_column(default=db_now())
 

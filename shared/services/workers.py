@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
+from shared.db.contract_steps import NEWEST_CONTRACT_STEP
 from shared.db.tables import Job, Worker
 from shared.db.upsert import upsert
 from shared.job_status import HELD, JobKind
@@ -80,6 +81,7 @@ def record_heartbeat(
         "memory_bytes": memory_bytes,
         "memory_total_bytes": memory_total_bytes,
         "disk_free_bytes": disk_free_bytes,
+        "contract_step": NEWEST_CONTRACT_STEP,
     }
     upsert(session, Worker, [row], key=("id",), written_at="heartbeat_at")
 
