@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from client.commands import catalogue, dataset_changes, exporting, generation, importing, jobs, space, training
+from client.commands import backups, catalogue, dataset_changes, exporting, generation, importing, jobs, space, training
 from client.commands.board import board
 from client.commands.contracts import model_types
 from client.errors import ApiError, ClientError
@@ -34,7 +34,10 @@ def options(
     """Train small generative models as jobs, and sample them."""
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=PASSED_ON)
 def up(context: typer.Context) -> None:
     """Run the whole of Mimeo on this machine until Ctrl-C (`mimeo up --help`)."""
     # exec replaces this process, so that signals reach the stack.
@@ -53,6 +56,8 @@ app.command()(jobs.retry)
 app.command()(jobs.delete)
 app.command()(space.prune)
 app.command()(space.storage)
+app.command(context_settings=PASSED_ON)(backups.backup)
+app.command(context_settings=PASSED_ON)(backups.restore)
 app.command("tensorboard")(board)
 app.command(cls=GenerateCommand)(generation.generate)
 app.command()(catalogue.models)

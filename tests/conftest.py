@@ -2,8 +2,8 @@
 
 import shutil
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -102,6 +102,19 @@ def empty_database_url(request: pytest.FixtureRequest, database_kind: str, tmp_p
         return
     with _new_database(request.getfixturevalue("postgresql_server")) as url:
         yield url
+
+
+@pytest.fixture
+def make_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Makes databases of a kind without tables; returns the URL of each."""
+    with ExitStack() as opened:
+
+        def make(kind: str) -> str:
+            if kind == "sqlite":
+                return f"sqlite:///{tmp_path / uuid4().hex / 'empty.db'}"
+            return opened.enter_context(_new_database(request.getfixturevalue("postgresql_server")))
+
+        yield make
 
 
 @pytest.fixture(params=DATABASES)

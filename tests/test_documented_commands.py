@@ -46,6 +46,8 @@ def test_options_of_mimeo_exist(command: Command) -> None:
     words = command.words[1:]
     if words[:1] == ["up"]:
         return check_help("stack", words[1:])
+    if words[:1] in (["backup"], ["restore"]):
+        return check_help(f"stack.backup {'create' if words[0] == 'backup' else 'restore'}", words[1:])
     node: Any = typer.main.get_command(app)
     names = []
     while words and words[0] in getattr(node, "commands", {}):
@@ -108,7 +110,7 @@ def check_help(module: str, words: list[str]) -> None:
 
 @functools.cache
 def flags_of(module: str) -> set[str]:
-    done = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", *module.split(), "--help"], capture_output=True, text=True, check=True)
     return set(re.findall(r"--?[a-z][a-z-]*", done.stdout))
 
 

@@ -1,6 +1,7 @@
 """Removes files of deleted jobs, files that never got a row, jobs past their retention, and old idempotency keys.
 
-Several sweepers may run at once: removal is idempotent, and a pending deletion is removed after its files.
+Several sweepers may run at once: removal is idempotent, and a pending deletion is removed after its files. While a
+backup holds the files, none is removed.
 """
 
 import threading
@@ -16,7 +17,7 @@ from shared.db.session import SessionFactory, is_transient, reading, transaction
 from shared.errors import NotFound
 from shared.failpoints import failpoint
 from shared.ids import is_id
-from shared.services import datasets, idempotency, pending_deletions, retention
+from shared.services import datasets, idempotency, pending_deletions, retention, storage_holds
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -75,7 +76,8 @@ class Sweeper:
     def _remove_due(self) -> None:
         with reading(self._sessions) as session:
             due = pending_deletions.due(session, _DELETIONS_AT_ONCE)
-        if not due:
+            is_held = storage_holds.is_held(session)
+        if is_held or not due:
             return
         for folder in due:
             self._storage.delete_tree(folder)
@@ -139,6 +141,8 @@ class Sweeper:
         files = {job_id: list(self._storage.list_names(f"jobs/{job_id}", unfinished=True)) for job_id in job_ids}
         with reading(self._sessions) as session:
             known = pending_deletions.referenced_keys(session, job_ids)
+            if storage_holds.is_held(session):
+                return []
         keys = [
             (job, f"jobs/{job_id}/{name}") for job_id, job in known.items() if not job.is_held for name in files[job_id]
         ]

@@ -396,3 +396,13 @@ class MetricTotal(Base):
     label: Mapped[str] = mapped_column(String(64), primary_key=True)
     value: Mapped[int] = mapped_column(BigInteger)
     updated_at: Mapped[datetime] = mapped_column(default=db_now())
+
+
+class StorageHold(Base):
+    """A backup that copies files: until its end no file is removed from storage. until: when it ends by itself."""
+
+    __tablename__ = "storage_holds"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    until: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(default=db_now())

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from shared import trainer_protocol
-from shared.services import attempt_writes, checkpoints, job_queue
+from shared.services import attempt_writes, checkpoints, job_queue, pending_deletions, storage_holds
 from shared.services import job_history as events_service
 from shared.services.attempt_writes import MetricPoint, StoredCheckpoint, StoredFile
 from shared.services.job_queue import FencedSession, Lease
@@ -139,6 +139,10 @@ class ReportBuffer:
             attempt_writes.add_warnings(fenced, self._pending.warnings)
         if self._pending.checkpoints:
             self._obsolete += checkpoints.prune(session, self._lease.job_id)
+        if self._obsolete and storage_holds.is_held(session):
+            for key in self._obsolete:  # the sweeper removes them after the backup
+                pending_deletions.add(session, key)
+            self._obsolete = []
         return fenced
 
     def written(self) -> list[str]:
