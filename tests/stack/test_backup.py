@@ -26,8 +26,8 @@ from tests.stack.backups import SmallStack, fill, small_stack
 
 MakeDatabase = Callable[[str], str]
 INCLUDED = {
-    "api_keys", "artifacts", "checkpoints", "datasets", "exports", "idempotency_keys", "job_events", "jobs", "metric_totals",
-    "metrics", "models", "owners", "ready_models",
+    "api_keys", "artifacts", "checkpoints", "datasets", "exports", "idempotency_keys", "job_events", "jobs",
+    "metric_totals", "metrics", "models", "owners", "ready_models",
 }  # fmt: skip
 
 
