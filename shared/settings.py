@@ -158,8 +158,10 @@ class Settings(BaseSettings):
 
     @property
     def celery_broker_url(self) -> str:
-        """The Redis URL in kombu's form: Unix sockets are `redis+socket://` there."""
+        """The Redis URL in kombu's form: Unix sockets are `redis+socket://`, and certificates are checked on demand."""
         url = self.resolved_redis_url
+        if url.startswith("rediss://") and "ssl_cert_reqs=" not in url:
+            url += f"{'&' if '?' in url else '?'}ssl_cert_reqs=required"
         return url.replace("unix://", "redis+socket://", 1)
 
     @property

@@ -2,22 +2,11 @@
 
 import configparser
 import json
-import shutil
 import stat
 import subprocess
 from pathlib import Path
 
-import pytest
-
-from tests.compose.test_compose_file import COMPOSE, ROOT
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A folder with the script, as in the repository."""
-    (tmp_path / "docker").mkdir()
-    shutil.copy(ROOT / "docker" / "make-secrets.sh", tmp_path / "docker")
-    return tmp_path
+from tests.compose.test_compose_file import COMPOSE
 
 
 def make(project: Path) -> str:

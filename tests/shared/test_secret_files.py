@@ -52,6 +52,19 @@ def test_url_gets_the_password_as_its_library_reads_it(file: Path, password: str
     assert (broker["password"], broker["hostname"], broker["port"]) == (password, "redis.example.org", 6380)
 
 
+@pytest.mark.parametrize(
+    ("url", "broker"),
+    [
+        ("rediss://h:1/0", "rediss://h:1/0?ssl_cert_reqs=required"),
+        ("rediss://h:1/0?ssl_ca_certs=/a.pem", "rediss://h:1/0?ssl_ca_certs=/a.pem&ssl_cert_reqs=required"),
+        ("rediss://h:1/0?ssl_cert_reqs=none", "rediss://h:1/0?ssl_cert_reqs=none"),
+        ("redis://h:1/0", "redis://h:1/0"),
+    ],
+)
+def test_broker_checks_the_certificate_of_redis_unless_configured_otherwise(url: str, broker: str) -> None:
+    assert Settings(redis_url=SecretStr(url)).celery_broker_url == broker
+
+
 def test_user_of_redis_is_kept(file: Path) -> None:
     file.write_text("secret")
 
