@@ -6,7 +6,7 @@ from flask import redirect
 from flask_openapi.models.info import Info
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from api import compression, cors, errors, host_check, instrumentation, query_check
+from api import authentication, compression, cors, errors, host_check, instrumentation, query_check, rate_limit
 from api import runtime as runtimes
 from api.files import ignore_unsupported_ranges
 from api.job_metrics import DatabaseCollector, NotificationCollector
@@ -51,6 +51,8 @@ def create_app(settings: Settings, *, broker: Broker | None = None) -> Documente
     cors.install(app, settings.cors_origins)
     compression.install(app)
     host_check.install(app, settings)
+    authentication.install(app, runtime)
+    rate_limit.install(app, settings)
     app.before_request(ignore_unsupported_ranges)
     errors.install(app)
     for blueprint in BLUEPRINTS:

@@ -16,7 +16,7 @@ from shared.errors import MimeoError, SpecError
 from shared.failpoints import failpoint
 from shared.image_uploads.checking import ImageOptions
 from shared.image_uploads.limits import SIZES
-from shared.services import datasets, pending_deletions, space_admission, uploaded_datasets
+from shared.services import datasets, pending_deletions, quotas, space_admission, uploaded_datasets
 from shared.services.uploaded_datasets import NewUpload
 
 log = structlog.get_logger(__name__)
@@ -63,6 +63,7 @@ def receive(current: Runtime, checks: FieldChecks, required: tuple[str, ...], ch
         space_admission.check_upload(current.settings, 2 * (request.content_length or 0))
         with current.reading() as session:
             check(session, fields)
+            quotas.check_new_files(session, current.settings, request.content_length or 0)
 
     with received(
         request,

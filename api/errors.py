@@ -26,6 +26,7 @@ from shared.errors import (
     SpecError,
     StorageFull,
     TooLarge,
+    TooManyJobs,
     Unauthorized,
     Unavailable,
 )
@@ -38,6 +39,7 @@ STATUS: dict[type[MimeoError], HTTPStatus] = {
     Forbidden: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     Conflict: HTTPStatus.CONFLICT,
+    TooManyJobs: HTTPStatus.TOO_MANY_REQUESTS,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     StorageFull: HTTPStatus.INSUFFICIENT_STORAGE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -58,7 +60,7 @@ log = structlog.get_logger(__name__)
 def problem(
     status: int, code: str, detail: str, *, title: str | None = None, errors: tuple[FieldError, ...] = ()
 ) -> Response:
-    """A problem response. 503 carries `Retry-After`."""
+    """A problem response. 503 and 429 carry `Retry-After`."""
     body = Problem(
         title=title or HTTPStatus(status).phrase,
         status=status,
@@ -68,7 +70,7 @@ def problem(
         errors=[ProblemError(pointer=_valid(e.pointer), detail=_valid(e.detail), code=e.code) for e in errors],
     )
     response = Response(body.model_dump_json(), status=status, mimetype=PROBLEM_TYPE)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         response.headers["Retry-After"] = RETRY_AFTER_S
     return response
 

@@ -1,6 +1,6 @@
 """Refuses requests for hosts that are not this server's, and writes by web pages of other origins.
 
-Mimeo has no authentication, so a page in a user's browser must not reach it: neither under a name that the page's
+A page in a user's browser must not reach this server with the user's rights: neither under a name that the page's
 owner resolves to this machine (DNS rebinding), nor by a form or `fetch` to its address (cross-site request forgery).
 """
 
@@ -101,6 +101,12 @@ def _refuse_origin(trusted: frozenset[str]) -> Response | None:
         "If the page is yours, name its origin in MIMEO_CORS_ORIGINS; behind a proxy, set MIMEO_PUBLIC_URL."
     )
     return problem(403, "cross_origin", detail)
+
+
+def is_same_origin() -> bool:
+    """Whether a page of this server sent the request, by the headers that every browser adds to a write."""
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    return site == "same-origin" or (site is None and origin is not None and _is_own(origin))
 
 
 def _normal(origin: str) -> str | None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import MethodNotAllowed
 
 from api import serializers
+from api.authentication import identity
 from api.dispatch import notify
 from api.idempotency import Accepted
 from api.json_body import read_json
@@ -105,7 +106,7 @@ def delete(of: type[JobT], job_id: str) -> Response:
     """Delete a job that has ended."""
     with runtime().writing() as session:
         jobs.delete(session, of, job_id)
-    hub().job_deleted(job_id)
+    hub().job_deleted(job_id, identity().owner)
     return Response(status=204)
 
 

@@ -7,7 +7,7 @@ from flask import request
 from api.runtime import Runtime
 from api.upload_form import FieldChecks, received
 from shared.errors import SpecError
-from shared.services import datasets, imported_models, space_admission
+from shared.services import datasets, imported_models, quotas, space_admission
 from shared.specs import is_storable
 
 LONGEST_NAME = 200
@@ -35,6 +35,8 @@ def receive_and_store(current: Runtime) -> str:
     def before_file(_fields: Mapping[str, str]) -> None:
         # The received file and the stored one exist at the same time.
         space_admission.check_upload(current.settings, 2 * (request.content_length or 0))
+        with current.reading() as session:
+            quotas.check_new_files(session, current.settings, request.content_length or 0)
 
     with received(
         request,

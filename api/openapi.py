@@ -19,7 +19,8 @@ JsonDict = dict[str, Any]
 
 PROBLEMS = {
     400: "The body is not valid JSON, or not a valid form.",
-    403: "A web page of another origin sent the request; `MIMEO_CORS_ORIGINS` names origins that may.",
+    401: "The server needs an API key (`MIMEO_AUTH=required`), and the request has no valid one.",
+    403: "The API key lacks the scope, or a web page of another origin sent the request.",
     404: "The resource does not exist.",
     409: "The current state does not permit the operation.",
     413: "The body exceeds the limit of this server.",
@@ -27,6 +28,7 @@ PROBLEMS = {
     416: "The range is outside the file.",
     421: "The request names a host that is not this server's; `MIMEO_ALLOWED_HOSTS` adds names.",
     422: "The request is invalid; `errors` names the fields.",
+    429: "A quota is reached: requests a minute, or waiting jobs. `Retry-After` gives the seconds until the next.",
     500: "The file is damaged or could not be created; `detail` names the remedy.",
     503: "The database or the storage does not respond.",
     507: "The disk is full, or has too little space for the request.",
@@ -106,11 +108,11 @@ class DocumentedApi(OpenAPI):
         """Build the document; called once, before the first request."""
         super().generate_spec_json()  # type: ignore[no-untyped-call]
         for path in self.spec_json["paths"].values():
-            for method, operation in path.items():
+            for operation in path.values():
                 responses = operation["responses"]
                 if PROBLEM not in responses.get("422", {}).get("content", {}):
                     responses.pop("422", None)
-                for status in (421,) if method == "get" else (403, 421):
+                for status in (401, 403, 421, 429):
                     responses[str(status)] = {"description": PROBLEMS[status], **PROBLEM_CONTENT}
         self.spec_json["components"]["schemas"] = _component_schemas()
 

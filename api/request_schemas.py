@@ -9,7 +9,7 @@ from shared import model_types
 from shared.dataset_requests import MAX_DESCRIPTION, DatasetChange
 from shared.image_uploads.limits import SIZES, default_size
 from shared.model_types import ModelType
-from shared.specs import Cancellation, GenerationRequest, JobChanges, TrainingRequest
+from shared.specs import Cancellation, GenerationRequest, JobChanges, Login, TrainingRequest
 
 Components = dict[str, JsonSchemaValue]
 
@@ -137,7 +137,7 @@ def request_schemas(ref_template: str, others: Mapping[str, JsonSchemaValue] | N
     """
     components = _Components(ref_template, others or {})
     components["DatasetUpload"] = DATASET_UPLOAD
-    for model in (JobChanges, Cancellation):
+    for model in (JobChanges, Cancellation, Login):
         components[model.__name__] = components.hoist(model.model_json_schema(ref_template=ref_template), "Job")
     components["ModelUpload"] = MODEL_UPLOAD
     components["DatasetReplacement"] = DATASET_REPLACEMENT

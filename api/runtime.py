@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import cast
 
-from flask import Flask, current_app
+from flask import Flask, current_app, g, has_request_context
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from api import request_slots
 from api.end_poller import EndPoller
 from shared.broker import Broker
+from shared.db.owned_rows import restrict
 from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
 from shared.errors import Unavailable
 from shared.settings import Settings
@@ -67,14 +68,14 @@ class Runtime:
         self.streams = Places(settings.max_streams)
 
     def writing(self) -> AbstractContextManager[Session]:
-        """One transaction that may write; commits at its end."""
+        """One transaction that may write; commits at its end. Restricted as `reading`."""
         self._connect()
-        return transaction(self._sessions)
+        return _restricted(transaction(self._sessions))
 
     def reading(self) -> AbstractContextManager[Session]:
-        """One transaction that only reads."""
+        """One transaction that only reads, in a request restricted to the rows of the request's owner."""
         self._connect()
-        return reading(self._sessions)
+        return _restricted(reading(self._sessions))
 
     @property
     def broker(self) -> Broker:
@@ -135,6 +136,14 @@ class Runtime:
             self._broker = self._make_broker()
             self._storage = Storage.open_url(self.settings.resolved_storage_url)
             self._pid = os.getpid()
+
+
+@contextmanager
+def _restricted(sessions: AbstractContextManager[Session]) -> Iterator[Session]:
+    """The session, restricted to the owner of the current request, if it is identified."""
+    with sessions as session:
+        restrict(session, g.identity.owner if has_request_context() and "identity" in g else None)
+        yield session
 
 
 def install(app: Flask, runtime: Runtime) -> None:

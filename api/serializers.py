@@ -245,9 +245,9 @@ def _omitted(row: rows.Model) -> list[str]:
 
 
 def worker(
-    row: rows.Worker, *, now: datetime, lease_s: float, interrupted_jobs: Sequence[str] = ()
+    row: rows.Worker, *, now: datetime, lease_s: float, job_id: str | None, interrupted_jobs: Sequence[str] = ()
 ) -> resources.Worker:
-    """A worker process. now: by the database's clock."""
+    """A worker process. now: by the database's clock. job_id: of its current job, if the request may see it."""
     return resources.Worker(
         id=row.id,
         kind=row.kind,
@@ -255,7 +255,7 @@ def worker(
         pid=row.pid,
         device=row.device,
         is_alive=now - row.heartbeat_at < timedelta(seconds=lease_s),
-        job=row.job_id,
+        job=job_id,
         interrupted_jobs=list(interrupted_jobs),
         jobs_done=row.jobs_done,
         examples_per_s=row.examples_per_s,

@@ -7,10 +7,11 @@ from pydantic import ValidationError
 from api.app import create_app
 from shared import logs
 from shared.errors import SetupError
-from shared.settings import Settings, reason
+from shared.settings import Settings, check_exposure, reason
 
 try:
     _settings = Settings()
+    check_exposure(_settings)
 except (SetupError, ValidationError) as error:
     print(f"mimeo: {reason(error)}", file=sys.stderr)
     sys.exit(2)

@@ -44,6 +44,12 @@ def up(context: typer.Context) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "stack", *context.args])  # noqa: S606  without a shell
 
 
+@app.command(context_settings=PASSED_ON)
+def keys(context: typer.Context) -> None:
+    """Create, list and revoke the API keys of the server on this machine (`mimeo keys --help`)."""
+    os.execv(sys.executable, [sys.executable, "-m", "api.keys", *context.args])  # noqa: S606  without a shell
+
+
 app.command(cls=TrainCommand)(training.train)
 app.command("jobs")(jobs.jobs)
 app.command()(jobs.show)

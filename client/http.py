@@ -16,7 +16,7 @@ from uuid import uuid4
 from tenacity import Retrying, retry_if_exception, wait_fixed
 
 from client.dataset_requests import DatasetRequests
-from client.errors import ApiError
+from client.errors import ApiError, BadInput
 from client.event_stream import StreamRefused
 from client.files import ExportedFile, file_name
 from client.polling import Change, changes, streamed
@@ -45,6 +45,19 @@ def default_url() -> str:
     return os.environ.get("MIMEO_URL") or f"http://127.0.0.1:{os.environ.get('MIMEO_PORT') or 8000}"
 
 
+def default_api_key() -> str | None:
+    """`MIMEO_API_KEY`, or the content of the file `MIMEO_API_KEY_FILE`. Raises BadInput where it cannot be read."""
+    if key := os.environ.get("MIMEO_API_KEY"):
+        return key
+    path = os.environ.get("MIMEO_API_KEY_FILE")
+    if not path:
+        return None
+    try:
+        return Path(path).read_text().strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"MIMEO_API_KEY_FILE={path} cannot be read ({error})") from error
+
+
 def job_path(job_id: str) -> str:
     """Path of a job, by its id's prefix."""
     return f"/v1/{'generation' if job_id.startswith('gen_') else 'training'}-jobs/{job_id}"
@@ -62,10 +75,11 @@ class Client(DatasetRequests):
     """A client of one Mimeo server. Every method raises ServerUnreachable and ApiError.
 
     base_url: the server's address; `default_url()` when None. timeout: seconds a request may take.
+    api_key: for a server with authentication; `default_api_key()` when None.
     """
 
-    def __init__(self, base_url: str | None = None, timeout: float = 30.0) -> None:
-        super().__init__(base_url or default_url(), timeout)
+    def __init__(self, base_url: str | None = None, timeout: float = 30.0, *, api_key: str | None = None) -> None:
+        super().__init__(base_url or default_url(), timeout, default_api_key() if api_key is None else api_key)
 
     # Jobs of both kinds ----------------------------------------------------------------------------------------------
 

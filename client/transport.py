@@ -22,11 +22,12 @@ _TRIES, _FIRST_PAUSE_S = 4, 0.1  # pauses of 0.1, 0.2 and 0.4 s: a restart takes
 class Transport:
     """A connection to one server. Close it, or use it in a `with` block."""
 
-    def __init__(self, base_url: str, timeout: float) -> None:
+    def __init__(self, base_url: str, timeout: float, api_key: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
         # Proxies of the environment are not used: a Mimeo server is local, often on a loopback address.
-        self._http = httpx.Client(base_url=self.base_url, timeout=timeout, trust_env=False)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx.Client(base_url=self.base_url, timeout=timeout, trust_env=False, headers=headers)
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,8 @@ MimeoError
 ├── Forbidden        the API key does not permit the operation: 403
 ├── NotFound         the resource does not exist: 404
 ├── Conflict         the current state does not permit the operation: 409
+│   └── QuotaExceeded    the owner's files exceed the quota: 409
+├── TooManyJobs      as many jobs of the owner wait as the quota permits: 429
 ├── TooLarge         the request exceeds a size limit: 413
 ├── StorageFull      the disk has too little space: 507
 ├── Unavailable      a required server does not answer: 503
@@ -100,6 +102,18 @@ class Conflict(MimeoError):
     """The current state does not permit the operation."""
 
     code = "conflict"
+
+
+class QuotaExceeded(Conflict):
+    """The owner's files exceed the quota."""
+
+    code = "quota_exceeded"
+
+
+class TooManyJobs(MimeoError):
+    """As many jobs of the owner wait as the quota permits."""
+
+    code = "too_many_jobs"
 
 
 class TooLarge(MimeoError):

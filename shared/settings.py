@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import socket
 from collections.abc import Collection
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -32,6 +34,9 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".mimeo"), description="Folder of the database, files, sockets and logs of this stack.")
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the API listens on.")
+    auth: Literal["off", "required"] = Field(
+        "off", description="`required`: requests need an API key. `off`: the API must listen on a loopback address."
+    )
     public_url: PublicUrl = Field(
         None, description="Address of the API for users, when a proxy changes it; may have a path."
     )
@@ -96,6 +101,15 @@ class Settings(BaseSettings):
     )
     max_body_bytes: Bytes = Field(4 << 20, description="Largest JSON request.")
     max_upload_bytes: Bytes = Field(64 << 20, description="Largest uploaded dataset or model.")
+    quota_waiting_jobs: int | None = Field(
+        None, ge=1, description="Jobs of an owner that may wait at a time; no limit when unset."
+    )
+    quota_stored_bytes: Bytes | None = Field(
+        None, description="Bytes of an owner's files at which no job and no upload is accepted; no limit when unset."
+    )
+    quota_requests_per_minute: int | None = Field(
+        None, ge=1, description="Requests of an owner a minute; no limit when unset."
+    )
     api_threads: int = Field(4, ge=2, le=256, description="Requests that the API processes at a time; others queue.")
     api_waits: int = Field(512, ge=0, le=4096, description="Requests that wait at a time (`Prefer: wait`).")
     api_connections: int = Field(8192, ge=16, le=65536, description="Open connections of the API.")
@@ -178,6 +192,28 @@ class Settings(BaseSettings):
     def downloads_path(self) -> Path:
         """Where downloaded datasets are kept."""
         return self.home_path / "datasets"
+
+
+def check_exposure(settings: Settings) -> None:
+    """Raises SetupError where the API would listen beyond this machine without authentication."""
+    if settings.auth == "required" or _is_loopback(settings.host):
+        return
+    raise SetupError(
+        f"MIMEO_HOST={settings.host} lets other machines reach the API, and MIMEO_AUTH is off. Set MIMEO_AUTH=required "
+        "and make keys with `mimeo keys create`, or listen on 127.0.0.1."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host name or an address stands for this machine alone."""
+    try:
+        found = {ip_address(host)}
+    except ValueError:
+        try:
+            found = {ip_address(str(each[4][0]).partition("%")[0]) for each in socket.getaddrinfo(host, None)}
+        except OSError:
+            return False
+    return all(address.is_loopback for address in found)
 
 
 def reason(error: SetupError | ValidationError, options: Collection[str] = ()) -> str:

@@ -5,7 +5,7 @@
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 
 from shared.control_characters import NoControls
 from shared.errors import SpecError
@@ -17,6 +17,7 @@ __all__ = [
     "Cancellation",
     "GenerationRequest",
     "JobChanges",
+    "Login",
     "TrainingRequest",
     "nearest",
     "parse_generation",
@@ -113,6 +114,14 @@ class Cancellation(BaseModel):
         None, description="Only jobs of this status: `queued` when absent, or with `ids` all three."
     )
     model_type: Identifier | None = Field(None, description="Only jobs of this model type.")
+
+
+class Login(BaseModel):
+    """The API key with which a browser logs in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: SecretStr = Field(min_length=1, max_length=200, description="An API key, `mimeo_…`.")
 
 
 RequestT = TypeVar("RequestT", bound=BaseModel)

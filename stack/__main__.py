@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.errors import SetupError
-from shared.settings import Settings, reason
+from shared.settings import Settings, check_exposure, reason
 from stack import parent_death_signal
 from stack.checks import check_port, hold_lock, migrate, prepare_home
 from stack.programs import programs
@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.pop("end_with_parent") and sys.platform == "linux":
             parent_death_signal.set_parent_death_signal()
         settings = _settings(options)
+        check_exposure(settings)
         os.umask(0o077)  # inherited by every process of the stack
         prepare_home(settings)
         lock = hold_lock(settings)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 
+from api import keys
 from client.cli import app
 from client.served_options import served_options
 from shared.model_types import REGISTRY
@@ -20,7 +21,7 @@ from tests.client.server import model_types
 from tests.documented_commands import ROOT, Command, commands
 
 SERVED = {"train": "hyperparameters_schema", "generate": "sampling_schema"}
-OF_OTHER_PROGRAMS = {"git", "source", "echo", "docker", "tensorboard"}
+OF_OTHER_PROGRAMS = {"git", "source", "echo", "export", "docker", "tensorboard"}
 
 
 def of(program: str) -> list[Any]:
@@ -48,6 +49,9 @@ def test_options_of_mimeo_exist(command: Command) -> None:
         return check_help("stack", words[1:])
     if words[:1] in (["backup"], ["restore"]):
         return check_help(f"stack.backup {'create' if words[0] == 'backup' else 'restore'}", words[1:])
+    if words[:1] == ["keys"]:
+        assert keys.parser().parse_args(words[1:]).run is not None
+        return None
     node: Any = typer.main.get_command(app)
     names = []
     while words and words[0] in getattr(node, "commands", {}):

@@ -17,7 +17,7 @@ from shared.db.session import SessionFactory, is_transient, reading, transaction
 from shared.errors import NotFound
 from shared.failpoints import failpoint
 from shared.ids import is_id
-from shared.services import datasets, idempotency, pending_deletions, retention, storage_holds
+from shared.services import datasets, idempotency, login_sessions, pending_deletions, retention, storage_holds
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -70,6 +70,7 @@ class Sweeper:
         self._remove_expired_jobs()
         with transaction(self._sessions) as session:
             idempotency.expire(session)
+            login_sessions.expire(session)
 
     # --- pending deletions ------------------------------------------------------------------------------------------
 

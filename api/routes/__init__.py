@@ -10,6 +10,7 @@ from api.routes import (
     models,
     queue,
     root,
+    session,
     storage,
     streams,
     training_job_records,
@@ -30,6 +31,7 @@ BLUEPRINTS = (
     workers.routes,
     queue.routes,
     storage.routes,
+    session.routes,
     health.routes,
     root.routes,
 )

@@ -4,6 +4,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 from api import model_uploads, serializers
+from api.authentication import identity
 from api.openapi import answers, body
 from api.parameters import ModelPath, ModelsQuery
 from api.responses import json_response, page_response
@@ -13,6 +14,7 @@ from api.schemas.resources import Model
 from api.tags import MODELS
 from api.upload_form import MEDIA_TYPE
 from api.urls import url
+from shared.identity import Scope
 from shared.services import imported_models, models
 
 routes = APIBlueprint("models", __name__, url_prefix="/v1/models", abp_tags=[MODELS])
@@ -56,7 +58,10 @@ def import_model() -> Response:
 
 @routes.delete("/<id>", responses=answers({204: None}, 404, 409))
 def delete_model(path: ModelPath) -> Response:
-    """Delete an imported model with its exports. 409 for a model of a training job, which is deleted with its job."""
+    """Delete an imported model with its exports. 409 for a model of a training job, which is deleted with its job.
+
+    A ready-made model belongs to every owner; its deletion needs the scope `admin`.
+    """
     with runtime().writing() as session:
-        imported_models.delete(session, path.id, may_delete_shared=True)
+        imported_models.delete(session, path.id, may_delete_shared=identity().has(Scope.ADMIN))
     return Response(status=204)

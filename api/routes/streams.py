@@ -9,6 +9,7 @@ from flask_openapi.blueprint import APIBlueprint
 from sqlalchemy.orm import Session
 
 from api import request_slots
+from api.authentication import identity
 from api.headers import StreamHeaders
 from api.openapi import stream_answers
 from api.parameters import GenerationJobPath, StreamQuery, TrainingJobPath
@@ -62,10 +63,10 @@ def stream_jobs(query: StreamQuery, header: StreamHeaders) -> Response:
 
     def open_stream(subscription: Subscription) -> tuple[list[bytes], Iterator[bytes]]:
         with current.reading() as session:
-            first = overview.begin(session, current.settings, header.last_event_id or query.after)
+            first = overview.begin(session, current.settings, identity().owner, header.last_event_id or query.after)
         return first, overview.follow(subscription, _is_over(current))
 
-    return _stream(current, hub().subscribe(None), open_stream)
+    return _stream(current, hub().subscribe(None, identity().owner), open_stream)
 
 
 def _follow_job(job_id: str, get: Callable[[Session, str], Job], position: str | None) -> Response:
@@ -81,7 +82,7 @@ def _follow_job(job_id: str, get: Callable[[Session, str], Job], position: str |
 
     with current.reading() as session:  # an unknown id takes no place among the streams
         get(session, job_id)
-    return _stream(current, hub().subscribe(job_id), open_stream)
+    return _stream(current, hub().subscribe(job_id, identity().owner), open_stream)
 
 
 def _is_over(current: Runtime) -> Callable[[], bool]:

@@ -1,6 +1,7 @@
 """Pydantic models of the responses, for serialisation and documentation."""
 
 from api.schemas import pages
+from api.schemas.access import Session
 from api.schemas.jobs import Artifact, CancelledJobs, GenerationJob, MetricsOfJob, TrainingEstimate, TrainingJob
 from api.schemas.previews import DatasetPreview
 from api.schemas.problem import Problem
@@ -22,6 +23,7 @@ ANSWERS = (
     ModelType,
     Queue,
     Notice,
+    Session,
     Readiness,
     Root,
     DiskSpace,

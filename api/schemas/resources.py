@@ -189,7 +189,9 @@ class Queue(Answer):
     object: Literal["queue"] = "queue"
     training: QueueOfKind
     generation: QueueOfKind
-    positions: list[str] = Field(description="The first 200 training jobs that wait, in the order of the queue.")
+    positions: list[str | None] = Field(
+        description="The first 200 training jobs that wait, in the order of the queue; null for another owner's."
+    )
 
 
 class Notice(Answer):

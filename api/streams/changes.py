@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,13 +25,15 @@ MOST_RECORDS = 5_000  # of one kind in one change; a client that has missed more
 class Change:
     """A changed job. job: its JSON; None when it was deleted. Records are those since the hub's last look.
 
-    at: by the database's clock. queue: the state of the queue as JSON, in a change that is of no single job.
+    owner: whose streams receive it; None: all. at: by the database's clock. queue: the state of the queue, in a change
+    that is of no single job.
     """
 
     job_id: str
     at: datetime
+    owner: str | None = None
     job: str | None = None
-    queue: str | None = None
+    queue: "QueueState | None" = None
     is_terminal: bool = False
     points: list[tuple[int, dict[str, Any]]] = field(default_factory=list)  # row id, point
     events: list[tuple[int, str]] = field(default_factory=list)  # row id, JSON
@@ -81,7 +84,7 @@ def read_change(session: Session, job: rows.Job, since: Cursor | None, *, at: da
     """A changed job, with its records after `since`; without records where `since` is None."""
     shown = read_job(session, job)
     if since is None:
-        return Change(job_id=job.id, at=at, job=shown, is_terminal=job.status.is_terminal)
+        return Change(job_id=job.id, at=at, owner=job.owner, job=shown, is_terminal=job.status.is_terminal)
     limit = MOST_RECORDS + 1
     points = job_changes.metrics_after(session, job.id, since.metric, limit)
     events = job_changes.events_after(session, job.id, since.event, limit)
@@ -89,6 +92,7 @@ def read_change(session: Session, job: rows.Job, since: Cursor | None, *, at: da
     return Change(
         job_id=job.id,
         at=at,
+        owner=job.owner,
         job=shown,
         is_terminal=job.status.is_terminal,
         points=[(row.id, _point(row)) for row in points[:MOST_RECORDS]],
@@ -101,9 +105,9 @@ def read_change(session: Session, job: rows.Job, since: Cursor | None, *, at: da
     )
 
 
-def deleted(job_id: str, *, at: datetime) -> Change:
+def deleted(job_id: str, *, owner: str | None, at: datetime) -> Change:
     """The change of a job that no longer exists."""
-    return Change(job_id=job_id, at=at, is_terminal=True)
+    return Change(job_id=job_id, at=at, owner=owner, is_terminal=True)
 
 
 def deleted_json(job_id: str) -> str:
@@ -111,13 +115,25 @@ def deleted_json(job_id: str) -> str:
     return json.dumps({"id": job_id})
 
 
-def queue_json(session: Session, settings: Settings) -> str:
-    """The data of a `queue` event: `queue_state` as JSON."""
-    return json.dumps(queue_state(session, settings), separators=(",", ":"))
+@dataclass(frozen=True, kw_only=True)
+class QueueState:
+    """By kind of job the jobs that wait and run and the live workers; and the first training jobs with their owners."""
+
+    kinds: Mapping[str, Mapping[str, int]]
+    positions: Sequence[tuple[str, str | None]]  # id, owner
+
+    def shown_to(self, owner: str) -> dict[str, Any]:
+        """As `GET /v1/queue` shows it: a place of another owner's job is null."""
+        places = [job_id if of is None or of == owner else None for job_id, of in self.positions]
+        return {**self.kinds, "positions": places}
+
+    def frame_data(self, owner: str) -> str:
+        """The data of a `queue` event."""
+        return json.dumps(self.shown_to(owner), separators=(",", ":"))
 
 
-def queue_state(session: Session, settings: Settings) -> dict[str, Any]:
-    """By kind of job the jobs that wait and run and the live workers; and the order of the first training jobs."""
+def read_queue(session: Session, settings: Settings) -> QueueState:
+    """The state of the queue of all owners."""
     counts = queue_stats.count_active(session)
     alive = Counter(worker.kind for worker in workers.list_alive(session, settings))
     kinds = {
@@ -128,8 +144,9 @@ def queue_state(session: Session, settings: Settings) -> dict[str, Any]:
         }
         for kind in QUEUED_KINDS
     }
-    positions = queue_stats.first_in_queue(session, JobKind.TRAINING, POSITIONS)
-    return {**kinds, "positions": positions}
+    first = queue_stats.first_in_queue(session, JobKind.TRAINING, POSITIONS)
+    owners = queue_stats.owners_of(session, first)
+    return QueueState(kinds=kinds, positions=[(job_id, owners.get(job_id)) for job_id in first])
 
 
 def _point(row: rows.Metric) -> dict[str, Any]:

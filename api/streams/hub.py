@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from api.runtime import Runtime
-from api.streams.changes import Change, Live, deleted, queue_json, read_change
+from api.streams.changes import Change, Live, QueueState, deleted, read_change, read_queue
 from api.streams.cursor import Cursor
 from shared.broker import LiveMessage
 from shared.db.session import is_transient
@@ -40,14 +40,21 @@ QUEUE_LENGTH = 256
 
 @dataclass(eq=False)
 class Subscription:
-    """A stream's queue of changes. job_id: the one job of the stream; None: all jobs.
+    """A stream's queue of changes. job_id: the one job of the stream; None: all jobs of `owner`.
 
     is_overrun: the queue was full and changes were dropped; the client has to read the state again.
     """
 
     job_id: str | None
+    owner: str
     changes: "queue.Queue[Change | Live]" = field(default_factory=lambda: queue.Queue(QUEUE_LENGTH))
     is_overrun: bool = False
+
+    def wants(self, change: Change) -> bool:
+        """Whether the change belongs to the stream."""
+        if self.job_id is not None:
+            return self.job_id == change.job_id
+        return change.owner is None or change.owner == self.owner
 
     def put(self, change: Change) -> None:
         """Add a change, unless the queue is full."""
@@ -91,29 +98,32 @@ class ChangeHub:
         self._lock = threading.Lock()
         self._subscriptions: set[Subscription] = set()
         self._followers: Counter[str] = Counter()
+        self._owners: dict[str, str] = {}  # of jobs with streams of their own
         self._cursors: dict[str, Cursor] = {}  # of jobs with streams of their own: up to where the hub has read
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
         self._versions: dict[str, int] = {}
         self._since: datetime | None = None
         self._checked_at = 0.0
-        self._queue_at, self._queue = 0.0, ""
+        self._queue_at = 0.0
+        self._queue: QueueState | None = None
         self._is_closing = False
 
     @contextmanager
-    def subscribe(self, job_id: str | None) -> Iterator[Subscription]:
-        """Receive the changes of one job, or of all jobs, until the block ends.
+    def subscribe(self, job_id: str | None, owner: str) -> Iterator[Subscription]:
+        """Receive the changes of one job, or of all jobs of an owner, until the block ends.
 
         Read the state inside the block: changes since the block's start are in the queue, some of them perhaps in that
         state too.
         """
-        subscription = Subscription(job_id)
+        subscription = Subscription(job_id, owner)
         with self._lock:
             if job_id is not None:
                 if job_id not in self._cursors:
                     with self._runtime.reading() as session:
                         self._cursors[job_id] = Cursor.newest(session, job_id)
                 self._followers[job_id] += 1
+                self._owners[job_id] = owner
             self._subscriptions.add(subscription)
             if self._thread is None:
                 self._since = None
@@ -127,7 +137,7 @@ class ChangeHub:
                 if job_id is not None:
                     self._followers[job_id] -= 1
                     if not self._followers[job_id]:
-                        del self._followers[job_id], self._cursors[job_id]
+                        del self._followers[job_id], self._cursors[job_id], self._owners[job_id]
 
     def close(self) -> None:
         """End the thread; streams that are open end too."""
@@ -137,9 +147,9 @@ class ChangeHub:
         if thread is not None:
             thread.join()
 
-    def job_deleted(self, job_id: str) -> None:
-        """Pass on that this process has deleted a job."""
-        self._pass_on([deleted(job_id, at=datetime.now(UTC))])
+    def job_deleted(self, job_id: str, owner: str) -> None:
+        """Pass on that this process has deleted a job of an owner."""
+        self._pass_on([deleted(job_id, owner=owner, at=datetime.now(UTC))])
 
     def _run(self) -> None:
         try:
@@ -220,9 +230,9 @@ class ChangeHub:
             return []
         self._checked_at = time.monotonic()
         with self._lock:
-            followed = list(self._cursors)
+            followed = dict(self._owners)
         known = set(session.scalars(select(Job.id).where(Job.id.in_(followed)))) if followed else set()
-        return [deleted(job_id, at=moment) for job_id in followed if job_id not in known]
+        return [deleted(job_id, owner=owner, at=moment) for job_id, owner in followed.items() if job_id not in known]
 
     def _changed_queue(self, session: Session, moment: datetime) -> list[Change]:
         """The state of the queue, if it has changed and a stream of all jobs is open."""
@@ -231,14 +241,14 @@ class ChangeHub:
         if not is_wanted or time.monotonic() - self._queue_at < QUEUE_S:
             return []
         self._queue_at = time.monotonic()
-        known, self._queue = self._queue, queue_json(session, self._runtime.settings)
+        known, self._queue = self._queue, read_queue(session, self._runtime.settings)
         return [Change(job_id="", at=moment, queue=self._queue)] if self._queue != known else []
 
     def _pass_on(self, changes: list[Change]) -> None:
         with self._lock:
             for subscription in self._subscriptions:
                 for change in changes:
-                    if subscription.job_id is None or subscription.job_id == change.job_id:
+                    if subscription.wants(change):
                         subscription.put(change)
 
 

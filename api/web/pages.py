@@ -1,7 +1,10 @@
 """The pages of the studio. Each is a shell; its script reads the API."""
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, redirect, render_template, request
+from werkzeug.wrappers import Response as BaseResponse
 
+from api.authentication import identity
+from api.runtime import runtime
 from api.urls import url
 from api.web import assets
 from shared.version import VERSION
@@ -28,6 +31,7 @@ def page(name: str, title: str, *, runs_models: bool = False, uses_charts: bool 
         theme=theme if theme in _THEMES else "",
         version=VERSION,
         uses_charts=uses_charts,
+        owner=_owner(),
     )
     response = Response(text, mimetype="text/html")
     response.headers["Content-Security-Policy"] = _POLICY.format(
@@ -37,6 +41,19 @@ def page(name: str, title: str, *, runs_models: bool = False, uses_charts: bool 
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     return response
+
+
+def _owner() -> str | None:
+    """The owner who is logged in; None while authentication is off, and on the login page."""
+    return identity().owner if runtime().settings.auth == "required" and request.endpoint != "studio.login" else None
+
+
+@routes.get("/login")
+def login() -> BaseResponse:
+    """The login with an API key."""
+    if runtime().settings.auth == "off":
+        return redirect(url("/"))
+    return page("login", "Log in")
 
 
 @routes.get("/jobs")

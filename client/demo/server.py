@@ -31,7 +31,8 @@ def demo_server(url: str | None, home: Path) -> Iterator[Client]:
     home.mkdir(parents=True, exist_ok=True)
     log_path = home / "demo-stack.log"
     port = _free_port()
-    environment = {**os.environ, "MIMEO_HOME": str(home), "MIMEO_PORT": str(port), "MIMEO_HOST": "127.0.0.1"}
+    environment = {**os.environ, "MIMEO_HOME": str(home), "MIMEO_PORT": str(port)}
+    environment |= {"MIMEO_HOST": "127.0.0.1", "MIMEO_AUTH": "off"}
     with log_path.open("wb") as log:
         # A session of its own: Ctrl-C stops the demonstration, which then stops the stack.
         stack = subprocess.Popen(

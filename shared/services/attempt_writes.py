@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
-from shared.db.tables import Artifact, Checkpoint, Metric, Model, table_of
+from shared.db.owned_rows import shared_owner
+from shared.db.tables import Artifact, Checkpoint, Job, Metric, Model, table_of
 from shared.db.upsert import upsert
 from shared.ids import new_id
 from shared.services import job_history, job_warnings
@@ -167,7 +168,9 @@ def add_warnings(fenced: FencedSession, warnings: Iterable[JobWarning]) -> None:
 
 
 def add_model(fenced: FencedSession, model: Model) -> None:
-    """Publish a model. The database permits one per job."""
+    """Publish a model for the owner of its job. The database permits one per job."""
+    owner = fenced.session.execute(select(Job.owner).where(Job.id == fenced.lease.job_id)).scalar_one()
+    model.owner = shared_owner(owner)
     fenced.session.add(model)
     fenced.session.flush()
 

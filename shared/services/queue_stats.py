@@ -35,6 +35,12 @@ def first_in_queue(session: Session, kind: JobKind, count: int) -> list[str]:
     return list(session.scalars(query, execution_options=ALL_OWNERS))
 
 
+def owners_of(session: Session, job_ids: Sequence[str]) -> dict[str, str | None]:
+    """Owner by id of the jobs that exist."""
+    query = select(Job.id, Job.owner).where(Job.id.in_(job_ids))
+    return dict(session.execute(query, execution_options=ALL_OWNERS).all())
+
+
 def oldest_queued_s(session: Session) -> dict[JobKind, float]:
     """Seconds since the oldest update of a queued job, by kind; the wait of a back-off counts."""
     query = select(Job.kind, func.min(Job.updated_at), db_now()).where(Job.status == JobStatus.QUEUED)

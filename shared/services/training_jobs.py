@@ -3,14 +3,15 @@
 from sqlalchemy.orm import Session
 
 from shared.db.tables import TrainingJob
-from shared.services import jobs
+from shared.services import jobs, quotas
 from shared.services.admission import admit_training
 from shared.settings import Settings
 from shared.specs import TrainingRequest
 
 
 def submit(session: Session, request: TrainingRequest, *, settings: Settings) -> TrainingJob:
-    """Insert the row of a job. Send its notification after the commit. Raises SpecError."""
+    """Insert the row of a job. Send its notification after the commit. Raises SpecError, TooManyJobs."""
+    quotas.check_new_job(session, settings)
     admitted = admit_training(session, request, settings)
     return jobs.submit(
         session,

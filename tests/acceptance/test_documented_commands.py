@@ -31,7 +31,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * LONGEST_S)]
 NOT_RUN = {
     r"docker ": "needs Docker; `make compose-test` runs the compose file",
     r"git clone": "needs the repository's address",
-    r"source ": "only changes a shell",
+    r"(source|export) ": "only changes a shell",
+    r"mimeo keys revoke": "names the id of an example; tests/api/test_keys_program.py",
+    r"curl -H \"Authorization": "needs a server with keys; tests/api/test_authentication.py",
     r"make (demo|up)\b": "tests/acceptance/test_demo.py and this stack run their programs",
     r"mimeo up": "this stack",
     r"make ": "runs tests, builds, benchmarks or locks for minutes; test_targets_of_make_exist",

@@ -51,6 +51,7 @@ def serve(settings: Settings, *, before: str = "", port: int | None = None) -> I
         "MIMEO_PORT": str(port),
         "MIMEO_DATABASE_URL": settings.resolved_database_url,
         "MIMEO_REDIS_URL": settings.resolved_redis_url,
+        "MIMEO_AUTH": settings.auth,
         "MIMEO_API_THREADS": str(settings.api_threads),
         "MIMEO_API_WAITS": str(settings.api_waits),
         "MIMEO_MAX_STREAMS": str(settings.max_streams),

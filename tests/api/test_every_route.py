@@ -64,7 +64,7 @@ def test_requests_of_unknown_hosts_and_writes_of_other_origins_are_refused(
     assert (foreign.status_code == 403) == (method not in {"GET", "HEAD"})
 
 
-@pytest.mark.parametrize("path", sorted(PAGES))
+@pytest.mark.parametrize("path", sorted(PAGES - {"/login"}))  # which leads to the first page while no key is needed
 def test_pages_accept_the_parameters_of_their_scripts(client: FlaskClient, path: str) -> None:
     assert client.get(f"{path}?status=queued&status=running&q=x").status_code == 200
 

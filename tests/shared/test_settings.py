@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import SetupError
-from shared.settings import Settings
+from shared.settings import Settings, check_exposure
 
 RENAMED = [("MIMEO_HINT_STALE_S", "MIMEO_NOTIFICATION_STALE_S"), ("MIMEO_DEAF_S", "MIMEO_CONSUMER_STALL_S")]
 
@@ -59,3 +59,26 @@ def test_program_with_an_invalid_setting_ends_with_one_line_and_status_2(
     assert done.returncode == 2
     expected = "mimeo: MIMEO_PUBLIC_URL='notaurl' is not valid: it must start with http:// or https:// and a host\n"
     assert done.stderr == expected
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "127.0.0.2", "localhost"])
+def test_loopback_address_needs_no_authentication(host: str) -> None:
+    check_exposure(Settings(host=host))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "203.0.113.7", "no-such-host.invalid", ""])
+def test_other_address_needs_authentication(host: str) -> None:
+    with pytest.raises(SetupError, match="MIMEO_AUTH=required"):
+        check_exposure(Settings(host=host))
+    check_exposure(Settings(host=host, auth="required"))
+
+
+@pytest.mark.parametrize("program", ["api.server", "stack"])
+def test_program_that_others_would_reach_without_keys_ends_with_one_line(program: str, tmp_path: Path) -> None:
+    environment = {"MIMEO_HOME": str(tmp_path), "MIMEO_HOST": "0.0.0.0", "PATH": os.environ["PATH"]}
+    ended = subprocess.run(
+        [sys.executable, "-m", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("mimeo: MIMEO_HOST=0.0.0.0 lets other machines reach the API")
+    assert ended.stderr.count("\n") == 1

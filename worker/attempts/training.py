@@ -11,7 +11,6 @@ import structlog
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from shared.db.owned_rows import shared_owner
 from shared.db.session import reading
 from shared.db.tables import Checkpoint, Model, TrainingJob
 from shared.disk_space import is_full
@@ -187,7 +186,6 @@ class _Attempt:
         job = self._job
         return Model(
             id=new_id("mdl"),
-            owner=shared_owner(job.owner),
             job_id=job.id,
             checkpoint_id=session.scalars(self._row_at(step)).one().id,
             model_type=job.model_type,

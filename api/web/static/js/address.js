@@ -2,6 +2,7 @@
 const root = document.documentElement.dataset;
 export const BASE = root.base;
 export const ASSETS = root.assets;
+export const OWNER = root.owner; // who is logged in; empty while authentication is off
 
 /** An address of this server for a path such as "/v1/models". */
 export const at = (path) => BASE + path;

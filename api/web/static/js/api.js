@@ -1,5 +1,5 @@
 // Requests to the API. A refusal becomes a Problem, a lost server an Offline.
-import { at } from "./address.js";
+import { BASE, at } from "./address.js";
 
 /** An RFC 9457 problem: status, code, detail, errors [{pointer, detail}] and the id of the request. */
 export class Problem extends Error {
@@ -11,6 +11,12 @@ export class Problem extends Error {
 
 /** The server did not answer. */
 export class Offline extends Error {}
+
+/** Go to the login page, and from there back to this one. */
+function logIn() {
+  const here = location.pathname.slice(BASE.length) + location.search;
+  location.assign(`${BASE}/login?next=${encodeURIComponent(here)}`);
+}
 
 /** The response of a request. json: a body to send. Throws Problem, Offline. */
 export async function send(method, path, { json, body, headers = {}, signal } = {}) {
@@ -27,6 +33,7 @@ export async function send(method, path, { json, body, headers = {}, signal } = 
     throw new Offline("The server does not answer.");
   }
   if (response.ok || response.status === 304) return response;
+  if (response.status === 401 && document.documentElement.dataset.page !== "login") logIn();
   const text = await response.text();
   let problem = {};
   try { problem = JSON.parse(text); } catch { /* a proxy answered with HTML */ }

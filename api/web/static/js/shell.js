@@ -1,6 +1,7 @@
 // The frame of every page: navigation, connection, theme, the bar that reports a lost server.
 import { html, nothing } from "./lib.js";
 import { BASE } from "./address.js";
+import { send } from "./api.js";
 import { View } from "./element.js";
 import { overview } from "./stream.js";
 import { count } from "./format.js";
@@ -67,6 +68,11 @@ class Theme extends View {
   }
 }
 customElements.define("m-theme", Theme);
+
+document.getElementById("log-out")?.addEventListener("click", async () => {
+  await send("DELETE", "/v1/session");
+  location.assign(`${BASE}/login`);
+});
 
 document.querySelector(".foot .keys")?.addEventListener("click", toggleKeys);
 

@@ -1,5 +1,5 @@
 // A stream of server-sent events that survives a lost server and a hidden tab. Tabs of one browser share connections.
-import { ASSETS, at } from "./address.js";
+import { ASSETS, OWNER, at } from "./address.js";
 import { Source } from "./stream-source.js";
 
 let port = null, ids = 0;
@@ -12,7 +12,7 @@ function connect(request, emit) {
     return () => source.close();
   }
   if (!port) {
-    port = new SharedWorker(`${ASSETS}/js/stream-worker.js`, { type: "module" }).port;
+    port = new SharedWorker(`${ASSETS}/js/stream-worker.js`, { type: "module", name: OWNER }).port; // one for each login
     port.onmessage = ({ data }) => listeners.get(data.id)?.(data.kind, data.payload);
   }
   const id = ++ids;

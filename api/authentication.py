@@ -1,0 +1,121 @@
+"""Identifies each request by its API key or its browser session, and checks the scope that its route needs."""
+
+from urllib.parse import quote
+
+from flask import Flask, Response, g, redirect, request
+from werkzeug.wrappers import Response as WsgiResponse
+
+from api.errors import problem
+from api.host_check import SAFE_METHODS, is_same_origin
+from api.runtime import Runtime
+from api.urls import url
+from shared.errors import Forbidden
+from shared.identity import EVERYONE, Identity, Scope
+from shared.services import api_keys, login_sessions
+
+COOKIE = "mimeo_session"
+# Routes without data of an owner; `session.log_in` checks the key itself.
+PUBLIC = frozenset({
+    "health.get_health",
+    "health.get_readiness",
+    "openapi_without_slash",
+    "session.log_in",
+    "session.log_out",
+    "studio.login",
+})  # fmt: skip
+_PUBLIC_BLUEPRINTS = frozenset({"assets", "openapi", "swagger"})
+_SCOPES = {"health.get_metrics": Scope.METRICS}
+_HOW = (
+    "Send an API key as `Authorization: Bearer mimeo_…`; the command line reads it from MIMEO_API_KEY or "
+    "MIMEO_API_KEY_FILE. `mimeo keys create` on the server makes one."
+)
+
+
+def identity() -> Identity:
+    """The identity of the current request. Raises RuntimeError on a public route."""
+    if "identity" not in g:
+        raise RuntimeError("This route does not identify its requests.")
+    found: Identity = g.identity
+    return found
+
+
+def install(app: Flask, runtime: Runtime) -> None:
+    """Check each request before its view. Requests act as the owner `local` while authentication is off."""
+    is_required = runtime.settings.auth == "required"
+
+    def authenticate() -> WsgiResponse | None:
+        if not is_required:
+            g.identity = EVERYONE
+            return None
+        if _is_public():
+            return None
+        found = _identify(runtime)
+        if isinstance(found, Response):
+            return found
+        if found is None:
+            return _refusal()
+        _check_scope(found)
+        g.identity = found
+        return None
+
+    app.before_request(authenticate)
+
+
+def _is_public() -> bool:
+    """Whether anyone may send this request: a preflight, a public route, or an address without a route (404)."""
+    is_unrouted = request.endpoint is None
+    return (
+        is_unrouted
+        or request.method == "OPTIONS"
+        or request.endpoint in PUBLIC
+        or request.blueprint in _PUBLIC_BLUEPRINTS
+    )
+
+
+def _identify(runtime: Runtime) -> Identity | Response | None:
+    """The identity of an API key or a session; None without a valid one."""
+    given = request.headers.get("Authorization")
+    if given is not None:
+        kind, _, key = given.partition(" ")
+        if kind.lower() != "bearer":
+            return None
+        with runtime.reading() as session:
+            return api_keys.identify(session, key.strip())
+    token = request.cookies.get(COOKIE)
+    if token is None:
+        return None
+    with runtime.reading() as session:
+        found = login_sessions.identify(session, token)
+    # A browser adds the cookie to every request, also to one that another page causes.
+    if found is not None and request.method not in SAFE_METHODS and not is_same_origin():
+        detail = (
+            "This request has the cookie of a browser, but not the origin of a page of this server. Send an API key."
+        )
+        return problem(403, "cross_origin", detail)
+    return found
+
+
+def _check_scope(found: Identity) -> None:
+    needed = _SCOPES.get(str(request.endpoint)) or (Scope.READ if request.method in SAFE_METHODS else Scope.WRITE)
+    if not found.has(needed):
+        given = ", ".join(sorted(found.scopes))
+        raise Forbidden(f"This needs a key with the scope {needed}; the key has: {given}.")
+
+
+def _refusal() -> WsgiResponse:
+    """401, or the login page for a page of the studio."""
+    is_page = request.method == "GET" and request.accept_mimetypes.best_match(("application/json", "text/html"))
+    if is_page == "text/html" and not request.path.startswith("/v1/") and request.path != "/metrics":
+        target = request.full_path.rstrip("?")
+        response = redirect(f"{url('/login')}?next={quote(target, safe='')}")
+        response.headers["Cache-Control"] = "no-store"
+        response.vary.update(("Cookie", "Accept"))
+        return response
+    detail = (
+        "The API key is unknown, revoked or expired."
+        if "Authorization" in request.headers
+        else "This server needs an API key."
+    )
+    refused = problem(401, "unauthorized", f"{detail} {_HOW}")
+    refused.headers["WWW-Authenticate"] = 'Bearer realm="mimeo"'
+    return refused
