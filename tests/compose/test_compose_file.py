@@ -18,8 +18,8 @@ COMPOSE: dict[str, Any] = yaml.safe_load(FILES["docker-compose.yml"])
 SERVICES: dict[str, Any] = COMPOSE["services"]
 ENGINE = ("api", "training-worker", "generation-worker", "reconciler", "migrate")
 WORKER_FILE: dict[str, Any] = yaml.safe_load(FILES["docker-compose.worker.yml"])
-OURS = (*ENGINE, "s3-bucket")
-ONCE = ("migrate", "s3-bucket")
+OURS = (*ENGINE, "s3-bucket", "metrics-key")
+ONCE = ("migrate", "s3-bucket", "metrics-key")
 VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z0-9_]+)")
 # Variables that other programs read, and none of which holds a password.
 FOREIGN = {"AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"}
@@ -33,7 +33,7 @@ def test_every_part_of_the_stack_is_a_service() -> None:
     assert {name for name in SERVICES if not profiles_of(name)} == {*ENGINE, "postgres", "redis"}
     assert {name for name in SERVICES if profiles_of(name) == ["s3"]} == {"s3", "s3-bucket"}
     observability = {name for name in SERVICES if profiles_of(name) == ["observability"]}
-    assert observability == {"prometheus", "grafana", "flower"}
+    assert observability == {"metrics-key", "prometheus", "grafana", "flower"}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -86,6 +86,10 @@ def test_only_the_api_is_published_by_default_and_only_on_localhost() -> None:
     assert published.pop("api") == ["${MIMEO_BIND_ADDRESS:-127.0.0.1}:${MIMEO_PORT:-8000}:8000"]
     assert set(published) == {"grafana", "flower"}
     assert all(ports[0].startswith("127.0.0.1:") for ports in published.values())
+
+
+def test_requests_need_keys() -> None:
+    assert COMPOSE["x-settings"]["MIMEO_AUTH"] == "required"
 
 
 def test_servers_of_the_stack_are_on_a_network_without_a_way_out() -> None:
@@ -156,8 +160,15 @@ def test_configuration_of_flower_has_the_queues_and_keys_of_the_broker(
 def test_files_of_prometheus_and_grafana_that_are_mounted_exist() -> None:
     mounts = [each for name in ("prometheus", "grafana", "flower") for each in SERVICES[name]["volumes"]]
     sources = [ROOT / mount.split(":")[0] for mount in mounts if mount.startswith("./")]
-    assert len(sources) == 4
+    assert len(sources) == 5
     assert [source for source in sources if not source.exists()] == []
+
+
+def test_prometheus_of_compose_differs_in_its_key_alone() -> None:
+    own = yaml.safe_load((ROOT / "docker" / "prometheus.yml").read_text())
+    (job,) = own["scrape_configs"]
+    assert job.pop("authorization") == {"credentials_file": "/run/mimeo/metrics_key"}
+    assert own == yaml.safe_load((ROOT / "observability" / "prometheus" / "prometheus.yml").read_text())
 
 
 def test_hosts_file_publishes_servers_only_on_the_address_that_the_user_names() -> None:

@@ -157,6 +157,7 @@ def test_probes_of_workers_do_not_restart_them(name: str) -> None:
 def test_variables_are_settings_and_passwords_are_files_of_the_secret() -> None:
     found = settings(OVERLAY)
     assert set(found) <= {f"MIMEO_{name.upper()}" for name in Settings.model_fields} | FOREIGN
+    assert found["MIMEO_AUTH"] == "required"
     files = [value for name, value in found.items() if name.endswith("_FILE")]
     assert len(files) == 3
     assert all(file.startswith("/run/secrets/mimeo/") for file in files)
