@@ -23,7 +23,7 @@ PRIORITIES = {priority.rank: priority for priority in Priority}
 
 
 def training_job(job: rows.TrainingJob, *, queue_position: int | None) -> shown.TrainingJob:
-    """A training job. queue_position: as `queue_stats.queue_position` counts; None unless queued."""
+    """A training job. queue_position: as `queue_places.position` counts; None unless queued."""
     path = url(f"/v1/training-jobs/{job.id}")
     init_from = job.spec.get("init_from")
     return shown.TrainingJob(

@@ -94,6 +94,9 @@ class Settings(BaseSettings):
     keep_jobs_days: float | None = Field(
         None, gt=0, description="Days after which ended jobs are removed, except those with a model; never when unset."
     )
+    quota_running_jobs: int | None = Field(
+        None, gt=0, description="Training jobs of an owner that run at a time; no limit when unset."
+    )
     worker_memory_bytes: Bytes | None = Field(None, description="Memory that a job may use; the machine's when unset.")
     generation_cache_bytes: Bytes = Field(1 << 30, description="Memory for loaded models in a generation worker.")
     min_free_bytes: int = Field(

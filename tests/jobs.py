@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from shared.db import owned_rows
 from shared.db.session import SessionFactory, reading, transaction
 from shared.db.tables import Job
 from shared.job_status import JobKind, JobStatus
@@ -21,15 +22,22 @@ def submit(session: Session, settings: Settings, **body: Any) -> str:
 
 
 def submitted(database: SessionFactory, settings: Settings, **body: Any) -> str:
-    """`submit` in a transaction of its own."""
+    """`submit` in a transaction of its own; `owner` is that of the session."""
     with transaction(database) as session:
+        owned_rows.restrict(session, body.pop("owner", None))
         return submit(session, settings, **body)
 
 
-def claimed(database: SessionFactory, kind: JobKind = JobKind.TRAINING, worker: str = "wrk_test") -> Lease | None:
+def claimed(
+    database: SessionFactory,
+    kind: JobKind = JobKind.TRAINING,
+    worker: str = "wrk_test",
+    *,
+    running_limit: int | None = None,
+) -> Lease | None:
     """Claim the first due job in a transaction of its own."""
     with transaction(database) as session:
-        job = job_queue.claim_next(session, kind, worker)
+        job = job_queue.claim_next(session, kind, worker, running_limit=running_limit)
         return job_queue.lease_of(job) if job else None
 
 
@@ -60,9 +68,10 @@ def status_of(database: SessionFactory, job_id: str) -> JobStatus:
     return read_job(database, job_id).status
 
 
-def generated(database: SessionFactory, settings: Settings, **body: Any) -> str:
+def generated(database: SessionFactory, settings: Settings, *, owner: str | None = None, **body: Any) -> str:
     """A queued generation job, in a transaction of its own; returns its id."""
     with transaction(database) as session:
+        owned_rows.restrict(session, owner)
         return generation_jobs.submit(session, parse_generation(body), settings=settings).id
 
 

@@ -4,7 +4,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from sqlalchemy.orm import Session
 
-from api import serializers
+from api import queue_places, serializers
 from api.dispatch import notify
 from api.headers import ConditionalHeaders, SubmitHeaders
 from api.idempotency import Submission, accept
@@ -28,7 +28,7 @@ from api.schemas.pages import TrainingJobPage
 from api.tags import TRAINING_JOBS
 from shared.db import tables as rows
 from shared.job_status import JobKind, JobStatus
-from shared.services import jobs, queue_stats, training_estimates, training_jobs, transitions
+from shared.services import jobs, training_estimates, training_jobs, transitions
 from shared.specs import parse_training
 
 routes = APIBlueprint("training_jobs", __name__, url_prefix="/v1/training-jobs", abp_tags=[TRAINING_JOBS])
@@ -76,7 +76,7 @@ def list_training_jobs(query: TrainingJobsQuery) -> Response:
     """List training jobs, in the order of `sort`."""
     with runtime().reading() as session:
         found, has_more = jobs.list_page(session, rows.TrainingJob, **query.model_dump())
-        positions = queue_stats.queue_positions(session, found)
+        positions = queue_places.positions(session, found)
     data = [serializers.training_job(row, queue_position=positions.get(row.id)) for row in found]
     return page_response(TrainingJobPage(data=data, has_more=has_more), next_after=data[-1].id if has_more else None)
 
@@ -149,4 +149,4 @@ def delete_training_job(path: TrainingJobPath) -> Response:
 
 
 def _shown(session: Session, job: rows.TrainingJob) -> TrainingJob:
-    return serializers.training_job(job, queue_position=queue_stats.queue_position(session, job))
+    return serializers.training_job(job, queue_position=queue_places.position(session, job))

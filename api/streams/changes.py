@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from api import serializers
+from api import queue_places, serializers
 from api.streams.cursor import Cursor
 from shared.broker import LiveMessage
 from shared.db import tables as rows
 from shared.job_status import QUEUED_KINDS, JobKind, JobStatus
-from shared.services import artifacts, job_changes, queue_stats, workers
+from shared.services import artifacts, fair_share, job_changes, queue_stats, workers
 from shared.settings import Settings
 
 POSITIONS = 200  # of waiting training jobs in a `queue` event
@@ -72,7 +72,7 @@ class Live:
 
 def read_job(session: Session, job: rows.Job) -> str:
     """A job as JSON, as its resource shows it."""
-    position = queue_stats.queue_position(session, job)
+    position = queue_places.position(session, job)
     if isinstance(job, rows.TrainingJob):
         return serializers.training_job(job, queue_position=position).model_dump_json()
     assert isinstance(job, rows.GenerationJob)
@@ -144,7 +144,9 @@ def read_queue(session: Session, settings: Settings) -> QueueState:
         }
         for kind in QUEUED_KINDS
     }
-    first = queue_stats.first_in_queue(session, JobKind.TRAINING, POSITIONS)
+    first = queue_stats.first_in_queue(
+        session, JobKind.TRAINING, POSITIONS, running_limit=fair_share.running_limit(settings, JobKind.TRAINING)
+    )
     owners = queue_stats.owners_of(session, first)
     return QueueState(kinds=kinds, positions=[(job_id, owners.get(job_id)) for job_id in first])
 

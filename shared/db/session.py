@@ -128,6 +128,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute(f"PRAGMA journal_mode={'WAL' if _WAL_IS_SOUND else 'TRUNCATE'}")
     connection.execute("PRAGMA synchronous=FULL")
+    connection.create_function("power", 2, pow, deterministic=True)  # some systems' own SQLite has none
     connection.create_function("lower", 1, _lower, deterministic=True)  # SQLite's own knows ASCII only
 
 

@@ -13,6 +13,10 @@ from shared.job_status import JobKind, JobStatus
 
 # With not_before, the index alone answers whether a job is due and how many are ahead of it.
 QUEUE_COLUMNS = ("kind", "status", "priority", "created_at", "id", "not_before")
+# The order of one owner's queue.
+SHARE_COLUMNS = ("kind", "share", "priority", "created_at", "id", "not_before")
+_IS_QUEUED = "status = 'queued'"
+_IS_HELD = "status IN ('cancelling', 'pausing', 'running')"
 DEFAULT_OWNER = "local"  # of everything while authentication is off
 OWNER = String(64)
 
@@ -42,6 +46,20 @@ class Owner(Base):
 
     name: Mapped[str] = mapped_column(OWNER, primary_key=True)
     created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+
+class OwnerUse(Base):
+    """The time for which workers have held an owner's jobs of a kind, for its fair share of the queue.
+
+    owner: '' for jobs that belong to all owners. used_ms: as of charged_at; it decays (`shared.services.fair_share`).
+    """
+
+    __tablename__ = "owner_use"
+
+    owner: Mapped[str] = mapped_column(OWNER, primary_key=True)
+    kind: Mapped[JobKind] = mapped_column(KIND, primary_key=True)
+    used_ms: Mapped[int] = mapped_column(BigInteger)
+    charged_at: Mapped[datetime]
 
 
 class ApiKey(Base):
@@ -82,11 +100,13 @@ class Job(Base):
     """A job of any kind. `spec` is the accepted request, fully resolved; it never changes.
 
     owner: None is a job of all owners, such as the import of a ready-made model.
+    share: the owner in the fair share of the queue; '' for jobs of all owners, which are one group.
     kind: also given by the id's prefix. priority: Priority.rank, 0 first.
     fencing_token rises with every claim; each write by a worker must carry the current token.
     not_before: earliest start of a queued job (back-off). notified_at: when a notification was last sent.
     warnings: objects with code, message, hint and step, at most one of each code; null is none.
     version rises with every visible change (ETag).
+    claimed_at: start of the attempt that a worker holds.
     is_quick, memory_bytes: of a generation, whether it interrupts longer ones, and the memory that it needs at most.
     """
 
@@ -95,6 +115,7 @@ class Job(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     owner: Mapped[str | None] = mapped_column(OWNER, server_default=DEFAULT_OWNER)
+    share: Mapped[str] = mapped_column(OWNER, default=DEFAULT_OWNER, server_default=DEFAULT_OWNER)
     kind: Mapped[JobKind] = mapped_column(KIND)
     status: Mapped[JobStatus] = mapped_column(STATUS, default=JobStatus.QUEUED)
     model_type: Mapped[str] = mapped_column(String(32))
@@ -113,6 +134,7 @@ class Job(Base):
     worker: Mapped[str | None] = mapped_column(String(200))
     device: Mapped[str | None] = mapped_column(String(100))
     heartbeat_at: Mapped[datetime | None]
+    claimed_at: Mapped[datetime | None]
     not_before: Mapped[datetime | None]
     notified_at: Mapped[datetime | None]
 
@@ -135,6 +157,21 @@ class Job(Base):
             *QUEUE_COLUMNS,
             sqlite_where=sql("is_quick = 1"),
             postgresql_where=sql("is_quick"),
+        ),
+        Index("ix_jobs_share", *SHARE_COLUMNS, sqlite_where=sql(_IS_QUEUED), postgresql_where=sql(_IS_QUEUED)),
+        Index(
+            "ix_jobs_quick_share",
+            *SHARE_COLUMNS,
+            sqlite_where=sql(f"{_IS_QUEUED} AND is_quick = 1"),
+            postgresql_where=sql(f"{_IS_QUEUED} AND is_quick"),
+        ),
+        Index(
+            "ix_jobs_held",
+            "kind",
+            "share",
+            "claimed_at",
+            sqlite_where=sql(_IS_HELD),
+            postgresql_where=sql(_IS_HELD),
         ),
         Index("ix_jobs_status_heartbeat", "status", "heartbeat_at"),
         Index("ix_jobs_owner_id", "owner", "kind", "id"),

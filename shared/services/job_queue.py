@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Select, and_, bindparam, func, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -17,11 +17,14 @@ from shared.db.tables import Job, JobEvent, table_of
 from shared.errors import DependencyUnavailable, JobFailure, LeaseLost
 from shared.failpoints import failpoint
 from shared.job_status import HELD, JobKind, JobStatus
-from shared.services import job_history
+from shared.services import fair_share, job_history
+from shared.services.claim_statements import ANY, HIGHER, IS_HIGHER_DUE, IS_QUICK_DUE, QUICK, Candidates
+from shared.services.fair_share import Line
+from shared.services.queue_order import touched
 from shared.settings import Settings
 
-QUEUE_ORDER = (Job.priority, Job.created_at, Job.id)  # the order in which workers claim jobs, and that of ix_jobs_queue
 _MOST_OUTAGES = 200  # of one attempt: more than half a day with the default back-off
+_NO_LIMIT = 1_000_000_000  # of held jobs
 _JOBS = table_of(Job)
 
 
@@ -36,11 +39,17 @@ class Lease:
 
 @dataclass(frozen=True, kw_only=True)
 class FencedSession:
-    """Proof that the lease is valid within this session's transaction. status: running, pausing or cancelling."""
+    """Proof that the lease is valid within this session's transaction. status: running, pausing or cancelling.
+
+    share: of the job in the fair share (`fair_share.Share.name`). held_ms: time since the claim.
+    """
 
     session: Session
     lease: Lease
     status: JobStatus
+    kind: JobKind
+    share: str
+    held_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,36 +64,26 @@ class Urgency:
     takes_quick: bool
 
     def parameters(self) -> dict[str, int]:
-        """Parameters of `_HIGHER` and `_QUICK`."""
+        """Parameters of `claim_statements`' HIGHER and QUICK."""
         return {"rank": self.rank, "room": self.room}
-
-
-def is_due() -> Any:
-    """Condition: the job waits for a worker, and its back-off is over."""
-    return and_(Job.status == JobStatus.QUEUED, or_(Job.not_before.is_(None), Job.not_before <= db_now()))
-
-
-def touched() -> dict[str, Any]:
-    """Values that every visible change of a job carries."""
-    return {"version": Job.version + 1, "updated_at": db_now()}
 
 
 # --- claiming ---------------------------------------------------------------------------------------------------
 
 
-def claim_next(session: Session, kind: JobKind, worker: str, above: Urgency | None = None) -> Job | None:
-    """Claim the first due job of a kind: by priority, then first come, first served. None: no job is due.
+def claim_next(
+    session: Session, kind: JobKind, worker: str, above: Urgency | None = None, *, running_limit: int | None = None
+) -> Job | None:
+    """Claim the first due job of the owner that has used the least: by priority, then by age. None: no job is due.
 
-    above: claim only a job that interrupts a running one.
+    above: claim only a job that interrupts a running one. running_limit: an owner with as many held jobs of the kind
+    has no turn.
     """
-    parameters: dict[str, Any] = {"claimed_kind": kind, "worker": worker}
-    if above is None:
-        job: Job | None = session.scalars(_CLAIM, parameters).one_or_none()
-    else:
-        parameters |= above.parameters()
-        job = session.scalars(_CLAIM_HIGHER, parameters).one_or_none()
-        if job is None and above.takes_quick:
-            job = session.scalars(_CLAIM_QUICK, parameters).one_or_none()
+    job, parameters = None, {"worker": worker} | (above.parameters() if above else {})
+    for candidates in (ANY,) if above is None else (HIGHER, QUICK) if above.takes_quick else (HIGHER,):
+        job = _claim(session, candidates, kind, parameters, running_limit)
+        if job is not None:
+            break
     if job is None:
         return None
     data = {"worker": worker}
@@ -96,40 +95,21 @@ def claim_next(session: Session, kind: JobKind, worker: str, above: Urgency | No
 def is_interruption_due(connection: Connection, kind: JobKind, above: Urgency) -> bool:
     """Whether a job is due that interrupts a running one. Reads only."""
     parameters = {"claimed_kind": kind} | above.parameters()
-    statements = (_IS_HIGHER_DUE, _IS_QUICK_DUE) if above.takes_quick else (_IS_HIGHER_DUE,)
+    statements = (IS_HIGHER_DUE, IS_QUICK_DUE) if above.takes_quick else (IS_HIGHER_DUE,)
     return any(connection.execute(statement, parameters).scalar_one() for statement in statements)
 
 
-def _first_due(*conditions: Any) -> Select[Any]:
-    query = select(Job.id).where(Job.kind == bindparam("claimed_kind"), is_due(), *conditions)
-    return query.order_by(*QUEUE_ORDER).limit(1)
-
-
-def _claimed(*conditions: Any) -> Executable:
-    """A claim of the first due job that meets the conditions, and its row."""
-    # SKIP LOCKED: simultaneous claims take different rows instead of waiting for the first one's commit.
-    first = _first_due(*conditions).with_for_update(skip_locked=True).scalar_subquery()
-    values = {
-        "status": JobStatus.RUNNING,
-        "attempt": Job.attempt + 1,
-        "fencing_token": Job.fencing_token + 1,
-        "worker": bindparam("worker"),
-        "heartbeat_at": db_now(),
-        "started_at": func.coalesce(Job.started_at, db_now()),
-        "not_before": None,
-        "error": None,
-        **touched(),
-    }
-    claim = update(_JOBS).where(Job.id == first).values(values).returning(_JOBS)
-    return select(Job).from_statement(claim).execution_options(populate_existing=True)
-
-
-# Two statements instead of one with an alternative: each finds its first job in an index.
-_FITS = Job.memory_bytes <= bindparam("room")
-_HIGHER = (Job.priority < bindparam("rank"), _FITS)
-_QUICK = (Job.is_quick, Job.priority <= bindparam("rank"), _FITS)
-_CLAIM, _CLAIM_HIGHER, _CLAIM_QUICK = _claimed(), _claimed(*_HIGHER), _claimed(*_QUICK)
-_IS_HIGHER_DUE, _IS_QUICK_DUE = (select(_first_due(*each).exists()) for each in (_HIGHER, _QUICK))
+def _claim(
+    session: Session, candidates: Candidates, kind: JobKind, parameters: dict[str, Any], limit: int | None
+) -> Job | None:
+    shares = Line(fair_share.read(session, candidates.shares, kind, **parameters), kind, limit).order()
+    most = _NO_LIMIT if limit is None else limit
+    for share in fair_share.turns(session, kind, shares, is_limited=limit is not None):
+        values = {"claimed_kind": kind, "of_share": share.name, "running_limit": most, **parameters}
+        job: Job | None = session.scalars(candidates.claim, values).one_or_none()
+        if job is not None:
+            return job
+    return None
 
 
 def lease_of(job: Job) -> Lease:
@@ -144,9 +124,11 @@ def lease_of(job: Job) -> Lease:
 # columns by name, which are written too.
 _IS_HELD = or_(*(Job.status == status for status in sorted(HELD)))
 _IS_OURS = and_(Job.id == bindparam("held_id"), Job.fencing_token == bindparam("held_token"), _IS_HELD)
-_RENEW = update(_JOBS).where(_IS_OURS).values(heartbeat_at=db_now()).returning(Job.status)
+_RENEW = update(_JOBS).where(_IS_OURS).values(heartbeat_at=db_now())
+_RENEW = _RENEW.returning(Job.status, Job.kind, Job.share, (db_now() - Job.claimed_at).label("held_ms"))
 _RENEW_VISIBLY = _RENEW.values(**touched())
-_LET_GO = update(_JOBS).where(_IS_OURS).values(worker=None, heartbeat_at=None, **touched()).returning(Job.id)
+_FREED: dict[str, Any] = {"worker": None, "heartbeat_at": None, "claimed_at": None}
+_LET_GO = update(_JOBS).where(_IS_OURS).values(**_FREED, **touched()).returning(Job.id)
 _LET_GO_UNCOUNTED = _LET_GO.values(attempt=Job.attempt - 1)
 _END = _LET_GO.values(finished_at=db_now())
 _CONTROL = select(Job.status).where(_IS_OURS)
@@ -159,10 +141,11 @@ def _ours(lease: Lease) -> dict[str, Any]:
 def renew_lease(session: Session, lease: Lease, *, visible: bool = False, **values: Any) -> FencedSession:
     """Renew the lease and write `values` to the job. visible: also increment the version (ETag). Raises LeaseLost."""
     statement = _RENEW_VISIBLY if visible else _RENEW
-    status = session.execute(statement, _ours(lease) | values).scalar_one_or_none()
-    if status is None:
+    row = session.execute(statement, _ours(lease) | values).one_or_none()
+    if row is None:
         raise LeaseLost
-    return FencedSession(session=session, lease=lease, status=status)
+    status, kind, share, held_ms = row
+    return FencedSession(session=session, lease=lease, status=status, kind=kind, share=share, held_ms=held_ms or 0)
 
 
 def control(connection: Connection, lease: Lease) -> JobStatus:
@@ -274,6 +257,7 @@ def _let_go(
     if changed is None:
         raise LeaseLost
     job_history.add(fenced.session, lease.job_id, event=event, message=message, attempt=lease.attempt, data=data)
+    fair_share.charge(fenced.session, fenced.kind, {fenced.share: fenced.held_ms})
 
 
 def backoff_ms(attempt: int, settings: Settings) -> int:

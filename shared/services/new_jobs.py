@@ -42,9 +42,11 @@ def add(
 
     It belongs to the session's owner, or to all owners where `is_shared`.
     """
+    owner = None if is_shared else owner_of(session)
     row = {
         "id": id,
-        "owner": None if is_shared else owner_of(session),
+        "owner": owner,
+        "share": owner or "",
         "kind": inspect(kind).polymorphic_identity,
         "status": JobStatus.QUEUED,
         "model_type": model_type,

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from shared.db.clock import db_now
 from shared.db.tables import Job
 from shared.job_status import QUEUED_KINDS, JobKind, Priority
-from shared.services.job_queue import is_due
+from shared.services.queue_order import is_due
 
 _RANKS = {priority.rank: priority for priority in Priority}
 # With the kind in the condition, the index of the queue, which begins with the kind, answers the query alone.

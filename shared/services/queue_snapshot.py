@@ -8,7 +8,7 @@ from sqlalchemy import Connection, exists, func, select
 from shared.db.clock import db_now
 from shared.db.tables import Job
 from shared.job_status import QUEUED_KINDS, JobKind
-from shared.services.job_queue import is_due
+from shared.services.queue_order import is_due
 from shared.services.reaping import HAS_EXPIRED, lease
 from shared.settings import Settings
 

@@ -1,5 +1,7 @@
 """Ends the attempts whose leases have expired."""
 
+from collections import Counter
+
 from sqlalchemy import and_, bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
@@ -7,9 +9,10 @@ from shared.db.clock import Timestamp, db_now
 from shared.db.tables import Job
 from shared.errors import JobFailure
 from shared.failpoints import failpoint
-from shared.job_status import HELD, ErrorCode, JobStatus
-from shared.services import job_history
-from shared.services.job_queue import backoff_ms, touched
+from shared.job_status import HELD, QUEUED_KINDS, ErrorCode, JobStatus
+from shared.services import fair_share, job_history
+from shared.services.job_queue import backoff_ms
+from shared.services.queue_order import touched
 from shared.settings import Settings
 
 _BATCH = 100
@@ -30,7 +33,14 @@ def reap_expired(session: Session, settings: Settings) -> list[str]:
     when its attempts are used up. A heartbeat in the future counts as expired: the clock has been set back since.
     """
     expired = select(Job).where(HAS_EXPIRED).limit(_BATCH).with_for_update(skip_locked=True)
-    return [job.id for job in list(session.scalars(expired, lease(settings))) if _reap(session, job, settings)]
+    reaped = [job for job in list(session.scalars(expired, lease(settings))) if _reap(session, job, settings)]
+    for kind in QUEUED_KINDS:
+        held_ms: Counter[str] = Counter()
+        for job in reaped:
+            if job.kind is kind and job.claimed_at and job.heartbeat_at:
+                held_ms[job.share] += round(1000 * (job.heartbeat_at - job.claimed_at).total_seconds())
+        fair_share.charge(session, kind, held_ms)
+    return [job.id for job in reaped]
 
 
 def _reap(session: Session, job: Job, settings: Settings) -> bool:
@@ -41,7 +51,7 @@ def _reap(session: Session, job: Job, settings: Settings) -> bool:
         update(Job)
         .where(Job.id == job.id, Job.status == job.status, Job.fencing_token == job.fencing_token)
         .where(Job.heartbeat_at == job.heartbeat_at)
-        .values(status=status, worker=None, heartbeat_at=None, notified_at=None, **touched(), **values)
+        .values(status=status, worker=None, heartbeat_at=None, claimed_at=None, notified_at=None, **touched(), **values)
         .returning(Job.id)
         .execution_options(synchronize_session=False)
     ).scalar_one_or_none()

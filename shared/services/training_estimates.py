@@ -20,7 +20,7 @@ from shared.db.tables import TrainingJob
 from shared.job_status import JobKind, JobStatus
 from shared.model_types.base import ModelType
 from shared.model_types.training_steps import TrainingSteps
-from shared.services import datasets, queue_stats, workers
+from shared.services import datasets, fair_share, queue_stats, workers
 from shared.services.admission import AdmittedTraining, admit_training
 from shared.services.job_warnings import JobWarning
 from shared.settings import Settings
@@ -78,7 +78,12 @@ def estimate(session: Session, request: TrainingRequest, settings: Settings) -> 
         examples_per_step=steps.examples if steps else None,
         seconds=seconds,
         basis=speed.basis,
-        queue_position=queue_stats.next_position(session, JobKind.TRAINING, request.priority),
+        queue_position=queue_stats.next_position(
+            session,
+            JobKind.TRAINING,
+            request.priority,
+            running_limit=fair_share.running_limit(settings, JobKind.TRAINING),
+        ),
         warnings=[
             *_without_worker(has_worker=bool(alive)),
             *_dataset_warnings(admitted.spec["dataset"], settings),

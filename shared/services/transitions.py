@@ -13,7 +13,7 @@ from shared.db.tables import Job
 from shared.errors import Conflict, NotFound
 from shared.job_status import JobKind, JobStatus, Priority
 from shared.services import job_history
-from shared.services.job_queue import touched
+from shared.services.queue_order import touched
 from shared.specs import JobChanges
 
 

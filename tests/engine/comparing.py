@@ -9,7 +9,7 @@ from shared.db.tables import Artifact, Checkpoint, Job, JobEvent, Metric, Model,
 from shared.job_status import QUEUED_KINDS
 from shared.job_status import JobStatus as S
 from shared.services import queue_stats
-from tests.engine.model import ENDED, ModelJob
+from tests.engine.model import ENDED, RUNNING_LIMIT, ModelJob
 from tests.engine.model import Model as Expectation
 
 COUNTED = 2  # positions, beside all of them: queues in the tests are short
@@ -63,8 +63,9 @@ def compare(session: Session, expected: Expectation, ids: list[str], observation
         observations.record(row, events[row.id])
         assert _actual(row) == _expected(job)
         place = expected.position(job, now_ms)
-        assert queue_stats.queue_position(session, row) == place
-        assert queue_stats.queue_position(session, row, counted=COUNTED) == _counted(place)
+        assert queue_stats.queue_position(session, row, running_limit=RUNNING_LIMIT[row.kind]) == place
+        few = queue_stats.queue_position(session, row, counted=COUNTED, running_limit=RUNNING_LIMIT[row.kind])
+        assert few == _counted(place)
     for kind in QUEUED_KINDS:
         of_kind = [row for row in rows.values() if row.kind == kind]
         positions = {
@@ -72,9 +73,10 @@ def compare(session: Session, expected: Expectation, ids: list[str], observation
             for number, job in expected.jobs.items()
             if job.kind == kind and (place := expected.position(job, now_ms)) is not None
         }
-        assert queue_stats.queue_positions(session, of_kind) == positions
-        few = {job_id: _counted(place) for job_id, place in positions.items()}
-        assert queue_stats.queue_positions(session, of_kind, counted=COUNTED) == few
+        limit = RUNNING_LIMIT[kind]
+        assert queue_stats.queue_positions(session, of_kind, running_limit=limit) == positions
+        capped = {job_id: _counted(place) for job_id, place in positions.items()}
+        assert queue_stats.queue_positions(session, of_kind, counted=COUNTED, running_limit=limit) == capped
     _compare_records(session, expected, ids)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
 from shared.db.session import transaction
+from shared.db.tables import DEFAULT_OWNER
 from shared.errors import Conflict, JobFailure
 from shared.job_status import ErrorCode, JobKind, Priority
 from shared.job_status import JobStatus as S
@@ -23,6 +24,7 @@ from tests.engine.model import ACTIONS, ENDED, HELD, ModelJob
 from tests.engine.stage import Stage, stored
 
 WORKERS = ("wrk_a", "wrk_b", "wrk_c")
+OWNERS = (DEFAULT_OWNER, "ada", "emmy")
 KEYS = "xy"
 
 
@@ -31,18 +33,18 @@ class JobMachine(Stage):
 
     # --- users --------------------------------------------------------------------------------------------------
 
-    @initialize(priorities=st.lists(st.sampled_from(Priority), min_size=2, max_size=4))
-    def begin(self, priorities: list[Priority]) -> None:
+    @initialize(first=st.lists(st.tuples(st.sampled_from(Priority), st.sampled_from(OWNERS)), min_size=2, max_size=4))
+    def begin(self, first: list[tuple[Priority, str]]) -> None:
         """Submit the first jobs and claim one: most faults need a running job."""
-        for priority in priorities:
-            self.submit(priority=priority, max_attempts=2)
+        for priority, owner in first:
+            self.submit(priority=priority, max_attempts=2, owner=owner)
         self._claim(self.broker.take_number(0).kind, WORKERS[0])
 
-    @rule(priority=st.sampled_from(Priority), max_attempts=st.integers(1, 3))
-    def submit(self, priority: Priority, max_attempts: int) -> None:
-        with transaction(self.database) as session:
-            job_id = jobs.submit(session, self.settings, priority=priority.value, max_attempts=max_attempts)
-        self._accepted(job_id, self.expected.submit(JobKind.TRAINING, priority.rank, max_attempts))
+    @rule(priority=st.sampled_from(Priority), max_attempts=st.integers(1, 3), owner=st.sampled_from(OWNERS))
+    def submit(self, priority: Priority, max_attempts: int, owner: str) -> None:
+        body = {"priority": priority.value, "max_attempts": max_attempts}
+        job_id = jobs.submitted(self.database, self.settings, owner=owner, **body)
+        self._accepted(job_id, self.expected.submit(JobKind.TRAINING, priority.rank, max_attempts, owner=owner))
         self.clock.advance(1)  # so that no two jobs have the same time of submission
 
     @precondition(lambda self: len(self.keys) < len(KEYS) or len(self.ids) % 3 == 0)
@@ -74,10 +76,11 @@ class JobMachine(Stage):
         sources = [job for job in self.expected.jobs.values() if job.checkpoints]
         source = data.draw(st.sampled_from([job.number for job in sources]), label="of the training job")
         body = {"model": self.ids[source], "sampling": {"mode": "random", "n": 1}, "priority": priority.value}
-        job_id = jobs.generated(self.database, self.settings, **body)
         made = self.expected.jobs[source]
+        job_id = jobs.generated(self.database, self.settings, owner=made.owner, **body)
         step = max(made.checkpoints) if made.published is None else made.published
-        self._accepted(job_id, self.expected.submit(JobKind.GENERATION, priority.rank, 3, reads=(source, step)))
+        job = self.expected.submit(JobKind.GENERATION, priority.rank, 3, reads=(source, step), owner=made.owner)
+        self._accepted(job_id, job)
 
     @precondition(lambda self: self.expected.jobs)
     @rule(data=st.data())

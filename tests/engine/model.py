@@ -3,13 +3,18 @@
 Times are milliseconds of the fake clock. Jobs have numbers, in the order in which they were accepted.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from shared.db.tables import DEFAULT_OWNER
 from shared.job_status import ErrorCode, JobKind
 from shared.job_status import JobStatus as S
 from shared.settings import Settings
 from tests import transition_table
+from tests.engine import fair_queue
 
+RUNNING_LIMIT = {JobKind.TRAINING: 2, JobKind.GENERATION: None}  # held jobs of an owner
 HELD = {S.RUNNING, S.PAUSING, S.CANCELLING}
 ENDED = {S.SUCCEEDED, S.FAILED, S.CANCELLED}
 RETRIED = {ErrorCode.WORKER_LOST, ErrorCode.INTERNAL}
@@ -35,10 +40,12 @@ class ModelJob:
     rank: int
     max_attempts: int
     reads: tuple[int, int] | None = None
+    owner: str = DEFAULT_OWNER
     status: S = S.QUEUED
     attempt: int = 0
     token: int = 0
     heartbeat_ms: int | None = None
+    claimed_ms: int = 0
     not_before_ms: int | None = None
     error: str | None = None
     published: int | None = None
@@ -54,32 +61,56 @@ class ModelJob:
 class Model:
     """All jobs by number. Deleted ones are gone; their numbers are in `deleted`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, now_ms: Callable[[], int]) -> None:
+        self._settings, self.now_ms = settings, now_ms
+        self._ledger = fair_queue.Ledger()
         self.jobs: dict[int, ModelJob] = {}
         self.deleted: set[int] = set()
 
     # --- submitting and claiming --------------------------------------------------------------------------------
 
-    def submit(self, kind: JobKind, rank: int, max_attempts: int, reads: tuple[int, int] | None = None) -> ModelJob:
+    def submit(
+        self,
+        kind: JobKind,
+        rank: int,
+        max_attempts: int,
+        reads: tuple[int, int] | None = None,
+        *,
+        owner: str = DEFAULT_OWNER,
+    ) -> ModelJob:
         number = len(self.jobs) + len(self.deleted)
-        job = self.jobs[number] = ModelJob(number, kind, rank, max_attempts, reads)
+        job = self.jobs[number] = ModelJob(number, kind, rank, max_attempts, reads, owner)
         return job
 
     def is_due(self, job: ModelJob, now_ms: int) -> bool:
         return job.status is S.QUEUED and (job.not_before_ms is None or job.not_before_ms <= now_ms)
 
-    def due(self, kind: JobKind, now_ms: int) -> list[ModelJob]:
-        """The queue of a kind: the next one first."""
-        waiting = [job for job in self.jobs.values() if job.kind == kind and self.is_due(job, now_ms)]
-        return sorted(waiting, key=lambda job: job.place)
+    def first(self, kind: JobKind, now_ms: int) -> ModelJob | None:
+        """The job that is claimed next."""
+        due = [job for job in self.jobs.values() if job.kind == kind and self.is_due(job, now_ms)]
+        limit = RUNNING_LIMIT[kind]
+        able = [job for job in due if limit is None or self._held(kind)[job.owner] < limit]
+        order = self._claims(able, kind, now_ms)
+        return order[0] if order else None
 
     def position(self, job: ModelJob, now_ms: int) -> int | None:
         if job.status is not S.QUEUED:
             return None
-        return 1 + sum(other.place < job.place for other in self.due(job.kind, now_ms))
+        due = [other for other in self.jobs.values() if other.kind == job.kind and self.is_due(other, now_ms)]
+        return 1 + self._claims([*due, *([] if job in due else [job])], job.kind, now_ms).index(job)
+
+    def _claims(self, due: list[ModelJob], kind: JobKind, now_ms: int) -> list[ModelJob]:
+        use_ms = Counter({job.owner: self._ledger.use_ms(job.owner, kind, now_ms) for job in due})
+        for job in self.jobs.values():
+            if job.kind == kind and job.status in HELD:
+                use_ms[job.owner] += max(fair_queue.EXPECTED_MS[kind], now_ms - job.claimed_ms)
+        return fair_queue.claims(due, use_ms, self._held(kind), kind, RUNNING_LIMIT[kind])
+
+    def _held(self, kind: JobKind) -> Counter[str]:
+        return Counter(job.owner for job in self.jobs.values() if job.kind == kind and job.status in HELD)
 
     def claim(self, job: ModelJob, now_ms: int) -> None:
+        job.claimed_ms = now_ms
         job.status, job.attempt, job.token = S.RUNNING, job.attempt + 1, job.token + 1
         job.heartbeat_ms, job.not_before_ms, job.error = now_ms, None, None
 
@@ -143,8 +174,9 @@ class Model:
         job.attempt -= 1
         return self._leave(job, status)
 
-    @staticmethod
-    def _leave(job: ModelJob, status: S) -> S:
+    def _leave(self, job: ModelJob, status: S) -> S:
+        assert job.heartbeat_ms is not None
+        self._ledger.charge(job.owner, job.kind, job.heartbeat_ms - job.claimed_ms, self.now_ms())
         job.status, job.heartbeat_ms = status, None
         return status
 

@@ -21,7 +21,7 @@ from shared.settings import Settings
 from tests import jobs
 from tests.engine import comparing
 from tests.engine.fake_clock import FakeClock
-from tests.engine.model import ENDED, ModelJob
+from tests.engine.model import ENDED, RUNNING_LIMIT, ModelJob
 from tests.engine.model import Model as Expectation
 from tests.engine.unreliable_broker import UnreliableBroker
 from worker.reconciler import Reconciler
@@ -45,7 +45,7 @@ class Stage(RuleBasedStateMachine):
                 session.execute(delete(table))
         self.broker = UnreliableBroker()
         self.reconciler = Reconciler(self.settings, self.database, self.broker)
-        self.expected = Expectation(self.settings)
+        self.expected = Expectation(self.settings, lambda: self.clock.now_ms)
         self.ids: list[str] = []  # by number, deleted jobs included
         self.leases: list[Lease] = []  # newest last; valid, lost and released ones
         self.keys: dict[str, tuple[int, int]] = {}  # idempotency key → (job, body)
@@ -111,12 +111,11 @@ class Stage(RuleBasedStateMachine):
         self.broker.send(job.kind, self.ids[job.number], priority)
 
     def _claim(self, kind: JobKind, worker: str) -> Lease | None:
-        due = self.expected.due(kind, self.clock.now_ms)
-        lease = jobs.claimed(self.database, kind, worker)
-        if not due:
+        first = self.expected.first(kind, self.clock.now_ms)
+        lease = jobs.claimed(self.database, kind, worker, running_limit=RUNNING_LIMIT[kind])
+        if first is None:
             assert lease is None
             return None
-        first = due[0]
         self.expected.claim(first, self.clock.now_ms)
         assert lease == Lease(job_id=self.ids[first.number], fencing_token=first.token, attempt=first.attempt)
         self.leases = [*self.leases, lease][-REMEMBERED_LEASES:]

@@ -7,7 +7,7 @@ from shared import disk_space
 from shared.db.session import is_transient, transaction
 from shared.db.tables import Job
 from shared.failpoints import failpoint
-from shared.services import job_queue
+from shared.services import fair_share, job_queue
 from shared.services.job_queue import Urgency
 from worker.context import WorkerContext
 
@@ -29,7 +29,8 @@ def claim(context: WorkerContext, above: Urgency | None = None) -> Job | None:
         return None
     try:
         with transaction(context.sessions) as session:
-            job = job_queue.claim_next(session, context.kind, context.id, above)
+            limit = fair_share.running_limit(context.settings, context.kind)
+            job = job_queue.claim_next(session, context.kind, context.id, above, running_limit=limit)
     except SQLAlchemyError as error:
         if not is_transient(error):
             raise

@@ -72,7 +72,7 @@ def test_running_job_has_no_position(database: SessionFactory, settings: Setting
     assert positions(database, [running, *ids]) == [None, 1, 2]
 
 
-def test_positions_are_read_from_the_index_of_the_queue(
+def test_positions_are_read_from_the_index_of_the_owners(
     database: SessionFactory, engine: Engine, settings: Settings
 ) -> None:
     """The query plan has no sort and no table scan: of a queue of 3,000 only the first part of its index is read."""
@@ -96,7 +96,9 @@ def test_positions_are_read_from_the_index_of_the_queue(
         for statement, parameters in asked:
             plan = [str(row[-1]) for row in session.connection().exec_driver_sql(explain + statement, parameters)]  # type: ignore[arg-type]
             text = "\n".join(plan)
-            assert "ix_jobs_queue" in text, text
+            assert "ix_jobs_share" in text, text
+            assert "Seq Scan on jobs" not in text, text
+            assert "SCAN jobs" not in text, text
             assert "Sort" not in text, text
             assert "TEMP B-TREE" not in text, text
-    assert len(asked) == 3
+    assert len(asked) == 6
