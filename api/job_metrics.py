@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from api.runtime import Runtime
 from shared.job_status import QUEUED_KINDS, JobStatus
-from shared.services import metric_totals, queue_stats, worker_loads
+from shared.services import metric_totals, queue_stats, webhook_deliveries, worker_loads
 from shared.services.metric_totals import Key
 from shared.services.worker_loads import WorkerLoad
 from shared.settings import Settings
@@ -46,6 +46,7 @@ class DatabaseCollector(Collector):
                     *_totals(metric_totals.totals(session)),
                     *_workers(session, self._runtime.settings),
                     _reconciler(session),
+                    _deliveries(session),
                 ]
         except SQLAlchemyError as error:
             log.warning("metrics_without_database", error=str(error.__cause__ or error))
@@ -154,3 +155,10 @@ def _reconciler(session: Session) -> Metric:
     age_s = metric_totals.reconciler_age_s(session)
     about = "Time since a reconciler has ended a round; +Inf if none ever has."
     return GaugeMetricFamily("mimeo_reconciler_age_seconds", about, value=math.inf if age_s is None else age_s)
+
+
+def _deliveries(session: Session) -> Metric:
+    deliveries = GaugeMetricFamily("mimeo_webhook_deliveries", "Deliveries of webhooks.", labels=["status"])
+    for status, count in webhook_deliveries.count_by_status(session).items():
+        deliveries.add_metric([status], count)
+    return deliveries

@@ -133,6 +133,7 @@ def _common(job: rows.Job, queue_position: int | None) -> dict[str, Any]:
         "finished_at": finished,
         "duration_s": (finished - job.started_at).total_seconds() if finished and job.started_at else None,
         "error": shown.JobError(**job.error) if job.error else None,
+        "webhook": shown.Webhook(**job.webhook) if job.webhook else None,
     }
 
 

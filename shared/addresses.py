@@ -65,6 +65,7 @@ def _cors_origin(text: str) -> str:
     return origin_of(text)
 
 
+Listed = (NoDecode, BeforeValidator(_listed))  # of a tuple of texts
 PublicUrl = Annotated[Annotated[str, AfterValidator(_public_url)] | None, BeforeValidator(lambda text: text or None)]
 HostNames = Annotated[tuple[Annotated[str, AfterValidator(_allowed_host)], ...], NoDecode, BeforeValidator(_listed)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_cors_origin)], ...], NoDecode, BeforeValidator(_listed)]

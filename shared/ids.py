@@ -5,7 +5,7 @@ import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["trn", "gen", "mdl", "art", "ckp", "imp", "dst", "wrk", "rqs", "hld"]
+Prefix = Literal["trn", "gen", "mdl", "art", "ckp", "imp", "dst", "wrk", "rqs", "hld", "whd"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID = re.compile(r"[a-z]{3}_[0-9a-z]{26}")

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.addresses import HostNames, Origins, PublicUrl
+from shared.addresses import HostNames, Listed, Origins, PublicUrl
 from shared.errors import SetupError
-from shared.secret_files import with_password
+from shared.secret_files import read_secret, with_password
+from shared.webhooks import signing
+from shared.webhooks.targets import allowed_target
 
 Bytes = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -117,9 +119,21 @@ class Settings(BaseSettings):
     api_waits: int = Field(512, ge=0, le=4096, description="Requests that wait at a time (`Prefer: wait`).")
     api_connections: int = Field(8192, ge=16, le=65536, description="Open connections of the API.")
     max_streams: int = Field(200, ge=1, le=1000, description="Open streams of live changes at a time.")
+    webhook_secret: SecretStr | None = Field(
+        None, description="Key that signs webhooks, `whsec_…`; several separated by spaces."
+    )
+    webhook_secret_file: Path | None = Field(None, description="File with that key, in place of the variable.")
+    webhook_allowed_hosts: Annotated[tuple[Annotated[str, AfterValidator(allowed_target)], ...], *Listed] = Field(
+        (), description="Names and networks without a public address that webhooks may reach, such as `ci,10.1.0.0/16`."
+    )
+    webhook_timeout_s: Seconds = Field(10.0, description="Longest time of one delivery of a webhook.")
+    webhook_backoff_s: Seconds = Field(
+        5.0, description="Wait before the second delivery; triples each time, to 4 hours, for a day."
+    )
     log_format: Literal["console", "json"] = Field("console", description="`console` for people, `json` for machines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line logged.")
 
+    _webhook_keys: tuple[bytes, ...] = PrivateAttr(())
     _complete_urls: dict[str, SecretStr] = PrivateAttr(default_factory=dict)  # those with a password from a file
 
     @model_validator(mode="before")
@@ -140,6 +154,26 @@ class Settings(BaseSettings):
                 given = url.get_secret_value() if url else None
                 self._complete_urls[name] = SecretStr(with_password(given, file, f"MIMEO_{name.upper()}"))
         return self
+
+    @model_validator(mode="after")
+    def _read_webhook_keys(self) -> "Settings":
+        variable, secret = "MIMEO_WEBHOOK_SECRET", self.webhook_secret
+        if self.webhook_secret_file is not None:
+            if secret is not None:
+                raise SetupError(f"{variable} and {variable}_FILE are both set: keep one of them.")
+            variable = f"{variable}_FILE"
+            secret = SecretStr(read_secret(self.webhook_secret_file, variable))
+        if secret is not None:
+            try:
+                self._webhook_keys = tuple(signing.keys(secret.get_secret_value()))
+            except ValueError as error:
+                raise SetupError(f"{variable}: {error}.") from None
+        return self
+
+    @property
+    def webhook_keys(self) -> tuple[bytes, ...]:
+        """The keys that sign webhooks, the current one first; empty where webhooks are not set up."""
+        return self._webhook_keys
 
     @property
     def home_path(self) -> Path:

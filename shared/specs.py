@@ -3,14 +3,15 @@
 `shared.services.admission` makes the checks that need the database or the registries.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 
 from shared.control_characters import NoControls
 from shared.errors import SpecError
 from shared.job_status import Priority
 from shared.spec_errors import nearest, pointer, spec_error
+from shared.webhooks import targets
 
 __all__ = [
     "MAX_SEED",
@@ -40,6 +41,27 @@ JobId = Annotated[str, StringConstraints(pattern=r"^(trn|gen)_[0-9a-z]{26}$")]
 Options = Annotated[dict[str, Any], Field(max_length=64)]
 
 
+def _webhook_url(url: str) -> str:
+    targets.parse(url)
+    return url
+
+
+WebhookEvent = Literal["running", "paused", "succeeded", "failed", "cancelled"]
+WEBHOOK_EVENTS: tuple[str, ...] = get_args(WebhookEvent)
+WebhookUrl = Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(_webhook_url)]
+
+
+class Webhook(BaseModel):
+    """Where events of the job are sent, signed by the Standard Webhooks specification."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    url: WebhookUrl = Field(description="An `https` or `http` URL without user, password and fragment.")
+    events: Annotated[list[WebhookEvent], Field(min_length=1, max_length=len(WEBHOOK_EVENTS))] = Field(
+        ["succeeded", "failed", "cancelled"], description="Which events are sent."
+    )
+
+
 class JobRequest(BaseModel):
     """Fields that every kind of job has."""
 
@@ -50,6 +72,7 @@ class JobRequest(BaseModel):
     )
     name: Name | None = Field(None, description="A display name, without control characters.")
     metadata: Metadata = Field({}, description="Up to 16 strings, by key; Mimeo does not interpret them.")
+    webhook: Webhook | None = Field(None, description="Send events of the job to a URL.")
     max_attempts: int = Field(3, ge=1, le=100, description="Attempts before the loss of a worker fails the job.")
 
 

@@ -2,7 +2,7 @@
 
 Each round ends attempts with an expired lease and repeats notifications that may be lost. A sweeper runs in a second
 thread and removes files without a row. A third one imports the ready-made models at the first start, a fourth one
-keeps the counters of `/metrics`.
+keeps the counters of `/metrics`, further ones send webhooks.
 """
 
 import signal
@@ -39,6 +39,7 @@ from shared.storage import Storage
 from worker.event_counter import EventCounter
 from worker.ready_models import ReadyModels
 from worker.sweeper import Sweeper
+from worker.webhooks import WebhookDispatcher
 
 log = structlog.get_logger(__name__)
 
@@ -195,6 +196,8 @@ def main() -> int:
     threading.Thread(target=ready_models.run, args=(stopping,), name="ready-models", daemon=True).start()
     event_counter = EventCounter(settings, sessions)
     threading.Thread(target=event_counter.run, args=(stopping,), name="event-counter", daemon=True).start()
+    webhooks = WebhookDispatcher(settings, sessions)
+    threading.Thread(target=webhooks.run, args=(stopping,), name="webhooks", daemon=True).start()
     log.info("reconciler ready")
     Reconciler(settings, sessions, CeleryBroker(settings)).run(stopping)
     return 0

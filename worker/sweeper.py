@@ -1,4 +1,4 @@
-"""Removes files of deleted jobs, files that never got a row, jobs past their retention, and old idempotency keys.
+"""Removes files of deleted jobs, files that never got a row, jobs past their retention, old deliveries and keys.
 
 Several sweepers may run at once: removal is idempotent, and a pending deletion is removed after its files. While a
 backup holds the files, none is removed.
@@ -17,7 +17,15 @@ from shared.db.session import SessionFactory, is_transient, reading, transaction
 from shared.errors import NotFound
 from shared.failpoints import failpoint
 from shared.ids import is_id
-from shared.services import datasets, idempotency, login_sessions, pending_deletions, retention, storage_holds
+from shared.services import (
+    datasets,
+    idempotency,
+    login_sessions,
+    pending_deletions,
+    retention,
+    storage_holds,
+    webhook_deliveries,
+)
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -71,6 +79,7 @@ class Sweeper:
         with transaction(self._sessions) as session:
             idempotency.expire(session)
             login_sessions.expire(session)
+            webhook_deliveries.expire(session)
 
     # --- pending deletions ------------------------------------------------------------------------------------------
 

@@ -15,12 +15,14 @@ from api.routes import (
     streams,
     training_job_records,
     training_jobs,
+    webhook_deliveries,
     workers,
 )
 
 BLUEPRINTS = (
     training_jobs.routes,
     training_job_records.routes,
+    webhook_deliveries.routes,
     generation_jobs.routes,
     models.routes,
     model_exports.routes,

@@ -7,6 +7,7 @@ from api.schemas.previews import DatasetPreview
 from api.schemas.problem import Problem
 from api.schemas.resources import Dataset, Model, ModelType, Notice, Queue, Readiness, Root
 from api.schemas.storage import DiskSpace, Pruned
+from api.schemas.webhooks import WebhookDelivery, WebhookDeliveryPage
 
 # The models of whole responses; the document adds their parts.
 ANSWERS = (
@@ -37,4 +38,6 @@ ANSWERS = (
     pages.DatasetPage,
     pages.ModelTypePage,
     pages.WorkerPage,
+    WebhookDelivery,
+    WebhookDeliveryPage,
 )

@@ -8,7 +8,7 @@ from api.schemas.base import Answer, JsonObject, Measurements, Sha256, Time, Url
 from shared.job_status import ErrorCode, JobStatus, Priority
 from shared.outputs import MAX_CHARACTERS, MAX_CHARACTERS_OF_ALL, MAX_LISTED
 from shared.services.queue_stats import COUNTED_POSITIONS
-from shared.specs import Evaluation
+from shared.specs import Evaluation, WebhookEvent
 
 
 class Progress(Answer):
@@ -38,6 +38,13 @@ class JobWarning(Answer):
     message: str
     hint: str | None = Field(description="A suggested remedy.")
     step: int | None = Field(description="Optimizer step, where the warning is about one.")
+
+
+class Webhook(Answer):
+    """Where events of a job are sent."""
+
+    url: str
+    events: list[WebhookEvent]
 
 
 class TrainingJobUrls(Answer):
@@ -78,6 +85,7 @@ class Job(Answer):
     finished_at: Time | None
     duration_s: float | None = Field(description="From first start to finish; null until finished.")
     error: JobError | None
+    webhook: Webhook | None
 
 
 class TrainingJob(Job):

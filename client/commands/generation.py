@@ -15,6 +15,7 @@ from client.output import line, out, print_json, remark, write_text
 from client.schema import Job, JsonObject
 from client.served_options import given, merged
 from client.values import settings_of
+from client.webhooks import WebhookEventOption, WebhookUrlOption, webhook_of
 
 
 def generate(
@@ -32,6 +33,8 @@ def generate(
     out_: Annotated[
         str | None, typer.Option("--out", "-o", metavar="FILE", help="File to write; - for standard output.")
     ] = None,
+    webhook_url: WebhookUrlOption = None,
+    webhook_event: WebhookEventOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Generate from a model: text to standard output, images to a file. Exit 1 unless it succeeds.
@@ -39,7 +42,8 @@ def generate(
     Further options are the sampling parameters of the model's type; --help lists them while the server runs.
     """
     options, extra = given(context), settings_of(set_ or [])
-    fields = {"model": model, "seed": seed, "format": format_}
+    webhook = webhook_of(webhook_url, webhook_event)
+    fields = {"model": model, "seed": seed, "format": format_, "webhook": webhook}
     request: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
     with connect(context) as client:
         values = options.values(_model_type(client, model)) if options.texts else {}

@@ -16,6 +16,7 @@ from client.output import line, out, print_json, remark
 from client.schema import Job
 from client.served_options import given, merged
 from client.values import settings_of, texts_of
+from client.webhooks import WebhookEventOption, WebhookUrlOption, webhook_of
 
 INTERRUPTED = 130  # a shell's exit status for a program that Ctrl-C ended
 
@@ -42,6 +43,8 @@ def train(
     max_attempts: Annotated[int | None, typer.Option(help="Attempts before the job fails.")] = None,
     timeout_s: Annotated[int | None, typer.Option(help="Longest run of one attempt, in seconds.")] = None,
     init_from: Annotated[str | None, typer.Option(help="Model or checkpoint to train further.")] = None,
+    webhook_url: WebhookUrlOption = None,
+    webhook_event: WebhookEventOption = None,
     evaluation: Annotated[str | None, typer.Option(help="The final evaluation: auto, full, quick or none.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Submit nothing; show steps, time, memory and the resolved settings.")
@@ -66,6 +69,7 @@ def train(
         "max_attempts": max_attempts,
         "timeout_s": timeout_s,
         "init_from": init_from,
+        "webhook": webhook_of(webhook_url, webhook_event),
         "evaluation": evaluation,
     }
     request: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}

@@ -107,6 +107,7 @@ class Job(Base):
     warnings: objects with code, message, hint and step, at most one of each code; null is none.
     version rises with every visible change (ETag).
     claimed_at: start of the attempt that a worker holds.
+    webhook: url and events, of which each is delivered there; null is none.
     is_quick, memory_bytes: of a generation, whether it interrupts longer ones, and the memory that it needs at most.
     """
 
@@ -126,6 +127,7 @@ class Job(Base):
     seed: Mapped[int] = mapped_column(BigInteger)
     max_attempts: Mapped[int] = mapped_column(Integer, default=3)
     timeout_s: Mapped[int] = mapped_column(Integer)
+    webhook: Mapped[JsonObject | None]
     is_quick: Mapped[bool] = mapped_column(default=False, server_default=false())
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -443,3 +445,33 @@ class StorageHold(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     until: Mapped[datetime]
     created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+
+class WebhookDelivery(Base):
+    """One event of a job with a webhook, written in the transaction of the event and sent afterwards.
+
+    status: `pending` until a receiver has accepted it (`delivered`) or `retry_until` has passed (`failed`).
+    payload: the exact body, so that each attempt sends and signs the same bytes. host: of the URL.
+    next_attempt_at: of a pending one; while it is sent, when it is sent again if the sender is lost.
+    """
+
+    __tablename__ = "webhook_deliveries"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    event: Mapped[str] = mapped_column(String(16))
+    payload: Mapped[str] = mapped_column(Text)
+    host: Mapped[str] = mapped_column(String(300))
+    status: Mapped[str] = mapped_column(String(16), default="pending")
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    next_attempt_at: Mapped[datetime | None]
+    last_attempt_at: Mapped[datetime | None]
+    retry_until: Mapped[datetime]
+    response_status: Mapped[int | None] = mapped_column(Integer)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+    __table_args__ = (
+        Index("ix_webhook_deliveries_due", "status", "next_attempt_at"),
+        Index("ix_webhook_deliveries_job", "job_id", "id"),
+    )

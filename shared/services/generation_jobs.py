@@ -3,7 +3,7 @@
 from sqlalchemy.orm import Session
 
 from shared.db.tables import GenerationJob
-from shared.services import jobs, quotas
+from shared.services import jobs, quotas, webhook_admission
 from shared.services.admission import admit_generation
 from shared.settings import Settings
 from shared.specs import GenerationRequest
@@ -12,6 +12,7 @@ from shared.specs import GenerationRequest
 def submit(session: Session, request: GenerationRequest, *, settings: Settings) -> GenerationJob:
     """Insert the row of a job. Send its notification after the commit. Raises SpecError, TooManyJobs."""
     quotas.check_new_job(session, settings)
+    webhook_admission.check(request.webhook, settings)
     admitted = admit_generation(session, request, settings)
     return jobs.submit(
         session,

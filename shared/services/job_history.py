@@ -7,6 +7,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from shared.db.tables import JobEvent, table_of
+from shared.services import webhook_outbox
 
 _MAX_MESSAGE = 4_000  # characters
 _ADD = insert(table_of(JobEvent))  # built once: its construction takes longer than its execution
@@ -17,8 +18,15 @@ def add(
 ) -> None:
     """Append one line to a job's history."""
     shown = message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]} …"
-    line = {"job_id": job_id, "type": event, "message": shown, "attempt": attempt, "data": dict(data or {})}
+    line: dict[str, Any] = {
+        "job_id": job_id,
+        "type": event,
+        "message": shown,
+        "attempt": attempt,
+        "data": dict(data or {}),
+    }
     session.execute(_ADD, line)
+    webhook_outbox.record(session, [job_id], event, line["data"])
 
 
 def add_all(
@@ -28,6 +36,7 @@ def add_all(
     line = {"type": event, "message": message, "data": dict(data)}
     if attempts:
         session.execute(_ADD, [{**line, "job_id": job_id, "attempt": attempt} for job_id, attempt in attempts.items()])
+        webhook_outbox.record(session, list(attempts), event, data)
 
 
 def is_known_at(session: Session, job_id: str, *, event: str, step: int) -> bool:

@@ -56,6 +56,7 @@ def submit(
         warnings=warnings,
         is_quick=is_quick,
         memory_bytes=memory_bytes,
+        webhook=request.webhook.model_dump() if request.webhook else None,
     )
 
 

@@ -36,6 +36,7 @@ def add(
     warnings: Iterable[JobWarning] = (),
     is_quick: bool = False,
     memory_bytes: int | None = None,
+    webhook: Mapping[str, Any] | None = None,
     is_shared: bool = False,
 ) -> JobT:
     """Queue a job with a fully resolved `spec`. Send its notification after the commit.
@@ -60,6 +61,7 @@ def add(
         "warnings": [asdict(warning) for warning in warnings] or None,
         "is_quick": is_quick,
         "memory_bytes": memory_bytes,
+        "webhook": dict(webhook) if webhook else None,
     }
     session.execute(_ADD, row)
     failpoint("submit.inserted")

@@ -1,0 +1,1 @@
+"""Webhooks: which requests and targets are permitted, and how a delivery is signed."""
