@@ -23,6 +23,7 @@ EXCLUDED: Mapping[str, str] = {
     "workers": "the processes of one stack; others join the restored one",
     "pending_deletions": "folders of one store that a backup does not copy",
     "storage_holds": "backups that are being made",
+    "webhook_deliveries": "events of the time before the backup, which a restored stack does not send",
     "login_sessions": "sessions of browsers, which log in again",
 }
 # How rows name stored files: a folder, a file, or a file whose whole folder belongs to the row.
