@@ -27,6 +27,9 @@ for name in postgres_password redis_password grafana_password; do
     random 32 | write "$name"
 done
 
+# A key as the Standard Webhooks specification writes it.
+printf 'whsec_%s\n' "$(head -c 32 /dev/urandom | base64 | tr -d '\n')" | write webhook_secret
+
 # One pair of keys in two forms: for the S3 server of the profile `s3`, and for its clients.
 if [ ! -s "$folder/s3_credentials" ]; then
     key="$(random 10)"
