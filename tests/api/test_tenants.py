@@ -14,6 +14,7 @@ from shared.db.session import SessionFactory, transaction
 from shared.db.tables import Job, Model, Worker
 from shared.identity import Scope
 from shared.job_status import JobKind
+from shared.services import fair_share
 from shared.settings import Settings
 from tests import jobs
 from tests.api.tenants import client_of, new_key, replacement, upload
@@ -178,11 +179,13 @@ def test_bulk_operations_reach_the_own_jobs_alone(ada: World, bob: FlaskClient) 
     assert ada.seen() == before
 
 
-def test_queue_shows_places_without_the_jobs_of_others(ada: World, bob: FlaskClient) -> None:
+def test_queue_shows_places_without_the_jobs_of_others(ada: World, bob: FlaskClient, database: SessionFactory) -> None:
+    with transaction(database) as session:  # bob is next, because Ada's jobs have run for longer
+        fair_share.charge(session, JobKind.TRAINING, {"ada": 1_000})
     own = bob.post("/v1/training-jobs", json=JOB).get_json()
-    assert own["queue_position"] == 2
-    assert bob.get("/v1/queue").get_json()["positions"] == [None, own["id"]]
-    assert ada.client.get("/v1/queue").get_json()["positions"] == [ada.queued["training"], None]
+    assert own["queue_position"] == 1
+    assert bob.get("/v1/queue").get_json()["positions"] == [own["id"], None]
+    assert ada.client.get("/v1/queue").get_json()["positions"] == [None, ada.queued["training"]]
 
 
 def test_worker_of_a_foreign_job_shows_no_id(
