@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect
 
 from shared.db.session import SessionFactory, make_engine, session_factory, transaction
+from shared.db.tables import StorageHold
 from shared.services import storage_holds
 from shared.settings import Settings
 from shared.storage import Storage
@@ -45,6 +46,11 @@ def create(settings: Settings, target: Path) -> Manifest:
             with engine.connect() as connection:
                 if tables.revision(connection) is None:
                     raise BackupError("The database is empty; there is nothing to back up.")
+                if not inspect(connection).has_table(StorageHold.__tablename__):
+                    raise BackupError(
+                        "The database has the schema of an earlier version. Start this version once, or back up with "
+                        "the version that wrote it."
+                    )
             with _held(session_factory(engine)) as hold:
                 return _write(engine, storage, writer, hold)
     finally:

@@ -42,6 +42,8 @@ NOT_RUN = {
     r"\w+=\d+ make ": "runs for hours",
     r"\w+=\S+ mimeo up": "this stack",
     r"mimeo restore": "needs an empty stack; tests/acceptance/test_backup.py restores",
+    r"python -m migrations": "moves the database; tests/migrations runs it",
+    r"python -m tests\.upgrades": "needs another checkout",
     r"python -m stack\.backup": "tests/stack/test_backup.py runs it",
     r"CUDA_VISIBLE_DEVICES=": "needs a GPU",
     r"python -m benchmarks\.": "trains for minutes to hours; tests/benchmarks runs each with a small budget",

@@ -12,13 +12,13 @@ import structlog
 from shared.atomic_files import sha256_of
 from shared.db.session import reading, transaction
 from shared.db.tables import DEFAULT_OWNER, Checkpoint, Job, TrainingJob, UploadedDataset
-from shared.errors import JobFailure, NotFound
+from shared.errors import DependencyUnavailable, JobFailure, NotFound
 from shared.failpoints import failpoint
 from shared.image_uploads import stored
 from shared.job_status import ErrorCode
 from shared.services import attempt_writes, checkpoints, job_queue
 from shared.services.job_queue import Lease
-from worker.checkpoints.manifest import MANIFEST, WEIGHTS, DamagedCheckpoint, verify
+from worker.checkpoints.manifest import MANIFEST, WEIGHTS, DamagedCheckpoint, NewerCheckpoint, verify
 from worker.context import WorkerContext
 
 log = structlog.get_logger(__name__)
@@ -119,7 +119,10 @@ def _fetch_or_drop(context: WorkerContext, lease: Lease, row: Checkpoint, folder
 def _fetch_checkpoint(
     context: WorkerContext, row: Checkpoint, target: Path, *, weights_only: bool = False
 ) -> str | None:
-    """Fetch and verify a checkpoint, or its weights alone; returns the damage, or None."""
+    """Fetch and verify a checkpoint, or its weights alone; returns the damage, or None.
+
+    Raises DependencyUnavailable for one of a later version, whose workers run beside this one during an upgrade.
+    """
     try:
         if weights_only:
             for name in (WEIGHTS, MANIFEST):
@@ -127,6 +130,8 @@ def _fetch_checkpoint(
         else:
             context.storage.get_tree(row.storage_key, target)
         verify(target, weights_only=weights_only)
+    except NewerCheckpoint as error:
+        raise DependencyUnavailable(error.detail) from error
     except (NotFound, DamagedCheckpoint) as error:
         return error.detail
     return None

@@ -26,12 +26,14 @@ __all__ = [
     "DamagedCheckpoint",
     "FileDigest",
     "Manifest",
+    "NewerCheckpoint",
     "parse",
     "seal",
     "verify",
     "with_backend",
 ]
 
+FORMAT: Literal[1] = 1
 _EARLIER_BACKENDS = {"library": "eager", "compiled": "eager", "graph": "cuda_graph"}
 _OBJECT = TypeAdapter(dict[str, Any])
 
@@ -42,10 +44,16 @@ class DamagedCheckpoint(MimeoError):
     code = "damaged_checkpoint"
 
 
+class NewerCheckpoint(MimeoError):
+    """A later version of Mimeo wrote the checkpoint, and this one cannot continue from it."""
+
+    code = "newer_checkpoint"
+
+
 class FileDigest(BaseModel):
     """Expected content of a file. sha256: hexadecimal. size: bytes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     sha256: str
     size: int
@@ -54,6 +62,8 @@ class FileDigest(BaseModel):
 class Manifest(BaseModel):
     """Content of a checkpoint and its position in the run.
 
+    A field that is absent has its default, so checkpoints of earlier versions are read. Unknown fields are ignored: a
+    later version may add one. It raises FORMAT where an earlier one must not continue without the field.
     epoch: 1-based. step: optimizer steps done in the run. step_in_epoch: steps of this epoch. training_values: JSON
     part of the model's training state. loop: state of the training loop (metric sums, best checkpoint).
     strides: of training tensors that are not row-major, which is the only layout that safetensors stores. Fused
@@ -61,9 +71,9 @@ class Manifest(BaseModel):
     digest: of all other values; no other file covers this one.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
-    format: Literal[1] = 1
+    format: Literal[1] = FORMAT
     model_type: str
     config: dict[str, Any]
     hyperparameters: dict[str, Any]
@@ -131,8 +141,9 @@ class CheckpointRef:
 
 
 def verify(path: Path, *, weights_only: bool = False) -> Checkpoint:
-    """The checkpoint in a folder, its files compared with the manifest. Raises DamagedCheckpoint with the reason.
+    """The checkpoint in a folder, its files compared with the manifest.
 
+    Raises DamagedCheckpoint with the reason, NewerCheckpoint.
     weights_only: the training state is not read. The checkpoint of a published model does not have it.
     """
     try:
@@ -157,10 +168,17 @@ def verify(path: Path, *, weights_only: bool = False) -> Checkpoint:
 
 
 def parse(data: bytes) -> Manifest:
-    """The manifest in a file's bytes. Raises ValueError for other JSON and for values that do not match the digest."""
+    """The manifest in a file's bytes.
+
+    Raises ValueError for other JSON and for values that do not match the digest, NewerCheckpoint for a later format.
+    """
     values = _OBJECT.validate_python(json.loads(data))
-    if "digest" in values and seal(values) != values:
+    # Early manifests have no digest, and no field that is unknown here.
+    if seal(values) != values if "digest" in values else values.keys() - Manifest.model_fields.keys() - {"kernel"}:
         raise ValueError("the manifest has changed")
+    written = values.get("format")
+    if isinstance(written, int) and written > FORMAT:
+        raise NewerCheckpoint(f"The checkpoint has format {written}; a worker of a later version continues from it.")
     try:
         return Manifest.model_validate(values)
     except ValidationError as error:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from shared import model_types
-from shared.errors import JobFailure
+from shared.errors import DependencyUnavailable, JobFailure
 from shared.job_status import ErrorCode
 from shared.storage import Storage
-from worker.checkpoints.manifest import MANIFEST, WEIGHTS, CheckpointRef, Manifest, parse
+from worker.checkpoints.manifest import MANIFEST, WEIGHTS, CheckpointRef, Manifest, NewerCheckpoint, parse
 from worker.models import implementation
 from worker.models.base import GenerativeModel
 
@@ -30,7 +30,7 @@ class LoadedModel:
 
 
 def load_model(storage: Storage, checkpoint: CheckpointRef, device: torch.device) -> LoadedModel:
-    """Read, verify and build. Raises JobFailure for damaged files and NotFound for missing ones."""
+    """Read, verify and build. Raises JobFailure for damaged files or a later version's, NotFound for missing ones."""
     key = checkpoint.storage_key.rstrip("/")
     manifest = _manifest(storage, f"{key}/{MANIFEST}")
     contract = model_types.get(manifest.model_type)
@@ -42,6 +42,8 @@ def load_model(storage: Storage, checkpoint: CheckpointRef, device: torch.device
 def _manifest(storage: Storage, key: str) -> Manifest:
     try:
         return parse(storage.read_bytes(key))
+    except NewerCheckpoint as error:
+        raise DependencyUnavailable(error.detail) from error
     except ValueError as error:
         raise _damaged(key) from error
 
