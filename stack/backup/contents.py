@@ -26,6 +26,8 @@ EXCLUDED: Mapping[str, str] = {
     "webhook_deliveries": "events of the time before the backup, which a restored stack does not send",
     "login_sessions": "sessions of browsers, which log in again",
 }
+# Tables in which migrations write rows. A restore replaces them.
+SEEDED = frozenset({"metric_totals"})
 # How rows name stored files: a folder, a file, or a file whose whole folder belongs to the row.
 STORED: Mapping[str, Literal["folder", "file", "file_in_folder"]] = {
     "checkpoints": "folder",

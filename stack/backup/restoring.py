@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from sqlalchemy import Connection, Engine, Table, insert
+from sqlalchemy import Connection, Engine, Table, delete, insert
 
 from shared.db.session import make_engine
 from shared.settings import Settings
@@ -18,6 +18,7 @@ from stack.backup.archive import Reader, pieces
 from stack.backup.contents import (
     FILES,
     MANIFEST,
+    SEEDED,
     BackupError,
     Manifest,
     Part,
@@ -99,7 +100,8 @@ def _lines(reader: Reader, name: str, part: Part) -> Iterator[bytes]:
 def _check_empty(engine: Engine, storage: Storage, keys: set[str]) -> None:
     with engine.connect() as connection:
         connection.execution_options(mimeo_read=True)
-        found = tables.row_counts(connection, [*tables.tables_of(connection), *_workers(connection)])
+        filled = [table for table in tables.tables_of(connection) if table.name not in SEEDED]
+        found = tables.row_counts(connection, [*filled, *_workers(connection)])
     if found:
         rows = ", ".join(f"{count:,} in {name}" for name, count in sorted(found.items()))
         raise BackupError(
@@ -176,6 +178,8 @@ def _load(engine: Engine, reader: Reader, manifest: Manifest) -> None:
         known = {table.name: table for table in tables.tables_of(connection)}
         if missing := manifest.tables.keys() - known.keys():
             raise BackupError(f"The revision {manifest.revision} has no table {', '.join(sorted(missing))}.")
+        for name in SEEDED & known.keys():
+            connection.execute(delete(known[name]))
         events = resuming.Events()
         for name, table in known.items():  # rows precede those that refer to them
             if part := manifest.tables.get(name):

@@ -17,7 +17,7 @@ from shared.db.tables import Base, Metric
 from shared.job_status import JobStatus
 from shared.manifests import seal
 from shared.services import workers
-from stack.backup.contents import EXCLUDED, STORED, BackupError, parse_manifest
+from stack.backup.contents import EXCLUDED, SEEDED, STORED, BackupError, parse_manifest
 from stack.backup.creating import create
 from stack.backup.restoring import restore, verify
 from tests import jobs
@@ -27,7 +27,7 @@ from tests.stack.backups import SmallStack, fill, small_stack
 MakeDatabase = Callable[[str], str]
 INCLUDED = {
     "api_keys", "artifacts", "checkpoints", "datasets", "exports", "idempotency_keys", "job_events", "jobs",
-    "metric_totals", "metrics", "models", "owners", "ready_models",
+    "metric_totals", "metrics", "models", "owner_use", "owners", "ready_models",
 }  # fmt: skip
 
 
@@ -75,13 +75,17 @@ def source(tmp_path: Path, make_database: MakeDatabase) -> Iterator[SmallStack]:
         yield stack
 
 
+def test_tables_of_a_new_database_are_empty_but_for_the_seeded_ones(source: SmallStack) -> None:
+    assert {name for name, rows in source.rows().items() if rows} == SEEDED, "name in SEEDED what migrations fill"
+
+
 @pytest.mark.slow
 def test_new_rows_are_numbered_after_the_restored_ones_and_the_job_is_claimed_again(
     source: SmallStack, tmp_path: Path, make_database: MakeDatabase
 ) -> None:
     ids = fill(source)
     create(source.settings, tmp_path / "b")
-    with small_stack(tmp_path / "to", make_database("postgresql"), revision=None) as restored:
+    with small_stack(tmp_path / "to", make_database("postgresql")) as restored:
         restore(restored.settings, tmp_path / "b")
 
         lease = jobs.claimed(restored.sessions)
