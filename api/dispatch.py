@@ -25,6 +25,7 @@ def notify(runtime: Runtime, job: Job) -> None:
     """
     if job.status is not JobStatus.QUEUED:
         return
+    log.info("job_queued", job_id=job.id)
     failpoint("submit.committed")
     if runtime.broker.send(job.kind, job.id, PRIORITIES[job.priority]):
         failpoint("submit.notified")

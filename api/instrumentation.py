@@ -1,5 +1,6 @@
 """A request id, one log line and the latency metrics of every request."""
 
+import re
 import time
 
 import structlog
@@ -11,6 +12,11 @@ from shared.ids import new_id
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 REGISTRY = "mimeo_registry"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# An id of the client is taken over where it can be no more than an id.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
+_TRACE_PARENT = re.compile(
+    r"[0-9a-f]{2}(?<!ff)-(?P<trace_id>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
+)
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 log = structlog.get_logger(__name__)
 
@@ -34,9 +40,13 @@ def install(app: Flask, registry: CollectorRegistry) -> None:
     )
 
     def begin() -> None:
-        g.request_id = new_id("rqs")
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else new_id("rqs")
         g.started = time.perf_counter()
-        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+        trace = _TRACE_PARENT.fullmatch(request.headers.get("traceparent", ""))
+        structlog.contextvars.bind_contextvars(
+            request_id=g.request_id, **({"trace_id": trace["trace_id"]} if trace else {})
+        )
 
     def end(response: Response) -> Response:
         seconds = time.perf_counter() - g.started
@@ -58,7 +68,7 @@ def install(app: Flask, registry: CollectorRegistry) -> None:
         return response
 
     def clear(_error: BaseException | None) -> None:
-        structlog.contextvars.unbind_contextvars("request_id")
+        structlog.contextvars.unbind_contextvars("request_id", "trace_id")
 
     app.before_request(begin)
     app.after_request(end)

@@ -15,5 +15,5 @@ try:
 except (SetupError, ValidationError) as error:
     print(f"mimeo: {reason(error)}", file=sys.stderr)
     sys.exit(2)
-logs.configure(_settings)
+logs.configure(_settings, "api")
 app = create_app(_settings)

@@ -13,8 +13,10 @@ from shared.settings import Settings
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def configure(settings: Settings) -> None:
+def configure(settings: Settings, process: str) -> None:
     """Configure structlog and the standard library's logging from the settings. Call once, when a process starts.
+
+    process: what this process is, such as `api`; in JSON each line has it.
 
     Tracebacks omit local variables, which may hold passwords.
     """
@@ -37,7 +39,7 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*common, structlog.stdlib.ExtraAdder()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_last(settings)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_last(settings, process)],
         )
     )
     root = logging.getLogger()
@@ -45,9 +47,19 @@ def configure(settings: Settings) -> None:
     root.setLevel(LEVELS[settings.log_level])
 
 
-def _last(settings: Settings) -> list[Processor]:
+def request_id() -> str | None:
+    """Id of the request that this thread processes; None outside a request."""
+    found = structlog.contextvars.get_contextvars().get("request_id")
+    return None if found is None else str(found)
+
+
+def _last(settings: Settings, process: str) -> list[Processor]:
+    def name_process(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        event.setdefault("process", process)
+        return event
+
     if settings.log_format == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [name_process, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     plain = structlog.dev.plain_traceback
     return [
         _escape_texts,

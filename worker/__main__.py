@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
         os.environ |= openmp.wait_policy(os.environ, is_alone=False)
     try:
         settings = Settings()
-        logs.configure(settings)
+        logs.configure(settings, f"{kind.value}-worker")
         context = make_context(settings, kind, CeleryBroker(settings))
     except (SetupError, ValidationError) as error:
         print(f"mimeo: {reason(error)}", file=sys.stderr)

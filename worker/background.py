@@ -1,5 +1,6 @@
 """A periodic call in a separate thread."""
 
+import contextvars
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -18,7 +19,9 @@ class PeriodicThread:
     ) -> None:
         self._call, self._shortest_s, self._join_s = call, shortest_s, join_s
         self._ending, self._woken = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        # Its log lines name the same job as those of the thread that starts it.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(target=context.run, args=(self._run,), name=name, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -175,7 +175,7 @@ def main() -> int:
     """Run until SIGTERM or Ctrl-C; returns the process's exit status."""
     try:
         settings = Settings()
-        logs.configure(settings)
+        logs.configure(settings, "reconciler")
         engine = make_engine(settings)
         storage = Storage.open_url(settings.resolved_storage_url)
     except (SetupError, ValidationError) as error:

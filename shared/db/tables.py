@@ -107,6 +107,7 @@ class Job(Base):
     warnings: objects with code, message, hint and step, at most one of each code; null is none.
     version rises with every visible change (ETag).
     claimed_at: start of the attempt that a worker holds.
+    request_id: of the request that submitted the job, for logs.
     webhook: url and events, of which each is delivered there; null is none.
     is_quick, memory_bytes: of a generation, whether it interrupts longer ones, and the memory that it needs at most.
     """
@@ -128,6 +129,7 @@ class Job(Base):
     max_attempts: Mapped[int] = mapped_column(Integer, default=3)
     timeout_s: Mapped[int] = mapped_column(Integer)
     webhook: Mapped[JsonObject | None]
+    request_id: Mapped[str | None] = mapped_column(String(64))
     is_quick: Mapped[bool] = mapped_column(default=False, server_default=false())
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from sqlalchemy import insert, inspect
 from sqlalchemy.orm import Session
 
+from shared import logs
 from shared.db.clock import db_now
 from shared.db.owned_rows import owner_of
 from shared.db.tables import Job, table_of
@@ -61,6 +62,7 @@ def add(
         "warnings": [asdict(warning) for warning in warnings] or None,
         "is_quick": is_quick,
         "memory_bytes": memory_bytes,
+        "request_id": logs.request_id(),
         "webhook": dict(webhook) if webhook else None,
     }
     session.execute(_ADD, row)

@@ -35,7 +35,7 @@ def main(options: dict[str, Any]) -> None:
 
     signal.signal(signal.SIGUSR2, stop_consumer)
     settings = Settings()
-    logs.configure(settings)
+    logs.configure(settings, "worker")
     app.run(replace(make_context(settings, JobKind.TRAINING, CeleryBroker(settings)), trainer=options["trainer"]))
 
 

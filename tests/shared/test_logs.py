@@ -10,7 +10,7 @@ PROGRAM = r"""
 import structlog
 from shared import logs
 from shared.settings import Settings
-logs.configure(Settings())
+logs.configure(Settings(), "test")
 structlog.get_logger("x").info("request", path="/v1/\x1b[31m\x9b2J\nfake line\u202e", name="é 😀")
 """
 

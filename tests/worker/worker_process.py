@@ -13,6 +13,6 @@ from worker.context import make_context
 
 if __name__ == "__main__":
     settings = Settings()
-    logs.configure(settings)
+    logs.configure(settings, "worker")
     context = make_context(settings, JobKind.TRAINING, CeleryBroker(settings))
     app.run(replace(behaving(context, sys.argv[1]), id=f"wrk_{context.pid}"))

@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 _POLL_S = 0.1
 _WRITE_S, _WRITE_AT_MOST_S = 1.0, 5.0
 _RETRY_S = 2.0
+_MOST_LOGGED_LINES = 500
 _STORAGE_RETRY_LIMIT_S = 60.0
 
 
@@ -59,6 +60,7 @@ class TrainerMonitor:
         self._started_at = self._reported_at = time.monotonic()
         self._write_at = 0.0
         self._has_progress = False
+        self._logged_lines = 0
 
     def run(self, trainer: TrainerProcess, heartbeat: LeaseHeartbeat) -> TrainerExit:
         """Monitor the trainer until it ends.
@@ -69,15 +71,18 @@ class TrainerMonitor:
         try:
             while not trainer.has_ended():
                 self._relay(trainer.lines(_POLL_S), heartbeat)
+                self._log_output(trainer)
                 self._live.publish_when_due()
                 self._request_stop_when_due(trainer, heartbeat)
                 self._enforce_time_limits(trainer)
                 self._write_when_due(heartbeat)
             self._relay(trainer.drain(), heartbeat)
+            self._log_output(trainer)
         finally:
             status = trainer.close()
-        if status != trainer_protocol.EXIT_FINISHED:
-            log.info("trainer ended", job_id=self._lease.job_id, status=status, stderr=trainer.stderr_tail)
+        failed = status != trainer_protocol.EXIT_FINISHED
+        about = {"stderr": trainer.stderr_tail} if failed else {}
+        log.info("trainer ended", process="trainer", job_id=self._lease.job_id, status=status, **about)
         return TrainerExit(
             status=status,
             finished=self._finished,
@@ -87,6 +92,15 @@ class TrainerMonitor:
             overran_stop=self._overran_stop,
             ran_out_of_memory=oom_kills() > kills,
         )
+
+    def _log_output(self, trainer: TrainerProcess) -> None:
+        """Log what the trainer has written to its standard error, up to a limit for each attempt."""
+        for line in trainer.error_lines():
+            self._logged_lines += 1
+            if self._logged_lines <= _MOST_LOGGED_LINES:
+                log.info("trainer output", process="trainer", job_id=self._lease.job_id, line=line)
+            elif self._logged_lines == _MOST_LOGGED_LINES + 1:
+                log.warning("further output of the trainer is not logged", job_id=self._lease.job_id)
 
     # --- reports ------------------------------------------------------------------------------------------------
 
@@ -129,6 +143,13 @@ class TrainerMonitor:
         match event:
             case trainer_protocol.Started():
                 self.report_buffer.started(event)
+                log.info(
+                    "trainer started",
+                    process="trainer",
+                    job_id=self._lease.job_id,
+                    device=event.device,
+                    step=event.step,
+                )
                 self._worker_heartbeat.report(device=event.device)
             case trainer_protocol.Progress():
                 self._take_progress(event)
@@ -165,6 +186,7 @@ class TrainerMonitor:
             log.warning("checkpoint not stored", job_id=self._lease.job_id, step=event.step, reason=error.detail)
         else:
             self.stored_steps.add(event.step)
+            log.info("checkpoint stored", job_id=self._lease.job_id, step=event.step)
 
     def _require_space(self) -> None:
         """Fail the job before the disk is full, so that the database and other jobs can still write.

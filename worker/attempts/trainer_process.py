@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ _KEPT_PREFIXES = ("LC_", "OMP_", "GOMP_", "MKL_", "KMP_", "CUDA_", "NVIDIA_", "T
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 20
 _STDERR_TAIL = 8192
+_MOST_ERROR_LINES, _LONGEST_ERROR_LINE = 200, 1000
 
 
 def trainer_environment(settings: Settings, *, is_alone: bool) -> dict[str, str]:
@@ -74,7 +76,8 @@ class TrainerProcess:
             os.set_blocking(stream, False)
             self._selector.register(stream, selectors.EVENT_READ)
         self._unfinished = b""
-        self._tail = b""
+        self._tail, self._unfinished_error = b"", b""
+        self._error_lines: deque[str] = deque(maxlen=_MOST_ERROR_LINES)
         self._is_closed, self._status = False, 0
         self._lock = threading.Lock()
 
@@ -97,6 +100,12 @@ class TrainerProcess:
     def stderr_tail(self) -> str:
         """The end of its standard error."""
         return self._tail.decode("utf-8", "replace")
+
+    def error_lines(self) -> list[str]:
+        """The lines of its standard error since the last call, the latest of very many."""
+        lines = list(self._error_lines)
+        self._error_lines.clear()
+        return lines
 
     def has_ended(self) -> bool:
         """Whether the process has ended. Its output may still be unread."""
@@ -163,11 +172,20 @@ class TrainerProcess:
             self._selector.unregister(descriptor)
         if descriptor == self._stderr:
             self._tail = (self._tail + data)[-_STDERR_TAIL:]
+            self._take_error(data)
             return []
         *complete, self._unfinished = (self._unfinished + data).split(b"\n")
         if len(self._unfinished) > _LONGEST_LINE:
             self._unfinished = b""
         return complete
+
+    def _take_error(self, data: bytes) -> None:
+        *complete, rest = (self._unfinished_error + data).split(b"\n")
+        if not data and rest:
+            complete, rest = [rest], b""
+        self._unfinished_error = rest[-_STDERR_TAIL:]
+        lines = (line.decode("utf-8", "replace").rstrip()[:_LONGEST_ERROR_LINE] for line in complete)
+        self._error_lines.extend(line for line in lines if line)
 
 
 def _detached(stream: IO[bytes] | None) -> int:

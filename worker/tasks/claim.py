@@ -1,5 +1,8 @@
 """The claim, with which every task begins."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -38,3 +41,12 @@ def claim(context: WorkerContext, above: Urgency | None = None) -> Job | None:
         return None
     failpoint("claim.committed")
     return job
+
+
+@contextmanager
+def logged(job: Job) -> Iterator[None]:
+    """Name the attempt, and the request that submitted the job, in every log line of the block and of its threads."""
+    about = {"job_id": job.id, "attempt": job.attempt, "request_id": job.request_id}
+    with structlog.contextvars.bound_contextvars(**{name: value for name, value in about.items() if value is not None}):
+        log.info("job claimed")
+        yield

@@ -11,7 +11,7 @@ from worker.attempts.open_generations import OpenGenerations
 from worker.context import WorkerContext
 from worker.generation.engine import GenerationEngine
 from worker.generation.output import Engine
-from worker.tasks.claim import claim
+from worker.tasks.claim import claim, logged
 from worker.worker_heartbeat import WorkerHeartbeat
 
 
@@ -51,6 +51,6 @@ def run_first(
     def run_urgent(urgency: Urgency) -> bool:
         return run_first(context, worker_heartbeat, engine, open_generations, urgency)
 
-    with worker_heartbeat.working_on(job.id):
+    with logged(job), worker_heartbeat.working_on(job.id):
         sample(context, job, engine, open_generations, run_urgent)
     return True

@@ -8,7 +8,7 @@ from worker.attempts import workdir
 from worker.attempts.fork_server import ForkServer, is_supported
 from worker.attempts.training import environment_now, run_attempt
 from worker.context import TRAINER, WorkerContext
-from worker.tasks.claim import claim
+from worker.tasks.claim import claim, logged
 from worker.worker_heartbeat import WorkerHeartbeat
 
 
@@ -24,7 +24,7 @@ def prepare(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, backgroun
         """Claim the first due training job and run it."""
         job = claim(context)
         if isinstance(job, TrainingJob):
-            with worker_heartbeat.working_on(job.id):
+            with logged(job), worker_heartbeat.working_on(job.id):
                 run_attempt(context, job, worker_heartbeat, fork_server)
 
     return run_next
