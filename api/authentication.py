@@ -8,12 +8,13 @@ from werkzeug.wrappers import Response as WsgiResponse
 from api.errors import problem
 from api.host_check import SAFE_METHODS, is_same_origin
 from api.runtime import Runtime
-from api.urls import url
+from api.urls import prefix, url
 from shared.errors import Forbidden
 from shared.identity import EVERYONE, Identity, Scope
 from shared.services import api_keys, login_sessions
+from shared.settings import Settings
 
-COOKIE = "mimeo_session"
+_COOKIE = "mimeo_session"
 # Routes without data of an owner; `session.log_in` checks the key itself.
 PUBLIC = frozenset({
     "health.get_health",
@@ -39,6 +40,29 @@ def identity() -> Identity:
     return found
 
 
+def require(scope: Scope) -> None:
+    """Check that the current request has a scope. Raises Forbidden."""
+    if not identity().has(scope):
+        given = ", ".join(sorted(identity().scopes))
+        raise Forbidden(f"This needs a key with the scope {scope}; the key has: {given}.")
+
+
+def is_secure(settings: Settings) -> bool:
+    """Whether the browser of the current request uses HTTPS."""
+    return request.is_secure or (settings.public_url or "").startswith("https:")
+
+
+def cookie_name(settings: Settings) -> str:
+    """Name of the session's cookie.
+
+    Browsers send the cookies of a host to all of its ports, so the name has the port. With the prefix `__Host-` they
+    accept the cookie from this host alone, not from a neighbour in its domain.
+    """
+    _, has_port, port = request.host.rpartition(":")
+    name = f"{_COOKIE}_{port}" if has_port and port.isdigit() else _COOKIE
+    return f"__Host-{name}" if is_secure(settings) and not prefix(settings) else name
+
+
 def install(app: Flask, runtime: Runtime) -> None:
     """Check each request before its view. Requests act as the owner `local` while authentication is off."""
     is_required = runtime.settings.auth == "required"
@@ -54,11 +78,18 @@ def install(app: Flask, runtime: Runtime) -> None:
             return found
         if found is None:
             return _refusal()
-        _check_scope(found)
         g.identity = found
+        require(_SCOPES.get(str(request.endpoint)) or (Scope.READ if request.method in SAFE_METHODS else Scope.WRITE))
         return None
 
+    def keep_private(response: Response) -> Response:
+        """Let no proxy store an answer for one owner, which it would give to others."""
+        if is_required and "identity" in g and not response.cache_control.no_store:
+            response.cache_control.private = True
+        return response
+
     app.before_request(authenticate)
+    app.after_request(keep_private)
 
 
 def _is_public() -> bool:
@@ -74,32 +105,22 @@ def _is_public() -> bool:
 
 def _identify(runtime: Runtime) -> Identity | Response | None:
     """The identity of an API key or a session; None without a valid one."""
-    given = request.headers.get("Authorization")
-    if given is not None:
-        kind, _, key = given.partition(" ")
-        if kind.lower() != "bearer":
-            return None
+    kind, _, key = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() == "bearer":  # another kind may be for a proxy in front of this server
         with runtime.reading() as session:
             return api_keys.identify(session, key.strip())
-    token = request.cookies.get(COOKIE)
+    token = request.cookies.get(cookie_name(runtime.settings))
     if token is None:
         return None
     with runtime.reading() as session:
         found = login_sessions.identify(session, token)
     # A browser adds the cookie to every request, also to one that another page causes.
-    if found is not None and request.method not in SAFE_METHODS and not is_same_origin():
+    if found is not None and request.method not in SAFE_METHODS and not is_same_origin(runtime.settings):
         detail = (
             "This request has the cookie of a browser, but not the origin of a page of this server. Send an API key."
         )
         return problem(403, "cross_origin", detail)
     return found
-
-
-def _check_scope(found: Identity) -> None:
-    needed = _SCOPES.get(str(request.endpoint)) or (Scope.READ if request.method in SAFE_METHODS else Scope.WRITE)
-    if not found.has(needed):
-        given = ", ".join(sorted(found.scopes))
-        raise Forbidden(f"This needs a key with the scope {needed}; the key has: {given}.")
 
 
 def _refusal() -> WsgiResponse:

@@ -21,7 +21,7 @@ from shared.services.uploaded_datasets import NewUpload
 
 log = structlog.get_logger(__name__)
 
-Check = Callable[[Session, Mapping[str, str]], object]
+Check = Callable[[Session, Mapping[str, str]], int]  # bytes of the files that the change removes
 Write = Callable[[Session, NewUpload], UploadedDataset]
 
 
@@ -62,8 +62,8 @@ def receive(current: Runtime, checks: FieldChecks, required: tuple[str, ...], ch
         # The received file and the stored one exist at the same time.
         space_admission.check_upload(current.settings, 2 * (request.content_length or 0))
         with current.reading() as session:
-            check(session, fields)
-            quotas.check_new_files(session, current.settings, request.content_length or 0)
+            freed = check(session, fields)
+            quotas.check_new_files(session, current.settings, request.content_length or 0, freed=freed)
 
     with received(
         request,
@@ -91,7 +91,9 @@ def store(current: Runtime, name: str, kind: str, form: UploadForm, write: Write
     try:
         with current.writing() as session:
             pending_deletions.keep(session, upload.folder, current.settings)
-            return write(session, upload)
+            row = write(session, upload)
+            quotas.check_added_files(session, current.settings)
+            return row
     except MimeoError:
         _remove(current, upload.folder)
         raise

@@ -103,10 +103,16 @@ def _refuse_origin(trusted: frozenset[str]) -> Response | None:
     return problem(403, "cross_origin", detail)
 
 
-def is_same_origin() -> bool:
-    """Whether a page of this server sent the request, by the headers that every browser adds to a write."""
+def is_same_origin(settings: Settings) -> bool:
+    """Whether a page of this server sent the request, by the headers that every browser adds to a write.
+
+    A proxy may have changed the host; the origin is then that of the public URL.
+    """
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
-    return site == "same-origin" or (site is None and origin is not None and _is_own(origin))
+    if site is not None or origin is None:
+        return site == "same-origin"
+    is_public = settings.public_url is not None and _normal(origin) == origin_of(settings.public_url)
+    return is_public or _is_own(origin)
 
 
 def _normal(origin: str) -> str | None:

@@ -16,6 +16,7 @@ from shared.broker import Broker
 from shared.db.owned_rows import restrict
 from shared.db.session import SessionFactory, make_engine, reading, session_factory, transaction
 from shared.errors import Unavailable
+from shared.identity import Scope
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -142,7 +143,8 @@ class Runtime:
 def _restricted(sessions: AbstractContextManager[Session]) -> Iterator[Session]:
     """The session, restricted to the owner of the current request, if it is identified."""
     with sessions as session:
-        restrict(session, g.identity.owner if has_request_context() and "identity" in g else None)
+        if has_request_context() and "identity" in g:
+            restrict(session, g.identity.owner, may_change_shared=g.identity.has(Scope.ADMIN))
         yield session
 
 

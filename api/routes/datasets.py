@@ -74,8 +74,9 @@ def create_dataset() -> Response:
     current = runtime()
     new = dataset_uploads.NEW
 
-    def check(session: Session, fields: Mapping[str, str]) -> None:
+    def check(session: Session, fields: Mapping[str, str]) -> int:
         uploaded_datasets.check_new(session, fields["name"])
+        return 0
 
     with dataset_uploads.receive(current, new, ("name", "kind"), check) as form:
         description = form.fields.get("description")
@@ -100,11 +101,12 @@ def replace_dataset(path: DatasetPath) -> Response:
     current = runtime()
     kind = ""
 
-    def check(session: Session, fields: Mapping[str, str]) -> None:
+    def check(session: Session, fields: Mapping[str, str]) -> int:
         nonlocal kind
         row = uploaded_datasets.check_changeable(session, path.name, "replaced", lock=False)
         kind = row.kind
         uploaded_datasets.check_same_kind(row, fields.get("kind", kind))
+        return row.size
 
     with dataset_uploads.receive(current, dataset_uploads.REPLACEMENT, (), check) as form:
         write = partial(uploaded_datasets.replace, description=form.fields.get("description"))

@@ -5,6 +5,7 @@ from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.types import ResponseDict
 
 from api import serializers
+from api.authentication import require
 from api.dispatch import notify, notify_and_wait
 from api.errors import RETRY_AFTER_S
 from api.files import file_response, weights_gone, weights_key, weights_response
@@ -19,8 +20,9 @@ from shared import model_types
 from shared.db.tables import GenerationJob, Model
 from shared.errors import ExportFailed, ExportPending, SpecError
 from shared.exports import ONNX, SAFETENSORS, part_file
+from shared.identity import Scope
 from shared.job_status import JobStatus
-from shared.services import artifacts, exports, generation_jobs, models, queue_stats
+from shared.services import artifacts, exports, generation_jobs, models, queue_stats, quotas
 from shared.spec_errors import nearest
 
 WAIT_S = 20.0  # clients give up after 30 by default
@@ -94,7 +96,9 @@ def _job(current: Runtime, model: Model, wait_s: float) -> GenerationJob:
     if job is None:
         if not current.storage.exists(weights_key(model)):
             raise weights_gone(model)
+        require(Scope.WRITE)  # the request starts work
         with current.writing() as session:
+            quotas.check_new_job(session, current.settings)
             job, is_new = exports.submit(session, model.id, ONNX)
     if not job.status.is_terminal:
         _wait(current, job, wait_s, is_new=is_new)

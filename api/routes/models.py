@@ -4,7 +4,6 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 from api import model_uploads, serializers
-from api.authentication import identity
 from api.openapi import answers, body
 from api.parameters import ModelPath, ModelsQuery
 from api.responses import json_response, page_response
@@ -14,7 +13,6 @@ from api.schemas.resources import Model
 from api.tags import MODELS
 from api.upload_form import MEDIA_TYPE
 from api.urls import url
-from shared.identity import Scope
 from shared.services import imported_models, models
 
 routes = APIBlueprint("models", __name__, url_prefix="/v1/models", abp_tags=[MODELS])
@@ -63,5 +61,5 @@ def delete_model(path: ModelPath) -> Response:
     A ready-made model belongs to every owner; its deletion needs the scope `admin`.
     """
     with runtime().writing() as session:
-        imported_models.delete(session, path.id, may_delete_shared=identity().has(Scope.ADMIN))
+        imported_models.delete(session, path.id)
     return Response(status=204)

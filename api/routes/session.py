@@ -3,7 +3,7 @@
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
-from api.authentication import COOKIE, identity
+from api.authentication import cookie_name, identity, is_secure
 from api.json_body import read_json
 from api.openapi import answers, body
 from api.responses import json_response
@@ -32,18 +32,19 @@ def log_in() -> Response:
     login = parse(Login, read_json())
     if current.settings.auth == "off":
         raise Conflict("Authentication is off (MIMEO_AUTH=off): requests need no API key.")
-    with current.writing() as session:
+    with current.reading() as session:  # a wrong key does not wait for the lock of writers, nor take it
         found = api_keys.identify(session, login.key.get_secret_value().strip())
-        if found is None:
-            raise Unauthorized("The API key is unknown, revoked or expired.")
+    if found is None:
+        raise Unauthorized("The API key is unknown, revoked or expired.")
+    with current.writing() as session:
         started = login_sessions.start(session, found)
     response = json_response(_shown(found))
     response.set_cookie(
-        COOKIE,
+        cookie_name(current.settings),
         started.token,
         expires=started.expires_at,
         path=prefix(current.settings) or "/",
-        secure=request.is_secure,
+        secure=is_secure(current.settings),
         httponly=True,
         samesite="Strict",
     )
@@ -54,11 +55,21 @@ def log_in() -> Response:
 def log_out() -> Response:
     """Log the browser out. Idempotent."""
     current = runtime()
-    if token := request.cookies.get(COOKIE):
-        with current.writing() as session:
-            login_sessions.end(session, token)
+    name = cookie_name(current.settings)
+    if token := request.cookies.get(name):
+        with current.reading() as session:
+            is_known = login_sessions.identify(session, token) is not None
+        if is_known:
+            with current.writing() as session:
+                login_sessions.end(session, token)
     response = Response(status=204)
-    response.delete_cookie(COOKIE, path=prefix(current.settings) or "/", httponly=True, samesite="Strict")
+    response.delete_cookie(
+        name,
+        path=prefix(current.settings) or "/",
+        secure=is_secure(current.settings),
+        httponly=True,
+        samesite="Strict",
+    )
     return response
 
 

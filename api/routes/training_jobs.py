@@ -1,5 +1,7 @@
 """Training jobs: submit, list, show, cancel, pause, resume, retry, delete."""
 
+from functools import partial
+
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from sqlalchemy.orm import Session
@@ -133,13 +135,15 @@ def pause_training_job(path: TrainingJobPath) -> Response:
 @routes.post("/<id>/resume", responses=answers({202: TrainingJob}, 404, 409))
 def resume_training_job(path: TrainingJobPath) -> Response:
     """Resume a paused training job exactly where it stopped. It keeps its place in the queue."""
-    return json_response(change(rows.TrainingJob, path.id, transitions.resume, _shown), 202)
+    resume = partial(training_jobs.resume, settings=runtime().settings)
+    return json_response(change(rows.TrainingJob, path.id, resume, _shown), 202)
 
 
 @routes.post("/<id>/retry", responses=answers({202: TrainingJob}, 404, 409))
 def retry_training_job(path: TrainingJobPath) -> Response:
     """Retry a failed or cancelled training job from its last valid checkpoint, with all its attempts."""
-    return json_response(change(rows.TrainingJob, path.id, transitions.retry, _shown), 202)
+    retry = partial(training_jobs.retry, settings=runtime().settings)
+    return json_response(change(rows.TrainingJob, path.id, retry, _shown), 202)
 
 
 @routes.delete("/<id>", responses=answers({204: None}, 404, 409))

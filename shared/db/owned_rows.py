@@ -6,19 +6,29 @@ from sqlalchemy import ColumnElement, event, null, or_, true
 from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 
 from shared.db.tables import DEFAULT_OWNER, Job, Model, UploadedDataset
+from shared.errors import Forbidden
 
 _KEY = "mimeo_owner"
+_MAY_CHANGE_SHARED = "mimeo_may_change_shared"
 # An option of a statement that counts or orders the rows of all owners, such as a place in the queue.
 _ALL_OWNERS = "mimeo_all_owners"
 ALL_OWNERS = {_ALL_OWNERS: True}
 
 
-def restrict(session: Session, owner: str | None) -> None:
+def restrict(session: Session, owner: str | None, *, may_change_shared: bool = False) -> None:
     """Let every later ORM query of the session see the rows of `owner` alone; None: of all owners.
 
+    may_change_shared: whether `check_may_change` permits rows that belong to all owners.
     Statements on a table (`table_of`) are not restricted: read the row through its class first.
     """
     session.info[_KEY] = owner
+    session.info[_MAY_CHANGE_SHARED] = may_change_shared
+
+
+def check_may_change(session: Session, owner: str | None) -> None:
+    """Check that the session may change a row that it sees. owner: of the row. Raises Forbidden for a shared one."""
+    if owner is None and session.info.get(_KEY) is not None and not session.info[_MAY_CHANGE_SHARED]:
+        raise Forbidden("This belongs to every owner; only a key with the scope admin changes or deletes it.")
 
 
 def owner_of(session: Session) -> str:

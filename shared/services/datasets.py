@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from shared.datasets import REGISTRY, DatasetShape
-from shared.db.tables import Model, TrainingJob, UploadedDataset
+from shared.db.tables import DEFAULT_OWNER, Model, TrainingJob, UploadedDataset
 from shared.errors import NotFound, SpecError
 from shared.job_status import TERMINAL
 from shared.spec_errors import nearest
@@ -114,7 +114,7 @@ def images_of_training(session: Session, job_id: str | None) -> UploadedDataset 
     submitted = job.spec.get("dataset_sha256") if job else None
     if job is None or submitted is None:
         return None
-    row = find_upload(session, job.spec["dataset"])
+    row = session.get(UploadedDataset, (job.owner or DEFAULT_OWNER, job.spec["dataset"]))
     return row if row is not None and row.kind == "images" and row.sha256 == submitted else None
 
 

@@ -13,15 +13,15 @@ from sqlalchemy.orm import Session
 
 from shared.datasets import REGISTRY
 from shared.db.clock import db_now
-from shared.db.owned_rows import owner_of, shared_owner
+from shared.db.owned_rows import check_may_change, owner_of, shared_owner
 from shared.db.tables import Checkpoint, ImportJob, Job, Model, ReadyModel, table_of
-from shared.errors import Conflict, Forbidden, MimeoError, SpecError
+from shared.errors import Conflict, MimeoError, SpecError
 from shared.failpoints import failpoint
 from shared.ids import new_id
 from shared.job_status import JobKind, JobStatus
 from shared.manifests import MANIFEST, WEIGHTS, of_import, versions
 from shared.model_files import ModelFile, check
-from shared.services import attempt_writes, datasets, deletion, job_history, model_config, pending_deletions
+from shared.services import attempt_writes, datasets, deletion, job_history, model_config, pending_deletions, quotas
 from shared.services.models import get
 from shared.settings import Settings
 from shared.storage import Storage
@@ -101,7 +101,10 @@ def store(
             pending_deletions.keep(session, new.folder, settings)
             if ready_name is not None:
                 _record(session, ready_name, new.file.sha256)
-            return _add(session, new)
+            model_id = _add(session, new)
+            if new.source == "imported":
+                quotas.check_added_files(session, settings)
+            return model_id
     except (MimeoError, OSError):
         _remove(writing, storage, new.folder)
         raise
@@ -180,16 +183,14 @@ def _add(session: Session, new: NewModel) -> str:
     return model.id
 
 
-def delete(session: Session, model_id: str, *, may_delete_shared: bool) -> None:
+def delete(session: Session, model_id: str) -> None:
     """Delete an imported model with its exports; the sweeper removes the files.
 
-    may_delete_shared: also a ready-made one, which belongs to all owners.
     Raises NotFound, Forbidden, and Conflict for a model of a training job or one whose weights an unfinished job will
     read.
     """
     model = get(session, model_id)
-    if model.owner is None and not may_delete_shared:
-        raise Forbidden("A ready-made model belongs to every owner; only a key with the scope admin deletes it.")
+    check_may_change(session, model.owner)
     if session.get(ImportJob, model.job_id) is None:
         raise Conflict(f"The model belongs to the training job {model.job_id}; delete that job.")
     deletion.delete_job(session, model.job_id)

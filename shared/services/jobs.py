@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, defer, joinedload
 
-from shared.db.owned_rows import is_own
+from shared.db.owned_rows import check_may_change, is_own
 from shared.db.tables import GenerationJob, Job, Model, TrainingJob
 from shared.errors import NotFound
 from shared.ids import Prefix, is_id, new_id
@@ -104,15 +104,15 @@ def list_page(
 def change(session: Session, of: type[JobT], job_id: str, transition: Callable[[Session, str], JobStatus]) -> JobT:
     """Apply a transition of `shared.services.transitions` that a user requests, and return the changed job.
 
-    If it is queued then, send its notification after the commit. Raises NotFound, Conflict.
+    If it is queued then, send its notification after the commit. Raises NotFound, Forbidden, Conflict.
     """
-    get(session, of, job_id)
+    check_may_change(session, get(session, of, job_id).owner)
     transition(session, job_id)
     session.expire_all()
     return get(session, of, job_id)
 
 
 def delete(session: Session, of: type[JobT], job_id: str) -> None:
-    """Delete an ended job with its files, a training job with its model too. Raises NotFound, Conflict."""
-    get(session, of, job_id)
+    """Delete an ended job with its files, a training job with its model too. Raises NotFound, Forbidden, Conflict."""
+    check_may_change(session, get(session, of, job_id).owner)
     deletion.delete_job(session, job_id)

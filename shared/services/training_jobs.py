@@ -3,7 +3,8 @@
 from sqlalchemy.orm import Session
 
 from shared.db.tables import TrainingJob
-from shared.services import jobs, quotas, webhook_admission
+from shared.job_status import JobStatus
+from shared.services import jobs, quotas, transitions, webhook_admission
 from shared.services.admission import admit_training
 from shared.settings import Settings
 from shared.specs import TrainingRequest
@@ -22,6 +23,22 @@ def submit(session: Session, request: TrainingRequest, *, settings: Settings) ->
         spec=admitted.spec,
         warnings=admitted.warnings,
     )
+
+
+def resume(session: Session, job_id: str, *, settings: Settings) -> JobStatus:
+    """Queue a paused job again, as `transitions.resume`. Raises TooManyJobs too."""
+    status = transitions.resume(session, job_id)
+    if status is JobStatus.QUEUED:
+        quotas.check_queued_again(session, settings)
+    return status
+
+
+def retry(session: Session, job_id: str, *, settings: Settings) -> JobStatus:
+    """Queue a failed or cancelled job again, as `transitions.retry`. Raises TooManyJobs, QuotaExceeded too."""
+    status = transitions.retry(session, job_id)
+    quotas.check_queued_again(session, settings)
+    quotas.check_new_files(session, settings)
+    return status
 
 
 def get(session: Session, job_id: str) -> TrainingJob:

@@ -1,5 +1,6 @@
 """Quotas of an owner: waiting jobs, stored bytes, requests a minute."""
 
+import io
 import threading
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from shared.db.session import SessionFactory
 from shared.job_status import JobKind
 from shared.settings import Settings
 from tests import servers
-from tests.api.tenants import client_of, new_key, upload
+from tests.api.tenants import client_of, new_key, replacement, upload
 from tests.api.worker_hands import WorkerWrites
 
 JOB = {"model_type": "vae", "dataset": "digits", "seed": 1}
@@ -91,6 +92,66 @@ def test_training_is_refused_while_the_files_exceed_the_quota(ada: FlaskClient, 
     assert (refused.status_code, refused.get_json()["code"]) == (409, "quota_exceeded")
     assert ada.delete(f"/v1/training-jobs/{job_id}").status_code == 204
     assert ada.post("/v1/training-jobs", json=JOB).status_code == 202
+
+
+@pytest.mark.parametrize("step", ["pause", "cancel"])
+def test_jobs_that_are_queued_again_count_as_waiting(ada: FlaskClient, worker: WorkerWrites, step: str) -> None:
+    again = {"pause": "resume", "cancel": "retry"}[step]
+    aside = [ada.post("/v1/training-jobs", json=JOB).get_json()["id"] for _ in range(2)]
+    for job_id in aside:
+        assert ada.post(f"/v1/training-jobs/{job_id}/{step}").status_code == 200
+    assert ada.post("/v1/training-jobs", json=JOB).status_code == 202
+
+    assert ada.post(f"/v1/training-jobs/{aside[0]}/{again}").status_code == 202
+    refused = ada.post(f"/v1/training-jobs/{aside[1]}/{again}")
+    assert (refused.status_code, refused.get_json()["code"]) == (429, "too_many_jobs")
+    assert "2 jobs of ada are waiting" in refused.get_json()["detail"]
+    assert ada.get(f"/v1/training-jobs/{aside[1]}").get_json()["status"] != "queued"
+    worker.claim(JobKind.TRAINING)
+    assert ada.post(f"/v1/training-jobs/{aside[1]}/{again}").status_code == 202
+
+
+def test_upload_without_a_length_is_refused_by_its_size(app: DocumentedApi, ada: FlaskClient) -> None:
+    with app.test_request_context("/v1/datasets", method="POST", **upload("one", "A longer text. " * 300)) as context:
+        body = context.request.get_data()
+        content_type = context.request.content_type
+    answer = ada.post(
+        "/v1/datasets",
+        input_stream=io.BytesIO(body),
+        content_type=content_type,
+        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+    )
+    assert (answer.status_code, answer.get_json()["code"]) == (409, "quota_exceeded")
+    assert "would take 4,500 of 4,000 bytes" in answer.get_json()["detail"]
+    assert ada.get("/v1/datasets/one").status_code == 404
+
+
+def test_simultaneous_uploads_do_not_exceed_the_quota(
+    app: DocumentedApi, database: SessionFactory, ada: FlaskClient
+) -> None:
+    key = new_key(database, "ada")
+    answers: list[int] = []
+    start = threading.Barrier(3)
+
+    def send(name: str) -> None:
+        start.wait()
+        answers.append(client_of(app, key).post("/v1/datasets", **upload(name)).status_code)
+
+    threads = [threading.Thread(target=send, args=(name,)) for name in ("one", "two", "three")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == [201, 201, 409]
+    assert ada.get("/v1/storage").get_json()["used"]["dataset"] == 2_800
+
+
+def test_replacement_needs_the_difference_alone(ada: FlaskClient) -> None:
+    assert ada.post("/v1/datasets", **upload("one", "A longer text. " * 200)).status_code == 201
+    assert ada.put("/v1/datasets/one", **replacement("Another text. " * 200)).status_code == 200
+    refused = ada.put("/v1/datasets/one", **replacement("Another text. " * 300))
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "quota_exceeded")
+    assert ada.get("/v1/datasets/one").get_json()["size"] == 2_800
 
 
 @pytest.mark.parametrize("has_redis", [True, False])

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from shared.db.session import SessionFactory
+from shared.db.session import SessionFactory, transaction
+from shared.services import api_keys
 from shared.settings import Settings
 from tests import jobs
 from tests.api.live import Server, serve
@@ -38,8 +40,9 @@ def test_a_page_leads_to_the_login_and_the_key_back_to_the_page(studio: Studio, 
     expect(page.get_by_role("button", name="ada · Log out")).to_be_visible()
     assert page.evaluate("document.cookie") == ""
 
-    page.goto(f"{studio.url}/login?next=https://evil.example")
-    expect(page).to_have_url(f"{studio.url}/")
+    for other in ("https://evil.example", "//evil.example", "/\\evil.example", "/\t/evil.example", "/\n\\evil.example"):
+        page.goto(f"{studio.url}/login?next={quote(other, safe='')}")
+        expect(page).to_have_url(f"{studio.url}/")
     page.get_by_role("button", name="Log out").click()
     expect(page).to_have_url(f"{studio.url}/login")
     page.goto(f"{studio.url}/jobs")
@@ -65,6 +68,20 @@ def test_owners_see_their_own_jobs_and_changes(
         jobs.submitted(database, settings, name="another of local")
         expect(page.get_by_text("another of local")).to_be_visible()
         expect(other.get_by_text("of local")).to_have_count(0)
+
+
+def test_page_whose_key_is_revoked_leads_to_the_login(studio: Studio, database: SessionFactory) -> None:
+    studio.expected |= {401}
+    key = new_key(database, "ada")
+    page = studio.open("/jobs/new")
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_text("0 running · 0 waiting").or_(page.get_by_text("no worker is running"))).to_be_visible()
+    with transaction(database) as session:
+        api_keys.revoke(session, key)
+    page.evaluate("() => dispatchEvent(new Event('pagehide'))")  # the stream ends, and starts again
+    page.evaluate("() => dispatchEvent(new Event('pageshow'))")
+    expect(page).to_have_url(f"{studio.url}/login?next=%2Fjobs%2Fnew")
 
 
 @pytest.mark.parametrize("width", [390, 1440])

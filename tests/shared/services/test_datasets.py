@@ -4,9 +4,12 @@ import io
 import tracemalloc
 
 import pytest
+from sqlalchemy.orm import Session
 
 from shared.datasets.uploaded_text import check
+from shared.db import owned_rows
 from shared.db.session import SessionFactory, transaction
+from shared.db.tables import TrainingJob, UploadedDataset
 from shared.errors import Conflict, NotFound, SpecError
 from shared.services import datasets, uploaded_datasets
 from shared.settings import Settings
@@ -118,3 +121,20 @@ def test_uses_count_unfinished_jobs_by_dataset(database: SessionFactory, setting
         assert {name: use.jobs for name, use in datasets.uses(session).items()} == {"mine": 2, "other": 1}
         assert set(datasets.uses(session, "other")) == {"other"}
         assert datasets.uses(session, "unused") == {}
+
+
+def test_images_of_a_training_are_those_of_its_owner(session: Session, settings: Settings) -> None:
+    ids = {}
+    for owner, sha256 in (("ada", "a" * 64), ("bob", "b" * 64)):
+        owned_rows.restrict(session, owner)
+        row = UploadedDataset(owner=owner, name="cats", kind="images", storage_key=owner, sha256=sha256, size=1)
+        session.add(row)
+        ids[owner] = jobs.submit(session, settings)
+        job = session.get_one(TrainingJob, ids[owner])
+        job.spec = {**job.spec, "dataset": "cats", "dataset_sha256": sha256}
+    session.flush()
+    owned_rows.restrict(session, None)  # as a worker reads
+    for owner, job_id in ids.items():
+        found = datasets.images_of_training(session, job_id)
+        assert found is not None
+        assert found.owner == owner

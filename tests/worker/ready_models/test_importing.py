@@ -45,7 +45,7 @@ def test_models_are_imported_once_and_a_deleted_one_does_not_come_back(
     assert ready.import_missing() == ["gan", "vae"]
     with transaction(database) as session:
         [vae] = session.scalars(select(Model).where(Model.model_type == "vae"))
-        imported_models.delete(session, vae.id, may_delete_shared=True)
+        imported_models.delete(session, vae.id)
 
     assert ready.import_missing() == []
     assert imported(database) == ["gan"]

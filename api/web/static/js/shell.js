@@ -1,6 +1,6 @@
 // The frame of every page: navigation, connection, theme, the bar that reports a lost server.
 import { html, nothing } from "./lib.js";
-import { BASE } from "./address.js";
+import { BASE, OWNER } from "./address.js";
 import { send } from "./api.js";
 import { View } from "./element.js";
 import { overview } from "./stream.js";
@@ -38,6 +38,7 @@ class Bar extends View {
     let timer = 0;
     overview().addEventListener("state", (event) => {
       clearTimeout(timer);
+      if (event.detail.refused && OWNER) send("GET", "/v1/session").catch(() => {}); // leads to the login where the session has ended
       if (event.detail.open || event.detail.refused) ((this.lost = false), this.update());
       else timer = setTimeout(() => ((this.lost = true), this.update()), 1000);
     });

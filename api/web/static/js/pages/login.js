@@ -6,8 +6,10 @@ import { Problem, change, get } from "../api.js";
 
 /** The page of this server that the address names, else the first one. */
 function target() {
-  const next = parameters().get("next") ?? "";
-  return next.startsWith("/") && !/^\/[\\/]/.test(next) ? BASE + next : `${BASE}/`;
+  const first = new URL(`${BASE}/`, location.href), next = parameters().get("next") ?? "";
+  if (!next.startsWith("/")) return first;
+  const found = new URL(BASE + next, location.href); // browsers drop tabs and line breaks from an address
+  return found.origin === first.origin ? found : first;
 }
 
 class Login extends View {
