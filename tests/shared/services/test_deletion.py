@@ -20,6 +20,7 @@ from tests import jobs
 def published(database: SessionFactory, settings: Settings) -> tuple[str, str]:
     """A succeeded job with a row in every table that jobs write to; its id and its model's."""
     lease = jobs.running(database, settings)
+    jobs.set_values(database, lease.job_id, webhook={"url": "https://example.org/", "events": ["succeeded"]})
     key = f"jobs/{lease.job_id}"
     with transaction(database) as session:
         fenced = job_queue.renew_lease(session, lease)
