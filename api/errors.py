@@ -30,6 +30,7 @@ from shared.errors import (
     Unauthorized,
     Unavailable,
 )
+from shared.storage import StorageUnavailable
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = "5"
@@ -149,8 +150,11 @@ def _on_storage_down(error: OSError) -> Response:
     if is_full(error):
         log.error("disk_full", error=reason)
         return problem(507, StorageFull.code, _FULL)
-    log.error("storage_unavailable", error=reason)
-    return problem(503, "unavailable", f"The file store is unavailable: {reason}. Try again later.")
+    code = error.code if isinstance(error, StorageUnavailable) else StorageUnavailable.code
+    log.error("storage_unavailable", error=reason, code=code)
+    if code != StorageUnavailable.code:
+        return problem(503, code, reason)
+    return problem(503, code, f"The file store is unavailable: {reason}. Try again later.")
 
 
 def _on_unexpected(error: Exception) -> Response:

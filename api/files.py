@@ -3,7 +3,9 @@
 import hashlib
 import re
 import tempfile
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from io import SEEK_END
 from typing import IO
 
@@ -14,7 +16,7 @@ from werkzeug.wsgi import wrap_file
 
 from api import request_slots
 from shared.db.tables import Artifact, Model
-from shared.errors import Damaged, NotFound
+from shared.errors import Damaged, MimeoError, NotFound
 from shared.exports import OCTETS
 from shared.storage import Storage
 
@@ -37,7 +39,7 @@ def file_response(storage: Storage, row: Artifact, *, download_as: str | None = 
         size=row.size,
         sha256=row.sha256,
         written_at=row.created_at,
-        is_local=storage.local_path(row.storage_key) is not None,
+        remote=_remote(storage, row.storage_key),
     )
     kind = "attachment" if download_as else "inline"
     name = download_as or row.name.rsplit("/", 1)[-1]
@@ -58,8 +60,9 @@ def weights_gone(model: Model) -> NotFound:
 def weights_response(storage: Storage, model: Model, *, download_as: str) -> Response:
     """The weights file of a model's checkpoint, with its sha256 as ETag; `Range` and `If-None-Match` are supported.
 
-    The file is read and compared with the sha256 once in this process, and again after a change; HEAD and 304 compare
-    nothing. Raises NotFound, and Damaged before the first byte where the sha256 differs from the checkpoint's.
+    A local file is read and compared with the sha256 once in this process, and again after a change. A remote file is
+    compared as it is read; a part of one, HEAD and 304 are not. Raises NotFound, and Damaged before the first byte
+    where the sha256 differs from the checkpoint's.
     """
     key, sha256 = weights_key(model), model.checkpoint.sha256
     try:
@@ -75,15 +78,26 @@ def weights_response(storage: Storage, model: Model, *, download_as: str) -> Res
             size=size,
             sha256=sha256,
             written_at=model.created_at,
-            is_local=storage.local_path(key) is not None,
+            remote=_remote(storage, key, sha256),
         )
         response.headers["Content-Disposition"] = dump_options_header("attachment", {"filename": download_as})
-        if request.method == "GET" and response.status_code in {200, 206}:
+        is_local = storage.local_path(key) is not None
+        is_read = is_local or not request_slots.sends_files()  # else the whole file was compared as it was copied
+        if request.method == "GET" and (
+            (response.status_code == 200 and is_read) or (response.status_code == 206 and is_local)
+        ):
             _verify(storage, key, model)
     except (Damaged, OSError, HTTPException):
         stream.close()
         raise
     return response
+
+
+def _to_verify(storage: Storage, key: str) -> set[int]:
+    """Statuses of responses whose file is compared before the response. A remote file is compared as it is copied."""
+    if storage.local_path(key) is not None:
+        return {200, 206}
+    return set() if request_slots.sends_files() else {200}
 
 
 def _verify(storage: Storage, key: str, model: Model) -> None:
@@ -105,7 +119,13 @@ def _verify(storage: Storage, key: str, model: Model) -> None:
 
 
 def _conditional(
-    stream: IO[bytes], media_type: str, *, size: int, sha256: str, written_at: datetime, is_local: bool
+    stream: IO[bytes],
+    media_type: str,
+    *,
+    size: int,
+    sha256: str,
+    written_at: datetime,
+    remote: "_Copy | None",
 ) -> Response:
     """The response to the current request from an open file of `size` bytes: 200, 206, 304 or 416.
 
@@ -130,21 +150,37 @@ def _conditional(
     elif request_slots.sends_files():
         part = response.content_range if response.status_code == 206 else None
         start, length = (part.start or 0, (part.stop or size) - (part.start or 0)) if part else (0, size)
-        response.response = wrap_file(request.environ, stream if is_local else _copied(stream, start, length))
-        if is_local:
+        if remote is not None:
+            stream.close()
+            response.response = wrap_file(request.environ, remote(start, length, is_whole=part is None))
+        else:
+            response.response = wrap_file(request.environ, stream)
             stream.seek(start)
     return response
 
 
-def _copied(stream: IO[bytes], start: int, length: int) -> IO[bytes]:
-    """A part of a remote file in a temporary file. The server's event loop sends files, and must not wait for reads."""
+_Copy = Callable[..., IO[bytes]]
+
+
+def _remote(storage: Storage, key: str, sha256: str | None = None) -> _Copy | None:
+    """A function that copies a part of a remote file; None for a local one. sha256: of the whole file, to compare."""
+    return None if storage.local_path(key) is not None else partial(_copied, storage, key, sha256)
+
+
+def _copied(storage: Storage, key: str, sha256: str | None, start: int, length: int, *, is_whole: bool) -> IO[bytes]:
+    """A part of a remote file in a temporary file. The server's event loop sends files, and must not wait for reads.
+
+    Only this part is read, a few megabytes at a time. Raises Damaged where the whole differs from `sha256`.
+    """
     copy = tempfile.TemporaryFile()  # noqa: SIM115  the server closes it
+    digest = hashlib.sha256()
     try:
-        with stream:
-            stream.seek(start)
-            while length > 0 and (chunk := stream.read(min(length, _CHUNK))):
-                length -= copy.write(chunk)
-    except OSError:
+        for piece in storage.pieces(key, start, length):
+            copy.write(piece)
+            digest.update(piece)
+        if is_whole and sha256 is not None and digest.hexdigest() != sha256:
+            raise Damaged(f"The stored file {key} has changed since it was written.")
+    except (OSError, MimeoError):
         copy.close()
         raise
     copy.seek(0)

@@ -6,6 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.runtime import Runtime
 from api.schemas.resources import Check
 from shared import disk_space
+from shared.storage import BucketMissing, StorageDenied
 
 PROBE_KEY = "probe/readyz"
 
@@ -34,6 +35,8 @@ def check_storage(runtime: Runtime) -> Check:
     """Check that the file store answers."""
     try:
         runtime.storage.exists(PROBE_KEY)
+    except (BucketMissing, StorageDenied) as error:
+        return Check(name="storage", ok=False, detail=str(error))
     except OSError as error:
         return Check(name="storage", ok=False, detail=f"The file store does not answer: {error.strerror or error}")
     return Check(name="storage", ok=True, detail=None)

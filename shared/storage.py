@@ -4,15 +4,15 @@ A key is a relative path with forward slashes. An existing file is complete: a l
 another name, synced and renamed, and an object store shows an object only after its upload. A tree is complete when
 its `last` file exists.
 
-An unavailable store always raises OSError, whatever its library raises. It is never reported as a missing file.
+An unavailable store always raises OSError, whatever its library raises. It is never reported as a missing file, nor
+are a missing bucket and credentials that the store refuses.
 """
 
-import errno
 import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path, PurePosixPath
 from typing import IO, Concatenate, ParamSpec, TypeVar
@@ -30,29 +30,19 @@ from shared.atomic_files import (
     write_pieces_synced,
     write_synced,
 )
-from shared.errors import MimeoError, NotFound, SetupError
+from shared.errors import NotFound, SetupError
 from shared.failpoints import failpoint
+from shared.storage_errors import BucketMissing, StorageDenied, StorageUnavailable, meaning_of
+
+__all__ = ["BLOCK_BYTES", "BucketMissing", "Storage", "StorageDenied", "StorageUnavailable"]
 
 # s3fs tries each request five times, so botocore needs no retries of its own and no connection time-out of a minute.
 _PATIENCE = {"s3": {"config_kwargs": {"connect_timeout": 5, "retries": {"total_max_attempts": 1}}}}
 
 
-class StorageUnavailable(OSError):
-    """A remote store does not answer or cannot carry out the operation now."""
-
-
-_TRANSIENT = {None, errno.EIO, errno.EBUSY, errno.EAGAIN}  # for example not for a full local disk
+BLOCK_BYTES = 4 << 20  # of a remote file in memory
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-
-def _is_outage(error: Exception) -> bool:
-    """Whether the error is one that a library of object stores raises when the store is unavailable."""
-    if isinstance(error, ConnectionError | TimeoutError):
-        return True
-    if isinstance(error, FileNotFoundError | PermissionError | ValueError | MimeoError):
-        return False
-    return not isinstance(error, OSError) or error.errno in _TRANSIENT
 
 
 def _raises_unavailable(method: Callable[Concatenate["Storage", _P], _R]) -> Callable[Concatenate["Storage", _P], _R]:
@@ -94,10 +84,26 @@ class Storage:
         """Errors of an outage within the block are raised as StorageUnavailable."""
         try:
             yield
+        except StorageUnavailable:
+            raise
         except Exception as error:
-            if self._is_local or not _is_outage(error):
+            unavailable = None if self._is_local else meaning_of(error, self._bucket)
+            if unavailable is None:
                 raise
-            raise StorageUnavailable(str(error) or type(error).__name__) from error
+            raise unavailable from error
+
+    @property
+    def _bucket(self) -> str:
+        return self._root.partition("/")[0]
+
+    def _confirm_absence(self) -> None:
+        """Raise BucketMissing or StorageDenied where a file is absent only because the bucket cannot be read.
+
+        A HEAD request does not tell the two apart, so this lists one name.
+        """
+        if not self._is_local and hasattr(self._filesystem, "call_s3"):
+            with self.outages_raised():
+                self._filesystem.call_s3("list_objects_v2", Bucket=self._bucket, MaxKeys=1)
 
     # --- writing ------------------------------------------------------------------------------------------------
 
@@ -151,14 +157,17 @@ class Storage:
         try:  # not `isfile`, which returns False for an unavailable store
             return bool(self._filesystem.info(self._path(key))["type"] == "file")
         except (FileNotFoundError, NotADirectoryError):
+            self._confirm_absence()
             return False
 
     @_raises_unavailable
     def open(self, key: str) -> IO[bytes]:
         """A stored file, for reading. Raises NotFound."""
         try:
-            stream: IO[bytes] = self._filesystem.open(self._path(key), "rb")
+            options = {} if self._is_local else {"block_size": BLOCK_BYTES}
+            stream: IO[bytes] = self._filesystem.open(self._path(key), "rb", **options)
         except FileNotFoundError:
+            self._confirm_absence()
             raise NotFound(f"The stored file {key} does not exist.") from None
         return stream
 
@@ -167,6 +176,18 @@ class Storage:
         """All of a stored file. Raises NotFound."""
         with self.open(key) as stream:
             return stream.read()
+
+    def pieces(self, key: str, start: int, length: int) -> Iterator[bytes]:
+        """A part of a stored file, in pieces of at most BLOCK_BYTES. Nothing else is read. Raises NotFound."""
+        path, end = self._path(key), start + length
+        for begin in range(start, end, BLOCK_BYTES):
+            with self.outages_raised():
+                try:
+                    piece: bytes = self._filesystem.cat_file(path, start=begin, end=min(end, begin + BLOCK_BYTES))
+                except FileNotFoundError:
+                    self._confirm_absence()
+                    raise NotFound(f"The stored file {key} does not exist.") from None
+            yield piece
 
     def local_path(self, key: str) -> Path | None:
         """Path of a stored file on this machine, or None for a remote store."""
@@ -182,6 +203,7 @@ class Storage:
             else:
                 self._filesystem.get_file(self._path(key), str(local))
         except FileNotFoundError:
+            self._confirm_absence()
             raise NotFound(f"The stored file {key} does not exist.") from None
 
     def get_tree(self, prefix: str, local_dir: Path) -> None:
@@ -198,6 +220,8 @@ class Storage:
         with self.outages_raised():
             self._filesystem.invalidate_cache(base)
             found = sorted(self._filesystem.find(base))
+        if not found:
+            self._confirm_absence()
         for path in found:
             name = str(path)[len(base) :].lstrip("/")
             if name and (unfinished or not PurePosixPath(name).name.startswith(TEMPORARY_PREFIX)):
@@ -211,9 +235,12 @@ class Storage:
                 yield from (entry.name for entry in entries if entry.is_dir())
             return
         listed: list[dict[str, str]] = []
-        with self.outages_raised(), suppress(FileNotFoundError):
+        with self.outages_raised():
             self._filesystem.invalidate_cache(base)
-            listed = self._filesystem.ls(base, detail=True)
+            try:
+                listed = self._filesystem.ls(base, detail=True)
+            except FileNotFoundError:
+                self._confirm_absence()
         yield from (PurePosixPath(entry["name"]).name for entry in listed if entry["type"] == "directory")
 
     @_raises_unavailable
@@ -224,6 +251,7 @@ class Storage:
             # The time of a local file is that of its link (ctime); a hard link keeps the mtime of the content.
             stored = Path(path).stat().st_ctime if self._is_local else self._filesystem.modified(path).timestamp()
         except FileNotFoundError:
+            self._confirm_absence()
             raise NotFound(f"The stored file {key} does not exist.") from None
         return float(time.time() - stored)
 
@@ -235,8 +263,10 @@ class Storage:
         if self._is_local:
             Path(self._path(key)).unlink(missing_ok=True)
             return
-        with suppress(FileNotFoundError):
+        try:
             self._filesystem.rm_file(self._path(key))
+        except FileNotFoundError:
+            self._confirm_absence()
 
     @_raises_unavailable
     def delete_tree(self, prefix: str) -> None:
@@ -247,9 +277,11 @@ class Storage:
                 Path(target).unlink(missing_ok=True)
             shutil.rmtree(target, ignore_errors=True)
             return
-        with suppress(FileNotFoundError):
-            self._filesystem.invalidate_cache(target)
+        self._filesystem.invalidate_cache(target)
+        try:
             self._filesystem.rm(target, recursive=True)
+        except FileNotFoundError:
+            self._confirm_absence()
 
     # --- the local folder ---------------------------------------------------------------------------------------
 

@@ -160,10 +160,11 @@ class ObjectStore:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
 
-    def start(self) -> None:
-        """Start it and create the bucket."""
+    def start(self, *, checks_keys: bool = False) -> None:
+        """Start it and create the bucket. checks_keys: then refuse every key, because there are no users."""
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        environment = {**os.environ, **({"INITIAL_NO_AUTH_ACTION_COUNT": "1"} if checks_keys else {})}
+        self._process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         make_bucket = urllib.request.Request(f"{self.environment['AWS_ENDPOINT_URL']}/bucket", method="PUT")
         deadline = time.monotonic() + PATIENCE_S
         while True:
@@ -189,10 +190,10 @@ class ObjectStore:
 
 
 @contextmanager
-def object_store() -> Iterator[ObjectStore]:
-    """A running S3 server."""
+def object_store(*, checks_keys: bool = False) -> Iterator[ObjectStore]:
+    """A running S3 server. checks_keys: it refuses every key."""
     server = ObjectStore()
-    server.start()
+    server.start(checks_keys=checks_keys)
     try:
         yield server
     finally:
