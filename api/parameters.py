@@ -135,8 +135,13 @@ class PageQuery(Query):
 
 
 class PruneQuery(Query):
-    """Parameters of the removal of ended jobs."""
+    """Parameters of the removal of ended jobs, or of their files."""
 
+    kind: Literal["jobs", "checkpoints", "samples", "event_files"] = Field(
+        "jobs", description="`jobs`: whole jobs. Otherwise files of this kind, of jobs that stay."
+    )
+    status: list[JobStatus] = Field([], description="Only ended jobs of this status; repeated: of one of these.")
+    keep_last: int = Field(1, ge=0, le=10_000, description="Newest files that each job keeps, for kinds of files.")
     older_than_days: float = Field(30, ge=0, le=36_500, description="Only jobs that ended so many days ago or earlier.")
     models: bool = Field(False, description="Also jobs that published a model, with the model.")
     dry_run: bool = Field(False, description="Delete nothing.")

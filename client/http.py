@@ -274,9 +274,19 @@ class Client(DatasetRequests):
         """Free space, and the space that each kind of file takes."""
         return cast("DiskSpace", self.get("/v1/storage"))
 
-    def prune(self, *, older_than_days: float, models: bool, dry_run: bool) -> Pruned:
-        """Delete ended jobs with their files, at most 500, or list them."""
+    def prune(
+        self,
+        *,
+        older_than_days: float,
+        models: bool = False,
+        dry_run: bool,
+        kind: str = "jobs",
+        status: Sequence[str] = (),
+        keep_last: int = 1,
+    ) -> Pruned:
+        """Delete ended jobs with their files, at most 500, or files of jobs that stay; or list them."""
         flags = {"models": str(models).lower(), "dry_run": str(dry_run).lower()}
-        parameters = {"older_than_days": older_than_days, **flags}
+        chosen = {"kind": kind, "status": list(status), "keep_last": keep_last}
+        parameters = {"older_than_days": older_than_days, **flags, **chosen}
         answer: Pruned = self.request("POST", "/v1/storage/prune", params=parameters).json()
         return answer

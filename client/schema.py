@@ -322,10 +322,11 @@ class DiskSpace(TypedDict):
 
 
 class PrunedJob(TypedDict):
-    """A job that was or would be deleted."""
+    """A job that was or would be deleted, or that lost files. files: their number; None where the job was deleted."""
 
     id: str
     status: str
+    files: int | None
     size: int
 
 

@@ -16,16 +16,17 @@ class DiskSpace(Answer):
 
 
 class PrunedJob(Answer):
-    """A job that was or would be deleted."""
+    """A job that was or would be deleted, or whose files were."""
 
     id: str
     status: JobStatus
     finished_at: Time
-    size: int = Field(description="Bytes of its files, without exports.")
+    files: int | None = Field(description="Number of its files that were removed; null where the job was.")
+    size: int = Field(description="Bytes of these files, without exports.")
 
 
 class Pruned(Answer):
-    """The jobs that were deleted, or would be."""
+    """The jobs that were deleted or lost files, or would."""
 
     dry_run: bool
     jobs: list[PrunedJob] = Field(description="The earliest first, at most 500.")

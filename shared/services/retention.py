@@ -27,10 +27,13 @@ class EndedJob:
     size: int
 
 
-def ended_before(session: Session, days: float, *, with_models: bool, limit: int) -> list[EndedJob]:
+def ended_before(
+    session: Session, days: float, *, with_models: bool, limit: int, statuses: Sequence[JobStatus] = ()
+) -> list[EndedJob]:
     """Jobs that ended so many days ago or earlier, the earliest first.
 
-    with_models: also jobs that published a model. An imported model is deleted on its own.
+    with_models: also jobs that published a model. An imported model is deleted on its own. statuses: only
+    jobs of these.
     """
     sizes = [
         select(func.coalesce(func.sum(table.size), 0)).where(table.job_id == Job.id).scalar_subquery()
@@ -40,7 +43,7 @@ def ended_before(session: Session, days: float, *, with_models: bool, limit: int
         select(Job.id, Job.status, Job.finished_at, sizes[0] + sizes[1])
         .where(
             is_own(session, Job.owner),
-            Job.status.in_(TERMINAL),
+            Job.status.in_(set(statuses) & TERMINAL if statuses else TERMINAL),
             Job.kind.in_(QUEUED_KINDS),
             Job.finished_at <= db_now() - round(_DAY_MS * days),
         )
