@@ -122,7 +122,7 @@ secrets: ## Write random passwords for docker-compose.yml into ./secrets
 
 api-size: setup ## Install the API's libraries into a temporary folder and print their size as in its image
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
-		&& $(UV) pip install --quiet --python $(BIN)/python --target "$$folder" --no-deps --require-hashes -r requirements/api.txt \
+		&& UV_LINK_MODE=copy $(UV) pip install --quiet --python $(BIN)/python --target "$$folder" --no-deps --require-hashes -r requirements/api.txt \
 		&& $(BIN)/python docker/slim.py "$$folder"
 
 compose-test: setup ## Build the images and run docker-compose.yml on a real engine

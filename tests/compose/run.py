@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.compose import jobs
+from tests.compose import faults, hosts, jobs
 from tests.compose.engine import EngineError, docker, running_engine
 from tests.compose.project import Project, deployed, make_secrets
 from tests.compose.standins import provide_images
@@ -23,6 +23,8 @@ PYTHON_IMAGE = "python:3.11.14-slim-bookworm"
 PYTHON_IMAGE_MB = 130  # the official one; a stand-in is larger
 JOB_TIMEOUT_S = 600.0
 POLL_WORKERS_S = 1.0
+# Trainers that share two cores with each other and with the servers are faster with one thread each.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 CACHE = Path(tempfile.gettempdir()) / "mimeo-compose"
 
 # Only built-in datasets: the containers need no network.
@@ -49,11 +51,13 @@ def main() -> int:
             refuse_a_start_without_passwords()
             make_secrets(CACHE / "project")
             build()
-            with deployed() as project:
+            with deployed(variables=ONE_THREAD) as project:
                 exercise(project)
             assert not project.containers(), "containers are left after down"
             assert not project.volumes(), "volumes are left after down --volumes"
             step("taken down: no container and no volume left")
+            with hosts.stack_and_worker_host() as stack:
+                train_on_another_host(stack)
     except (EngineError, AssertionError, httpx.HTTPError, subprocess.TimeoutExpired) as error:
         print(f"\ncompose-test: FAILED: {str(error) or type(error).__name__}", file=sys.stderr)
         return 1
@@ -118,20 +122,54 @@ def check_isolation(project: Project) -> None:
 
 
 def exercise(project: Project) -> None:
-    """Train, generate, scale out, train three at once, scale back."""
+    """Keys of two owners; train, generate, scale out and in, kill each container, update the workers."""
     step(f"stack up and healthy at {project.url}")
-    with httpx.Client(base_url=project.url, timeout=70) as http:
+    check_isolation(project)
+    with client_of(project, "ada") as http, client_of(project, "bob") as other:
         assert http.get("/readyz").status_code == 200
-        check_isolation(project)
+        check_owners(project, http, other)
         train_and_generate(http)
         project.up("--no-recreate", "--scale", "training-worker=3")
         wait_for_workers(http, 3)
         step("training-worker scaled to 3")
         train_together(http)
-        project.up("--no-recreate", "--scale", "training-worker=1")
+        ended = faults.scale_in_while_running(project, http)
         wait_for_workers(http, 1)
-        assert len(project.containers("training-worker")) == 1
-        step("training-worker scaled back to 1")
+        step(f"training-worker scaled to 1 while {len(ended)} jobs ran: each succeeded in its first attempt")
+        for service in faults.KILLED:
+            job = faults.kill_while_running(project, http, service)
+            step(f"{service} killed while a job ran: it succeeded in attempt {job['attempt']}")
+        job = faults.update_while_running(project, http)
+        step(f"workers replaced while a job ran: it succeeded in attempt {job['attempt']}")
+
+
+def train_on_another_host(stack: Project) -> None:
+    """A job whose only training worker is of another project, with object storage between both."""
+    with client_of(stack, "ada") as http:
+        wait_for_workers(http, 1)
+        names = {each["host"] for each in http.get("/v1/workers").json()["data"] if each["kind"] == "training"}
+        assert names == {hosts.HOST_NAME}, names
+        job = jobs.wait_for(http, jobs.submit(http, FIRST), timeout_s=JOB_TIMEOUT_S)
+        assert jobs.samples(http, job), "the job left no samples"
+        grid = {"model": job["model"], "sampling": {"mode": "grid", "points": 4}, "seed": 1}
+        jobs.generate(http, grid)
+    step(f"a worker of docker-compose.worker.yml trained {job['id']}; its model generates on the stack")
+
+
+def client_of(project: Project, owner: str) -> httpx.Client:
+    """A client with a new API key of an owner."""
+    command = ("exec", "--no-TTY", "api", "python", "-m", "api.keys", "create", "--owner", owner)
+    key = project.compose(*command).split()[0]
+    return httpx.Client(base_url=project.url, timeout=70, headers={"Authorization": f"Bearer {key}"})
+
+
+def check_owners(project: Project, http: httpx.Client, other: httpx.Client) -> None:
+    """A request without a key is refused, and an owner does not see another's jobs."""
+    assert httpx.get(f"{project.url}/v1/training-jobs", timeout=70).status_code == 401
+    job_id = jobs.submit(http, {**FIRST, "seed": 8})
+    assert other.get(f"/v1/training-jobs/{job_id}").status_code == 404
+    jobs.wait_for(http, job_id, timeout_s=JOB_TIMEOUT_S)
+    step("requests need a key, and jobs of one owner are unknown to another")
 
 
 def pixels(png: bytes) -> str:
