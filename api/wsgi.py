@@ -5,13 +5,14 @@ import sys
 from pydantic import ValidationError
 
 from api.app import create_app
-from shared import logs
+from shared import logs, tracing
 from shared.errors import SetupError
 from shared.settings import Settings, check_exposure, reason
 
 try:
     _settings = Settings()
     check_exposure(_settings)
+    tracing.configure("api")
 except (SetupError, ValidationError) as error:
     print(f"mimeo: {reason(error)}", file=sys.stderr)
     sys.exit(2)

@@ -7,7 +7,7 @@ import sys
 
 from pydantic import ValidationError
 
-from shared import logs
+from shared import logs, tracing
 from shared.broker import CeleryBroker
 from shared.errors import SetupError
 from shared.job_status import QUEUED_KINDS, JobKind
@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = Settings()
         logs.configure(settings, f"{kind.value}-worker")
+        tracing.configure(f"{kind.value}-worker")
         context = make_context(settings, kind, CeleryBroker(settings))
     except (SetupError, ValidationError) as error:
         print(f"mimeo: {reason(error)}", file=sys.stderr)

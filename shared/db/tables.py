@@ -107,7 +107,7 @@ class Job(Base):
     warnings: objects with code, message, hint and step, at most one of each code; null is none.
     version rises with every visible change (ETag).
     claimed_at: start of the attempt that a worker holds.
-    request_id: of the request that submitted the job, for logs.
+    request_id, trace_parent: of the request that submitted the job, for logs and traces.
     webhook: url and events, of which each is delivered there; null is none.
     is_quick, memory_bytes: of a generation, whether it interrupts longer ones, and the memory that it needs at most.
     """
@@ -130,6 +130,7 @@ class Job(Base):
     timeout_s: Mapped[int] = mapped_column(Integer)
     webhook: Mapped[JsonObject | None]
     request_id: Mapped[str | None] = mapped_column(String(64))
+    trace_parent: Mapped[str | None] = mapped_column(String(55))
     is_quick: Mapped[bool] = mapped_column(default=False, server_default=false())
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from sqlalchemy import insert, inspect
 from sqlalchemy.orm import Session
 
-from shared import logs
+from shared import logs, tracing
 from shared.db.clock import db_now
 from shared.db.owned_rows import owner_of
 from shared.db.tables import Job, table_of
@@ -63,6 +63,7 @@ def add(
         "is_quick": is_quick,
         "memory_bytes": memory_bytes,
         "request_id": logs.request_id(),
+        "trace_parent": tracing.CURRENT.get(),
         "webhook": dict(webhook) if webhook else None,
     }
     session.execute(_ADD, row)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared import disk_space
+from shared import disk_space, tracing
 from shared.db.session import is_transient, transaction
 from shared.db.tables import Job
 from shared.failpoints import failpoint
@@ -49,4 +49,6 @@ def logged(job: Job) -> Iterator[None]:
     about = {"job_id": job.id, "attempt": job.attempt, "request_id": job.request_id}
     with structlog.contextvars.bound_contextvars(**{name: value for name, value in about.items() if value is not None}):
         log.info("job claimed")
-        yield
+        attributes = {"mimeo.job.id": job.id, "mimeo.job.attempt": job.attempt, "mimeo.job.model_type": job.model_type}
+        with tracing.span(f"{job.kind} attempt", parent=job.trace_parent, kind="CONSUMER", attributes=attributes):
+            yield
