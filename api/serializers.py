@@ -34,6 +34,7 @@ def training_job(job: rows.TrainingJob, *, queue_position: int | None) -> shown.
         init_from=init_from["id"] if init_from else None,
         evaluation=job.spec.get("evaluation", "full"),  # absent from jobs of earlier versions
         timeout_s=job.timeout_s,
+        preemptible=job.preemptible,
         progress=_progress(job),
         metrics=job.metrics,
         estimated_finish_at=_estimated_finish(job),

@@ -87,6 +87,7 @@ class Job(TypedDict):
     # Of training jobs:
     dataset: NotRequired[str]
     preset: NotRequired[str]
+    preemptible: NotRequired[bool]  # absent from older servers
     hyperparameters: NotRequired[JsonObject]
     progress: NotRequired[Progress]
     metrics: NotRequired[Measurements]

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     heartbeat_s: Seconds = Field(5.0, description="Interval at which a worker renews its lease.")
     control_poll_s: Seconds = Field(0.5, description="Interval at which a worker checks for a cancel or a pause.")
     reconcile_s: Seconds = Field(1.0, description="Interval of the reconciler.")
+    preempt_after_s: float = Field(
+        60.0, ge=0, description="Time that a preemptible job runs before it gives way to a job of a higher priority."
+    )
     notification_stale_s: Seconds = Field(15.0, description="A queued job is notified again after this time.")
     backoff_s: Seconds = Field(5.0, description="Wait before the second attempt; doubles each time, with jitter.")
     backoff_max_s: Seconds = Field(300.0, description="Longest wait between attempts.")

@@ -98,6 +98,9 @@ class TrainingRequest(JobRequest):
     init_from: Annotated[str, StringConstraints(pattern=r"^(mdl|ckp)_[0-9a-z]{26}$")] | None = Field(
         None, description="A model or checkpoint to continue from, as a new job."
     )
+    preemptible: bool = Field(
+        False, description="A running job gives way to a job of a higher priority, and continues from its checkpoint."
+    )
     dry_run: bool = Field(False, description="Store nothing; answer with the resolved settings and an estimate.")
 
 

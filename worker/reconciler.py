@@ -32,7 +32,7 @@ from shared.db.tables import Job
 from shared.errors import SetupError
 from shared.failpoints import failpoint
 from shared.job_status import QUEUED_KINDS, JobKind
-from shared.services import metric_totals, notifications, queue_snapshot, reaping, workers
+from shared.services import metric_totals, notifications, preemption, queue_snapshot, reaping, workers
 from shared.services.queue_snapshot import QueueSnapshot
 from shared.settings import Settings, reason
 from shared.storage import Storage
@@ -78,7 +78,7 @@ class Reconciler:
             stopping.wait(self._settings.reconcile_s)
 
     def round(self) -> None:
-        """Reap, then notify. An outage of the database is logged once."""
+        """Reap, preempt, then notify. An outage of the database is logged once."""
         now = self._monotonic()
         if now - self._last_round > self._settings.lease_s / 2:
             self._wait_a_lease("this process was stopped for a while")
@@ -89,6 +89,8 @@ class Reconciler:
             if snapshot.has_expired and self._monotonic() >= self._reap_from:
                 self._reap()
                 snapshot = self._take_snapshot()
+            if snapshot.due[JobKind.TRAINING]:
+                self._preempt()
             for kind in QUEUED_KINDS:
                 self._notify(kind, snapshot.due[kind])
             self._forget(now)
@@ -133,6 +135,15 @@ class Reconciler:
                 log.warning("job reaped", job_id=job_id, attempt=job.attempt, status=job.status.value)
                 if job.status.is_terminal:
                     self._broker.publish_done(job_id)
+
+    def _preempt(self) -> None:
+        with read_connection(self._sessions) as connection:
+            if not preemption.is_possible(connection, self._settings):
+                return
+        with transaction(self._sessions) as session:
+            job_id = preemption.preempt(session, self._settings)
+        if job_id is not None:
+            log.info("job preempted", job_id=job_id)
 
     def _notify(self, kind: JobKind, due: int) -> None:
         """Send notifications for due jobs whose own is missing or stale, at most as many as Redis lacks.

@@ -98,6 +98,7 @@ class TrainingJob(Job):
     init_from: str | None = Field(description="Model or checkpoint with the initial weights.")
     evaluation: Evaluation = Field(description="The final evaluation that was requested.")
     timeout_s: int
+    preemptible: bool = Field(description="The job gives way to jobs of a higher priority while it runs.")
     progress: Progress
     metrics: Measurements = Field(description="Latest value of each metric.")
     estimated_finish_at: Time | None

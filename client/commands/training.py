@@ -46,6 +46,9 @@ def train(
     webhook_url: WebhookUrlOption = None,
     webhook_event: WebhookEventOption = None,
     evaluation: Annotated[str | None, typer.Option(help="The final evaluation: auto, full, quick or none.")] = None,
+    preemptible: Annotated[
+        bool, typer.Option("--preemptible", help="Give way to jobs of a higher priority while it runs.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Submit nothing; show steps, time, memory and the resolved settings.")
     ] = False,
@@ -71,6 +74,7 @@ def train(
         "init_from": init_from,
         "webhook": webhook_of(webhook_url, webhook_event),
         "evaluation": evaluation,
+        "preemptible": preemptible or None,
     }
     request: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
     with connect(context) as client:

@@ -106,7 +106,7 @@ class Job(Base):
     not_before: earliest start of a queued job (back-off). notified_at: when a notification was last sent.
     warnings: objects with code, message, hint and step, at most one of each code; null is none.
     version rises with every visible change (ETag).
-    claimed_at: start of the attempt that a worker holds.
+    claimed_at: start of the attempt that a worker holds. preempted_by: the job to which the attempt is to give way.
     request_id, trace_parent: of the request that submitted the job, for logs and traces.
     webhook: url and events, of which each is delivered there; null is none.
     is_quick, memory_bytes: of a generation, whether it interrupts longer ones, and the memory that it needs at most.
@@ -133,6 +133,7 @@ class Job(Base):
     trace_parent: Mapped[str | None] = mapped_column(String(55))
     is_quick: Mapped[bool] = mapped_column(default=False, server_default=false())
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    preemptible: Mapped[bool] = mapped_column(default=False, server_default=false())
 
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     fencing_token: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -140,6 +141,7 @@ class Job(Base):
     device: Mapped[str | None] = mapped_column(String(100))
     heartbeat_at: Mapped[datetime | None]
     claimed_at: Mapped[datetime | None]
+    preempted_by: Mapped[str | None] = mapped_column(String(32))
     not_before: Mapped[datetime | None]
     notified_at: Mapped[datetime | None]
 

@@ -41,12 +41,14 @@ class Lease:
 class FencedSession:
     """Proof that the lease is valid within this session's transaction. status: running, pausing or cancelling.
 
-    share: of the job in the fair share (`fair_share.Share.name`). held_ms: time since the claim.
+    is_preempted: the attempt is to give way to another job. share: of the job in the fair share
+    (`fair_share.Share.name`). held_ms: time since the claim.
     """
 
     session: Session
     lease: Lease
     status: JobStatus
+    is_preempted: bool
     kind: JobKind
     share: str
     held_ms: int
@@ -125,13 +127,16 @@ def lease_of(job: Job) -> Lease:
 _IS_HELD = or_(*(Job.status == status for status in sorted(HELD)))
 _IS_OURS = and_(Job.id == bindparam("held_id"), Job.fencing_token == bindparam("held_token"), _IS_HELD)
 _RENEW = update(_JOBS).where(_IS_OURS).values(heartbeat_at=db_now())
-_RENEW = _RENEW.returning(Job.status, Job.kind, Job.share, (db_now() - Job.claimed_at).label("held_ms"))
+_IS_PREEMPTED = Job.preempted_by.is_not(None).label("is_preempted")
+_HELD_MS = (db_now() - Job.claimed_at).label("held_ms")
+_RENEW = _RENEW.returning(Job.status, _IS_PREEMPTED, Job.kind, Job.share, _HELD_MS)
 _RENEW_VISIBLY = _RENEW.values(**touched())
-_FREED: dict[str, Any] = {"worker": None, "heartbeat_at": None, "claimed_at": None}
-_LET_GO = update(_JOBS).where(_IS_OURS).values(**_FREED, **touched()).returning(Job.id)
+# Columns of a job that no worker holds.
+FREED: dict[str, Any] = {"worker": None, "heartbeat_at": None, "claimed_at": None, "preempted_by": None}
+_LET_GO = update(_JOBS).where(_IS_OURS).values(**FREED, **touched()).returning(Job.id)
 _LET_GO_UNCOUNTED = _LET_GO.values(attempt=Job.attempt - 1)
 _END = _LET_GO.values(finished_at=db_now())
-_CONTROL = select(Job.status).where(_IS_OURS)
+_CONTROL = select(Job.status, _IS_PREEMPTED).where(_IS_OURS)
 
 
 def _ours(lease: Lease) -> dict[str, Any]:
@@ -144,16 +149,32 @@ def renew_lease(session: Session, lease: Lease, *, visible: bool = False, **valu
     row = session.execute(statement, _ours(lease) | values).one_or_none()
     if row is None:
         raise LeaseLost
-    status, kind, share, held_ms = row
-    return FencedSession(session=session, lease=lease, status=status, kind=kind, share=share, held_ms=held_ms or 0)
+    status, is_preempted, kind, share, held_ms = row
+    return FencedSession(
+        session=session,
+        lease=lease,
+        status=status,
+        is_preempted=bool(is_preempted),
+        kind=kind,
+        share=share,
+        held_ms=held_ms or 0,
+    )
 
 
-def control(connection: Connection, lease: Lease) -> JobStatus:
-    """The requested state of a held job: running, pausing or cancelling. Reads only. Raises LeaseLost."""
-    status: JobStatus | None = connection.execute(_CONTROL, _ours(lease)).scalar_one_or_none()
-    if status is None:
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a held job's worker is to do. status: running, pausing or cancelling. is_preempted: release the job."""
+
+    status: JobStatus
+    is_preempted: bool
+
+
+def control(connection: Connection, lease: Lease) -> Request:
+    """The request to the worker of a held job. Reads only. Raises LeaseLost."""
+    row = connection.execute(_CONTROL, _ours(lease)).one_or_none()
+    if row is None:
         raise LeaseLost
-    return status
+    return Request(status=row.status, is_preempted=bool(row.is_preempted))
 
 
 # --- release ---------------------------------------------------------------------------------------------------
@@ -225,16 +246,19 @@ def finish_paused(fenced: FencedSession, failure: JobFailure | None = None) -> J
 
 
 def release(fenced: FencedSession) -> JobStatus:
-    """Release the job because this worker stops: it is queued again at once, and the attempt does not count.
+    """Release the job because this worker stops or the job is preempted: it is queued again at once.
 
-    A requested pause or cancel takes effect. Returns the new status.
+    The attempt does not count. A requested pause or cancel takes effect. Returns the new status.
     """
     if fenced.status is JobStatus.CANCELLING:
         return finish_cancelled(fenced)
     if fenced.status is JobStatus.PAUSING:
         return finish_paused(fenced)
     message = "The worker released the job; it is queued again."
-    _let_go(fenced, JobStatus.QUEUED, "released", message, statement=_LET_GO_UNCOUNTED, notified_at=None)
+    if fenced.is_preempted:
+        message = "The job gave way to one of a higher priority; it is queued again and continues from its checkpoint."
+    event = "preempted" if fenced.is_preempted else "released"
+    _let_go(fenced, JobStatus.QUEUED, event, message, statement=_LET_GO_UNCOUNTED, notified_at=None)
     return JobStatus.QUEUED
 
 

@@ -56,6 +56,7 @@ def submit(
         warnings=warnings,
         is_quick=is_quick,
         memory_bytes=memory_bytes,
+        preemptible=isinstance(request, TrainingRequest) and request.preemptible,
         webhook=request.webhook.model_dump() if request.webhook else None,
     )
 

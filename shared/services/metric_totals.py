@@ -31,7 +31,23 @@ _AT_ONCE = 2_000
 _CURSOR = ("event_cursor", "", "")
 _RECONCILER = ("reconciler_pass", "", "")
 _KINDS = {"trn": JobKind.TRAINING, "gen": JobKind.GENERATION}
-_QUEUEING = ("queued", "retrying", "reaped", "released", "resumed", "retried")  # events before which a job waits
+# Counters that an event adds one to.
+_PLAIN = {
+    "queued": SUBMITTED,
+    "running": STARTED,
+    "released": RELEASED,
+    "preempted": RELEASED,
+    "reaped": LEASES_LOST,
+}
+_QUEUEING = (
+    "queued",
+    "retrying",
+    "reaped",
+    "released",
+    "preempted",
+    "resumed",
+    "retried",
+)  # events before which a job waits
 _ENDS = ("succeeded", "failed", "cancelled")
 Key = tuple[str, str, str]  # name, kind, label
 
@@ -118,8 +134,7 @@ def _increments(row: Row[Any]) -> dict[Key, int]:
     if not is_id(row.job_id, "trn", "gen"):
         return {}
     kind, data = _KINDS[row.job_id[:3]], row.data or {}
-    plain = {"queued": SUBMITTED, "running": STARTED, "released": RELEASED, "reaped": LEASES_LOST}
-    found: dict[Key, int] = {(plain[row.type], kind, ""): 1} if row.type in plain else {}
+    found: dict[Key, int] = {(_PLAIN[row.type], kind, ""): 1} if row.type in _PLAIN else {}
     if row.type == "running":
         found |= _wait(kind, row)
     elif row.type == "retrying":

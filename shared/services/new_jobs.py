@@ -37,6 +37,7 @@ def add(
     warnings: Iterable[JobWarning] = (),
     is_quick: bool = False,
     memory_bytes: int | None = None,
+    preemptible: bool = False,
     webhook: Mapping[str, Any] | None = None,
     is_shared: bool = False,
 ) -> JobT:
@@ -64,6 +65,7 @@ def add(
         "memory_bytes": memory_bytes,
         "request_id": logs.request_id(),
         "trace_parent": tracing.CURRENT.get(),
+        "preemptible": preemptible,
         "webhook": dict(webhook) if webhook else None,
     }
     session.execute(_ADD, row)

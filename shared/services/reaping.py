@@ -11,7 +11,7 @@ from shared.errors import JobFailure
 from shared.failpoints import failpoint
 from shared.job_status import HELD, QUEUED_KINDS, ErrorCode, JobStatus
 from shared.services import fair_share, job_history
-from shared.services.job_queue import backoff_ms
+from shared.services.job_queue import FREED, backoff_ms
 from shared.services.queue_order import touched
 from shared.settings import Settings
 
@@ -51,7 +51,7 @@ def _reap(session: Session, job: Job, settings: Settings) -> bool:
         update(Job)
         .where(Job.id == job.id, Job.status == job.status, Job.fencing_token == job.fencing_token)
         .where(Job.heartbeat_at == job.heartbeat_at)
-        .values(status=status, worker=None, heartbeat_at=None, claimed_at=None, notified_at=None, **touched(), **values)
+        .values(status=status, **FREED, notified_at=None, **touched(), **values)
         .returning(Job.id)
         .execution_options(synchronize_session=False)
     ).scalar_one_or_none()

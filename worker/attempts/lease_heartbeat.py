@@ -10,7 +10,7 @@ from shared.db.session import SessionFactory, read_connection, transaction
 from shared.errors import LeaseLost
 from shared.job_status import JobStatus
 from shared.services import job_queue
-from shared.services.job_queue import Lease
+from shared.services.job_queue import FencedSession, Lease, Request
 from shared.settings import Settings
 from worker.background import PeriodicThread
 
@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 class LeaseHeartbeat(PeriodicThread):
     """Renews one lease. status: the job's status in the database. is_lost: the lease is lost.
+
+    is_preempted: the job is to be released to make room for another.
 
     on_change: called from the heartbeat's thread after either changed. An unavailable database does not end the lease:
     no other worker can claim the job meanwhile, and every write is fenced. The row is read again afterwards.
@@ -32,7 +34,7 @@ class LeaseHeartbeat(PeriodicThread):
         on_change: Callable[["LeaseHeartbeat"], None],
     ) -> None:
         self._sessions, self._lease, self._settings, self._on_change = sessions, lease, settings, on_change
-        self.status = JobStatus.RUNNING
+        self.status, self.is_preempted = JobStatus.RUNNING, False
         self.is_lost = False
         self._renewed_at = self._read_at = time.monotonic()
         self._is_unavailable = False
@@ -43,10 +45,10 @@ class LeaseHeartbeat(PeriodicThread):
         """Whether the work of this attempt has no use: the lease is lost, or a cancel was requested."""
         return self.is_lost or self.status is JobStatus.CANCELLING
 
-    def renewed(self, status: JobStatus) -> None:
-        """Record that another write has renewed the lease and read this status, which delays the next renewal."""
+    def renewed(self, fenced: FencedSession) -> None:
+        """Record that another write has renewed the lease and read the row, which delays the next renewal."""
         self._renewed_at = self._read_at = time.monotonic()
-        self._set_status(status)
+        self._take(fenced)
 
     def _beat(self) -> float | None:
         """Renew or read when due. Returns the seconds until the next time; None ends the thread."""
@@ -55,7 +57,7 @@ class LeaseHeartbeat(PeriodicThread):
             return wait_s
         self._read_at = time.monotonic()
         try:
-            self._set_status(self._renew_or_read())
+            self._take(self._renew_or_read())
         except LeaseLost:
             self.is_lost = True
             self._on_change(self)
@@ -72,16 +74,17 @@ class LeaseHeartbeat(PeriodicThread):
         """Seconds until the row is to be read again."""
         return max(0.0, self._read_at + self._settings.control_poll_s - time.monotonic())
 
-    def _renew_or_read(self) -> JobStatus:
+    def _renew_or_read(self) -> FencedSession | Request:
         if time.monotonic() - self._renewed_at < self._settings.heartbeat_s:
             with read_connection(self._sessions) as connection:
                 return job_queue.control(connection, self._lease)
         with transaction(self._sessions) as session:
-            status = job_queue.renew_lease(session, self._lease).status
+            fenced = job_queue.renew_lease(session, self._lease)
         self._renewed_at = time.monotonic()
-        return status
+        return fenced
 
-    def _set_status(self, status: JobStatus) -> None:
-        if status is not self.status:
-            self.status = status
+    def _take(self, read: FencedSession | Request) -> None:
+        self.is_preempted = read.is_preempted
+        if read.status is not self.status:
+            self.status = read.status
             self._on_change(self)

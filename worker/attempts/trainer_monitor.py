@@ -214,7 +214,8 @@ class TrainerMonitor:
             self.report_buffer.notice(trainer_protocol.Notice(code="stop_overrun", message=message))
 
     def _is_to_stop(self, heartbeat: LeaseHeartbeat) -> bool:
-        return heartbeat.status is JobStatus.PAUSING or self._context.stopping.is_set()
+        is_requested = heartbeat.status is JobStatus.PAUSING or heartbeat.is_preempted
+        return is_requested or self._context.stopping.is_set()
 
     def _enforce_time_limits(self, trainer: TrainerProcess) -> None:
         if self._killed_for is not None:
@@ -253,7 +254,7 @@ class TrainerMonitor:
         now = time.monotonic()
         self._write_at = now + write_interval_s(now - self._started_at)
         self._live.stored()
-        heartbeat.renewed(fenced.status)
+        heartbeat.renewed(fenced)
         for key in self.report_buffer.written():
             self.uploader.discard(key)
             failpoint("upload.pruned")

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory, reading, transaction
-from shared.db.tables import Checkpoint, Model
+from shared.db.tables import Checkpoint, Job, Model
 from shared.job_status import JobStatus
-from shared.services import training_jobs, transitions
+from shared.services import preemption, training_jobs, transitions
 from shared.settings import Settings
 from tests import jobs
 from tests.waiting import PATIENCE_S, wait_until
@@ -41,6 +41,16 @@ def elsewhere(context: WorkerContext, home: Path) -> WorkerContext:
 
 def steps_of_starts(database: SessionFactory, job_id: str) -> list[int]:
     return [event.data["step"] for event in history(database, job_id) if event.type == "started"]
+
+
+def preempt(database: SessionFactory, settings: Settings) -> None:
+    """Preempt the running job for one of high priority, which is then cancelled."""
+    urgent = jobs.submitted(database, settings, priority="high")
+    impatient = settings.model_copy(update={"preempt_after_s": 0.0, "heartbeat_s": 0.001})
+    with transaction(database) as session:
+        session.execute(update(Job).where(Job.id == urgent).values(updated_at=Job.created_at - 1_000))
+        assert preemption.preempt(session, impatient) is not None
+    jobs.cancel(database, urgent)
 
 
 @pytest.fixture
@@ -229,6 +239,22 @@ def test_cancelled_job_is_retried_from_its_last_checkpoint(
     assert steps_of_starts(database, job_id) == [0, 1]
 
 
+def test_preempted_job_writes_a_checkpoint_and_continues_from_it(
+    context: WorkerContext, worker_heartbeat: WorkerHeartbeat, database: SessionFactory, settings: Settings
+) -> None:
+    job_id = jobs.submitted(database, settings, preemptible=True, max_attempts=1)
+    running = Background(context, worker_heartbeat, "work")
+    wait_until(lambda: jobs.read_job(database, job_id).progress.get("step", 0) % 2)
+    preempt(database, settings)
+    running.join()
+
+    assert (jobs.status_of(database, job_id), jobs.read_job(database, job_id).attempt) == (JobStatus.QUEUED, 0)
+    assert event_types(database, job_id)[-2:] == ["preempting", "preempted"]
+    attempt(context, worker_heartbeat, "train")
+    assert jobs.status_of(database, job_id) is JobStatus.SUCCEEDED
+    assert steps_of_starts(database, job_id) == [0, 2]
+
+
 # --- the real trainer -------------------------------------------------------------------------------------------
 
 # Some seconds of training, so that the pause arrives during it.
@@ -261,8 +287,9 @@ def published_sha256(database: SessionFactory, job_id: str) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
-def test_paused_training_frees_its_worker_and_ends_on_another_with_the_same_weights(
-    context: WorkerContext, database: SessionFactory, settings: Settings, tmp_path: Path
+@pytest.mark.parametrize("interruption", ["pause", "preemption"])
+def test_interrupted_training_frees_its_worker_and_ends_on_another_with_the_same_weights(
+    context: WorkerContext, database: SessionFactory, settings: Settings, tmp_path: Path, interruption: str
 ) -> None:
     # Given: the weights of an uninterrupted run
     patient = replace(context, settings=settings.model_copy(update={"lease_s": 30.0, "offline": True}))
@@ -271,18 +298,23 @@ def test_paused_training_frees_its_worker_and_ends_on_another_with_the_same_weig
         pass
     assert jobs.status_of(database, undisturbed) is JobStatus.SUCCEEDED
 
-    # When: it is paused between steps, and continues on another worker
-    paused = jobs.submitted(database, settings, **VAE)
+    # When: it is interrupted between steps, and continues on another worker
+    paused = jobs.submitted(database, settings, preemptible=True, **VAE)
     with really_training(patient, database) as job_id:
         wait_until(lambda: has_checkpoint(database, job_id))
-        ask(database, job_id, "pause")
-        wait_until(lambda: jobs.status_of(database, job_id) is JobStatus.PAUSED)
+        if interruption == "pause":
+            ask(database, job_id, "pause")
+        else:
+            preempt(database, settings)
+        wait_until(lambda: not jobs.status_of(database, job_id).is_held)
     stopped_at = jobs.read_job(database, paused).progress
     assert 0 < stopped_at["step"] < stopped_at["steps"]
-    ask(database, paused, "resume")
+    if interruption == "pause":
+        ask(database, paused, "resume")
     with really_training(elsewhere(patient, tmp_path / "elsewhere"), database):
         pass
 
     # Then: the weights are the same, bit for bit
     assert steps_of_starts(database, paused)[1] > 0
+    assert jobs.read_job(database, paused).attempt == 1
     assert published_sha256(database, paused) == published_sha256(database, undisturbed)
