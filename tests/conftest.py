@@ -156,6 +156,26 @@ def unreachable_store() -> Iterator[str]:
 
 
 @pytest.fixture
+def missing_bucket(object_store: str) -> str:
+    """URL of a bucket that the object store does not have."""
+    return "s3://another-bucket/store"
+
+
+@pytest.fixture(scope="session")
+def refusing_server() -> Iterator[servers.ObjectStore]:
+    """An S3 server that refuses every key."""
+    with servers.object_store(checks_keys=True) as server:
+        yield server
+
+
+@pytest.fixture
+def refused_store(refusing_server: servers.ObjectStore) -> Iterator[str]:
+    """URL of an object store that refuses this process's key."""
+    with servers.s3_at(refusing_server.environment):
+        yield refusing_server.url
+
+
+@pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings of a separate stack: short leases, and nothing that is shared with other tests."""
     return Settings(

@@ -36,6 +36,9 @@ def test_stack_on_an_object_store_trains_generates_deletes_and_reports_an_outage
             weights = http.get(f"/v1/models/{job['model']}/export", params={"format": "safetensors"})
             assert weights.status_code == 200
             assert safetensors.numpy.load(weights.content)
+            export = f"/v1/models/{job['model']}/export?format=safetensors"
+            part = http.get(export, headers={"Range": "bytes=100-109"})
+            assert (part.status_code, part.content) == (206, weights.content[100:110])
             request = {"model": job["model"], "sampling": {"mode": "random", "n": 4}, "seed": 1}
             generation = http.post("/v1/generation-jobs", json=request, headers={"Prefer": "wait=60"}).json()
             assert generation["status"] == "succeeded", generation

@@ -1,6 +1,6 @@
 """A missing bucket and refused credentials are outages that name their remedy, never missing files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,31 +39,14 @@ def operations(storage: Storage, folder: Path) -> list[Callable[[], object]]:
     ]
 
 
-@pytest.fixture
-def missing_bucket(object_store: str) -> str:
-    return "s3://another-bucket/store"
-
-
-@pytest.fixture(scope="module")
-def refusing_server() -> Iterator[servers.ObjectStore]:
-    with servers.object_store(checks_keys=True) as server:
-        yield server
-
-
-@pytest.fixture
-def refused(refusing_server: servers.ObjectStore) -> Iterator[str]:
-    with servers.s3_at(refusing_server.environment):
-        yield refusing_server.url
-
-
 def test_missing_bucket_is_named_by_every_operation(missing_bucket: str, tmp_path: Path) -> None:
     for operation in operations(Storage.open_url(missing_bucket), tmp_path):
         with pytest.raises(BucketMissing, match=r"another-bucket does not exist\. Create it, or"):
             operation()
 
 
-def test_refused_credentials_are_named_by_every_operation(refused: str, tmp_path: Path) -> None:
-    for operation in operations(Storage.open_url(refused), tmp_path):
+def test_refused_credentials_are_named_by_every_operation(refused_store: str, tmp_path: Path) -> None:
+    for operation in operations(Storage.open_url(refused_store), tmp_path):
         with pytest.raises(StorageDenied, match=r"refuses access .* Check the credentials, AWS_ACCESS_KEY_ID"):
             operation()
 
@@ -79,7 +62,7 @@ def test_absent_credentials_are_named(object_store: str, tmp_path: Path, monkeyp
     ("url", "code", "remedy"),
     [
         ("missing_bucket", "storage_bucket_missing", "Create it"),
-        ("refused", "storage_denied", "Check the credentials"),
+        ("refused_store", "storage_denied", "Check the credentials"),
         ("unreachable_store", "unavailable", "Could not connect"),
     ],
 )

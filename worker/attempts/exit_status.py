@@ -8,7 +8,7 @@ from pathlib import Path
 from shared.atomic_files import DISK_FULL
 from shared.errors import DependencyUnavailable, JobFailure
 from shared.job_status import ErrorCode
-from shared.storage import StorageUnavailable
+from shared.storage import BucketMissing, StorageDenied, StorageUnavailable
 from shared.trainer_protocol import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED, Failed, Finished
 from worker.failures import storage_full
 
@@ -65,6 +65,8 @@ def file_failure(error: OSError, message: str) -> JobFailure:
 
 def storage_unavailable(error: StorageUnavailable) -> DependencyUnavailable:
     """The failure for unavailable storage."""
+    if isinstance(error, BucketMissing | StorageDenied):
+        return DependencyUnavailable(str(error))
     return DependencyUnavailable(f"The file store does not answer: {error}.")
 
 

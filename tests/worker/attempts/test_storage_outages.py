@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared.db.session import SessionFactory, reading, transaction
+from shared.db.tables import Checkpoint
 from shared.errors import DependencyUnavailable
 from shared.job_status import JobKind, JobStatus
 from shared.services import artifacts, checkpoints, job_queue, transitions
@@ -26,6 +27,15 @@ def without_storage(context: WorkerContext, unreachable_store: str, monkeypatch:
     """The same worker, with a storage that stays unavailable for longer than the worker waits."""
     monkeypatch.setattr(trainer_monitor, "_STORAGE_RETRY_LIMIT_S", 0.0)
     return replace(context, storage=Storage.open_url(unreachable_store))
+
+
+@pytest.fixture(params=["missing_bucket", "refused_store"])
+def misconfigured(
+    context: WorkerContext, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> WorkerContext:
+    """The same worker, with a bucket that is gone or a wrong password."""
+    monkeypatch.setattr(trainer_monitor, "_STORAGE_RETRY_LIMIT_S", 0.0)
+    return replace(context, storage=Storage.open_url(request.getfixturevalue(request.param)))
 
 
 class UnreliableStorage(Storage):
@@ -163,3 +173,39 @@ def test_generation_waits_for_its_checkpoint(
     waiting = jobs.read_job(database, job_id)
     assert (waiting.status, waiting.attempt) == (JobStatus.QUEUED, 0)
     assert "The file store does not answer" in history(database, job_id)[-1].message
+
+
+def test_training_keeps_its_checkpoint_and_its_attempts_while_the_store_is_misconfigured(
+    context: WorkerContext,
+    misconfigured: WorkerContext,
+    worker_heartbeat: WorkerHeartbeat,
+    database: SessionFactory,
+    settings: Settings,
+) -> None:
+    job_id = jobs.submitted(database, settings, max_attempts=2)
+    attempt(context, worker_heartbeat, "crash_once")
+    jobs.set_values(database, job_id, not_before=None)
+
+    attempt(misconfigured, worker_heartbeat, "crash_once")
+
+    job = jobs.read_job(database, job_id)
+    assert (job.status, job.attempt, has_checkpoint(database, job_id)) == (JobStatus.QUEUED, 1, True)
+    last = history(database, job_id)[-1]
+    assert any(remedy in last.message for remedy in ("Create it", "Check the credentials")), last.message
+    assert "checkpoint_damaged" not in event_types(database, job_id)
+    jobs.set_values(database, job_id, not_before=None)
+    attempt(context, worker_heartbeat, "crash_once")
+    assert jobs.read_job(database, job_id).status is JobStatus.SUCCEEDED
+
+
+def test_generation_waits_while_the_store_is_misconfigured(
+    misconfigured: WorkerContext, checkpoint: Checkpoint, database: SessionFactory
+) -> None:
+    job_id = jobs.generated(database, misconfigured.settings, model=checkpoint.id, sampling={"n": 1}, seed=1)
+    worker = replace(misconfigured, kind=JobKind.GENERATION)
+
+    assert generate_next(worker, WorkerHeartbeat(worker), GenerationEngine(worker.settings, worker.storage))
+
+    job = jobs.read_job(database, job_id)
+    assert (job.status, job.attempt, job.error) == (JobStatus.QUEUED, 0, None)
+    assert "released" in event_types(database, job_id)
