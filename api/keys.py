@@ -7,12 +7,13 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from shared.db.session import make_engine, session_factory, transaction
+from shared.db.session import database_url, make_engine, session_factory, transaction
 from shared.db.tables import DEFAULT_OWNER, ApiKey
 from shared.errors import MimeoError, SetupError
 from shared.identity import Scope
@@ -27,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     run: Callable[[Session, argparse.Namespace], None] = options.run
     try:
-        engine = make_engine(Settings())
+        settings = Settings()
+        _check_database(settings)
+        engine = make_engine(settings)
         try:
             with transaction(session_factory(engine)) as session:
                 run(session, options)
@@ -44,6 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         return 0
     return 2
+
+
+def _check_database(settings: Settings) -> None:
+    """Check that a SQLite database is there, because a connection would create an empty one. Raises SetupError."""
+    url = database_url(settings)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        raise SetupError(
+            f"There is no database at {url.database}. Set MIMEO_HOME to the folder of the server, or start `mimeo up` "
+            "once."
+        )
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,5 +1,6 @@
 """Requests with retries, and responses as values or errors."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,18 +16,22 @@ from client.files import Opener, open_file
 from client.schema import JsonObject, ProblemError
 
 PAGE = 100  # items of a list at a time
+_KEY = re.compile("[!-~]+")  # characters that a header can carry
 STREAM_SILENCE_S = 30.0  # a stream sends a comment every ten seconds
 _TRIES, _FIRST_PAUSE_S = 4, 0.1  # pauses of 0.1, 0.2 and 0.4 s: a restart takes less than a second
 
 
 class Transport:
-    """A connection to one server. Close it, or use it in a `with` block."""
+    """A connection to one server. Close it, or use it in a `with` block. Raises BadInput for a malformed key."""
 
     def __init__(self, base_url: str, timeout: float, api_key: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         self._timeout = timeout
         # Proxies of the environment are not used: a Mimeo server is local, often on a loopback address.
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        key = (api_key or "").strip()
+        if key and not _KEY.fullmatch(key):
+            raise BadInput("the API key has a space, a line break or a special character; a key is one word, mimeo_…")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx.Client(base_url=self.base_url, timeout=timeout, trust_env=False, headers=headers)
 
     def __enter__(self) -> Self:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -68,7 +69,20 @@ def test_invalid_days_are_refused(days: str, capsys: pytest.CaptureFixture[str])
     assert "days" in capsys.readouterr().err
 
 
-def test_database_without_tables_is_named(empty_database_url: str, tmp_path: object) -> None:
+def test_absent_database_is_named_and_not_created(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "api.keys", "create", "--owner", "ada"]
+    environment = {"MIMEO_HOME": str(tmp_path / "other"), "PATH": ""}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"mimeo: There is no database at {tmp_path}/other/mimeo.db. Set MIMEO_HOME")
+    assert not (tmp_path / "other").exists()
+
+
+def test_database_without_tables_is_named(empty_database_url: str, tmp_path: Path) -> None:
+    if empty_database_url.startswith("sqlite"):
+        file = Path(empty_database_url.removeprefix("sqlite:///"))
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
     command = [sys.executable, "-m", "api.keys", "list"]
     environment = {"MIMEO_DATABASE_URL": empty_database_url, "MIMEO_HOME": str(tmp_path), "PATH": ""}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -43,3 +43,9 @@ def test_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MIMEO_API_KEY_FILE", str(tmp_path / "absent"))
     with pytest.raises(BadInput, match="absent cannot be read"):
         Client("http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("key", ["mimeo_a mimeo_b", "mimeo_a\nmimeo_b\n", "schlüssel", "mimeo_\x00"])
+def test_malformed_key_is_refused_before_a_request(key: str) -> None:
+    with pytest.raises(BadInput, match="a key is one word"):
+        Client("http://127.0.0.1:1", api_key=key)
