@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -154,6 +155,8 @@ class Stack:
         where = f"home {home}, logs in {home / 'logs'}"
         say(f"Mimeo is ready at {self.url} after {seconds:.1f} s ({where}); Ctrl-C stops it.")
         say(f"The studio, for a browser: {self.url}/")
+        if self._settings.auth == "required":
+            say(f"Requests need an API key: MIMEO_HOME={shlex.quote(str(home))} mimeo keys create --owner NAME")
 
     def _watch(self) -> str | None:
         """Serve until a stop is requested. Returns the problem, or None."""
