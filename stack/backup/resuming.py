@@ -44,6 +44,5 @@ def changed(row: Row, events: Events) -> Row:
     )
     row |= {"status": after.value, "attempt": attempt, "not_before": None, "updated_at": now}
     row["version"] += 1
-    if "claimed_at" in row:  # not in backups of earlier revisions
-        row["claimed_at"] = None
+    row |= {name: None for name in ("claimed_at", "preempted_by") if name in row}  # not in earlier revisions
     return row | ({"finished_at": now} if after is S.CANCELLED else {})
