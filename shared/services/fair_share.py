@@ -15,7 +15,21 @@ from heapq import merge
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import CTE, BigInteger, Connection, Insert, Select, String, and_, bindparam, case, cast, func, select
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Connection,
+    Insert,
+    Select,
+    String,
+    Subquery,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -176,26 +190,25 @@ def due_counts() -> Select[Any]:
 
 
 def _use_of(owners: CTE, *conditions: Any) -> Select[Any]:
-    share = owners.c.share
-    held = and_(JOBS.c.kind == KIND, IS_HELD, JOBS.c.share == share)
-    held_ms = cast(db_now() - func.coalesce(JOBS.c.claimed_at, db_now()), BigInteger)
-    expected_ms = bindparam("expected_ms", type_=BigInteger)
-    counted_ms = func.sum(case((held_ms > expected_ms, held_ms), else_=expected_ms))
+    share, held = owners.c.share, _held()
     # Not EXISTS: PostgreSQL would scan the table for any row, where the order makes it use the index.
     is_due = due_of(share, *conditions).limit(1).correlate(owners).scalar_subquery().is_not(None)
+    columns = (_USE.c.used_ms, _USE.c.charged_at, db_now().label("now"), held.c.held_ms)
+    joined = owners.outerjoin(_USE, and_(_USE.c.owner == share, _USE.c.kind == KIND))
     return (
-        select(
-            share,
-            _USE.c.used_ms,
-            _USE.c.charged_at,
-            db_now().label("now"),
-            select(cast(counted_ms, BigInteger)).where(held).correlate(owners).scalar_subquery().label("held_ms"),
-            select(func.count()).select_from(JOBS).where(held).correlate(owners).scalar_subquery().label("held"),
-            is_due.label("is_due"),
-        )
-        .select_from(owners.outerjoin(_USE, and_(_USE.c.owner == share, _USE.c.kind == KIND)))
+        select(share, *columns, func.coalesce(held.c.held, 0).label("held"), is_due.label("is_due"))
+        .select_from(joined.outerjoin(held, held.c.share == share))
         .where(share.is_not(None))
     )
+
+
+def _held() -> Subquery:
+    """Number and time of the held jobs of each owner that has any."""
+    held_ms = cast(db_now() - func.coalesce(JOBS.c.claimed_at, db_now()), BigInteger)
+    expected_ms = bindparam("expected_ms", type_=BigInteger)
+    counted_ms = cast(func.sum(case((held_ms > expected_ms, held_ms), else_=expected_ms)), BigInteger)
+    columns = (JOBS.c.share, func.count().label("held"), counted_ms.label("held_ms"))
+    return select(*columns).where(JOBS.c.kind == KIND, IS_HELD).group_by(JOBS.c.share).subquery()
 
 
 def _waiting(among: Any) -> CTE:
