@@ -53,8 +53,8 @@ def default_api_key() -> str | None:
     if not path:
         return None
     try:
-        return Path(path).read_text().strip() or None
-    except (OSError, UnicodeDecodeError) as error:
+        return Path(path).expanduser().read_text().strip() or None
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
         raise BadInput(f"MIMEO_API_KEY_FILE={path} cannot be read ({error})") from error
 
 

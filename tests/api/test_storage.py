@@ -77,3 +77,37 @@ def test_storage_shows_free_space_and_files_by_kind(
     assert space["used"]["checkpoint"] > 0
     assert space["min_free"] == settings.min_free_bytes
     assert space["total"] is None or space["free"] <= space["total"]
+
+
+def test_prune_of_a_kind_of_files_keeps_the_job_the_newest_files_and_published_weights(
+    client: FlaskClient, database: SessionFactory, worker: WorkerWrites
+) -> None:
+    job_id = client.post("/v1/training-jobs", json=BODY).get_json()["id"]
+    lease = worker.claim(JobKind.TRAINING)
+    for epoch in (1, 2, 3):
+        worker.file(lease, f"epoch-{epoch:04}.png", b"x" * epoch, epoch=epoch, step=100 * epoch)
+    worker.publish(lease)
+    jobs.set_values(database, job_id, finished_at=datetime.now(UTC) - timedelta(days=31))
+    url = "/v1/storage/prune?kind=samples"
+
+    def samples() -> list[str]:
+        return [each["name"] for each in client.get(f"/v1/training-jobs/{job_id}/samples").get_json()["data"]]
+
+    shown = client.post(f"{url}&dry_run=true").get_json()
+    assert [(job["id"], job["files"], job["size"]) for job in shown["jobs"]] == [(job_id, 2, 3)]
+    assert len(samples()) == 3
+    assert client.post(f"{url}&status=failed").get_json()["jobs"] == []
+    assert client.post(f"{url}&older_than_days=32").get_json()["jobs"] == []
+    assert client.post(url).get_json()["size"] == 3
+    assert samples() == ["epoch-0003.png"]
+    assert client.post("/v1/storage/prune?kind=checkpoints&keep_last=0").get_json()["jobs"] == []
+    assert client.get(f"/v1/training-jobs/{job_id}").get_json()["model"] is not None
+    assert client.post(f"{url}&keep_last=0").get_json()["jobs"][0]["files"] == 1
+    assert samples() == []
+
+
+def test_prune_with_an_unknown_kind_or_status_names_the_parameter(client: FlaskClient) -> None:
+    for parameter in ("kind=models", "status=done", "keep_last=-1"):
+        response = client.post(f"/v1/storage/prune?{parameter}")
+        assert response.status_code == 422
+        assert response.get_json()["errors"][0]["pointer"] == f"?{parameter.partition('=')[0]}"
