@@ -122,7 +122,9 @@ def first_in_queue(session: Session, kind: JobKind, count: int, *, running_limit
     queue = _Queue(session, kind, count, running_limit)
     turns = queue.turns()
     places = {name: iter(queue.places(name, count=turns.count(name))) for name in dict.fromkeys(turns)}
-    return [next(places[name])[-1] for name in turns]
+    # On PostgreSQL each statement sees its own moment, so a job that was counted may be gone.
+    found = (next(places[name], None) for name in turns)
+    return [place[-1] for place in found if place is not None]
 
 
 class _Queue:

@@ -40,7 +40,7 @@ NOT_RUN = {
     r"(\.venv/bin/)?python -m pytest": "these tests",
     r"(\w+=\d+ )?(\.venv/bin/)?python -m pytest": "these tests",
     r"\w+=\d+ make ": "runs for hours",
-    r"\w+=\S+ mimeo up": "this stack",
+    r"(\w+=\S+ )+mimeo up": "this stack",
     r"mimeo restore": "needs an empty stack; tests/acceptance/test_backup.py restores",
     r"python -m migrations": "moves the database; tests/migrations runs it",
     r"python -m tests\.upgrades": "needs another checkout",
@@ -55,7 +55,7 @@ NOT_RUN = {
 MENTIONS = {
     "curl -f -o model.onnx", "curl --retry", "mimeo export", "mimeo show", "mimeo generate", "mimeo train --follow",
     "python -m worker.train", "mimeo train NAME", "mimeo retry", "mimeo delete", "mimeo follow",
-    "mimeo datasets add PATH",
+    "mimeo datasets add PATH", "mimeo backup", "mimeo restore",
 }  # fmt: skip
 SUBSTITUTED = {
     "fashion-mnist": "digits", "--dataset mnist": "--dataset digits", "--dataset shakespeare": "--dataset verses",

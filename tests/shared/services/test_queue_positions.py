@@ -8,6 +8,7 @@ from sqlalchemy import Engine, event, select
 from shared.db.clock import db_now
 from shared.db.session import SessionFactory, reading
 from shared.db.tables import Job
+from shared.job_status import JobKind
 from shared.services import queue_stats
 from shared.settings import Settings
 from tests import jobs
@@ -102,3 +103,29 @@ def test_positions_are_read_from_the_index_of_the_owners(
             assert "Sort" not in text, text
             assert "TEMP B-TREE" not in text, text
     assert len(asked) == 6
+
+
+@pytest.mark.parametrize("before", range(1, 5))
+def test_job_that_leaves_the_queue_between_two_statements_of_a_read_is_no_error(
+    database: SessionFactory, engine: Engine, settings: Settings, before: int
+) -> None:
+    ids = [jobs.submitted(database, settings) for _ in range(3)]
+    seen = [0]
+
+    with reading(database) as session:
+        rows = [session.get_one(Job, job_id) for job_id in ids]
+
+        def cancel(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            """Another transaction cancels a job before a statement of the read."""
+            seen[0] += statement.lstrip().upper().startswith(("SELECT", "WITH"))
+            if seen[0] == before:
+                seen[0] = 1_000  # its own statements come here, too
+                jobs.cancel(database, ids[0])
+
+        event.listen(engine, "before_cursor_execute", cancel)
+        first = queue_stats.first_in_queue(session, JobKind.TRAINING, 10)
+        found = queue_stats.queue_positions(session, rows)
+        event.remove(engine, "before_cursor_execute", cancel)
+
+    assert set(first) in ({*ids}, {*ids[1:]})
+    assert set(found) == set(ids)
