@@ -159,7 +159,7 @@ def test_variables_are_settings_and_passwords_are_files_of_the_secret() -> None:
     assert set(found) <= {f"MIMEO_{name.upper()}" for name in Settings.model_fields} | FOREIGN
     assert found["MIMEO_AUTH"] == "required"
     files = [value for name, value in found.items() if name.endswith("_FILE")]
-    assert len(files) == 3
+    assert len(files) == 4
     assert all(file.startswith("/run/secrets/mimeo/") for file in files)
     assert make_url(found["MIMEO_DATABASE_URL"]).password is None
     assert urlsplit(found["MIMEO_REDIS_URL"]).password is None
