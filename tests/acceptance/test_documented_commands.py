@@ -29,7 +29,7 @@ LONGEST_S = 600.0  # a training with its evaluation, beside other work
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * LONGEST_S)]
 
 NOT_RUN = {
-    r"docker ": "needs Docker; `make compose-test` runs the compose file",
+    r"(\w+=\S+ )*docker ": "needs Docker; `make compose-test` runs the compose file",
     r"git clone": "needs the repository's address",
     r"(source|export) ": "only changes a shell",
     r"mimeo keys revoke": "names the id of an example; tests/api/test_keys_program.py",
@@ -55,7 +55,7 @@ NOT_RUN = {
 MENTIONS = {
     "curl -f -o model.onnx", "curl --retry", "mimeo export", "mimeo show", "mimeo generate", "mimeo train --follow",
     "python -m worker.train", "mimeo train NAME", "mimeo retry", "mimeo delete", "mimeo follow",
-    "mimeo datasets add PATH", "mimeo backup", "mimeo restore",
+    "mimeo datasets add PATH", "mimeo backup", "mimeo restore", "mimeo resume", "mimeo train",
 }  # fmt: skip
 SUBSTITUTED = {
     "fashion-mnist": "digits", "--dataset mnist": "--dataset digits", "--dataset shakespeare": "--dataset verses",
