@@ -3,6 +3,7 @@
 The servers run outside the namespaces, at the bridge's address. It needs root, `ip`, `tc` and `iptables`.
 """
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from tests.chaos.postgresql import Server, server
 from tests.servers import Valkey, valkey
 
 NEEDED = ("ip", "tc", "iptables", "unshare")
+_SERIALS = itertools.count(1)  # of the hosts of this process
 _SLOW = "rate 48kbit burst 4kbit latency 2s"  # a heartbeat takes a second
 
 
@@ -39,8 +41,9 @@ class Host:
         self.name = f"host{number}"
         self.home = home / self.name
         self.home.mkdir(parents=True)
-        self._namespace = f"{network.name}-{number}"
-        self._link = f"{network.name}n{number}"
+        serial = next(_SERIALS)  # the kernel removes a namespace and its link some time after their names are free
+        self._namespace = f"{network.name}-{serial}"
+        self._link = f"{network.name}n{serial}"
         address = f"{network.prefix}.{10 + number}/24"
         _run("ip", "netns", "add", self._namespace)
         _run("ip", "link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", self._namespace)
@@ -88,6 +91,7 @@ class Host:
 
     def remove(self) -> None:
         """Remove the host. Its processes have to be stopped before."""
+        _run("ip", "link", "del", self._link)
         _run("ip", "netns", "del", self._namespace)
 
     def _inside(self, *command: str) -> None:
