@@ -33,6 +33,7 @@ NOT_RUN = {
     r"git clone": "needs the repository's address",
     r"(source|export) ": "only changes a shell",
     r"mimeo keys revoke": "names the id of an example; tests/api/test_keys_program.py",
+    r"curl --silent \S+/metrics": "prints text; tests/observability reads it",
     r"curl -H \"Authorization": "needs a server with keys; tests/api/test_authentication.py",
     r"make (demo|up)\b": "tests/acceptance/test_demo.py and this stack run their programs",
     r"mimeo up": "this stack",
