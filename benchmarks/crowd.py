@@ -269,6 +269,7 @@ def main() -> None:
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
                 connection.execute(text("DELETE FROM owner_use"))
                 connection.execute(QUEUE_ALL, {"first": round(100 * FIRST_SHARE), "others": max(1, options.owners - 1)})
+                connection.execute(text("UPDATE jobs SET share = owner"))
             vacuum(url)
             results["runs"].append(measure(url, options, count))
             print(json.dumps(results["runs"][-1], indent=1), flush=True)
