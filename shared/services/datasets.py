@@ -108,13 +108,18 @@ def uses(session: Session, name: str | None = None) -> Mapping[str, Use]:
     return {each: Use(jobs=jobs_of.get(each, 0), models=models_of.get(each, 0)) for each in used}
 
 
+def upload_of(session: Session, job: TrainingJob) -> UploadedDataset | None:
+    """The uploaded dataset that a training job's spec names, of the job's owner; None for one of the registry."""
+    return session.get(UploadedDataset, (job.owner or DEFAULT_OWNER, job.spec["dataset"]))
+
+
 def images_of_training(session: Session, job_id: str | None) -> UploadedDataset | None:
     """The uploaded images that a training job was submitted with; None where they were changed, or are no upload."""
     job = session.get(TrainingJob, job_id) if job_id else None
     submitted = job.spec.get("dataset_sha256") if job else None
     if job is None or submitted is None:
         return None
-    row = session.get(UploadedDataset, (job.owner or DEFAULT_OWNER, job.spec["dataset"]))
+    row = upload_of(session, job)
     return row if row is not None and row.kind == "images" and row.sha256 == submitted else None
 
 

@@ -11,12 +11,12 @@ import structlog
 
 from shared.atomic_files import sha256_of
 from shared.db.session import reading, transaction
-from shared.db.tables import DEFAULT_OWNER, Checkpoint, Job, TrainingJob, UploadedDataset
+from shared.db.tables import Checkpoint, Job, TrainingJob
 from shared.errors import DependencyUnavailable, JobFailure, NotFound
 from shared.failpoints import failpoint
 from shared.image_uploads import stored
 from shared.job_status import ErrorCode
-from shared.services import attempt_writes, checkpoints, job_queue
+from shared.services import attempt_writes, checkpoints, datasets, job_queue
 from shared.services.job_queue import Lease
 from worker.checkpoints.manifest import MANIFEST, WEIGHTS, DamagedCheckpoint, NewerCheckpoint, verify
 from worker.context import WorkerContext
@@ -144,7 +144,7 @@ def _fetch_dataset(context: WorkerContext, job: TrainingJob, folder: Path) -> st
     """
     name, submitted = job.spec["dataset"], job.spec.get("dataset_sha256")
     with reading(context.sessions) as session:
-        upload = session.get(UploadedDataset, (job.owner or DEFAULT_OWNER, name))
+        upload = datasets.upload_of(session, job)
     if submitted is not None and (upload is None or upload.sha256 != submitted):
         change = "deleted" if upload is None else "replaced"
         raise JobFailure(
