@@ -11,8 +11,9 @@ from uuid import uuid4
 import hypothesis
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory, make_engine, session_factory, transaction
@@ -35,6 +36,26 @@ hypothesis.settings.load_profile("any-speed")
 def pytest_configure() -> None:
     """Restore SIGINT: shells start background jobs with it ignored, and child processes inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+_engines: set[Engine] = set()
+
+
+@event.listens_for(Engine, "engine_connect")
+def _connected(connection: Connection) -> None:
+    _engines.add(connection.engine)
+
+
+@pytest.fixture(autouse=True)
+def connections_closed() -> Iterator[None]:
+    """Close the connections of each engine that the test used first. psycopg warns when it collects an open one."""
+    wider = set(_engines)
+    yield
+    for engine in _engines - wider:
+        if isinstance(engine.pool, QueuePool) and engine.pool.checkedout():
+            continue
+        engine.dispose()
+        _engines.discard(engine)
 
 
 @pytest.fixture

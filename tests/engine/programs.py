@@ -190,8 +190,10 @@ def worker_context(settings: Settings, kind: JobKind) -> Iterator[WorkerContext]
         storage=Storage.open_url(settings.resolved_storage_url),
         broker=NullBroker(),
     )
-    yield behaving(context, "train")
-    engine.dispose()
+    try:
+        yield behaving(context, "train")
+    finally:
+        engine.dispose()
 
 
 class Writer(GenerationEngine):
