@@ -19,6 +19,9 @@ _IS_QUEUED = "status = 'queued'"
 _IS_HELD = "status IN ('cancelling', 'pausing', 'running')"
 DEFAULT_OWNER = "local"  # of everything while authentication is off
 OWNER = String(64)
+PLACEMENT = String(700)
+ANYWHERE = "any"  # the placement of a job that every worker takes
+DEVICE_ID = String(200)
 
 
 class Base(DeclarativeBase):
@@ -109,7 +112,9 @@ class Job(Base):
     claimed_at: start of the attempt that a worker holds. preempted_by: the job to which the attempt is to give way.
     request_id, trace_parent: of the request that submitted the job, for logs and traces.
     webhook: url and events, of which each is delivered there; null is none.
-    is_quick, memory_bytes: of a generation, whether it interrupts longer ones, and the memory that it needs at most.
+    is_quick, memory_bytes: of a generation, whether it interrupts longer ones; the memory that a job needs at most.
+    placement: what its worker must have (`shared.placement`).
+    threads: of torch, from the start of its first attempt. batch_parts: into which the trainer splits each batch.
     """
 
     __tablename__ = "jobs"
@@ -134,6 +139,9 @@ class Job(Base):
     is_quick: Mapped[bool] = mapped_column(default=False, server_default=false())
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     preemptible: Mapped[bool] = mapped_column(default=False, server_default=false())
+    placement: Mapped[str] = mapped_column(PLACEMENT, default=ANYWHERE, server_default=ANYWHERE)
+    threads: Mapped[int | None] = mapped_column(Integer)
+    batch_parts: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
 
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     fencing_token: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -374,6 +382,8 @@ class Worker(Base):
 
     contract_step: see shared/db/contract_steps.py; null is none.
     memory_bytes, memory_total_bytes: of its device, used by its job and in all. disk_free_bytes: of its fullest disk.
+    labels: separated by commas. machine: the same for all workers that share cores. device_id: of the device that it
+    holds (`DeviceLease`); null is none.
     """
 
     __tablename__ = "workers"
@@ -390,9 +400,34 @@ class Worker(Base):
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     memory_total_bytes: Mapped[int | None] = mapped_column(BigInteger)
     disk_free_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    labels: Mapped[str | None] = mapped_column(PLACEMENT)
+    machine: Mapped[str | None] = mapped_column(DEVICE_ID)
+    device_id: Mapped[str | None] = mapped_column(DEVICE_ID)
     contract_step: Mapped[str | None] = mapped_column(String(8))
     started_at: Mapped[datetime] = mapped_column(default=db_now())
     heartbeat_at: Mapped[datetime] = mapped_column(default=db_now())
+
+
+class DeviceLease(Base):
+    """A training worker's right to compute on a device. It ends with the worker's row or heartbeats.
+
+    device_id: of a GPU its UUID, else the memory that workers share. slot: from 0, one for each holder of the device.
+    """
+
+    __tablename__ = "device_leases"
+
+    device_id: Mapped[str] = mapped_column(DEVICE_ID, primary_key=True)
+    slot: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    worker_id: Mapped[str] = mapped_column(String(200), unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=db_now())
+
+
+class Placement(Base):
+    """A value of `jobs.placement` that some job has or had, other than `any`. A worker reads which it can meet."""
+
+    __tablename__ = "placements"
+
+    name: Mapped[str] = mapped_column(PLACEMENT, primary_key=True)
 
 
 class IdempotencyKey(Base):
