@@ -1,19 +1,25 @@
 """Identifies each request by its API key or its browser session, and checks the scope that its route needs."""
 
+import time
+from collections.abc import Callable
 from urllib.parse import quote
 
 from flask import Flask, Response, g, redirect, request
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as WsgiResponse
 
 from api.errors import problem
 from api.host_check import SAFE_METHODS, is_same_origin
 from api.runtime import Runtime
 from api.urls import prefix, url
+from shared.db.session import is_transient
 from shared.errors import Forbidden
 from shared.identity import EVERYONE, Identity, Scope
 from shared.services import api_keys, login_sessions
 from shared.settings import Settings
 
+RECHECK_S = 5.0  # between two checks of the credentials of an open stream
 _COOKIE = "mimeo_session"
 # Routes without data of an owner; `session.log_in` checks the key itself.
 PUBLIC = frozenset({
@@ -45,6 +51,32 @@ def require(scope: Scope) -> None:
     if not identity().has(scope):
         given = ", ".join(sorted(identity().scopes))
         raise Forbidden(f"This needs a key with the scope {scope}; the key has: {given}.")
+
+
+def refusal_check(runtime: Runtime) -> Callable[[], bool]:
+    """Whether the credentials of the current request have ended since, for use after its view has returned.
+
+    The database is read every RECHECK_S seconds, whenever the function is called.
+    """
+    if "identify" not in g:
+        return lambda: False
+    identify: Callable[[Session], Identity | None] = g.identify
+    due = time.monotonic() + RECHECK_S
+
+    def is_refused() -> bool:
+        nonlocal due
+        if time.monotonic() < due:
+            return False
+        due = time.monotonic() + RECHECK_S
+        try:
+            with runtime.reading() as session:
+                return identify(session) is None
+        except SQLAlchemyError as error:
+            if is_transient(error):
+                return False  # the next check decides
+            raise
+
+    return is_refused
 
 
 def is_secure(settings: Settings) -> bool:
@@ -106,16 +138,16 @@ def _is_public() -> bool:
 def _identify(runtime: Runtime) -> Identity | Response | None:
     """The identity of an API key or a session; None without a valid one."""
     kind, _, key = request.headers.get("Authorization", "").partition(" ")
-    if kind.lower() == "bearer":  # another kind may be for a proxy in front of this server
-        with runtime.reading() as session:
-            return api_keys.identify(session, key.strip())
-    token = request.cookies.get(cookie_name(runtime.settings))
+    is_key = kind.lower() == "bearer"  # another kind may be for a proxy in front of this server
+    token = key.strip() if is_key else request.cookies.get(cookie_name(runtime.settings))
     if token is None:
         return None
+    service = api_keys if is_key else login_sessions
+    g.identify = lambda session: service.identify(session, token)
     with runtime.reading() as session:
-        found = login_sessions.identify(session, token)
+        found: Identity | None = g.identify(session)
     # A browser adds the cookie to every request, also to one that another page causes.
-    if found is not None and request.method not in SAFE_METHODS and not is_same_origin(runtime.settings):
+    if not is_key and found is not None and request.method not in SAFE_METHODS and not is_same_origin(runtime.settings):
         detail = (
             "This request has the cookie of a browser, but not the origin of a page of this server. Send an API key."
         )

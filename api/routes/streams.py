@@ -9,7 +9,7 @@ from flask_openapi.blueprint import APIBlueprint
 from sqlalchemy.orm import Session
 
 from api import request_slots
-from api.authentication import identity
+from api.authentication import identity, refusal_check
 from api.headers import StreamHeaders
 from api.openapi import stream_answers
 from api.parameters import GenerationJobPath, StreamQuery, TrainingJobPath
@@ -86,9 +86,9 @@ def _follow_job(job_id: str, get: Callable[[Session, str], Job], position: str |
 
 
 def _is_over(current: Runtime) -> Callable[[], bool]:
-    """Whether the server stops, or the client of the current request has hung up."""
-    has_hung_up = request_slots.hang_up_check()
-    return lambda: current.is_stopping.is_set() or has_hung_up()
+    """Whether the server stops, the client of the current request has hung up, or its key or session has ended."""
+    has_hung_up, is_refused = request_slots.hang_up_check(), refusal_check(current)
+    return lambda: current.is_stopping.is_set() or has_hung_up() or is_refused()
 
 
 def _stream(current: Runtime, subscribing: AbstractContextManager[Subscription], open_stream: Opener) -> Response:
