@@ -14,6 +14,7 @@ from shared.identity import Identity
 from shared.services import api_keys
 
 LASTS = timedelta(days=7)
+MOST = 50  # of a key: the oldest ends when a further browser logs in
 _TOKEN_BYTES = 32
 
 
@@ -26,8 +27,11 @@ class Started:
 
 
 def start(session: Session, identity: Identity) -> Started:
-    """Start a session of a key's owner. It ends with its key, after a week, or with `end`."""
+    """Start a session of a key's owner. It ends with its key, after a week, with `end`, or with MOST later ones."""
     assert identity.key_id is not None
+    of_key = LoginSession.key_id == identity.key_id
+    newest = select(LoginSession.sha256).where(of_key).order_by(LoginSession.created_at.desc(), LoginSession.sha256)
+    session.execute(delete(LoginSession).where(of_key, LoginSession.sha256.not_in(newest.limit(MOST - 1))))
     now: datetime = session.execute(select(db_now())).scalar_one()
     expires_at = min(now + LASTS, identity.expires_at or now + LASTS)
     token = secrets.token_urlsafe(_TOKEN_BYTES)

@@ -4,12 +4,15 @@ from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
 from api.app import create_app
 from api.openapi import DocumentedApi
 from api.runtime import EXTENSION
 from shared.broker import NullBroker
-from shared.db.session import SessionFactory
+from shared.db.session import SessionFactory, transaction
+from shared.db.tables import LoginSession
+from shared.services import login_sessions
 from shared.settings import Settings
 from tests.api.tenants import client_of, new_key
 
@@ -115,3 +118,19 @@ def test_malformed_authorization_is_refused(app: DocumentedApi, database: Sessio
     client.environ_base["HTTP_AUTHORIZATION"] = header.replace("{key}", new_key(database, "ada"))
     assert client.get("/v1/queue").status_code == 401
     assert client_of(app, f" {new_key(database, 'ada')} ").get("/v1/queue").status_code == 200
+
+
+def test_oldest_session_of_a_key_ends_when_too_many_start(
+    server_of: ServerOf, database: SessionFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login_sessions, "MOST", 2)
+    app, key = server_of(), new_key(database, "ada")
+    browsers = [app.test_client() for _ in range(4)]
+    other = app.test_client()
+    log_in(other, new_key(database, "ada"))
+    for age, browser in enumerate(browsers):
+        log_in(browser, key)
+        with transaction(database) as session:
+            session.execute(update(LoginSession).values(created_at=LoginSession.created_at - 1000 * (age + 1)))
+    statuses = [browser.get("/v1/session").status_code for browser in (*browsers, other)]
+    assert statuses == [401, 401, 200, 200, 200]
