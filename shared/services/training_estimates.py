@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from shared import datasets as registry
 from shared.datasets import DatasetShape
+from shared.db.owned_rows import ALL_OWNERS, owner_of
 from shared.db.tables import TrainingJob
 from shared.job_status import JobKind, JobStatus
 from shared.model_types.base import ModelType
@@ -53,7 +54,7 @@ class TrainingEstimate:
 
 @dataclass(frozen=True, kw_only=True)
 class _Measured:
-    job_id: str
+    job: str
     examples_per_s: float
     examples: int
     example_work: int
@@ -106,7 +107,7 @@ def _speed(session: Session, admitted: AdmittedTraining, steps: TrainingSteps, d
         )
     nearest = min(found, key=lambda each: abs(math.log(each.examples * each.example_work / (steps.examples * work))))
     factor = work / nearest.example_work
-    measured = f"{nearest.job_id} trained {nearest.examples_per_s:,.0f} examples a second"
+    measured = f"{nearest.job} trained {nearest.examples_per_s:,.0f} examples a second"
     basis = (
         f"{measured} on this machine."
         if _is_equal(nearest, work, steps.examples)
@@ -125,10 +126,14 @@ def _example_work(kind: ModelType, hyperparameters: Any, shape: DatasetShape) ->
 
 def _measured(session: Session, kind: ModelType, devices: set[str]) -> Iterator[_Measured]:
     """Newest jobs of a model type with a measured speed. devices: of the live workers; any when empty."""
-    columns = (TrainingJob.id, TrainingJob.spec, TrainingJob.progress, TrainingJob.device)
+    columns = (TrainingJob.id, TrainingJob.owner, TrainingJob.spec, TrainingJob.progress, TrainingJob.device)
     for status in _MEASURED:
         query = select(*columns).where(TrainingJob.model_type == kind.name, TrainingJob.status == status)
-        for job_id, spec, progress, device in session.execute(query.order_by(TrainingJob.id.desc()).limit(_REFERENCES)):
+        newest = query.order_by(TrainingJob.id.desc()).limit(_REFERENCES)
+        for job_id, owner, spec, progress, device in session.execute(newest, execution_options=ALL_OWNERS):
+            is_visible = owner in {None, owner_of(session)}
+            if not is_visible and spec["dataset"] not in registry.REGISTRY:
+                continue
             shape, speed = datasets.shape(session, spec["dataset"]), progress.get("examples_per_s")
             if not speed or shape is None or (devices and device not in devices):
                 continue
@@ -139,7 +144,8 @@ def _measured(session: Session, kind: ModelType, devices: set[str]) -> Iterator[
             steps = kind.training_steps(hyperparameters, shape)
             if steps is not None:
                 work = _example_work(kind, hyperparameters, shape)
-                yield _Measured(job_id=job_id, examples_per_s=speed, examples=steps.examples, example_work=work)
+                name = job_id if is_visible else "A job of another owner"
+                yield _Measured(job=name, examples_per_s=speed, examples=steps.examples, example_work=work)
 
 
 def _without_worker(*, has_worker: bool) -> list[JobWarning]:

@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from api.app import create_app
 from shared import model_types
 from shared.broker import NullBroker
 from shared.datasets import REGISTRY
+from shared.db.session import SessionFactory
 from shared.job_status import JobKind
+from shared.settings import Settings
+from tests.api.tenants import client_of, new_key, upload
 from tests.api.worker_hands import WorkerWrites
 
 pytestmark = pytest.mark.slow_on_postgresql
@@ -101,6 +105,22 @@ def test_speeds_of_other_model_types_and_devices_are_left_out(client: FlaskClien
 
     assert answer["seconds"] is None
     assert [warning["code"] for warning in answer["warnings"]] == []
+
+
+def test_speeds_of_other_owners_count_without_their_names_and_datasets(
+    settings: Settings, database: SessionFactory, broker: NullBroker, worker: WorkerWrites
+) -> None:
+    app = create_app(settings.model_copy(update={"auth": "required"}), broker=broker)
+    ada, bob = (client_of(app, new_key(database, owner)) for owner in ("ada", "bob"))
+    ada.post("/v1/datasets", **upload("notes"))
+    measure(ada, worker, 1_000.0, model_type="lstm", dataset="notes")
+    measure(ada, worker, 20_000.0)
+
+    answers = [estimate(bob), estimate(bob, model_type="lstm", dataset="shakespeare")]
+
+    assert answers[0]["basis"] == "A job of another owner trained 20,000 examples a second on this machine."
+    assert answers[0]["seconds"] is not None
+    assert answers[1]["seconds"] is None
 
 
 def test_place_in_the_queue_follows_the_priority(client: FlaskClient) -> None:
