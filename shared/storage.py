@@ -16,29 +16,25 @@ from contextlib import contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path, PurePosixPath
 from typing import IO, Concatenate, ParamSpec, TypeVar
-from urllib.parse import urlsplit
 
 import fsspec
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from shared.atomic_files import (
     TEMPORARY_PREFIX,
+    link_or_copy,
     make_folder_synced,
     replace_with,
     sync,
     write_pieces_synced,
     write_synced,
 )
-from shared.errors import NotFound, SetupError
+from shared.errors import NotFound
 from shared.failpoints import failpoint
 from shared.storage_errors import BucketMissing, StorageDenied, StorageUnavailable, meaning_of
+from shared.storage_urls import filesystem_at
 
 __all__ = ["BLOCK_BYTES", "BucketMissing", "Storage", "StorageDenied", "StorageUnavailable"]
-
-# s3fs tries each request five times, so botocore needs no retries of its own and no connection time-out of a minute.
-_PATIENCE = {"s3": {"config_kwargs": {"connect_timeout": 5, "retries": {"total_max_attempts": 1}}}}
-
 
 BLOCK_BYTES = 4 << 20  # of a remote file in memory
 _P = ParamSpec("_P")
@@ -70,14 +66,7 @@ class Storage:
     @classmethod
     def open_url(cls, url: str) -> "Storage":
         """The store at a URL (`file:///srv/mimeo`, `s3://bucket/prefix`). Raises SetupError for an unknown scheme."""
-        try:
-            filesystem, root = _filesystem_of(url)
-        except (ValueError, ImportError) as error:
-            raise SetupError(f"MIMEO_STORAGE_URL cannot be used: {error}") from error
-        storage = cls(filesystem, root)
-        if storage._is_local:
-            _make_folder(Path(root))
-        return storage
+        return cls(*filesystem_at(url))
 
     @contextmanager
     def outages_raised(self) -> Iterator[None]:
@@ -115,7 +104,7 @@ class Storage:
             self._filesystem.put_file(str(local), target)
             return
         sync(local)
-        self._replace(Path(target), lambda temporary: _link_or_copy(local, temporary))
+        self._replace(Path(target), lambda temporary: link_or_copy(local, temporary))
 
     @_raises_unavailable
     def put_bytes(self, data: bytes, key: str) -> None:
@@ -199,7 +188,7 @@ class Storage:
         local.parent.mkdir(parents=True, exist_ok=True)
         try:
             if self._is_local:
-                _link_or_copy(Path(self._path(key)), local)
+                link_or_copy(Path(self._path(key)), local)
             else:
                 self._filesystem.get_file(self._path(key), str(local))
         except FileNotFoundError:
@@ -295,28 +284,3 @@ class Storage:
     def _replace(target: Path, write: Callable[[Path], object]) -> None:
         make_folder_synced(target.parent)
         replace_with(target, write)
-
-
-def _filesystem_of(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    if url.startswith("file://"):  # fsspec would split the path at `::`
-        return LocalFileSystem(), url.removeprefix("file://")
-    filesystem, root = url_to_fs(url, **_PATIENCE.get(urlsplit(url).scheme, {}))
-    return filesystem, root
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SetupError(f"The storage folder {path} cannot be created: {error.strerror}.") from error
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)
-        sync(target)
