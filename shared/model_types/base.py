@@ -239,6 +239,7 @@ class ModelType:
     steps of as many examples. sampling_work: work of a generation; without it none is quick.
     selection: metric that picks the best checkpoint, and whether lower or higher is better.
     precision: the lowest precision of products that its training tolerates.
+    has_separable_batches: its loss is a mean over a batch's examples, and no layer computes statistics of the batch.
     check_training, check_sampling: what the fields alone cannot tell; the dataset's unknown numbers are not checked.
     resolve_sampling: applied before check_sampling.
     check_config: what only the trained model's configuration can tell. weight_sizes: compared for `init_from`; what
@@ -274,6 +275,7 @@ class ModelType:
     example_work: ExampleWorkEstimate | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     needs_labels: bool = False
+    has_separable_batches: bool = False
     onnx_parts: tuple[str, ...] = ()
     demo: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters of the short demonstration job
     demo_sampling: Mapping[str, Any] = field(default_factory=dict)
@@ -286,6 +288,10 @@ class ModelType:
         Raises pydantic.ValidationError for a bad value and KeyError for an unknown preset.
         """
         return self.hyperparameters.model_validate({**self.presets[preset], **overrides})
+
+    def batch_can_be_split(self, hyperparameters: Hyperparameters) -> bool:
+        """Whether the gradients of a batch are those of its parts, added."""
+        return self.has_separable_batches and hyperparameters.batch_size > 1
 
     def is_quick(self, hyperparameters: Any, sampling: Any, dataset: DatasetShape) -> bool:
         """Whether a generation is so short that longer ones are interrupted for it."""

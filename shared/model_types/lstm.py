@@ -265,6 +265,7 @@ LSTM = ModelType(
     selection=("bits_per_char", "min"),
     implementation="worker.models.lstm.model:Lstm",
     precision="bfloat16",
+    has_separable_batches=True,
     training_bytes=training_bytes,
     training_steps=training_steps,
     example_work=example_work,

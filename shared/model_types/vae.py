@@ -236,6 +236,7 @@ VAE = ModelType(
     selection=("val_loss", "min"),
     implementation="worker.models.vae.model:Vae",
     precision="bfloat16",
+    has_separable_batches=True,
     training_bytes=training_bytes,
     training_steps=training_steps,
     example_work=_parameters,

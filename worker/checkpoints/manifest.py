@@ -91,6 +91,7 @@ class Manifest(BaseModel):
     precision: str
     backend: str = "eager"  # of checkpoints without the field
     threads: int = 1
+    batch_parts: int = 1
     files: dict[str, FileDigest] = {}
     digest: str = ""
 

@@ -120,6 +120,7 @@ class GenerativeModel(Network, ABC):
     """
 
     hyperparameters: Hyperparameters
+    batch_parts: int = 1  # set by the trainer: more than 1 only where the contract's `batch_can_be_split` allows it
     cache_dir: Path | None = None  # set by the trainer: cache folder of evaluation classifiers
 
     @classmethod
@@ -182,7 +183,7 @@ class GenerativeModel(Network, ABC):
         """The arithmetic of a step: never waits for the device; the same operations for every batch of these shapes.
 
         A CUDA graph can therefore record it. It changes only tensors of `state_dict()` and `training_state()`, in
-        place.
+        place. A step of several `batch_parts` adds the gradients of the parts, one after another.
         """
 
     @abstractmethod

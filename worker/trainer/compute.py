@@ -17,6 +17,7 @@ class Compute:
     precision: Precision
     threads: int
     backend: Backend = "eager"
+    batch_parts: int = 1
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of a training step: bfloat16 products, or nothing."""

@@ -198,6 +198,7 @@ class Loop:
             precision=run.compute.precision,
             backend=run.compute.backend,
             threads=run.compute.threads,
+            batch_parts=run.compute.batch_parts,
         )
 
     def _written(self, checkpoint: Checkpoint) -> trainer_protocol.CheckpointWritten:

@@ -78,6 +78,7 @@ def build(spec: TrainerSpec, dataset: Dataset, compute: Compute, seeder: Seeder,
     """A model on its device, ready for its first step, with the weights of `init_from` where the spec names one."""
     seeder.set(Stream.WEIGHTS)
     model = implementation(spec.contract).for_data(spec.resolved_hyperparameters(), dataset).to(compute.device)
+    model.batch_parts = compute.batch_parts
     if spec.init_from is not None:
         initial_weights.load(model, spec, spec.init_from, reporter)
     seeder.set(Stream.TRAINING)
@@ -156,6 +157,7 @@ def _compute(spec: TrainerSpec, start: Checkpoint | None, reporter: Reporter) ->
             precision=choice.precision,
             backend=choice.backend,
             threads=device.choose_threads(spec.threads),
+            batch_parts=spec.batch_parts,
         )
     manifest = start.manifest
     before = torch.device(manifest.device).type
@@ -171,4 +173,5 @@ def _compute(spec: TrainerSpec, start: Checkpoint | None, reporter: Reporter) ->
         precision=checked_precision(manifest.precision),
         backend=backend_choice.backend_on(here.type, checked_backend(manifest.backend)),
         threads=manifest.threads,
+        batch_parts=max(spec.batch_parts, manifest.batch_parts),
     )

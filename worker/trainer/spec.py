@@ -18,6 +18,7 @@ class TrainerSpec(BaseModel):
 
     dataset: a registry name; the model type's default when null. dataset_path: file of an uploaded text. init_from: a
     checkpoint folder with the starting weights. threads: of torch; the available cores when null.
+    batch_parts: into which a step splits its batch, to need less memory; a run that continues has its own at least.
     precision, backend: `auto` applies the rule of `backend_choice`. evaluation: `auto` applies that of `quality`.
     """
 
@@ -34,6 +35,7 @@ class TrainerSpec(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     backend: Literal["auto", "eager", "cuda_graph"] = "auto"
     threads: int | None = Field(None, ge=1, le=1024)
+    batch_parts: int = Field(1, ge=1, le=2)
     checkpoint_every_s: float = Field(30.0, gt=0)
     evaluation: Evaluation = "auto"
     keep_checkpoints: int = Field(2, ge=1, le=1000)
@@ -66,7 +68,11 @@ class TrainerSpec(BaseModel):
 
     def completed(self) -> "TrainerSpec":
         """The same with every hyperparameter and the dataset written out. Raises SpecError."""
-        hyperparameters = self.resolved_hyperparameters().model_dump(mode="json")
+        resolved = self.resolved_hyperparameters()
+        if self.batch_parts > 1 and not self.contract.batch_can_be_split(resolved):
+            detail = f"A step of this {self.model_type} needs its whole batch at once; use 1."
+            raise SpecError.at("/batch_parts", detail, "not_separable")
+        hyperparameters = resolved.model_dump(mode="json")
         return self.model_copy(update={"hyperparameters": hyperparameters, "dataset": self.dataset_name})
 
 

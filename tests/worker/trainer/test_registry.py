@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 from shared import model_types, trainer_protocol
+from shared.errors import SpecError
 from shared.model_types import ModelType
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.trainer_protocol import EXIT_FINISHED, EXIT_STOPPED
 from tests.fourth_type import MODEL_TYPES
 from tests.worker.trainer.harness import curves, result, run
+from worker.checkpoints import local
 from worker.checkpoints.manifest import CheckpointRef
 from worker.generation.engine import GenerationEngine
 from worker.models.acgan import model
@@ -121,3 +123,41 @@ def test_resumed_run_keeps_its_precision(tmp_path: Path) -> None:
     assert before.of(trainer_protocol.Started)[0].precision == "bfloat16"
     _, after = run(tmp_path / "run", spec.model_copy(update={"precision": "auto"}))
     assert after.of(trainer_protocol.Started)[0].precision == "bfloat16"
+
+
+@pytest.mark.parametrize("name", ["lstm", "vae"])
+def test_resumed_run_keeps_the_parts_of_its_batches(name: str, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    spec = small_spec(name, "fast", batch_parts=2)
+    run(tmp_path / "whole", spec)
+    run(tmp_path / "stopped", spec, StopAfter(3))
+
+    status, _ = run(tmp_path / "stopped", spec.model_copy(update={"batch_parts": 1}))
+
+    assert status == EXIT_FINISHED
+    assert result(tmp_path / "stopped") == result(tmp_path / "whole")
+    newest = local.newest_valid(tmp_path / "stopped").found
+    assert newest is not None
+    assert newest.manifest.batch_parts == 2
+
+
+def test_run_with_whole_batches_continues_with_parts(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    spec = small_spec("vae", "fast")
+    run(tmp_path / "run", spec, StopAfter(3))
+    before = local.newest_valid(tmp_path / "run").found
+
+    run(tmp_path / "run", spec.model_copy(update={"batch_parts": 2}))
+
+    after = local.newest_valid(tmp_path / "run").found
+    assert before is not None
+    assert after is not None
+    assert (before.manifest.batch_parts, after.manifest.batch_parts) == (1, 2)
+
+
+@pytest.mark.parametrize(("name", "overrides"), [("gan", {}), ("acgan", {}), ("vae", {"batch_size": 1})])
+def test_batches_of_a_run_that_needs_them_whole_are_not_split(name: str, overrides: dict[str, int]) -> None:
+    hyperparameters = {**model_types.get(name).small, **overrides}
+    with pytest.raises(SpecError, match="needs its whole batch") as refused:
+        small_spec(name, "fast", hyperparameters=hyperparameters, batch_parts=2)
+    assert refused.value.errors[0].pointer == "/batch_parts"

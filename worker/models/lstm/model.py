@@ -14,6 +14,7 @@ from shared.model_types.lstm import LstmHyperparameters, LstmSampling, check_con
 from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import Dataset, TextCorpus
 from worker.models.base import Adapted, Generated, GenerativeModel, OnnxGraph, Sample, StepMetrics, require_fit
+from worker.models.batch_parts import add_figures, parts_of, weighted
 from worker.models.health import HealthCheck, LossExploding, NothingLearned
 from worker.models.lstm.batches import CharacterBatch, Streams, Windows
 from worker.models.lstm.evaluation import WINDOWS_AT_ONCE, HeldOutText, frequency_nats, perplexity, window_nats
@@ -130,26 +131,38 @@ class Lstm(LstmNetwork, GenerativeModel):
     def device_step(self, *tensors: Tensor) -> StepMetrics:
         """One step of truncated back-propagation through time."""
         inputs_TB, targets = tensors
-        with self.autocast():
-            h_TBH, x_TBH, state = self.read(inputs_TB, self._carried)
-            logits = self.head(x_TBH[-1] if targets.dim() == 1 else x_TBH)
-        loss = cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
         optimizer = self._optimizer["optimizer"]
         optimizer.zero_grad()
-        regularized = activation_penalty_gradients(
-            h_TBH,
-            x_TBH,
-            alpha=self.hyperparameters.activation_regularization,
-            beta=self.hyperparameters.temporal_activation_regularization,
-        )
-        roots, gradients = zip((loss, None), *regularized, strict=True)
-        torch.autograd.backward(roots, gradients)
+        masks = self.recurrent_masks() if self.batch_parts > 1 else None
+        figures: dict[str, Tensor] = {}
+        for rows, share in parts_of(inputs_TB.shape[1], self.batch_parts):
+            carried = [(h[:, rows], c[:, rows]) for h, c in self._carried]
+            loss, state = self._add_gradients(inputs_TB[:, rows], targets[..., rows], carried, masks, share)
+            for kept, new in zip(chain.from_iterable(carried), chain.from_iterable(state), strict=False):
+                kept.copy_(new.detach())
+            add_figures(figures, {"loss": loss}, share)
         if self.hyperparameters.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters(), self.hyperparameters.clip_norm)
         optimizer.step()
-        for kept, new in zip(chain.from_iterable(self._carried), chain.from_iterable(state), strict=False):
-            kept.copy_(new.detach())
-        return {"loss": loss.detach()}
+        return figures
+
+    def _add_gradients(
+        self, inputs_TB: Tensor, targets: Tensor, carried: State, masks: list[Tensor] | None, share: float
+    ) -> tuple[Tensor, State]:
+        """Add the gradients of a part of the batch; returns its loss and the next state."""
+        with self.autocast():
+            h_TBH, x_TBH, state = self.read(inputs_TB, carried, masks)
+            logits = self.head(x_TBH[-1] if targets.dim() == 1 else x_TBH)
+        loss = cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
+        regularized = activation_penalty_gradients(
+            h_TBH,
+            x_TBH,
+            alpha=share * self.hyperparameters.activation_regularization,
+            beta=share * self.hyperparameters.temporal_activation_regularization,
+        )
+        roots, gradients = zip((weighted(loss, share), None), *regularized, strict=True)
+        torch.autograd.backward(roots, gradients)
+        return loss.detach(), state
 
     def training_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Optimizer, carried state, and the step that the learning rate follows."""

@@ -7,6 +7,7 @@ vocabulary, H units of a layer.
 from itertools import pairwise
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, one_hot
 
@@ -62,17 +63,31 @@ class LstmNetwork(Network):
         _, x_TBH, after = self.read(ids_TB, state)
         return self.head(x_TBH[-1] if last else x_TBH), after
 
-    def read(self, ids_TB: Tensor, state: State | None) -> tuple[Tensor, Tensor, State]:
-        """The last layer's hidden states before and after dropout, [T, B, H] each, and the next state."""
+    def read(
+        self, ids_TB: Tensor, state: State | None, masks: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """The last layer's hidden states before and after dropout, [T, B, H] each, and the next state.
+
+        masks: of the recurrent weights, as `recurrent_masks`; drawn here without them.
+        """
         x_TBH = h_TBH = self._embedded(ids_TB)
         after: State = []
         recurrent_dropout = self.hyperparameters.recurrent_dropout if self.training else 0.0
         for index, layer in enumerate(self.layers):
             before = state[index] if state else None
-            h_TBH, layer_state = run_layer(cast(nn.LSTM, layer), x_TBH, before, recurrent_dropout)
+            mask = masks[index] if masks else None
+            h_TBH, layer_state = run_layer(cast(nn.LSTM, layer), x_TBH, before, recurrent_dropout, mask)
             x_TBH = dropout(h_TBH, self.hyperparameters.dropout, self.training)
             after.append(layer_state)
         return h_TBH, x_TBH, after
+
+    def recurrent_masks(self) -> list[Tensor] | None:
+        """Factors of each layer's recurrent weights, for several reads with one choice; None without such dropout."""
+        rate = self.hyperparameters.recurrent_dropout
+        if not rate:
+            return None
+        weights = [cast(Tensor, layer.weight_hh_l0) for layer in self.layers]
+        return [dropout(torch.ones_like(weight), rate) for weight in weights]
 
     def _embedded(self, ids_TB: Tensor) -> Tensor:
         if self.embedding is None:

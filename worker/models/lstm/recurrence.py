@@ -22,18 +22,23 @@ def onednn_has_bfloat16() -> bool:
 
 
 def run_layer(
-    layer: nn.LSTM, x_TBI: Tensor, state: LayerState | None, recurrent_dropout: float = 0.0
+    layer: nn.LSTM,
+    x_TBI: Tensor,
+    state: LayerState | None,
+    recurrent_dropout: float = 0.0,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, LayerState]:
     """The hidden states [T, B, H], and the next state.
 
     recurrent_dropout: share of the recurrent weights left out, the same ones for all T characters and B streams
-    (DropConnect: Merity, Keskar & Socher 2017, arXiv:1708.02182).
+    (DropConnect: Merity, Keskar & Socher 2017, arXiv:1708.02182). mask: the choice, [4·H, H]; drawn where it is None.
     """
     kind = x_TBI.device.type
     mixed = torch.is_autocast_enabled(kind)
     if not recurrent_dropout and not mixed:
         return layer(x_TBI, state)  # type: ignore[no-any-return]
-    weight_hh = dropout(cast(Tensor, layer.weight_hh_l0), recurrent_dropout)
+    weight_hh = cast(Tensor, layer.weight_hh_l0)
+    weight_hh = dropout(weight_hh, recurrent_dropout) if mask is None else weight_hh * mask
     weights = cast(Weights, (layer.weight_ih_l0, weight_hh, layer.bias_ih_l0, layer.bias_hh_l0))
     state = state or (x_TBI.new_zeros(1, x_TBI.shape[1], layer.hidden_size),) * 2
     if not mixed or (kind == "cpu" and onednn_has_bfloat16()):

@@ -15,6 +15,7 @@ from worker.blocks import BetweenBlocks, uninterrupted
 from worker.data import Dataset, ImageDataset
 from worker.images import image_grid
 from worker.models.base import Generated, OnnxGraph, Sample, StepMetrics, count_parameters
+from worker.models.batch_parts import add_figures, parts_of, weighted
 from worker.models.evaluation.accuracy_score import TRAINING_IMAGES, classifier_score, images_seen, quantised
 from worker.models.health import HealthCheck, LossExploding, NothingLearned
 from worker.models.image_model import CHUNK, ImageModel, unit
@@ -75,15 +76,22 @@ class Vae(VaeNetwork, ImageModel):
         """One step down the negative evidence lower bound."""
         (images_BD,) = tensors
         noise_BZ = torch.randn(len(images_BD), self.hyperparameters.latent_size, device=images_BD.device)
-        with self.autocast():
-            reconstruction, kl = self(unit(images_BD), noise_BZ)
-        loss = reconstruction + self.hyperparameters.kl_weight * kl
         optimizer = self._optimizer["optimizer"]
         optimizer.zero_grad()
-        loss.backward()
+        figures: dict[str, Tensor] = {}
+        for rows, share in parts_of(len(images_BD), self.batch_parts):
+            add_figures(figures, self._add_gradients(images_BD[rows], noise_BZ[rows], share), share)
         if self.hyperparameters.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters(), self.hyperparameters.clip_norm)
         optimizer.step()
+        return figures
+
+    def _add_gradients(self, images_BD: Tensor, noise_BZ: Tensor, share: float) -> StepMetrics:
+        """Add the gradients of a part of the batch; returns its means."""
+        with self.autocast():
+            reconstruction, kl = self(unit(images_BD), noise_BZ)
+        loss = reconstruction + self.hyperparameters.kl_weight * kl
+        weighted(loss, share).backward()
         return {"loss": loss.detach(), "reconstruction": reconstruction.detach(), "kl": kl.detach()}
 
     def training_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
