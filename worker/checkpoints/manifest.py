@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from shared.atomic_files import sha256_of
 from shared.errors import MimeoError
@@ -91,7 +91,7 @@ class Manifest(BaseModel):
     precision: str
     backend: str = "eager"  # of checkpoints without the field
     threads: int = 1
-    batch_parts: int = 1
+    batch_parts: int = Field(1, exclude_if=lambda parts: parts == 1)  # the release before refuses the field
     files: dict[str, FileDigest] = {}
     digest: str = ""
 

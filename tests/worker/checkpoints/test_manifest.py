@@ -43,6 +43,13 @@ def test_fields_that_an_earlier_version_did_not_write_have_defaults() -> None:
         assert getattr(manifest, name) == Manifest.model_fields[name].default
 
 
+def test_parts_of_a_batch_are_written_only_where_there_are_several() -> None:
+    whole = parse(encoded(FIRST))
+    in_parts = whole.model_copy(update={"batch_parts": 2})
+    assert "batch_parts" not in whole.model_dump()
+    assert parse(encoded(in_parts.model_dump())).batch_parts == 2
+
+
 def test_fields_that_a_later_version_added_are_ignored_and_covered_by_the_digest() -> None:
     values = FIRST | {"added_later": {"a": 1}}
     assert parse(encoded(values)).step == 30
