@@ -12,6 +12,7 @@ import typer
 from client.commands import backups, catalogue, dataset_changes, exporting, generation, importing, jobs, space, training
 from client.commands.board import board
 from client.commands.contracts import model_types
+from client.commands.webhooks import deliveries
 from client.errors import ApiError, ClientError
 from client.output import remark
 from client.served_options import GenerateCommand, TrainCommand
@@ -60,6 +61,7 @@ app.command()(jobs.pause)
 app.command()(jobs.resume)
 app.command()(jobs.retry)
 app.command()(jobs.delete)
+app.command()(deliveries)
 app.command()(space.prune)
 app.command()(space.storage)
 app.command(context_settings=PASSED_ON)(backups.backup)

@@ -32,6 +32,7 @@ from client.schema import (
     PageOf,
     Pruned,
     TrainingEstimate,
+    WebhookDelivery,
     Worker,
 )
 
@@ -136,6 +137,15 @@ class Client(DatasetRequests):
     def delete(self, job_id: str) -> None:
         """Delete an ended job with its files. Raises ApiError 409 when it has not ended, or another job needs it."""
         self.request("DELETE", job_path(job_id))
+
+    def deliveries(self, job_id: str) -> list[WebhookDelivery]:
+        """The deliveries of a job's webhook, newest first."""
+        return cast("list[WebhookDelivery]", self.all_of(f"{job_path(job_id)}/webhook-deliveries"))
+
+    def redeliver(self, job_id: str, delivery_id: str) -> WebhookDelivery:
+        """Send a delivery again, with the same id and body."""
+        path = f"{job_path(job_id)}/webhook-deliveries/{delivery_id}/redeliver"
+        return cast("WebhookDelivery", self.post(path))
 
     # Training --------------------------------------------------------------------------------------------------------
 

@@ -289,6 +289,22 @@ class DatasetPreview(TypedDict):
     images: ImagePreview | None
 
 
+class WebhookDelivery(TypedDict):
+    """One event that is sent to the webhook of a job."""
+
+    id: str
+    object: str
+    job: str
+    event: str
+    status: str
+    attempts: int
+    response_status: int | None
+    error: str | None
+    created_at: str
+    last_attempt_at: str | None
+    next_attempt_at: str | None
+
+
 class Worker(TypedDict):
     """A worker process with its latest heartbeat."""
 

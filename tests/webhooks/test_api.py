@@ -1,16 +1,20 @@
 """Webhooks over HTTP, and a reconciler that is killed."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import update
+from werkzeug.serving import make_server
 
 from api.app import create_app
 from shared.broker import NullBroker
@@ -60,6 +64,43 @@ def test_job_shows_its_webhook_and_its_deliveries(
     assert (again.status_code, again.get_json()["status"]) == (202, "pending")
     dispatcher.round()
     wait_until(lambda: hook.ids == [pending["id"]] * 2)
+
+
+@contextmanager
+def served(client: FlaskClient) -> Iterator[str]:
+    """The application on a free port of loopback."""
+    server = make_server("127.0.0.1", 0, client.application, threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def mimeo(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "client.cli", "--url", url, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+
+@pytest.mark.slow
+def test_command_line_lists_deliveries_and_sends_one_again(
+    client: FlaskClient, hook: Receiver, dispatcher: WebhookDispatcher
+) -> None:
+    job_id = submitted(client, hook)
+    hook.statuses = [503]
+    with served(client) as url:
+        dispatcher.round()
+        wait_until(lambda: "503" in mimeo(url, "deliveries", job_id).stdout)
+        [delivery] = json.loads(f"[{mimeo(url, 'deliveries', job_id, '--json').stdout}]")
+        again = mimeo(url, "deliveries", job_id, "--again", delivery["id"])
+        unknown = mimeo(url, "deliveries", job_id, "--again", f"whd_{'0' * 26}")
+
+    assert (delivery["event"], delivery["status"], delivery["attempts"]) == ("cancelled", "pending", 1)
+    assert again.stdout.splitlines()[1].split("\t")[:3] == [delivery["id"], "cancelled", "pending"]
+    assert (unknown.returncode, unknown.stderr) == (2, "mimeo: There is no delivery with that id.\n")
 
 
 def test_deliveries_of_other_jobs_are_unknown(client: FlaskClient, hook: Receiver) -> None:
