@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.compose import faults, hosts, jobs
+from tests.compose import backups, faults, hosts, jobs
 from tests.compose.engine import EngineError, docker, running_engine
 from tests.compose.project import Project, deployed, make_secrets
 from tests.compose.standins import provide_images
@@ -51,8 +51,9 @@ def main() -> int:
             refuse_a_start_without_passwords()
             make_secrets(CACHE / "project")
             build()
+            up_at = time.monotonic()
             with deployed(variables=ONE_THREAD) as project:
-                exercise(project)
+                exercise(project, up_at)
             assert not project.containers(), "containers are left after down"
             assert not project.volumes(), "volumes are left after down --volumes"
             step("taken down: no container and no volume left")
@@ -121,18 +122,23 @@ def check_isolation(project: Project) -> None:
     step("only the API is published, Redis asks for its password, root file systems are read-only")
 
 
-def exercise(project: Project) -> None:
-    """Keys of two owners; train, generate, scale out and in, kill each container, update the workers."""
+def exercise(project: Project, up_at: float) -> None:
+    """Keys of two owners; train, generate, scale out and in, kill each container, update the workers, restore.
+
+    up_at: when the stack was started, on `time.monotonic`.
+    """
     step(f"stack up and healthy at {project.url}")
     check_isolation(project)
     with client_of(project, "ada") as http, client_of(project, "bob") as other:
         assert http.get("/readyz").status_code == 200
+        first_job_runs(http, up_at)
         check_owners(project, http, other)
         train_and_generate(http)
         project.up("--no-recreate", "--scale", "training-worker=3")
         wait_for_workers(http, 3)
         step("training-worker scaled to 3")
-        train_together(http)
+        for owner in (http, other):
+            train_together(owner)
         ended = faults.scale_in_while_running(project, http)
         wait_for_workers(http, 1)
         step(f"training-worker scaled to 1 while {len(ended)} jobs ran: each succeeded in its first attempt")
@@ -141,6 +147,18 @@ def exercise(project: Project) -> None:
             step(f"{service} killed while a job ran: it succeeded in attempt {job['attempt']}")
         job = faults.update_while_running(project, http)
         step(f"workers replaced while a job ran: it succeeded in attempt {job['attempt']}")
+        running = backups.create(project, http, CACHE / "backups")
+        jobs.wait_for(http, running, timeout_s=JOB_TIMEOUT_S)
+        count = backups.restored(http, running, CACHE / "backups", ONE_THREAD)
+        step(f"backup of the running stack restored into a second project: {count} models and their outputs are equal")
+
+
+def first_job_runs(http: httpx.Client, up_at: float) -> None:
+    """Submit the first job and wait for its start."""
+    job_id = jobs.submit(http, {**faults.JOB, "seed": 9})
+    faults.wait_until_running(http, [job_id])
+    step(f"first job runs {time.monotonic() - up_at:.0f} s after the start of the stack")
+    jobs.wait_for(http, job_id, timeout_s=JOB_TIMEOUT_S)
 
 
 def train_on_another_host(stack: Project) -> None:
