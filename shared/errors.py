@@ -17,6 +17,7 @@ MimeoError
 ├── SetupError       the configuration does not permit a start: one line, exit code 2
 ├── LeaseLost        another worker has the job: the attempt stops at once
 └── JobFailure       a training or generation run failed
+    ├── OutOfMemory            the run needs more memory: once more with each batch in two parts, if it can be split
     └── DependencyUnavailable  a server is unavailable: the job waits, and the attempt does not count
 """
 
@@ -182,6 +183,17 @@ class JobFailure(MimeoError):
     def as_dict(self) -> dict[str, str | None]:
         """The `error` object of a job."""
         return {"code": self.error_code.value, "message": self.detail, "hint": self.hint}
+
+
+class OutOfMemory(JobFailure):
+    """The run needs more memory than is available.
+
+    available_bytes: that the run could use in all, as its memory estimate counts; None where it is not known.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, *, available_bytes: int | None = None) -> None:
+        super().__init__(ErrorCode.OUT_OF_MEMORY, message, hint)
+        self.available_bytes = available_bytes
 
 
 class DependencyUnavailable(JobFailure):

@@ -154,12 +154,13 @@ class Stopped(_Event):
 
 
 class Failed(_Event):
-    """The run failed. `code` is an ErrorCode."""
+    """The run failed. `code` is an ErrorCode. available_bytes: as `OutOfMemory`, where memory ran out."""
 
     type: Literal["failed"] = "failed"
     code: str
     message: str
     hint: str | None = None
+    available_bytes: int | None = None
 
 
 Event = Annotated[

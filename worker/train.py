@@ -65,8 +65,10 @@ def run(spec: TrainerSpec, run_dir: Path, settings: Settings, control: StopSigna
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Torch takes seconds to import, and an invalid specification is reported without it.
     from worker.failures import as_failure, is_unexpected  # noqa: PLC0415
+    from worker.trainer.memory import AvailableMemory  # noqa: PLC0415
     from worker.trainer.run import train  # noqa: PLC0415
 
+    memory = AvailableMemory()
     try:
         finished = train(spec, run_dir, settings, control, reporter)
     except (SpecError, BrokenPipeError):
@@ -75,7 +77,14 @@ def run(spec: TrainerSpec, run_dir: Path, settings: Settings, control: StopSigna
         failure = as_failure(error)
         if is_unexpected(failure):
             traceback.print_exc()
-        reporter.emit(trainer_protocol.Failed(code=failure.error_code, message=failure.detail, hint=failure.hint))
+        reporter.emit(
+            trainer_protocol.Failed(
+                code=failure.error_code,
+                message=failure.detail,
+                hint=failure.hint,
+                available_bytes=memory.measure(error) if failure.error_code is ErrorCode.OUT_OF_MEMORY else None,
+            )
+        )
         return EXIT_FAILED
     if finished:
         return EXIT_FINISHED

@@ -208,7 +208,12 @@ def finish_failed(fenced: FencedSession, failure: JobFailure, settings: Settings
     max_attempts = fenced.session.execute(select(Job.max_attempts).where(Job.id == fenced.lease.job_id)).scalar_one()
     if failure.error_code.is_retried and fenced.lease.attempt < max_attempts:
         return _try_again(fenced, failure, "retrying", backoff_ms(fenced.lease.attempt, settings))
-    _end(fenced, JobStatus.FAILED, failure.detail, error=failure.as_dict())
+    return fail(fenced, failure)
+
+
+def fail(fenced: FencedSession, failure: JobFailure, data: dict[str, Any] | None = None) -> JobStatus:
+    """End the job as failed. data: further facts for its event. Returns the final status."""
+    _end(fenced, JobStatus.FAILED, failure.detail, {**failure.as_dict(), **(data or {})}, error=failure.as_dict())
     return JobStatus.FAILED
 
 
@@ -257,13 +262,17 @@ def release(fenced: FencedSession) -> JobStatus:
     message = "The worker released the job; it is queued again."
     if fenced.is_preempted:
         message = "The job gave way to one of a higher priority; it is queued again and continues from its checkpoint."
-    event = "preempted" if fenced.is_preempted else "released"
-    _let_go(fenced, JobStatus.QUEUED, event, message, statement=_LET_GO_UNCOUNTED, notified_at=None)
+    return queue_again(fenced, "preempted" if fenced.is_preempted else "released", message)
+
+
+def queue_again(fenced: FencedSession, event: str, message: str, data: dict[str, Any] | None = None) -> JobStatus:
+    """Queue the job again at once; the attempt does not count. Returns the new status."""
+    _let_go(fenced, JobStatus.QUEUED, event, message, data, statement=_LET_GO_UNCOUNTED, notified_at=None)
     return JobStatus.QUEUED
 
 
-def _end(fenced: FencedSession, status: JobStatus, message: str, **values: Any) -> None:
-    _let_go(fenced, status, status.value, message, values.get("error"), statement=_END, **values)
+def _end(fenced: FencedSession, status: JobStatus, message: str, data: Any = None, **values: Any) -> None:
+    _let_go(fenced, status, status.value, message, data, statement=_END, **values)
 
 
 def _let_go(

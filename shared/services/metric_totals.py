@@ -42,6 +42,7 @@ _PLAIN = {
 _QUEUEING = (
     "queued",
     "retrying",
+    "smaller_batches",
     "reaped",
     "released",
     "preempted",
@@ -137,7 +138,7 @@ def _increments(row: Row[Any]) -> dict[Key, int]:
     found: dict[Key, int] = {(_PLAIN[row.type], kind, ""): 1} if row.type in _PLAIN else {}
     if row.type == "running":
         found |= _wait(kind, row)
-    elif row.type == "retrying":
+    elif row.type in {"retrying", "smaller_batches"}:
         found[RETRIED, kind, _code(data.get("error"))] = 1
     elif row.type == "reaped" and data.get("status") in _ENDS:
         found[ENDED, kind, _end(data["status"], ErrorCode.WORKER_LOST)] = 1

@@ -21,7 +21,8 @@ def test_out_of_memory(make_rig: MakeRig) -> None:
     # Given: an estimate that admits a job although there is too little memory
     rig = make_rig(worker_memory_bytes=1 << 50, stall_timeout_s=300, lease_s=60.0)
     worker = rig.real_worker(prefix=[sys.executable, "-c", LIMITED])
-    large = rig.submit_real(hyperparameters={**SMALL, "hidden": [8192] * 8})
+    # A batch of one example cannot be split, so that there is one attempt.
+    large = rig.submit_real(hyperparameters={**SMALL, "hidden": [8192] * 8, "batch_size": 1})
     small = rig.submit_real(hyperparameters=SMALL)
 
     rig.end()

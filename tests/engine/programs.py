@@ -157,6 +157,12 @@ def work(settings: Settings) -> None:
         training.prepare(context, worker_heartbeat, background)()
 
 
+def work_with_little_memory(settings: Settings) -> None:
+    """Claim the next training job and run an attempt, which has too little memory for whole batches."""
+    with worker_context(settings, JobKind.TRAINING, "out_of_memory") as context:
+        training.prepare(context, WorkerHeartbeat(context), ExitStack())()
+
+
 def generate(settings: Settings) -> None:
     """Claim the next generation job and run it to its end."""
     with worker_context(settings, JobKind.GENERATION) as context:
@@ -180,7 +186,7 @@ def sweep(settings: Settings) -> None:
 
 
 @contextmanager
-def worker_context(settings: Settings, kind: JobKind) -> Iterator[WorkerContext]:
+def worker_context(settings: Settings, kind: JobKind, behaviour: str = "train") -> Iterator[WorkerContext]:
     """The parts of a worker process, with the trainer that has no model."""
     engine = make_engine(settings)
     context = WorkerContext(
@@ -191,7 +197,7 @@ def worker_context(settings: Settings, kind: JobKind) -> Iterator[WorkerContext]
         broker=NullBroker(),
     )
     try:
-        yield behaving(context, "train")
+        yield behaving(context, behaviour)
     finally:
         engine.dispose()
 

@@ -114,6 +114,11 @@ CASES = {
     "damaged_checkpoint": Case(
         points=["damage.recorded"], program=programs.work, given=a_job_with_a_damaged_checkpoint
     ),
+    "too_little_memory": Case(
+        points=["memory.split", "finish.written", "finish.committed"],
+        program=programs.work_with_little_memory,
+        given=a_queued_job,
+    ),
     "reaping": Case(
         points=["reap.written", "reap.committed"],
         program=programs.reconcile,

@@ -186,6 +186,17 @@ def diverged(run_dir: Path) -> None:
     sys.exit(4)
 
 
+def out_of_memory(run_dir: Path) -> None:
+    """Memory runs out after step 3 where a batch is computed at once."""
+    if json.loads((run_dir / "job.json").read_text())["batch_parts"] > 1:
+        train(run_dir)
+        return
+    start(run_dir)
+    checkpoint(run_dir, 3)
+    report("failed", code="out_of_memory", message="The run needs more memory.", available_bytes=1 << 25)
+    sys.exit(4)
+
+
 def noise(run_dir: Path) -> None:
     print("a line that is no event\n{broken\n" + "x" * 3_000_000, flush=True)
     print("y" * 200_000, file=sys.stderr)
@@ -226,6 +237,7 @@ BEHAVIOURS = {
     "hang": hang,
     "killed": killed,
     "diverged": diverged,
+    "out_of_memory": out_of_memory,
     "noise": noise,
     "escape": escape,
     "damaged": damaged,

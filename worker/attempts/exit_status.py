@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.atomic_files import DISK_FULL
-from shared.errors import DependencyUnavailable, JobFailure
+from shared.errors import DependencyUnavailable, JobFailure, OutOfMemory
 from shared.job_status import ErrorCode
 from shared.storage import BucketMissing, StorageDenied, StorageUnavailable
 from shared.trainer_protocol import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED, Failed, Finished
@@ -78,13 +78,14 @@ def _has_stopped(trainer_exit: TrainerExit) -> bool:
 def _as_failure(failed: Failed) -> JobFailure:
     known = {code.value for code in ErrorCode}
     code = ErrorCode(failed.code) if failed.code in known else ErrorCode.INTERNAL
+    if code is ErrorCode.OUT_OF_MEMORY:
+        return OutOfMemory(failed.message, failed.hint, available_bytes=failed.available_bytes)
     return JobFailure(code, failed.message, failed.hint)
 
 
 def _killed(trainer_exit: TrainerExit) -> JobFailure:
     if trainer_exit.ran_out_of_memory:
-        return JobFailure(
-            ErrorCode.OUT_OF_MEMORY,
+        return OutOfMemory(
             "The system killed the trainer because memory ran out.",
             "Use a smaller batch_size or a smaller model, or a worker with more memory.",
         )

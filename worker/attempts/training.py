@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 from shared.db.session import reading
 from shared.db.tables import Checkpoint, Model, TrainingJob
 from shared.disk_space import is_full
-from shared.errors import JobFailure, LeaseLost, MimeoError
+from shared.errors import JobFailure, LeaseLost, MimeoError, OutOfMemory
 from shared.failpoints import failpoint
 from shared.ids import new_id
 from shared.job_status import ErrorCode, JobStatus
-from shared.services import attempt_writes, checkpoints, job_queue, workers
+from shared.services import attempt_writes, checkpoints, job_queue, memory_shortage, workers
 from shared.services.job_queue import FencedSession, Lease
 from shared.trainer_protocol import CheckpointWritten, Finished
 from worker.attempts import workdir
@@ -138,6 +138,8 @@ class _Attempt:
             log.warning("attempt not ended: the lease is lost or the job has ended", job_id=self._job.id, reason=reason)
 
     def _failed(self, fenced: FencedSession, failure: JobFailure) -> JobStatus:
+        if isinstance(failure, OutOfMemory):
+            return memory_shortage.finish_out_of_memory(fenced, failure, self._context.settings)
         return job_queue.finish_failed(fenced, failure, self._context.settings)
 
     def _end(self, monitor: TrainerMonitor, end: Callable[[FencedSession], JobStatus]) -> None:

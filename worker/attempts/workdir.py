@@ -56,6 +56,7 @@ def prepare(context: WorkerContext, job: TrainingJob, lease: Lease, folder: Path
         "evaluation": job.spec.get("evaluation", "full"),  # absent from jobs of earlier versions
         "hyperparameters": job.spec["hyperparameters"],
         "seed": job.seed,
+        "batch_parts": job.batch_parts,
         "dataset_path": _fetch_dataset(context, job, folder),
         "init_from": None if is_resumed else _fetch_weights(context, job, folder),
     }

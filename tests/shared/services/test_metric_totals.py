@@ -7,9 +7,9 @@ import pytest
 
 from shared.db.session import SessionFactory, reading, transaction
 from shared.db.tables import JobEvent
-from shared.errors import JobFailure
+from shared.errors import JobFailure, OutOfMemory
 from shared.job_status import ErrorCode, JobStatus
-from shared.services import job_queue, metric_totals, reaping
+from shared.services import job_queue, memory_shortage, metric_totals, reaping
 from shared.services.job_queue import Lease
 from shared.services.metric_totals import Key
 from shared.settings import Settings
@@ -64,6 +64,24 @@ def test_retries_and_lost_leases_are_counted(database: SessionFactory, settings:
     assert found["retried", "training", "internal"] == 1
     assert found["leases_lost", "training", ""] == 1
     assert found["ended", "training", "failed:worker_lost"] == 1
+
+
+def test_another_attempt_with_less_memory_is_a_retry_whose_wait_begins_with_it(
+    database: SessionFactory, settings: Settings
+) -> None:
+    lease = jobs.running(database, settings)
+    with transaction(database) as session:
+        fenced = job_queue.renew_lease(session, lease)
+        memory_shortage.finish_out_of_memory(fenced, OutOfMemory("No memory."), settings)
+    with transaction(database) as session:
+        for event in session.query(JobEvent).where(JobEvent.type != "smaller_batches"):
+            event.created_at -= timedelta(hours=1)
+    assert jobs.claimed(database) is not None
+
+    found = count(database)
+
+    assert found["retried", "training", "out_of_memory"] == 1
+    assert found["wait_ms", "training", ""] < 3_600_000
 
 
 def test_wait_begins_when_the_job_is_due(database: SessionFactory, settings: Settings) -> None:

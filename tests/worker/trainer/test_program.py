@@ -1,6 +1,7 @@
 """The results of a run, and its errors."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,16 @@ def test_failed_run_reports_the_reason_and_keeps_its_last_checkpoint(
     assert found.manifest.step == 10
     weights = local.load_tensors(found.path / WEIGHTS)
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+
+
+def test_only_a_failure_by_memory_reports_the_memory_that_was_available(tmp_path: Path) -> None:
+    reported = {}
+    for fail_with in ("OutOfMemoryError", "a bug"):
+        _, report_buffer = run(tmp_path / fail_with, toy_spec(hyperparameters={"fail_at": 3, "fail_with": fail_with}))
+        reported[fail_with] = failure(report_buffer).available_bytes
+    assert reported["a bug"] is None
+    if sys.platform == "linux":
+        assert reported["OutOfMemoryError"]
 
 
 def test_missing_dataset_is_named_with_its_folder(tmp_path: Path) -> None:
