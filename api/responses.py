@@ -18,9 +18,11 @@ def json_response(answer: Answer, status: int = 200) -> Response:
 def conditional_response(job: Job, version: int, if_none_match: str | None) -> Response:
     """The job with a weak ETag of its representation, or an empty 304 if the request has that ETag.
 
-    version: of the row. The queue position is part of the tag: it changes with other jobs.
+    version: of the row. The queue position and the reason of the wait are part of the tag: they change with other jobs
+    and with workers.
     """
     tag = f"{version}-{job.queue_position or 0}{'' if job.queue_position_is_exact else '+'}"
+    tag += f"-{job.waiting_for}" if job.waiting_for else ""
     if if_none_match is not None and parse_etags(if_none_match).contains_weak(tag):
         response = Response(status=304)
     else:

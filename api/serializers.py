@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from api.queue_places import QueuePlace
 from api.schemas import jobs as shown
 from api.schemas import resources
 from api.urls import url
@@ -22,17 +23,19 @@ from shared.services.training_estimates import TrainingEstimate
 PRIORITIES = {priority.rank: priority for priority in Priority}
 
 
-def training_job(job: rows.TrainingJob, *, queue_position: int | None) -> shown.TrainingJob:
-    """A training job. queue_position: as `queue_places.position` counts; None unless queued."""
+def training_job(job: rows.TrainingJob, *, place: QueuePlace) -> shown.TrainingJob:
+    """A training job."""
     path = url(f"/v1/training-jobs/{job.id}")
     init_from = job.spec.get("init_from")
     return shown.TrainingJob(
-        **_common(job, queue_position),
+        **_common(job, place),
         dataset=job.spec["dataset"],
         preset=job.spec["preset"],
         hyperparameters=job.spec["hyperparameters"],
         init_from=init_from["id"] if init_from else None,
         evaluation=job.spec.get("evaluation", "full"),  # absent from jobs of earlier versions
+        requested_device=job.spec.get("device", "auto"),
+        requires=job.spec.get("requires", []),
         timeout_s=job.timeout_s,
         preemptible=job.preemptible,
         progress=_progress(job),
@@ -65,6 +68,8 @@ def training_estimate(found: TrainingEstimate) -> shown.TrainingEstimate:
         hyperparameters=spec["hyperparameters"],
         init_from=spec["init_from"]["id"] if spec["init_from"] else None,
         evaluation=spec["evaluation"],
+        requested_device=spec["device"],
+        requires=spec["requires"],
         steps=found.steps,
         examples_per_step=found.examples_per_step,
         seconds=None if found.seconds is None else round(found.seconds, 1),
@@ -77,33 +82,29 @@ def training_estimate(found: TrainingEstimate) -> shown.TrainingEstimate:
 
 
 def generation_job(
-    job: rows.GenerationJob, artifacts: Iterable[rows.Artifact], *, queue_position: int | None
+    job: rows.GenerationJob, artifacts: Iterable[rows.Artifact], *, place: QueuePlace
 ) -> shown.GenerationJob:
     """A generation job with its artifacts."""
     output = None if job.output is None else outputs.head(job.output)
     if output and output.get("texts"):
         output = {"text": output["texts"][0], **output}
-    return shown.GenerationJob(
-        **_generation(job, artifacts, queue_position), sampling=job.spec["sampling"], output=output
-    )
+    return shown.GenerationJob(**_generation(job, artifacts, place), sampling=job.spec["sampling"], output=output)
 
 
 def listed_generation_job(
-    job: rows.GenerationJob, artifacts: Iterable[rows.Artifact], *, queue_position: int | None
+    job: rows.GenerationJob, artifacts: Iterable[rows.Artifact], *, place: QueuePlace
 ) -> shown.ListedGenerationJob:
     """A generation job as lists show it. Its output is not read."""
     sampling = {
         name: value for name, value in job.spec["sampling"].items() if len(json.dumps(value)) <= outputs.MAX_LISTED
     }
-    return shown.ListedGenerationJob(**_generation(job, artifacts, queue_position), sampling=sampling)
+    return shown.ListedGenerationJob(**_generation(job, artifacts, place), sampling=sampling)
 
 
-def _generation(
-    job: rows.GenerationJob, artifacts: Iterable[rows.Artifact], queue_position: int | None
-) -> dict[str, Any]:
+def _generation(job: rows.GenerationJob, artifacts: Iterable[rows.Artifact], place: QueuePlace) -> dict[str, Any]:
     path = url(f"/v1/generation-jobs/{job.id}")
     return {
-        **_common(job, queue_position),
+        **_common(job, place),
         "model": job.spec.get("model_id") or job.spec["checkpoint_id"],
         "checkpoint": job.spec["checkpoint_id"],
         "format": job.spec["format"],
@@ -113,8 +114,8 @@ def _generation(
     }
 
 
-def _common(job: rows.Job, queue_position: int | None) -> dict[str, Any]:
-    finished = job.finished_at
+def _common(job: rows.Job, place: QueuePlace) -> dict[str, Any]:
+    finished, position = job.finished_at, place.position
     return {
         "id": job.id,
         "status": job.status,
@@ -127,8 +128,9 @@ def _common(job: rows.Job, queue_position: int | None) -> dict[str, Any]:
         "device": job.device,
         "attempt": job.attempt,
         "max_attempts": job.max_attempts,
-        "queue_position": None if queue_position is None else min(queue_position, COUNTED_POSITIONS),
-        "queue_position_is_exact": queue_position is None or queue_position <= COUNTED_POSITIONS,
+        "queue_position": None if position is None else min(position, COUNTED_POSITIONS),
+        "queue_position_is_exact": position is None or position <= COUNTED_POSITIONS,
+        "waiting_for": place.waiting_for,
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": finished,
@@ -256,6 +258,7 @@ def worker(
         host=row.host,
         pid=row.pid,
         device=row.device,
+        labels=row.labels.split(",") if row.labels else [],
         is_alive=now - row.heartbeat_at < timedelta(seconds=lease_s),
         job=job_id,
         interrupted_jobs=list(interrupted_jobs),

@@ -54,7 +54,8 @@ class PlainPresenter:
     def job(self, job: Job) -> None:
         """Print a line if the job has changed."""
         progress = job.get("progress")
-        news = (job["status"], job["attempt"], queue_position(job), progress["epoch"] if progress else None)
+        epoch = progress["epoch"] if progress else None
+        news = (job["status"], job["attempt"], queue_position(job), job.get("waiting_for"), epoch)
         line = f"{job['id']}  {progress_line(job, shown_metrics(job, self._names))}"
         moved = line != self._line and time.monotonic() - self._shown_at >= PLAIN_EVERY_S
         if news == self._news and not moved:

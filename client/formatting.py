@@ -60,6 +60,25 @@ def queue_position(job: Job) -> str:
     return f"{position:,}" if job.get("queue_position_is_exact", True) else f"over {position:,}"
 
 
+def requirements(job: Job) -> str:
+    """The device and the labels that a training asks of its worker: `cuda, a100`; empty for none."""
+    device = job.get("requested_device", "auto")
+    return ", ".join([*([] if device == "auto" else [device]), *job.get("requires", ())])
+
+
+def wait_reason(job: Job) -> str:
+    """Why a queued job waits, in words; empty where the server gives no reason."""
+    match job.get("waiting_for"):
+        case "running_quota":
+            return "as many jobs run as you may have running"
+        case "able_worker":
+            needs = requirements(job)
+            return f"no running worker can run it{f': it needs {needs}' if needs else ''}"
+        case "worker":
+            return "the workers that can run it are busy"
+    return ""
+
+
 def quality_line(quality: Measurements, names: Sequence[str] | None = None) -> str:
     """The figures of `names`, or all of them if the model has none of `names`."""
     shown = [name for name in names or () if name in quality] or list(quality)
@@ -72,6 +91,7 @@ def progress_line(job: Job, names: Sequence[str] | None = None) -> str:
     if job["status"] == "queued":
         position = queue_position(job)
         parts.append(f"position {position}" if position else "waiting for a worker")
+        parts.append(wait_reason(job) if job.get("waiting_for") != "worker" else "")
     progress = job.get("progress")
     if progress and progress["steps"]:
         parts += [

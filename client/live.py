@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.rule import Rule
 from rich.text import Text
 
-from client.formatting import duration, metrics_line, queue_position, rate, sample_title
+from client.formatting import duration, metrics_line, queue_position, rate, sample_title, wait_reason
 from client.headlines import Names, everything, shown_metrics
 from client.images import half_blocks
 from client.schema import Artifact, Event, Job
@@ -38,7 +38,8 @@ def state_text(job: Job, names: Sequence[str] | None = None) -> str:
     if job["status"] == "queued":
         position = queue_position(job)
         retried = f", attempt {job['attempt'] + 1} of {job['max_attempts']}" if job["attempt"] else ""
-        return f"queued{f' at position {position}' if position else ''}{retried}"
+        reason = f": {wait_reason(job)}" if job.get("waiting_for") not in {None, "worker"} else ""
+        return f"queued{f' at position {position}' if position else ''}{retried}{reason}"
     if job["is_terminal"]:
         figures = metrics_line(job.get("metrics"), names)
         return "  ".join(part for part in (job["status"], figures, f"in {duration(job['duration_s'])}") if part)

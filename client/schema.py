@@ -78,6 +78,8 @@ class Job(TypedDict):
     max_attempts: int
     queue_position: int | None
     queue_position_is_exact: NotRequired[bool]  # False: further back than the position; absent from older servers
+    # `running_quota`, `able_worker` or `worker`; None unless queued and due; absent from older servers
+    waiting_for: NotRequired[Literal["running_quota", "able_worker", "worker"] | None]
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -88,6 +90,8 @@ class Job(TypedDict):
     dataset: NotRequired[str]
     preset: NotRequired[str]
     preemptible: NotRequired[bool]  # absent from older servers
+    requested_device: NotRequired[str]  # `auto`, `cpu` or `cuda`; absent from older servers, like `requires`
+    requires: NotRequired[list[str]]
     hyperparameters: NotRequired[JsonObject]
     progress: NotRequired[Progress]
     metrics: NotRequired[Measurements]
@@ -313,6 +317,7 @@ class Worker(TypedDict):
     host: str
     pid: int
     device: str
+    labels: NotRequired[list[str]]  # absent from older servers
     is_alive: bool
     job: str | None
     interrupted_jobs: list[str]

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.addresses import HostNames, Listed, Origins, PublicUrl
 from shared.errors import SetupError
+from shared.placement import MOST_LABELS, checked_label
 from shared.secret_files import read_secret, with_password
 from shared.webhooks import signing
 from shared.webhooks.targets import allowed_target
@@ -102,6 +103,9 @@ class Settings(BaseSettings):
     quota_running_jobs: int | None = Field(
         None, gt=0, description="Training jobs of an owner that run at a time; no limit when unset."
     )
+    worker_labels: Annotated[
+        tuple[Annotated[str, AfterValidator(checked_label)], ...], *Listed, Field(max_length=MOST_LABELS)
+    ] = Field((), description="Labels of a training worker, such as `a100,large`, that jobs can require.")
     worker_memory_bytes: Bytes | None = Field(None, description="Memory that a job may use; the machine's when unset.")
     generation_cache_bytes: Bytes = Field(1 << 30, description="Memory for loaded models in a generation worker.")
     min_free_bytes: int = Field(

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 from shared.control_characters import NoControls
 from shared.errors import SpecError
 from shared.job_status import Priority
+from shared.placement import LABEL, MOST_LABELS, RequestedDevice, checked_label
 from shared.spec_errors import nearest, pointer, spec_error
 from shared.webhooks import targets
 
@@ -38,6 +39,7 @@ Metadata = Annotated[
 ]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 JobId = Annotated[str, StringConstraints(pattern=r"^(trn|gen)_[0-9a-z]{26}$")]
+Label = Annotated[str, AfterValidator(checked_label), Field(json_schema_extra={"pattern": f"^{LABEL}$"})]
 Options = Annotated[dict[str, Any], Field(max_length=64)]
 
 
@@ -100,6 +102,14 @@ class TrainingRequest(JobRequest):
     )
     preemptible: bool = Field(
         False, description="A running job gives way to a job of a higher priority, and continues from its checkpoint."
+    )
+    device: RequestedDevice = Field(
+        "auto",
+        description="`cuda`: the job waits for a worker with a GPU. `cpu`: any worker trains it on its cores. `auto`: "
+        "any worker trains it on its GPU, or on its cores without one.",
+    )
+    requires: Annotated[list[Label], Field(max_length=MOST_LABELS)] = Field(
+        [], description="Labels that the job's worker must have (`MIMEO_WORKER_LABELS`)."
     )
     dry_run: bool = Field(False, description="Store nothing; answer with the resolved settings and an estimate.")
 

@@ -9,6 +9,7 @@ from shared.db import owned_rows
 from shared.db.session import SessionFactory, reading, transaction
 from shared.db.tables import Job
 from shared.job_status import JobKind, JobStatus
+from shared.placement import Ability
 from shared.services import generation_jobs, job_queue, training_jobs, transitions
 from shared.services.job_queue import Lease
 from shared.settings import Settings
@@ -34,10 +35,11 @@ def claimed(
     worker: str = "wrk_test",
     *,
     running_limit: int | None = None,
+    ability: Ability | None = None,
 ) -> Lease | None:
-    """Claim the first due job in a transaction of its own."""
+    """Claim the first due job, of those that a worker can run, in a transaction of its own."""
     with transaction(database) as session:
-        job = job_queue.claim_next(session, kind, worker, running_limit=running_limit)
+        job = job_queue.claim_next(session, kind, worker, running_limit=running_limit, ability=ability)
         return job_queue.lease_of(job) if job else None
 
 

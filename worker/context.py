@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from shared.broker import Broker
 from shared.db.session import SessionFactory, make_engine, session_factory
@@ -15,14 +16,19 @@ from shared.settings import Settings
 from shared.storage import Storage
 
 TRAINER = (sys.executable, "-m", "worker.train")
+_NVIDIA = Path("/dev/nvidiactl")
+
+
+def _found_device() -> str:
+    return "cuda" if _NVIDIA.exists() else "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerContext:
     """One worker process.
 
-    trainer: the command to which specification and run folder are appended. stopping: set when the process has received
-    a stop signal; no job is claimed after that.
+    device: `cpu` or `cuda`. trainer: the command to which specification and run folder are appended. stopping: set when
+    the process has received a stop signal; no job is claimed after that.
     """
 
     settings: Settings
@@ -33,6 +39,7 @@ class WorkerContext:
     id: str = field(default_factory=lambda: new_id("wrk"))
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
+    device: str = field(default_factory=_found_device)
     trainer: Sequence[str] = TRAINER
     stopping: threading.Event = field(default_factory=threading.Event)
 

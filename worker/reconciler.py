@@ -32,7 +32,7 @@ from shared.db.tables import Job
 from shared.errors import SetupError
 from shared.failpoints import failpoint
 from shared.job_status import QUEUED_KINDS, JobKind
-from shared.services import metric_totals, notifications, preemption, queue_snapshot, reaping, workers
+from shared.services import metric_totals, notifications, placements, preemption, queue_snapshot, reaping, workers
 from shared.services.queue_snapshot import QueueSnapshot
 from shared.settings import Settings, reason
 from shared.storage import Storage
@@ -44,6 +44,7 @@ from worker.webhooks import WebhookDispatcher
 log = structlog.get_logger(__name__)
 
 _NOTIFICATIONS_AT_ONCE = 200
+_UNMET_AT_ONCE = 10
 _EMPTY_QUEUE_STALE_S = 2.0
 _FORGET_EVERY_S = 3600.0
 
@@ -158,9 +159,15 @@ class Reconciler:
             if depth
             else min(_EMPTY_QUEUE_STALE_S, self._settings.notification_stale_s)
         )
+        limit = min(due - depth, _NOTIFICATIONS_AT_ONCE)
         with reading(self._sessions) as session:
-            limit = min(due - depth, _NOTIFICATIONS_AT_ONCE)
-            unnotified = notifications.due_for_notification(session, kind, stale_s=stale_s, limit=limit)
+            met = placements.met_by_idle(session, self._settings) if kind is JobKind.TRAINING else None
+            unnotified = notifications.due_for_notification(session, kind, stale_s=stale_s, limit=limit, met=met)
+            if met is not None:  # workers would take and lose these, so there are few of them
+                stale_s, limit = self._settings.notification_stale_s, min(limit - len(unnotified), _UNMET_AT_ONCE)
+                unnotified += notifications.due_for_notification(
+                    session, kind, stale_s=stale_s, limit=limit, not_met=met
+                )
         sent = [job_id for job_id, priority in unnotified if self._broker.send(kind, job_id, priority)]
         if sent:
             failpoint("notification.sent")

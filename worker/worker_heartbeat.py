@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 
 import structlog
@@ -16,8 +15,6 @@ from worker.context import WorkerContext
 
 log = structlog.get_logger(__name__)
 
-_NVIDIA = Path("/dev/nvidiactl")
-
 
 class WorkerHeartbeat(PeriodicThread):
     """Writes the worker's row every `heartbeat_s`, and at most once a second when the job changes."""
@@ -26,7 +23,7 @@ class WorkerHeartbeat(PeriodicThread):
         self._context = context
         self._job_id: str | None = None
         self._jobs_done = 0
-        self._device = "cuda" if _NVIDIA.exists() else "cpu"
+        self._device = context.device
         self._examples_per_s: float | None = None
         self._steps_per_s: float | None = None
         self._memory: tuple[int | None, int | None] = (None, None)
@@ -93,6 +90,7 @@ class WorkerHeartbeat(PeriodicThread):
                     steps_per_s=self._steps_per_s,
                     memory_bytes=self._memory[0],
                     memory_total_bytes=self._memory[1],
+                    labels=",".join(context.settings.worker_labels) or None,
                 )
         except SQLAlchemyError as failure:
             log.warning("worker heartbeat not written", reason=str(failure))

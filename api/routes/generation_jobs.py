@@ -7,7 +7,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from sqlalchemy.orm import Session
 
-from api import serializers
+from api import queue_places, serializers
 from api.dispatch import notify, notify_and_wait
 from api.headers import ConditionalHeaders, PreferHeaders
 from api.idempotency import Submission, accept
@@ -32,7 +32,7 @@ from api.schemas.pages import EventPage, GenerationJobPage
 from api.tags import GENERATION_JOBS
 from shared.db import tables as rows
 from shared.job_status import JobKind
-from shared.services import artifacts, generation_jobs, jobs, queue_stats, transitions
+from shared.services import artifacts, generation_jobs, jobs, transitions
 from shared.specs import parse_generation
 
 ShownT = TypeVar("ShownT")
@@ -151,8 +151,8 @@ def _look_at(current: Runtime, job_id: str) -> GenerationJob:
 def _shown(session: Session, jobs: Sequence[rows.GenerationJob], serialize: Callable[..., ShownT]) -> list[ShownT]:
     """The jobs with their artifacts, in one query."""
     files = artifacts.by_job(session, [job.id for job in jobs])
-    positions = queue_stats.queue_positions(session, jobs)
-    return [serialize(job, files.get(job.id, ()), queue_position=positions.get(job.id)) for job in jobs]
+    places = queue_places.places(session, jobs)
+    return [serialize(job, files.get(job.id, ()), place=places[job.id]) for job in jobs]
 
 
 def _shown_one(session: Session, job: rows.GenerationJob) -> GenerationJob:

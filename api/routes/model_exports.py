@@ -4,7 +4,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.types import ResponseDict
 
-from api import serializers
+from api import queue_places, serializers
 from api.authentication import require
 from api.dispatch import notify, notify_and_wait
 from api.errors import RETRY_AFTER_S
@@ -22,7 +22,7 @@ from shared.errors import ExportFailed, ExportPending, SpecError
 from shared.exports import ONNX, SAFETENSORS, part_file
 from shared.identity import Scope
 from shared.job_status import JobStatus
-from shared.services import artifacts, exports, generation_jobs, models, queue_stats, quotas
+from shared.services import artifacts, exports, generation_jobs, models, quotas
 from shared.spec_errors import nearest
 
 WAIT_S = 20.0  # clients give up after 30 by default
@@ -125,9 +125,7 @@ def _accepted(current: Runtime, job_id: str) -> Response:
     """202 with the job that creates the files."""
     with current.reading() as session:
         job = generation_jobs.get(session, job_id)
-        answer = serializers.generation_job(
-            job, (), queue_position=queue_stats.queue_positions(session, [job]).get(job_id)
-        )
+        answer = serializers.generation_job(job, (), place=queue_places.place(session, job))
     response = json_response(answer, 202)
     response.headers.update(
         {"Location": answer.urls.self, "Preference-Applied": "respond-async", "Retry-After": RETRY_AFTER_S}

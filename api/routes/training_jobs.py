@@ -78,8 +78,8 @@ def list_training_jobs(query: TrainingJobsQuery) -> Response:
     """List training jobs, in the order of `sort`."""
     with runtime().reading() as session:
         found, has_more = jobs.list_page(session, rows.TrainingJob, **query.model_dump())
-        positions = queue_places.positions(session, found)
-    data = [serializers.training_job(row, queue_position=positions.get(row.id)) for row in found]
+        places = queue_places.places(session, found)
+    data = [serializers.training_job(row, place=places[row.id]) for row in found]
     return page_response(TrainingJobPage(data=data, has_more=has_more), next_after=data[-1].id if has_more else None)
 
 
@@ -153,4 +153,4 @@ def delete_training_job(path: TrainingJobPath) -> Response:
 
 
 def _shown(session: Session, job: rows.TrainingJob) -> TrainingJob:
-    return serializers.training_job(job, queue_position=queue_places.position(session, job))
+    return serializers.training_job(job, place=queue_places.place(session, job))

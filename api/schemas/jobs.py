@@ -7,6 +7,8 @@ from pydantic import Field
 from api.schemas.base import Answer, JsonObject, Measurements, Sha256, Time, Url
 from shared.job_status import ErrorCode, JobStatus, Priority
 from shared.outputs import MAX_CHARACTERS, MAX_CHARACTERS_OF_ALL, MAX_LISTED
+from shared.placement import RequestedDevice
+from shared.services.placements import WaitingFor
 from shared.services.queue_stats import COUNTED_POSITIONS
 from shared.specs import Evaluation, WebhookEvent
 
@@ -73,12 +75,17 @@ class Job(Answer):
     priority: Priority
     metadata: dict[str, str]
     seed: int
-    device: str | None
+    device: str | None = Field(description="Where its latest attempt computes: `cpu` or `cuda`; null before.")
     attempt: int = Field(description="Attempts since the submission or the last retry.")
     max_attempts: int
     queue_position: int | None = Field(description=f"1 is next; counted to {COUNTED_POSITIONS:,}. Null unless queued.")
     queue_position_is_exact: bool = Field(
         description="False: the job is further back than `queue_position`, the limit of the count."
+    )
+    waiting_for: WaitingFor | None = Field(
+        description="Why a queued job waits: `running_quota`, its owner has as many running jobs as it may have; "
+        "`able_worker`, no live worker has what it asks for; `worker`, the workers that can run it are busy. Null in a "
+        "back-off and unless queued."
     )
     created_at: Time
     started_at: Time | None
@@ -97,6 +104,8 @@ class TrainingJob(Job):
     hyperparameters: JsonObject = Field(description="Every hyperparameter, including those of the preset.")
     init_from: str | None = Field(description="Model or checkpoint with the initial weights.")
     evaluation: Evaluation = Field(description="The final evaluation that was requested.")
+    requested_device: RequestedDevice = Field(description="The device that was requested; `device` is the one it has.")
+    requires: list[str] = Field(description="Labels that its worker must have.")
     timeout_s: int
     preemptible: bool = Field(description="The job gives way to jobs of a higher priority while it runs.")
     progress: Progress
@@ -117,6 +126,8 @@ class TrainingEstimate(Answer):
     hyperparameters: JsonObject = Field(description="Every hyperparameter, including those of the preset.")
     init_from: str | None = Field(description="Model or checkpoint with the initial weights.")
     evaluation: Evaluation = Field(description="The final evaluation.")
+    requested_device: RequestedDevice
+    requires: list[str] = Field(description="Labels that its worker must have.")
     steps: int | None = Field(
         description="Optimizer steps of the whole run; null where the unknown size of the dataset decides."
     )
@@ -131,7 +142,9 @@ class TrainingEstimate(Answer):
         description=f"Position of the job if it were submitted now, up to {COUNTED_POSITIONS:,}."
     )
     queue_position_is_exact: bool = Field(description="False: it would be further back.")
-    warnings: list[JobWarning] = Field(description="Obstacles of the start: no worker, or a dataset that is not here.")
+    warnings: list[JobWarning] = Field(
+        description="Obstacles of the start: no able worker, or a dataset that is not here."
+    )
 
 
 ArtifactKind = Literal["sample", "output", "tensorboard"]

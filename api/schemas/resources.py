@@ -164,6 +164,7 @@ class Worker(Answer):
     host: str
     pid: int
     device: str
+    labels: list[str] = Field(description="What jobs can require (`MIMEO_WORKER_LABELS`).")
     is_alive: bool = Field(description="True after a heartbeat within one lease.")
     job: str | None = Field(description="The current job; the last one if the worker is not alive.")
     interrupted_jobs: list[str] = Field(

@@ -72,12 +72,12 @@ class Live:
 
 def read_job(session: Session, job: rows.Job) -> str:
     """A job as JSON, as its resource shows it."""
-    position = queue_places.position(session, job)
+    place = queue_places.place(session, job)
     if isinstance(job, rows.TrainingJob):
-        return serializers.training_job(job, queue_position=position).model_dump_json()
+        return serializers.training_job(job, place=place).model_dump_json()
     assert isinstance(job, rows.GenerationJob)
     files = artifacts.by_job(session, [job.id]).get(job.id, ())
-    return serializers.generation_job(job, files, queue_position=position).model_dump_json()
+    return serializers.generation_job(job, files, place=place).model_dump_json()
 
 
 def read_change(session: Session, job: rows.Job, since: Cursor | None, *, at: datetime) -> Change:

@@ -134,6 +134,7 @@ def workers(context: typer.Context, as_json: JsonOption = False) -> None:
             worker["host"],
             worker["pid"],
             worker["device"],
+            ",".join(worker.get("labels", ())),
             (worker["job"] or "idle") if worker["is_alive"] else "not alive",
             rate(worker["examples_per_s"]) if worker["is_alive"] else "",
             worker["jobs_done"],
@@ -141,4 +142,4 @@ def workers(context: typer.Context, as_json: JsonOption = False) -> None:
         )
         for worker in found
     ]
-    table(("kind", "host", "pid", "device", "job", "speed", "done", "last heartbeat"), rows)
+    table(("kind", "host", "pid", "device", "labels", "job", "speed", "done", "last heartbeat"), rows)

@@ -7,7 +7,17 @@ import typer
 
 from client.connection import JsonOption, LimitOption, connect
 from client.errors import BadInput
-from client.formatting import ago, duration, figure, metrics_line, progress_line, size, warning_facts
+from client.formatting import (
+    ago,
+    duration,
+    figure,
+    metrics_line,
+    progress_line,
+    requirements,
+    size,
+    wait_reason,
+    warning_facts,
+)
 from client.headlines import Headlines, shown_metrics
 from client.http import Client
 from client.output import facts, heading, line, print_json, remark, table
@@ -83,6 +93,8 @@ def _show_job(job: Job, names: Sequence[str] | None) -> None:
             ("dataset", job.get("dataset")),
             ("preset", job.get("preset")),
             ("status", progress_line(job, names)),
+            ("waits", wait_reason(job) or None),
+            ("requires", requirements(job) or None),
             ("attempt", f"{job['attempt']} of {job['max_attempts']}" if job["attempt"] else None),
             ("device", job["device"]),
             ("seed", job["seed"]),

@@ -49,6 +49,12 @@ def train(
     preemptible: Annotated[
         bool, typer.Option("--preemptible", help="Give way to jobs of a higher priority while it runs.")
     ] = False,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu or cuda: cuda waits for a worker with a GPU; default auto.")
+    ] = None,
+    requires: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL", help="A label that the worker must have. Repeatable.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Submit nothing; show steps, time, memory and the resolved settings.")
     ] = False,
@@ -75,6 +81,8 @@ def train(
         "webhook": webhook_of(webhook_url, webhook_event),
         "evaluation": evaluation,
         "preemptible": preemptible or None,
+        "device": device,
+        "requires": requires or None,
     }
     request: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
     with connect(context) as client:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from shared.db.clock import Timestamp, db_now
 from shared.db.column_types import JSON_TYPE, KIND, ROW_ID, STATUS, JsonObject, JsonObjects
 from shared.job_status import JobKind, JobStatus
+from shared.placement import ANYWHERE
 
 # With not_before, the index alone answers whether a job is due and how many are ahead of it.
 QUEUE_COLUMNS = ("kind", "status", "priority", "created_at", "id", "not_before")
@@ -20,7 +21,6 @@ _IS_HELD = "status IN ('cancelling', 'pausing', 'running')"
 DEFAULT_OWNER = "local"  # of everything while authentication is off
 OWNER = String(64)
 PLACEMENT = String(700)
-ANYWHERE = "any"  # the placement of a job that every worker takes
 DEVICE_ID = String(200)
 
 

@@ -64,6 +64,8 @@ def admit_training(
         "dataset": request.dataset or model_type.default_dataset,
         "preset": request.preset,
         "evaluation": request.evaluation,
+        "device": request.device,
+        "requires": sorted(set(request.requires)),
         "hyperparameters": hyperparameters.model_dump(mode="json", by_alias=True),
         "init_from": starting_weights.admit(
             session, request.init_from, model_type, hyperparameters, shape=shape, settings=settings

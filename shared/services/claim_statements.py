@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Executable, Select, and_, bindparam, func, select, update
+from sqlalchemy import BigInteger, Executable, Select, and_, bindparam, func, or_, select, update
 
 from shared.db.clock import db_now
 from shared.db.tables import Job
@@ -18,6 +18,26 @@ class Candidates:
 
     shares: Select[Any]
     claim: Executable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Urgency:
+    """What interrupts a running job: jobs of a higher priority, and quick ones of the same.
+
+    rank: of the running job's priority. room: bytes of memory that a further job may need.
+    """
+
+    rank: int
+    room: int
+    takes_quick: bool
+
+    def parameters(self) -> dict[str, int]:
+        """Parameters of HIGHER and QUICK."""
+        return {"rank": self.rank, "room": self.room}
+
+    def candidates(self) -> tuple[Candidates, ...]:
+        """The statements for the jobs that interrupt, in the order in which they are tried."""
+        return (HIGHER, QUICK) if self.takes_quick else (HIGHER,)
 
 
 def _candidates(*conditions: Any, among: Any = IS_QUEUED) -> Candidates:
@@ -48,6 +68,11 @@ _FITS = JOBS.c.memory_bytes <= bindparam("room")
 _IS_HIGHER = (JOBS.c.priority < bindparam("rank"), _FITS)
 _IS_QUICK = (JOBS.c.priority <= bindparam("rank"), _FITS)
 ANY, HIGHER = _candidates(), _candidates(*_IS_HIGHER)
+# For a worker that cannot run every job.
+PLACED = _candidates(
+    JOBS.c.placement.in_(bindparam("met", expanding=True)),
+    or_(JOBS.c.memory_bytes.is_(None), JOBS.c.memory_bytes <= bindparam("device_room", type_=BigInteger)),
+)
 QUICK = _candidates(*_IS_QUICK, among=and_(IS_QUEUED, JOBS.c.is_quick))
 _DUE = select(Job.id).where(Job.kind == KIND, is_due()).order_by(*QUEUE_ORDER).limit(1)
 IS_HIGHER_DUE, IS_QUICK_DUE = (

@@ -17,8 +17,10 @@ from shared.db.tables import Job, JobEvent, table_of
 from shared.errors import DependencyUnavailable, JobFailure, LeaseLost
 from shared.failpoints import failpoint
 from shared.job_status import HELD, JobKind, JobStatus
-from shared.services import fair_share, job_history
-from shared.services.claim_statements import ANY, HIGHER, IS_HIGHER_DUE, IS_QUICK_DUE, QUICK, Candidates
+from shared.placement import Ability
+from shared.services import claim_statements as claims
+from shared.services import fair_share, job_history, placements
+from shared.services.claim_statements import Candidates, Urgency
 from shared.services.fair_share import Line
 from shared.services.queue_order import touched
 from shared.settings import Settings
@@ -54,40 +56,35 @@ class FencedSession:
     held_ms: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Urgency:
-    """What interrupts a running job: jobs of a higher priority, and quick ones of the same.
-
-    rank: of the running job's priority. room: bytes of memory that a further job may need.
-    """
-
-    rank: int
-    room: int
-    takes_quick: bool
-
-    def parameters(self) -> dict[str, int]:
-        """Parameters of `claim_statements`' HIGHER and QUICK."""
-        return {"rank": self.rank, "room": self.room}
-
-
 # --- claiming ---------------------------------------------------------------------------------------------------
 
 
 def claim_next(
-    session: Session, kind: JobKind, worker: str, above: Urgency | None = None, *, running_limit: int | None = None
+    session: Session,
+    kind: JobKind,
+    worker: str,
+    above: Urgency | None = None,
+    *,
+    running_limit: int | None = None,
+    ability: Ability | None = None,
 ) -> Job | None:
     """Claim the first due job of the owner that has used the least: by priority, then by age. None: no job is due.
 
     above: claim only a job that interrupts a running one. running_limit: an owner with as many held jobs of the kind
-    has no turn.
+    has no turn. ability: claim only a job that this worker can run, with `above` unset; None: it can run all. Raises
+    NewPlacement where the transaction is to be repeated.
     """
     job, parameters = None, {"worker": worker} | (above.parameters() if above else {})
-    for candidates in (ANY,) if above is None else (HIGHER, QUICK) if above.takes_quick else (HIGHER,):
-        job = _claim(session, candidates, kind, parameters, running_limit)
+    restriction = placements.restriction(session, ability) if ability else None
+    first = claims.PLACED if restriction else claims.ANY
+    for candidates in (first,) if above is None else above.candidates():
+        job = _claim(session, candidates, kind, parameters | (restriction or {}), running_limit)
         if job is not None:
             break
     if job is None:
         return None
+    if ability is not None and not ability.meets(job.placement):
+        raise placements.NewPlacement
     data = {"worker": worker}
     job_history.add(session, job.id, event="running", message=f"Claimed by {worker}.", attempt=job.attempt, data=data)
     failpoint("claim.written")
@@ -97,7 +94,7 @@ def claim_next(
 def is_interruption_due(connection: Connection, kind: JobKind, above: Urgency) -> bool:
     """Whether a job is due that interrupts a running one. Reads only."""
     parameters = {"claimed_kind": kind} | above.parameters()
-    statements = (IS_HIGHER_DUE, IS_QUICK_DUE) if above.takes_quick else (IS_HIGHER_DUE,)
+    statements = (claims.IS_HIGHER_DUE, claims.IS_QUICK_DUE) if above.takes_quick else (claims.IS_HIGHER_DUE,)
     return any(connection.execute(statement, parameters).scalar_one() for statement in statements)
 
 

@@ -12,6 +12,7 @@ from shared.db.tables import GenerationJob, Job, Model, TrainingJob
 from shared.errors import NotFound
 from shared.ids import Prefix, is_id, new_id
 from shared.job_status import JobKind, JobStatus
+from shared.placement import ANYWHERE
 from shared.services import deletion, job_search, new_jobs, paging
 from shared.services.job_search import JobSort
 from shared.services.job_warnings import JobWarning
@@ -39,6 +40,7 @@ def submit(
     warnings: Iterable[JobWarning] = (),
     is_quick: bool = False,
     memory_bytes: int | None = None,
+    placement: str = ANYWHERE,
 ) -> JobT:
     """Insert the row of a job. Send its notification after the commit."""
     return new_jobs.add(
@@ -56,6 +58,7 @@ def submit(
         warnings=warnings,
         is_quick=is_quick,
         memory_bytes=memory_bytes,
+        placement=placement,
         preemptible=isinstance(request, TrainingRequest) and request.preemptible,
         webhook=request.webhook.model_dump() if request.webhook else None,
     )

@@ -13,7 +13,8 @@ from shared.db.owned_rows import owner_of
 from shared.db.tables import Job, table_of
 from shared.failpoints import failpoint
 from shared.job_status import JobStatus, Priority
-from shared.services import job_history
+from shared.placement import ANYWHERE
+from shared.services import job_history, placements
 from shared.services.job_warnings import JobWarning
 
 JobT = TypeVar("JobT", bound=Job)
@@ -37,6 +38,7 @@ def add(
     warnings: Iterable[JobWarning] = (),
     is_quick: bool = False,
     memory_bytes: int | None = None,
+    placement: str = ANYWHERE,
     preemptible: bool = False,
     webhook: Mapping[str, Any] | None = None,
     is_shared: bool = False,
@@ -63,11 +65,14 @@ def add(
         "warnings": [asdict(warning) for warning in warnings] or None,
         "is_quick": is_quick,
         "memory_bytes": memory_bytes,
+        "placement": placement,
         "request_id": logs.request_id(),
         "trace_parent": tracing.CURRENT.get(),
         "preemptible": preemptible,
         "webhook": dict(webhook) if webhook else None,
     }
+    if placement != ANYWHERE:
+        placements.add(session, placement)
     session.execute(_ADD, row)
     failpoint("submit.inserted")
     job_history.add(session, id, event="queued", message="Accepted.", attempt=0)

@@ -1,6 +1,6 @@
 """Selects the waiting jobs that need a notification, the first one or a repetition."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
@@ -20,10 +20,23 @@ def count_due(session: Session) -> dict[JobKind, int]:
     return dict.fromkeys(QUEUED_KINDS, 0) | dict(session.execute(_DUE).all())
 
 
-def due_for_notification(session: Session, kind: JobKind, *, stale_s: float, limit: int) -> list[tuple[str, Priority]]:
-    """Due jobs without a notification, or whose last one is older than `stale_s`; in the order of the queue."""
+def due_for_notification(
+    session: Session,
+    kind: JobKind,
+    *,
+    stale_s: float,
+    limit: int,
+    met: Collection[str] | None = None,
+    not_met: Collection[str] = (),
+) -> list[tuple[str, Priority]]:
+    """Due jobs without a notification, or whose last one is older than `stale_s`; in the order of the queue.
+
+    met: only jobs with one of these placements; None: with any except those of `not_met`.
+    """
     is_stale = or_(Job.notified_at.is_(None), Job.notified_at < db_now() - round(stale_s * 1000))
     query = select(Job.id, Job.priority).where(Job.kind == kind, is_due(), is_stale)
+    if met is not None or not_met:
+        query = query.where(Job.placement.not_in(not_met) if met is None else Job.placement.in_(met))
     rows = session.execute(query.order_by(Job.priority, Job.created_at, Job.id).limit(limit))
     return [(job_id, _RANKS[rank]) for job_id, rank in rows]
 

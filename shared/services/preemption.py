@@ -4,14 +4,17 @@ The worker of the chosen job finds the request when it next reads the row, write
 again. The request ends with the attempt, however it ends.
 """
 
-from sqlalchemy import Connection, and_, bindparam, exists, func, select, update
+from collections.abc import Iterator
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from shared.db.clock import Timestamp, db_now
 from shared.db.tables import Job, Worker
 from shared.job_status import JobKind, JobStatus
-from shared.services import fair_share, job_history, queue_stats
+from shared.services import fair_share, job_history, placements, queue_stats
 from shared.services.queue_order import IS_HELD, JOBS, is_due, touched
+from shared.services.workers import is_alive
 from shared.settings import Settings
 
 _MOST_AHEAD = 200
@@ -39,10 +42,18 @@ def preempt(session: Session, settings: Settings) -> str | None:
     waited for a heartbeat, so that a worker that has just ended its job can claim it. Among the jobs with the lowest
     priority, the one that was claimed last gives way. Returns its id.
     """
+    if placements.names(session):
+        found = (_preempt_for(session, settings, *each) for each in _without_able_worker(session, settings))
+        return next(filter(None, found), None)
     waiting = _first_without_worker(session, settings)
-    if waiting is None:
-        return None
+    return None if waiting is None else _preempt_for(session, settings, waiting)
+
+
+def _preempt_for(session: Session, settings: Settings, waiting: Job, workers: list[str] | None = None) -> str | None:
+    """Request that a running training gives way to a job; returns its id. workers: those that can run it; None: all."""
     victims = select(JOBS.c.id).where(_IS_VICTIM, JOBS.c.priority > waiting.priority)
+    if workers is not None:
+        victims = victims.where(JOBS.c.worker.in_(workers))
     if _is_at_limit(session, waiting, settings):
         victims = victims.where(JOBS.c.share == waiting.share)
     victims = victims.order_by(JOBS.c.priority.desc(), JOBS.c.claimed_at.desc(), JOBS.c.id).limit(1)
@@ -64,13 +75,42 @@ def _first_without_worker(session: Session, settings: Settings) -> Job | None:
     first = queue_stats.first_in_queue(session, JobKind.TRAINING, ahead + 1, running_limit=limit)
     if len(first) <= ahead:
         return None
-    has_waited = Job.updated_at <= db_now() - round(1000 * settings.heartbeat_s)
-    return session.scalars(select(Job).where(Job.id == first[ahead], is_due(), has_waited)).one_or_none()
+    return session.scalars(select(Job).where(Job.id == first[ahead], *_has_waited(settings))).one_or_none()
+
+
+def _without_able_worker(session: Session, settings: Settings) -> Iterator[tuple[Job, list[str]]]:
+    """The jobs for which neither an idle worker nor a running preemption is left, each with its able workers.
+
+    Each job before them takes one of its able workers, the one that meets the fewest placements.
+    """
+    known = placements.names(session)
+    alive = session.scalars(select(Worker).where(Worker.kind == JobKind.TRAINING, is_alive(settings, leases=1)))
+    abilities = {worker.id: placements.ability_of(worker) for worker in alive}
+    held = select(JOBS.c.worker, JOBS.c.preempted_by).where(JOBS.c.kind == JobKind.TRAINING, IS_HELD)
+    busy = {row.worker for row in session.execute(held) if row.preempted_by is None}
+    free = [name for name in abilities if name not in busy]
+    free.sort(key=lambda name: (sum(map(abilities[name].meets, known)), name))
+    victims = session.execute(select(JOBS.c.worker, JOBS.c.priority).where(_IS_VICTIM), _parameters(settings)).all()
+    limit = fair_share.running_limit(settings, JobKind.TRAINING)
+    first = queue_stats.first_in_queue(session, JobKind.TRAINING, _MOST_AHEAD, running_limit=limit)
+    waited = set(session.scalars(select(Job.id).where(Job.id.in_(first), *_has_waited(settings))))
+    found = {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(first)))}
+    for job in (found[job_id] for job_id in first if job_id in found):
+        able = [name for name, ability in abilities.items() if ability.can_run(job.placement, job.memory_bytes)]
+        idle = next((name for name in free if name in able), None)
+        if idle is not None:
+            free.remove(idle)
+        elif job.id in waited and any(row.worker in able and row.priority > job.priority for row in victims):
+            yield job, able
+
+
+def _has_waited(settings: Settings) -> tuple[ColumnElement[bool], ...]:
+    return is_due(), Job.updated_at <= db_now() - round(1000 * settings.heartbeat_s)
 
 
 def _idle_workers(session: Session, settings: Settings) -> int:
-    is_alive = Worker.heartbeat_at > db_now() - round(1000 * settings.lease_s)
-    alive = select(func.count()).select_from(Worker).where(Worker.kind == JobKind.TRAINING, is_alive)
+    is_training = Worker.kind == JobKind.TRAINING
+    alive = select(func.count()).select_from(Worker).where(is_training, is_alive(settings, leases=1))
     held = select(func.count()).select_from(JOBS).where(JOBS.c.kind == JobKind.TRAINING, IS_HELD)
     return max(0, session.execute(alive).scalar_one() - session.execute(held).scalar_one())
 

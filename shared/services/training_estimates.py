@@ -6,7 +6,7 @@ its work for one example, divided by the work for one example of the request.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 from shared import datasets as registry
 from shared.datasets import DatasetShape
 from shared.db.owned_rows import ALL_OWNERS, owner_of
-from shared.db.tables import TrainingJob
+from shared.db.tables import TrainingJob, Worker
 from shared.job_status import JobKind, JobStatus
 from shared.model_types.base import ModelType
 from shared.model_types.training_steps import TrainingSteps
-from shared.services import datasets, fair_share, queue_stats, workers
+from shared.placement import canonical
+from shared.services import datasets, fair_share, placements, queue_stats, workers
 from shared.services.admission import AdmittedTraining, admit_training
 from shared.services.job_warnings import JobWarning
 from shared.settings import Settings
@@ -86,7 +87,7 @@ def estimate(session: Session, request: TrainingRequest, settings: Settings) -> 
             running_limit=fair_share.running_limit(settings, JobKind.TRAINING),
         ),
         warnings=[
-            *_without_worker(has_worker=bool(alive)),
+            *_without_worker(request, admitted, alive),
             *_dataset_warnings(admitted.spec["dataset"], settings),
             *admitted.warnings,
         ],
@@ -148,10 +149,14 @@ def _measured(session: Session, kind: ModelType, devices: set[str]) -> Iterator[
                 yield _Measured(job=name, examples_per_s=speed, examples=steps.examples, example_work=work)
 
 
-def _without_worker(*, has_worker: bool) -> list[JobWarning]:
-    if has_worker:
+def _without_worker(request: TrainingRequest, admitted: AdmittedTraining, alive: Sequence[Worker]) -> list[JobWarning]:
+    if not alive:
+        return [JobWarning(code="no_worker", message="No training worker is running.", hint="Start one: mimeo up")]
+    placement = canonical(request.device, request.requires)
+    if any(placements.ability_of(worker).can_run(placement, admitted.memory_bytes) for worker in alive):
         return []
-    return [JobWarning(code="no_worker", message="No training worker is running.", hint="Start one: mimeo up")]
+    message = "No running worker has the device, the labels and the memory that the job needs; it would wait for one."
+    return [JobWarning(code="no_able_worker", message=message, hint="mimeo workers shows what each one has.")]
 
 
 def _dataset_warnings(name: str, settings: Settings) -> list[JobWarning]:

@@ -4,6 +4,7 @@ from sqlalchemy.orm import Session
 
 from shared.db.tables import TrainingJob
 from shared.job_status import JobStatus
+from shared.placement import canonical
 from shared.services import jobs, quotas, transitions, webhook_admission
 from shared.services.admission import admit_training
 from shared.settings import Settings
@@ -22,6 +23,8 @@ def submit(session: Session, request: TrainingRequest, *, settings: Settings) ->
         model_type=request.model_type,
         spec=admitted.spec,
         warnings=admitted.warnings,
+        memory_bytes=admitted.memory_bytes,
+        placement=canonical(request.device, request.requires),
     )
 
 

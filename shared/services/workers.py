@@ -1,7 +1,5 @@
 """Workers, their heartbeats and their current jobs."""
 
-from datetime import datetime
-
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
@@ -22,9 +20,9 @@ def list_alive(session: Session, settings: Settings) -> list[Worker]:
     return list(session.scalars(query.order_by(Worker.id)))
 
 
-def is_alive(settings: Settings) -> ColumnElement[bool]:
-    """Condition: the worker has a heartbeat within three leases."""
-    return Worker.heartbeat_at > _recent(settings)
+def is_alive(settings: Settings, *, leases: int = 3) -> ColumnElement[bool]:
+    """Condition: the worker has a heartbeat within that many leases."""
+    return Worker.heartbeat_at > db_now() - round(1000 * leases * settings.lease_s)
 
 
 def list_known(session: Session, settings: Settings) -> list[Worker]:
@@ -66,6 +64,7 @@ def record_heartbeat(
     memory_bytes: int | None = None,
     memory_total_bytes: int | None = None,
     disk_free_bytes: int | None = None,
+    labels: str | None = None,
 ) -> None:
     """Record a heartbeat of a worker, with its current job and what it takes. None: not known."""
     row = {
@@ -81,6 +80,7 @@ def record_heartbeat(
         "memory_bytes": memory_bytes,
         "memory_total_bytes": memory_total_bytes,
         "disk_free_bytes": disk_free_bytes,
+        "labels": labels,
         "contract_step": NEWEST_CONTRACT_STEP,
     }
     upsert(session, Worker, [row], key=("id",), written_at="heartbeat_at")
@@ -94,7 +94,3 @@ def leave(session: Session, worker_id: str) -> None:
 def forget_silent(session: Session) -> None:
     """Delete workers without a heartbeat for a day."""
     session.execute(delete(Worker).where(Worker.heartbeat_at < db_now() - _FORGET_MS))
-
-
-def _recent(settings: Settings) -> ColumnElement[datetime]:
-    return db_now() - round(3000 * settings.lease_s)

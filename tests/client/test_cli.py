@@ -90,6 +90,7 @@ def test_train_sends_the_given_values_and_prints_only_the_id() -> None:
             *("train", "vae", "--dataset", "digits", "--preset", "fast", "--set", "epochs=3", "--set", "layers=[8]"),
             *("--seed", "7", "--name", "007", "--priority", "high", "--metadata", "commit=831877e8"),
             *("--metadata", "lr=0.10", "--metadata", "flag=true"),
+            *("--device", "cuda", "--requires", "a100", "--requires", "large"),
             url=server.url,
         )
     assert (done.returncode, done.stdout) == (0, "trn_1\n")
@@ -102,6 +103,8 @@ def test_train_sends_the_given_values_and_prints_only_the_id() -> None:
         "name": "007",
         "priority": "high",
         "metadata": {"commit": "831877e8", "lr": "0.10", "flag": "true"},
+        "device": "cuda",
+        "requires": ["a100", "large"],
     }
 
 

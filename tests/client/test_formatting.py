@@ -55,6 +55,25 @@ def test_running_job_shows_epoch_loss_speed_and_remaining_time() -> None:
     assert line == "running  epoch 3/10  step 705/2350  30%  loss 28.41  22,000/s  eta 42 s"
 
 
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"waiting_for": "worker"}, ""),
+        ({"waiting_for": None}, ""),
+        ({"waiting_for": "running_quota"}, "as many jobs run as you may have running"),
+        ({"waiting_for": "able_worker", "requested_device": "auto", "requires": []}, "no running worker can run it"),
+        (
+            {"waiting_for": "able_worker", "requested_device": "cuda", "requires": ["a100"]},
+            "no running worker can run it: it needs cuda, a100",
+        ),
+    ],
+)
+def test_queued_job_shows_why_it_waits(wishes: dict[str, Any], words: str) -> None:
+    queued = job(status="queued", queue_position=2, progress=None, attempt=0, **wishes)
+    assert progress_line(queued) == "  ".join(filter(None, ("queued  position 2", words)))
+    assert state_text(queued) == "queued at position 2" + (f": {words}" if words else "")
+
+
 def test_queued_job_shows_its_position() -> None:
     assert progress_line(job(status="queued", queue_position=2, progress=None)) == "queued  position 2"
 

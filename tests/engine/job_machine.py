@@ -21,7 +21,7 @@ from shared.services.attempt_writes import MetricPoint
 from shared.services.job_queue import FencedSession, Lease
 from tests import jobs
 from tests.engine.model import ACTIONS, ENDED, HELD, ModelJob
-from tests.engine.stage import Stage, stored
+from tests.engine.stage import LABEL, Stage, stored
 
 WORKERS = ("wrk_a", "wrk_b", "wrk_c")
 OWNERS = (DEFAULT_OWNER, "ada", "emmy")
@@ -40,11 +40,19 @@ class JobMachine(Stage):
             self.submit(priority=priority, max_attempts=2, owner=owner)
         self._claim(self.broker.take_number(0).kind, WORKERS[0])
 
-    @rule(priority=st.sampled_from(Priority), max_attempts=st.integers(1, 3), owner=st.sampled_from(OWNERS))
-    def submit(self, priority: Priority, max_attempts: int, owner: str) -> None:
-        body = {"priority": priority.value, "max_attempts": max_attempts}
+    @rule(
+        priority=st.sampled_from(Priority),
+        max_attempts=st.integers(1, 3),
+        owner=st.sampled_from(OWNERS),
+        requires=st.sampled_from(((), (LABEL,))),
+    )
+    def submit(self, priority: Priority, max_attempts: int, owner: str, requires: tuple[str, ...] = ()) -> None:
+        body = {"priority": priority.value, "max_attempts": max_attempts, "requires": [*requires]}
         job_id = jobs.submitted(self.database, self.settings, owner=owner, **body)
-        self._accepted(job_id, self.expected.submit(JobKind.TRAINING, priority.rank, max_attempts, owner=owner))
+        made = self.expected.submit(
+            JobKind.TRAINING, priority.rank, max_attempts, owner=owner, requires=frozenset(requires)
+        )
+        self._accepted(job_id, made)
         self.clock.advance(1)  # so that no two jobs have the same time of submission
 
     @precondition(lambda self: len(self.keys) < len(KEYS) or len(self.ids) % 3 == 0)

@@ -32,7 +32,7 @@ class ModelJob:
     """One job.
 
     checkpoints: step → whether it is the best. published: step of the published checkpoint. reads: job and step of the
-    weights that it needs. error: code of the visible failure.
+    weights that it needs. requires: labels of its worker. error: code of the visible failure.
     """
 
     number: int
@@ -41,6 +41,7 @@ class ModelJob:
     max_attempts: int
     reads: tuple[int, int] | None = None
     owner: str = DEFAULT_OWNER
+    requires: frozenset[str] = frozenset()
     status: S = S.QUEUED
     attempt: int = 0
     token: int = 0
@@ -77,19 +78,21 @@ class Model:
         reads: tuple[int, int] | None = None,
         *,
         owner: str = DEFAULT_OWNER,
+        requires: frozenset[str] = frozenset(),
     ) -> ModelJob:
         number = len(self.jobs) + len(self.deleted)
-        job = self.jobs[number] = ModelJob(number, kind, rank, max_attempts, reads, owner)
+        job = self.jobs[number] = ModelJob(number, kind, rank, max_attempts, reads, owner, requires)
         return job
 
     def is_due(self, job: ModelJob, now_ms: int) -> bool:
         return job.status is S.QUEUED and (job.not_before_ms is None or job.not_before_ms <= now_ms)
 
-    def first(self, kind: JobKind, now_ms: int) -> ModelJob | None:
-        """The job that is claimed next."""
+    def first(self, kind: JobKind, labels: frozenset[str], now_ms: int) -> ModelJob | None:
+        """The job that a worker with these labels claims next."""
         due = [job for job in self.jobs.values() if job.kind == kind and self.is_due(job, now_ms)]
         limit = RUNNING_LIMIT[kind]
         able = [job for job in due if limit is None or self._held(kind)[job.owner] < limit]
+        able = [job for job in able if job.requires <= labels]
         order = self._claims(able, kind, now_ms)
         return order[0] if order else None
 

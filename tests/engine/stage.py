@@ -14,6 +14,7 @@ from shared.errors import LeaseLost
 from shared.ids import new_id
 from shared.job_status import QUEUED_KINDS, JobKind, Priority
 from shared.job_status import JobStatus as S
+from shared.placement import Ability
 from shared.services import attempt_writes, job_queue, queue_snapshot, transitions
 from shared.services.attempt_writes import StoredCheckpoint, StoredFile
 from shared.services.job_queue import FencedSession, Lease
@@ -28,6 +29,8 @@ from worker.reconciler import Reconciler
 
 QUIET_ROUNDS = 40
 REMEMBERED_LEASES = 12
+LABEL = "a100"
+LABELS: dict[str, frozenset[str]] = {"wrk_a": frozenset(), "wrk_b": frozenset()}  # of workers without LABEL
 
 
 class Stage(RuleBasedStateMachine):
@@ -111,8 +114,10 @@ class Stage(RuleBasedStateMachine):
         self.broker.send(job.kind, self.ids[job.number], priority)
 
     def _claim(self, kind: JobKind, worker: str) -> Lease | None:
-        first = self.expected.first(kind, self.clock.now_ms)
-        lease = jobs.claimed(self.database, kind, worker, running_limit=RUNNING_LIMIT[kind])
+        labels = LABELS.get(worker, frozenset({LABEL}))
+        first = self.expected.first(kind, labels, self.clock.now_ms)
+        ability = Ability(device="cpu", labels=labels)
+        lease = jobs.claimed(self.database, kind, worker, running_limit=RUNNING_LIMIT[kind], ability=ability)
         if first is None:
             assert lease is None
             return None

@@ -35,7 +35,7 @@ def test_body_that_is_not_an_object_is_refused(body: Any) -> None:
     [
         ({"model_type": None}, "/model_type", "valid string"),
         ({"hyperparameter": {}}, "/hyperparameter", 'Did you mean "hyperparameters"?'),
-        ({"zzz": 1}, "/zzz", "Valid: dataset, dry_run, evaluation, hyperparameters"),
+        ({"zzz": 1}, "/zzz", "Valid: dataset, device, dry_run, evaluation, hyperparameters"),
         ({"a/b~c": 1}, "/a~1b~0c", "There is no field"),
         ({"seed": -1}, "/seed", "greater than or equal to 0"),
         ({"seed": MAX_SEED + 1}, "/seed", "less than or equal to"),
@@ -54,6 +54,9 @@ def test_body_that_is_not_an_object_is_refused(body: Any) -> None:
         ({"max_attempts": 0}, "/max_attempts", "greater than or equal to 1"),
         ({"timeout_s": 10**9}, "/timeout_s", "less than or equal to"),
         ({"init_from": "trn_" + "0" * 26}, "/init_from", "not an id of the expected kind"),
+        ({"device": "gpu"}, "/device", "'auto', 'cpu' or 'cuda'"),
+        ({"requires": ["A100"]}, "/requires/0", "'A100' is not a label; use up to 63 of a-z"),
+        ({"requires": [f"l{n}" for n in range(9)]}, "/requires", "at most 8 items"),
         ({"hyperparameters": {str(n): n for n in range(65)}}, "/hyperparameters", "at most 64 items"),
     ],
 )

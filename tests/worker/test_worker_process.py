@@ -13,16 +13,17 @@ from pydantic import SecretStr
 
 from shared.broker import CeleryBroker
 from shared.db.session import SessionFactory, reading, transaction
+from shared.db.tables import Worker
 from shared.job_status import JobKind, JobStatus, Priority
-from shared.services import workers
+from shared.services import placements, workers
 from shared.settings import Settings
 from tests import jobs
 from tests.servers import Valkey
 from tests.waiting import PATIENCE_S, wait_until
-from tests.worker.attempts.harness import event_types, has_checkpoint
+from tests.worker.attempts.harness import event_types, has_checkpoint, history
 from worker.reconciler import Reconciler
 
-Start = Callable[[str], subprocess.Popen[bytes]]
+Start = Callable[..., subprocess.Popen[bytes]]
 
 
 @pytest.fixture(params=["sqlite"])
@@ -51,10 +52,12 @@ def start_worker(redis_settings: Settings, tmp_path: Path) -> Iterator[Start]:
     environment["MIMEO_REDIS_URL"] = redis_settings.resolved_redis_url
     environment["MIMEO_DATABASE_URL"] = redis_settings.resolved_database_url
 
-    def start(behaviour: str) -> subprocess.Popen[bytes]:
+    def start(behaviour: str, *, labels: str = "") -> subprocess.Popen[bytes]:
         log = (tmp_path / f"worker-{len(started)}.log").open("wb")
         command = [sys.executable, "-m", "tests.worker.worker_process", behaviour]
-        started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        started.append(
+            subprocess.Popen(command, env={**environment, "MIMEO_WORKER_LABELS": labels}, stdout=log, stderr=log)
+        )
         log.close()
         return started[-1]
 
@@ -95,6 +98,39 @@ def test_notified_worker_runs_job_after_job(
     with reading(database) as session:
         [worker] = workers.list_alive(session, redis_settings)
     assert (worker.kind, worker.device) == ("training", "cpu")
+
+
+@pytest.mark.slow
+def test_jobs_run_on_the_workers_that_have_their_labels(
+    database: SessionFactory, redis_settings: Settings, notifications: CeleryBroker, start_worker: Start
+) -> None:
+    labelled = start_worker("train", labels="a100,large")
+    start_worker("train")
+    wait_until(lambda: len(alive(database, redis_settings)) == 2)
+    reconciler = Reconciler(redis_settings, database, notifications)
+
+    a100 = [submit(database, redis_settings, notifications, requires=["a100"]) for _ in range(2)]
+    plain = [submit(database, redis_settings, notifications) for _ in range(2)]
+    rare = submit(database, redis_settings, notifications, requires=["rare"])
+
+    wait_until(after_a_round(reconciler, ended(database, *a100, *plain)))
+    assert {claimed_by(database, job_id) for job_id in a100} == {f"wrk_{labelled.pid}"}
+    job = jobs.read_job(database, rare)
+    with reading(database) as session:
+        assert placements.waiting_for(session, [job], redis_settings) == {rare: "able_worker"}
+    late = start_worker("train", labels="rare")
+    wait_until(after_a_round(reconciler, ended(database, rare)))
+    assert claimed_by(database, rare) == f"wrk_{late.pid}"
+
+
+def alive(database: SessionFactory, settings: Settings) -> list[Worker]:
+    with reading(database) as session:
+        return workers.list_alive(session, settings)
+
+
+def claimed_by(database: SessionFactory, job_id: str) -> str:
+    [event] = [event for event in history(database, job_id) if event.type == "running"]
+    return str(event.data["worker"])
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from shared.errors import JobFailure
 from shared.job_status import ErrorCode, JobStatus
 from shared.services import job_queue
 from shared.services.admission import memory_limit
-from shared.services.job_queue import Urgency
+from shared.services.claim_statements import Urgency
 from worker.attempts.commit import settle
 from worker.attempts.lease_heartbeat import LeaseHeartbeat
 from worker.attempts.live_reports import LiveTexts

@@ -142,15 +142,7 @@ class TrainerMonitor:
     def _take(self, event: trainer_protocol.Event, heartbeat: LeaseHeartbeat) -> None:
         match event:
             case trainer_protocol.Started():
-                self.report_buffer.started(event)
-                log.info(
-                    "trainer started",
-                    process="trainer",
-                    job_id=self._lease.job_id,
-                    device=event.device,
-                    step=event.step,
-                )
-                self._worker_heartbeat.report(device=event.device)
+                self._take_start(event)
             case trainer_protocol.Progress():
                 self._take_progress(event)
             case trainer_protocol.Metrics():
@@ -170,6 +162,13 @@ class TrainerMonitor:
                 self._failed = event
             case trainer_protocol.Stopped():
                 pass  # the exit status has the same information
+
+    def _take_start(self, event: trainer_protocol.Started) -> None:
+        self.report_buffer.started(event)
+        job_id = self._lease.job_id
+        log.info("trainer started", process="trainer", job_id=job_id, device=event.device, step=event.step)
+        if self._job.spec.get("device") != "cpu":  # such a job does not show which device the worker has
+            self._worker_heartbeat.report(device=event.device)
 
     def _take_progress(self, event: trainer_protocol.Progress) -> None:
         self.report_buffer.progress(event)

@@ -54,6 +54,7 @@ def prepare(context: WorkerContext, job: TrainingJob, lease: Lease, folder: Path
         "dataset": job.spec["dataset"],
         "preset": job.spec["preset"],
         "evaluation": job.spec.get("evaluation", "full"),  # absent from jobs of earlier versions
+        "device": job.spec.get("device", "auto"),
         "hyperparameters": job.spec["hyperparameters"],
         "seed": job.seed,
         "batch_parts": job.batch_parts,

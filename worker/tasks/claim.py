@@ -10,20 +10,23 @@ from shared import disk_space, tracing
 from shared.db.session import is_transient, transaction
 from shared.db.tables import Job
 from shared.failpoints import failpoint
+from shared.job_status import JobKind
+from shared.placement import Ability
 from shared.services import fair_share, job_queue
-from shared.services.job_queue import Urgency
+from shared.services.claim_statements import Urgency
+from shared.services.placements import NewPlacement
 from worker.context import WorkerContext
 
 log = structlog.get_logger(__name__)
 
 
 def claim(context: WorkerContext, above: Urgency | None = None) -> Job | None:
-    """Take the first due job of this worker's kind, regardless of the job that the notification names.
+    """Take the first due job of this worker's kind that it can run, regardless of the job that the notification names.
 
     above: take only a job that interrupts the running one.
 
-    None: no job is due, this worker is stopping, the disk has too little space, or the database is unavailable. In the
-    last two cases the reconciler sends the notification again.
+    None: no such job is due, this worker is stopping, the disk has too little space, or the database is unavailable. In
+    the last two cases the reconciler sends the notification again.
     """
     if context.stopping.is_set():
         return None
@@ -31,9 +34,7 @@ def claim(context: WorkerContext, above: Urgency | None = None) -> Job | None:
         log.warning("nothing claimed; the disk has too little space", reason=problem)
         return None
     try:
-        with transaction(context.sessions) as session:
-            limit = fair_share.running_limit(context.settings, context.kind)
-            job = job_queue.claim_next(session, context.kind, context.id, above, running_limit=limit)
+        job = _claim(context, above)
     except SQLAlchemyError as error:
         if not is_transient(error):
             raise
@@ -41,6 +42,25 @@ def claim(context: WorkerContext, above: Urgency | None = None) -> Job | None:
         return None
     failpoint("claim.committed")
     return job
+
+
+def ability_of(context: WorkerContext) -> Ability | None:
+    """What this worker can run; None: every job of its kind."""
+    if context.kind is not JobKind.TRAINING:
+        return None
+    return Ability(device=context.device, labels=frozenset(context.settings.worker_labels))
+
+
+def _claim(context: WorkerContext, above: Urgency | None) -> Job | None:
+    limit, ability = fair_share.running_limit(context.settings, context.kind), ability_of(context)
+    while True:
+        try:
+            with transaction(context.sessions) as session:
+                return job_queue.claim_next(
+                    session, context.kind, context.id, above, running_limit=limit, ability=ability
+                )
+        except NewPlacement:  # is known to the next claim
+            log.debug("claim repeated: a job has a placement that no job had before")
 
 
 @contextmanager

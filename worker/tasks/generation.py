@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from shared.db.tables import GenerationJob
-from shared.services.job_queue import Urgency
+from shared.services.claim_statements import Urgency
 from worker.attempts import workdir
 from worker.attempts.generation import sample
 from worker.attempts.open_generations import OpenGenerations

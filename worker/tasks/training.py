@@ -9,6 +9,7 @@ from worker.attempts.fork_server import ForkServer, is_supported
 from worker.attempts.training import environment_now, run_attempt
 from worker.context import TRAINER, WorkerContext
 from worker.tasks.claim import claim, logged
+from worker.tasks.notification_relay import NotificationRelay
 from worker.worker_heartbeat import WorkerHeartbeat
 
 
@@ -20,11 +21,15 @@ def prepare(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, backgroun
         server = ForkServer(context.settings.runs_path, lambda: environment_now(context))
         fork_server = background.enter_context(server)
 
+    relay = NotificationRelay(context)
+
     def run_next() -> None:
         """Claim the first due training job and run it."""
-        job = claim(context)
-        if isinstance(job, TrainingJob):
+        while isinstance(job := claim(context), TrainingJob):
             with logged(job), worker_heartbeat.working_on(job.id):
                 run_attempt(context, job, worker_heartbeat, fork_server)
+            if not relay.is_needed():
+                return
+        relay.pass_on()
 
     return run_next

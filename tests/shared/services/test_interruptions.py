@@ -9,7 +9,7 @@ from sqlalchemy import Engine, event
 from shared.db.session import SessionFactory, read_connection, transaction
 from shared.job_status import JobKind, Priority
 from shared.services import job_queue
-from shared.services.job_queue import Urgency
+from shared.services.claim_statements import Urgency
 from shared.settings import Settings
 from tests import jobs
 

@@ -11,12 +11,13 @@ from shared.db.session import SessionFactory, reading, transaction
 from shared.errors import SpecError
 from shared.ids import new_id
 from shared.job_status import JobStatus
-from shared.services import artifacts, checkpoints, metrics, training_jobs, uploaded_datasets
+from shared.services import artifacts, checkpoints, job_queue, metrics, training_jobs, uploaded_datasets
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
 from tests.uploads import checked, uploaded
-from tests.worker.attempts.harness import attempt, event_types, history, workdirs
+from tests.worker.attempts.harness import attempt, claim, event_types, history, workdirs
+from worker.attempts import workdir
 from worker.checkpoints.manifest import verify
 from worker.context import WorkerContext
 from worker.sweeper import Sweeper
@@ -52,6 +53,25 @@ def test_finished_run_publishes_its_model_with_all_reports(
     assert job_id in broker.done
     assert event_types(database, job_id) == ["queued", "running", "started", "collapse", "succeeded"]
     assert workdirs(context) == []
+
+
+@pytest.mark.parametrize(("wishes", "expected"), [({}, "auto"), ({"device": "cpu"}, "cpu"), ({"device": None}, "auto")])
+def test_trainer_gets_the_device_of_the_job(
+    context: WorkerContext,
+    database: SessionFactory,
+    settings: Settings,
+    tmp_path: Path,
+    wishes: dict[str, str | None],
+    expected: str,
+) -> None:
+    is_earlier = wishes == {"device": None}  # a job of a release without the field
+    job_id = jobs.submitted(database, settings, **({} if is_earlier else wishes))
+    if is_earlier:
+        spec = jobs.read_job(database, job_id).spec
+        jobs.set_values(database, job_id, spec={name: spec[name] for name in spec if name != "device"})
+    job = claim(context)
+    path = workdir.prepare(context, job, job_queue.lease_of(job), tmp_path)
+    assert json.loads(path.read_text())["device"] == expected
 
 
 def test_each_row_names_existing_and_verified_files(
