@@ -151,7 +151,8 @@ def check(kind: ModelType, preset: str, where: torch.device, threads: int) -> li
         compute = Compute(device=where, precision=precision, threads=threads)
         for finding in compare_steps(model, dataset, compute):
             findings.append(Finding(f"{precision} {finding.what}", finding.difference, finding.allowed))
-    for way in ways(where, threads):
+    can_split = kind.batch_can_be_split(model.hyperparameters)
+    for way in [*ways(where, threads), *(ways(where, threads, batch_parts=2) if can_split else ())]:
         try:
             findings.append(compare_resumed(kind, preset, way, **kind.small))
             if way.backend != "eager":
@@ -162,19 +163,20 @@ def check(kind: ModelType, preset: str, where: torch.device, threads: int) -> li
     return findings
 
 
-def ways(where: torch.device, threads: int) -> list[Compute]:
+def ways(where: torch.device, threads: int, batch_parts: int = 1) -> list[Compute]:
     """The backends and precisions of a trainer on this device."""
     backends: tuple[Backend, ...] = ("eager", "cuda_graph") if where.type == "cuda" else ("eager",)
     return [
-        Compute(device=where, precision=precision, threads=threads, backend=backend)
+        Compute(device=where, precision=precision, threads=threads, backend=backend, batch_parts=batch_parts)
         for backend in backends
         for precision in PRECISIONS
     ]
 
 
 def name_of(compute: Compute) -> str:
-    """The name of a backend and precision."""
-    return compute.precision if compute.backend == "eager" else f"{compute.precision}, graph"
+    """The name of a backend and precision, and of a batch in parts."""
+    name = compute.precision if compute.backend == "eager" else f"{compute.precision}, graph"
+    return name if compute.batch_parts == 1 else f"{name}, {compute.batch_parts} parts"
 
 
 def compare_resumed(kind: ModelType, preset: str, compute: Compute, **overrides: Any) -> Finding:

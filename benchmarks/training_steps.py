@@ -39,6 +39,7 @@ class Training:
         torch.backends.cudnn.allow_tf32 = True  # torch's default, which the comparison with a processor changed
         model, dataset = model_and_data(kind, preset, **overrides)
         model.to(compute.device).train()
+        model.batch_parts = compute.batch_parts
         model.start_training(dataset, seed=SEED)
         return cls(model, compute)
 

@@ -20,6 +20,12 @@ class AvailableMemory:
         On a GPU what torch has reserved and what is free; elsewhere what the process has beyond its idle state, and
         what machine, container and limits of the process leave. None where the system does not say.
         """
+        try:
+            return self._measure(error)
+        except (OSError, MemoryError, RuntimeError):  # there may be no memory for this either
+            return None
+
+    def _measure(self, error: BaseException) -> int | None:
         if isinstance(error, torch.OutOfMemoryError) and torch.cuda.is_initialized():
             return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()
         process, machine = _kilobytes(_STATUS), _kilobytes(_MACHINE)
