@@ -138,7 +138,7 @@ lock: setup ## Pin requirements/*.in (LOCKFLAGS=--upgrade for the newest version
 	$(COMPILE) requirements/bench-keras.in -o requirements/bench-keras.txt
 	$(COMPILE) requirements/shared.in requirements/api.in -c requirements/all.txt -o requirements/api.txt
 	$(COMPILE) requirements/shared.in requirements/torch.in requirements/worker.in -c requirements/all.txt -o requirements/worker.txt
-	without=$$(sed -nE 's/^((nvidia-|cuda-)[a-z0-9-]*|triton|torch|torchvision)(\[[^]]*\])?==.*/--no-emit-package \1/p' requirements/all.txt | sort -u); \
+	without=$$(sed -nE '/^nvidia-ml-py==/d; s/^((nvidia-|cuda-)[a-z0-9-]*|triton|torch|torchvision)(\[[^]]*\])?==.*/--no-emit-package \1/p' requirements/all.txt | sort -u); \
 	$(COMPILE) $(RUNTIME) requirements/otel.in requirements/dev.in -c requirements/all.txt $$without -o requirements/no-torch.txt; \
 	$(COMPILE) requirements/shared.in requirements/torch.in requirements/worker.in -c requirements/all.txt $$without -o requirements/worker-no-torch.txt
 	! grep -lE '^--|https?://' requirements/*.txt

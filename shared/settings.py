@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     worker_labels: Annotated[
         tuple[Annotated[str, AfterValidator(checked_label)], ...], *Listed, Field(max_length=MOST_LABELS)
     ] = Field((), description="Labels of a training worker, such as `a100,large`, that jobs can require.")
+    jobs_per_device: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+        "auto", description="Trainings on a device at a time; `auto`: up to 8 on a GPU as its use allows, 1 on a CPU."
+    )
     worker_memory_bytes: Bytes | None = Field(None, description="Memory that a job may use; the machine's when unset.")
     generation_cache_bytes: Bytes = Field(1 << 30, description="Memory for loaded models in a generation worker.")
     min_free_bytes: int = Field(

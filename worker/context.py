@@ -4,9 +4,8 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from shared.broker import Broker
 from shared.db.session import SessionFactory, make_engine, session_factory
@@ -14,21 +13,19 @@ from shared.ids import new_id
 from shared.job_status import JobKind
 from shared.settings import Settings
 from shared.storage import Storage
+from worker.devices import Device, Usage, usage, visible
+from worker.host import machine_id
 
 TRAINER = (sys.executable, "-m", "worker.train")
-_NVIDIA = Path("/dev/nvidiactl")
-
-
-def _found_device() -> str:
-    return "cuda" if _NVIDIA.exists() else "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerContext:
     """One worker process.
 
-    device: `cpu` or `cuda`. trainer: the command to which specification and run folder are appended. stopping: set when
-    the process has received a stop signal; no job is claimed after that.
+    trainer: the command to which specification and run folder are appended. stopping: set when the process has received
+    a stop signal; no job is claimed after that. machine: the same for workers that share cores. devices: all that the
+    process sees. measure: reads the use of one.
     """
 
     settings: Settings
@@ -39,9 +36,16 @@ class WorkerContext:
     id: str = field(default_factory=lambda: new_id("wrk"))
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
-    device: str = field(default_factory=_found_device)
+    machine: str = field(default_factory=machine_id)
+    devices: Sequence[Device] = field(default_factory=visible)
+    measure: Callable[[Device], Usage | None] = usage
     trainer: Sequence[str] = TRAINER
     stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def device(self) -> str:
+        """The type of its devices, `cpu` or `cuda`."""
+        return self.devices[0].type
 
 
 def make_context(settings: Settings, kind: JobKind, broker: Broker) -> WorkerContext:

@@ -8,9 +8,7 @@ from pathlib import Path
 import torch
 
 from shared.errors import SpecError
-
-# These models are small: with more threads, the distribution of work takes most of a step.
-_MOST_THREADS = 16
+from worker import host
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -24,13 +22,7 @@ def choose_device(wanted: str) -> torch.device:
 
 def choose_threads(wanted: int | None) -> int:
     """Threads for torch: as requested, else OMP_NUM_THREADS, else the cores that the process or container may use."""
-    if wanted is not None:
-        return wanted
-    configured = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # of nested levels, the outermost
-    if configured.isdecimal() and int(configured) > 0:
-        return int(configured)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, _container_cores(), _MOST_THREADS))
+    return wanted or host.configured_threads() or host.cores()
 
 
 def versions(where: torch.device) -> dict[str, str]:
@@ -49,12 +41,3 @@ def memory(where: torch.device) -> tuple[int | None, int | None]:
     page, statm = os.sysconf("SC_PAGE_SIZE"), Path("/proc/self/statm")
     used = int(statm.read_text().split()[1]) * page if statm.is_file() else None
     return used, page * os.sysconf("SC_PHYS_PAGES")
-
-
-def _container_cores() -> int:
-    """Whole cores of the cgroup's quota; `_MOST_THREADS` without a quota."""
-    quota_file = Path("/sys/fs/cgroup/cpu.max")
-    if not quota_file.is_file():
-        return _MOST_THREADS
-    quota, period = quota_file.read_text().split()
-    return _MOST_THREADS if quota == "max" else max(1, round(int(quota) / int(period)))

@@ -9,9 +9,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared import disk_space
 from shared.db.session import transaction
-from shared.services import workers
+from shared.services import device_leases, workers
 from worker.background import PeriodicThread
 from worker.context import WorkerContext
+from worker.devices import Device
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +25,7 @@ class WorkerHeartbeat(PeriodicThread):
         self._job_id: str | None = None
         self._jobs_done = 0
         self._device = context.device
+        self._device_id: str | None = None
         self._examples_per_s: float | None = None
         self._steps_per_s: float | None = None
         self._memory: tuple[int | None, int | None] = (None, None)
@@ -37,6 +39,7 @@ class WorkerHeartbeat(PeriodicThread):
         super().__exit__(kind, error, trace)
         try:
             with transaction(self._context.sessions) as session:
+                device_leases.release(session, self._context.id)
                 workers.leave(session, self._context.id)
         except SQLAlchemyError as failure:
             log.warning("worker row not removed; it expires later", reason=str(failure))
@@ -44,6 +47,11 @@ class WorkerHeartbeat(PeriodicThread):
     def report(self, *, device: str | None = None) -> None:
         """Update the device (`cpu`, `cuda`) that the next heartbeat shows."""
         self._device = device or self._device
+
+    def report_held(self, device: Device) -> None:
+        """Show the device that this worker holds from now on."""
+        self._device, self._device_id = device.type, device.id
+        self.wake()
 
     def report_speed(self, *, examples_per_s: float, steps_per_s: float | None) -> None:
         """Update the speed of the current job that the next heartbeat shows."""
@@ -91,6 +99,8 @@ class WorkerHeartbeat(PeriodicThread):
                     memory_bytes=self._memory[0],
                     memory_total_bytes=self._memory[1],
                     labels=",".join(context.settings.worker_labels) or None,
+                    machine=context.machine,
+                    device_id=self._device_id,
                 )
         except SQLAlchemyError as failure:
             log.warning("worker heartbeat not written", reason=str(failure))

@@ -1,15 +1,13 @@
 """Checks of a request beyond its shape: names must exist, kinds must match, memory must suffice."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from shared import model_types
+from shared import cgroup_memory, model_types
 from shared.datasets import DatasetShape
 from shared.errors import SpecError
 from shared.model_types.base import DataWarning, Hyperparameters, ModelType, SamplingWarning
@@ -20,7 +18,6 @@ from shared.spec_errors import nearest
 from shared.specs import GenerationRequest, TrainingRequest, spec_error
 
 _TORCH_BYTES = 1 << 30  # memory of the interpreter and torch before a job starts
-_CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +125,8 @@ def memory_limit(settings: Settings) -> int:
     """Memory limit of a job in bytes: the setting, or the memory of this machine or container, less that of torch."""
     if settings.worker_memory_bytes is not None:
         return settings.worker_memory_bytes
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in _CGROUP_LIMITS:
-        if path.exists() and (text := path.read_text().strip()).isdigit():
-            total = min(total, int(text))
+    limit = cgroup_memory.limit()
+    total = limit.size if limit else cgroup_memory.physical()
     return max(total - _TORCH_BYTES, total // 2)
 
 

@@ -1,5 +1,7 @@
 """Workers, their heartbeats and their current jobs."""
 
+from datetime import datetime
+
 from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.orm import Session
 
@@ -22,7 +24,12 @@ def list_alive(session: Session, settings: Settings) -> list[Worker]:
 
 def is_alive(settings: Settings, *, leases: int = 3) -> ColumnElement[bool]:
     """Condition: the worker has a heartbeat within that many leases."""
-    return Worker.heartbeat_at > db_now() - round(1000 * leases * settings.lease_s)
+    return Worker.heartbeat_at > silent_since(settings, leases=leases)
+
+
+def silent_since(settings: Settings, *, leases: int = 3) -> ColumnElement[datetime]:
+    """The time that many leases ago, by the database's clock."""
+    return db_now() - round(1000 * leases * settings.lease_s)
 
 
 def list_known(session: Session, settings: Settings) -> list[Worker]:
@@ -43,10 +50,10 @@ def interrupted_jobs(session: Session) -> dict[str, list[str]]:
     return found
 
 
-def has_neighbour(session: Session, settings: Settings, *, worker_id: str, kind: str, host: str) -> bool:
-    """Whether another worker of this kind on this host has a heartbeat within three leases."""
-    is_neighbour = (is_alive(settings), Worker.host == host, Worker.kind == kind)
-    return session.scalar(select(Worker.id).where(*is_neighbour, Worker.id != worker_id).limit(1)) is not None
+def count_neighbours(session: Session, settings: Settings, *, worker_id: str, machine: str) -> int:
+    """Number of other live training workers that share the cores of a machine and hold a device."""
+    shares = (Worker.machine == machine, Worker.kind == JobKind.TRAINING, Worker.device_id.is_not(None))
+    return session.scalar(select(func.count()).where(is_alive(settings), *shares, Worker.id != worker_id)) or 0
 
 
 def record_heartbeat(
@@ -65,8 +72,10 @@ def record_heartbeat(
     memory_total_bytes: int | None = None,
     disk_free_bytes: int | None = None,
     labels: str | None = None,
+    machine: str | None = None,
+    device_id: str | None = None,
 ) -> None:
-    """Record a heartbeat of a worker, with its current job and what it takes. None: not known."""
+    """Record a heartbeat of a worker, with its current job and what it takes. None: not known, or no device held."""
     row = {
         "id": worker_id,
         "kind": kind,
@@ -81,6 +90,8 @@ def record_heartbeat(
         "memory_total_bytes": memory_total_bytes,
         "disk_free_bytes": disk_free_bytes,
         "labels": labels,
+        "machine": machine,
+        "device_id": device_id,
         "contract_step": NEWEST_CONTRACT_STEP,
     }
     upsert(session, Worker, [row], key=("id",), written_at="heartbeat_at")

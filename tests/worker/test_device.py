@@ -20,6 +20,6 @@ def test_default_threads_are_the_available_cores(nothing: str | None, monkeypatc
     if nothing is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", nothing)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(40)), raising=False)
-    monkeypatch.setattr("worker.device._container_cores", lambda: 6)
+    monkeypatch.setattr("worker.host._quota", lambda: 6)
 
     assert choose_threads(None) == 6

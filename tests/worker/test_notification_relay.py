@@ -12,6 +12,7 @@ from shared.services import workers
 from shared.settings import Settings
 from tests import jobs
 from worker.context import WorkerContext
+from worker.devices import Device
 from worker.tasks.claim import claim
 from worker.tasks.notification_relay import NotificationRelay
 from worker.worker_heartbeat import WorkerHeartbeat
@@ -28,7 +29,7 @@ class Clock:
 
 @pytest.fixture
 def on_cpu(context: WorkerContext) -> WorkerContext:
-    return replace(context, device="cpu")
+    return replace(context, devices=[Device(id="cpu:here", type="cpu", total_bytes=1 << 30)])
 
 
 def gpu_is_alive(database: SessionFactory) -> None:

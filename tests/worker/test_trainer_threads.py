@@ -47,7 +47,7 @@ def test_wait_policy_is_active_for_a_single_trainer_and_passive_for_several(
         with transaction(database) as session:
             workers.record_heartbeat(
                 session, worker_id="wrk_other", kind=JobKind.TRAINING, host=context.host, pid=1, device="cpu",
-                job_id=None, jobs_done=0, examples_per_s=None,
+                job_id=None, jobs_done=0, examples_per_s=None, machine=context.machine, device_id="cpu:here",
             )  # fmt: skip
 
     environment = environment_of_a_trainer(context, worker_heartbeat, tmp_path)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from shared.settings import Settings
+from worker.devices import Device
 from worker.openmp import wait_policy
 
 _SOURCE = Path(__file__).resolve().parents[2]
@@ -28,10 +29,10 @@ _STDERR_TAIL = 8192
 _MOST_ERROR_LINES, _LONGEST_ERROR_LINE = 200, 1000
 
 
-def trainer_environment(settings: Settings, *, is_alone: bool) -> dict[str, str]:
+def trainer_environment(settings: Settings, *, is_alone: bool, device: Device | None = None) -> dict[str, str]:
     """The child's whole environment: variables for computation and data. No database, no Redis, no storage keys.
 
-    is_alone: no other training worker runs on this machine.
+    is_alone: no other training worker runs on this machine. device: a GPU is the only one that the child sees.
     """
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
     kept |= wait_policy(kept, is_alone=is_alone)
@@ -43,6 +44,8 @@ def trainer_environment(settings: Settings, *, is_alone: bool) -> dict[str, str]
     }
     if settings.datasets_dir is not None:
         kept["MIMEO_DATASETS_DIR"] = str(settings.datasets_dir.expanduser().resolve())
+    if device is not None and device.type == "cuda":
+        kept["CUDA_VISIBLE_DEVICES"] = device.id
     return kept
 
 

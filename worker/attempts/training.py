@@ -18,9 +18,10 @@ from shared.errors import JobFailure, LeaseLost, MimeoError, OutOfMemory
 from shared.failpoints import failpoint
 from shared.ids import new_id
 from shared.job_status import ErrorCode, JobStatus
-from shared.services import attempt_writes, checkpoints, job_queue, memory_shortage, workers
+from shared.services import attempt_writes, checkpoints, job_queue, memory_shortage
 from shared.services.job_queue import FencedSession, Lease
 from shared.trainer_protocol import CheckpointWritten, Finished
+from worker import neighbours
 from worker.attempts import workdir
 from worker.attempts.commit import finish
 from worker.attempts.exit_status import Stopped, classify, file_failure
@@ -31,6 +32,7 @@ from worker.attempts.trainer_monitor import TrainerMonitor
 from worker.attempts.trainer_process import TrainerProcess, trainer_environment
 from worker.checkpoints.manifest import TRAINING, WEIGHTS
 from worker.context import WorkerContext
+from worker.devices import Device
 from worker.failures import storage_full
 from worker.worker_heartbeat import WorkerHeartbeat
 
@@ -38,14 +40,19 @@ log = structlog.get_logger(__name__)
 
 
 def run_attempt(
-    context: WorkerContext, job: TrainingJob, worker_heartbeat: WorkerHeartbeat, fork_server: ForkServer | None = None
+    context: WorkerContext,
+    job: TrainingJob,
+    worker_heartbeat: WorkerHeartbeat,
+    fork_server: ForkServer | None = None,
+    device: Device | None = None,
 ) -> None:
     """Run a claimed job to the end of this attempt. Failures of the job are recorded, not raised.
 
-    fork_server: starts the trainer where it can; otherwise the trainer is a new program.
+    fork_server: starts the trainer where it can; otherwise the trainer is a new program. device: that the trainer
+    computes on; None is the first one.
     """
     lease = job_queue.lease_of(job)
-    attempt = _Attempt(context, job, lease, worker_heartbeat, fork_server)
+    attempt = _Attempt(context, job, lease, worker_heartbeat, fork_server=fork_server, device=device)
     try:
         with workdir.scratch(context, lease) as folder:
             attempt.run(folder)
@@ -64,13 +71,11 @@ def run_attempt(
         attempt.fail(JobFailure(ErrorCode.INTERNAL, message, "See the worker's log."))
 
 
-def environment_now(context: WorkerContext) -> dict[str, str]:
-    """The variables of a trainer that starts now."""
+def environment_now(context: WorkerContext, device: Device | None = None) -> dict[str, str]:
+    """The variables of a trainer that starts now on a device."""
     with reading(context.sessions) as session:
-        is_shared = workers.has_neighbour(
-            session, context.settings, worker_id=context.id, kind=context.kind, host=context.host
-        )
-    return trainer_environment(context.settings, is_alone=not is_shared)
+        is_alone = neighbours.is_alone(context, session)
+    return trainer_environment(context.settings, is_alone=is_alone, device=device)
 
 
 class _Attempt:
@@ -82,10 +87,12 @@ class _Attempt:
         job: TrainingJob,
         lease: Lease,
         worker_heartbeat: WorkerHeartbeat,
+        *,
         fork_server: ForkServer | None,
+        device: Device | None,
     ) -> None:
         self._context, self._job, self._lease, self._worker_heartbeat = context, job, lease, worker_heartbeat
-        self._fork_server = fork_server
+        self._fork_server, self._device = fork_server, device
 
     def run(self, folder: Path) -> None:
         """Prepare, monitor and end the attempt. Raises LeaseLost, JobFailure, OSError."""
@@ -115,7 +122,7 @@ class _Attempt:
                     self._end(monitor, lambda fenced: self._failed(fenced, outcome))
 
     def _start_trainer(self, spec: Path, folder: Path, is_over: Callable[[], bool]) -> TrainerProcess:
-        environment = environment_now(self._context)
+        environment = environment_now(self._context, self._device)
         if self._fork_server is not None:
             trainer = self._fork_server.start_trainer(spec, folder, environment, is_over)
             if trainer is not None:

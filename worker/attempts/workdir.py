@@ -58,6 +58,7 @@ def prepare(context: WorkerContext, job: TrainingJob, lease: Lease, folder: Path
         "hyperparameters": job.spec["hyperparameters"],
         "seed": job.seed,
         "batch_parts": job.batch_parts,
+        "threads": job.threads,
         "dataset_path": _fetch_dataset(context, job, folder),
         "init_from": None if is_resumed else _fetch_weights(context, job, folder),
     }

@@ -5,10 +5,11 @@ from contextlib import contextmanager
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from shared import disk_space, tracing
 from shared.db.session import is_transient, transaction
-from shared.db.tables import Job
+from shared.db.tables import Job, TrainingJob
 from shared.failpoints import failpoint
 from shared.job_status import JobKind
 from shared.placement import Ability
@@ -16,17 +17,19 @@ from shared.services import fair_share, job_queue
 from shared.services.claim_statements import Urgency
 from shared.services.placements import NewPlacement
 from worker.context import WorkerContext
+from worker.held_device import HeldDevice, NoRoom
+from worker.neighbours import threads_of_job
 
 log = structlog.get_logger(__name__)
 
 
-def claim(context: WorkerContext, above: Urgency | None = None) -> Job | None:
+def claim(context: WorkerContext, above: Urgency | None = None, *, held: HeldDevice | None = None) -> Job | None:
     """Take the first due job of this worker's kind that it can run, regardless of the job that the notification names.
 
-    above: take only a job that interrupts the running one.
+    above: take only a job that interrupts the running one. held: the device of a training worker, which must have room.
 
-    None: no such job is due, this worker is stopping, the disk has too little space, or the database is unavailable. In
-    the last two cases the reconciler sends the notification again.
+    None: no such job is due, this worker is stopping, its device is lost or has no room, the disk has too little space,
+    or the database is unavailable. In the last two cases the reconciler sends the notification again.
     """
     if context.stopping.is_set():
         return None
@@ -34,7 +37,9 @@ def claim(context: WorkerContext, above: Urgency | None = None) -> Job | None:
         log.warning("nothing claimed; the disk has too little space", reason=problem)
         return None
     try:
-        job = _claim(context, above)
+        job = _claim(context, above, held)
+    except NoRoom:
+        return None
     except SQLAlchemyError as error:
         if not is_transient(error):
             raise
@@ -51,16 +56,26 @@ def ability_of(context: WorkerContext) -> Ability | None:
     return Ability(device=context.device, labels=frozenset(context.settings.worker_labels))
 
 
-def _claim(context: WorkerContext, above: Urgency | None) -> Job | None:
-    limit, ability = fair_share.running_limit(context.settings, context.kind), ability_of(context)
+def _claim(context: WorkerContext, above: Urgency | None, held: HeldDevice | None) -> Job | None:
     while True:
         try:
             with transaction(context.sessions) as session:
-                return job_queue.claim_next(
-                    session, context.kind, context.id, above, running_limit=limit, ability=ability
-                )
+                return _claim_in(session, context, above, held)
         except NewPlacement:  # is known to the next claim
             log.debug("claim repeated: a job has a placement that no job had before")
+
+
+def _claim_in(session: Session, context: WorkerContext, above: Urgency | None, held: HeldDevice | None) -> Job | None:
+    """The claim in one transaction, which has to be rolled back where this raises NewPlacement or NoRoom."""
+    limit, ability = fair_share.running_limit(context.settings, context.kind), ability_of(context)
+    if held is not None:
+        held.verify(session)
+    job = job_queue.claim_next(session, context.kind, context.id, above, running_limit=limit, ability=ability)
+    if held is not None and isinstance(job, TrainingJob):
+        held.admit(session, job)
+        if job.threads is None:
+            job.threads = threads_of_job(context, session)
+    return job
 
 
 @contextmanager

@@ -15,10 +15,10 @@ _EXIT_ORPHANED = 5
 _EXIT_INTERRUPTED = 130
 
 
-def end_with_parent() -> None:
-    """On Linux, let the kernel kill this process at the end of the thread that started it."""
+def end_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
+    """On Linux, let the kernel send this process a signal at the end of the thread that started it."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, by)
 
 
 class StopSignal:

@@ -1,4 +1,4 @@
-"""Detection of training workers on the same host."""
+"""The count of training workers that share cores."""
 
 from typing import Any
 
@@ -11,36 +11,41 @@ from shared.job_status import JobKind
 from shared.services import workers
 from shared.settings import Settings
 
-KNOWN: dict[str, Any] = {"pid": 1, "device": "cpu", "job_id": None, "jobs_done": 0, "examples_per_s": None}
+KNOWN: dict[str, Any] = {
+    "worker_id": "wrk_other", "kind": JobKind.TRAINING, "host": "here", "pid": 1, "device": "cpu", "job_id": None,
+    "jobs_done": 0, "examples_per_s": None, "machine": "here", "device_id": "cpu:here",
+}  # fmt: skip
 
 
-def has_neighbour(database: SessionFactory, settings: Settings) -> bool:
+def count(database: SessionFactory, settings: Settings) -> int:
     with reading(database) as session:
-        return workers.has_neighbour(session, settings, worker_id="wrk_me", kind=JobKind.TRAINING, host="here")
+        return workers.count_neighbours(session, settings, worker_id="wrk_me", machine="here")
 
 
 @pytest.mark.parametrize(
-    ("worker_id", "kind", "host", "expected"),
+    ("values", "expected"),
     [
-        ("wrk_me", "training", "here", False),
-        ("wrk_other", "training", "here", True),
-        ("wrk_other", "generation", "here", False),
-        ("wrk_other", "training", "there", False),
+        ({}, 1),
+        ({"worker_id": "wrk_me"}, 0),
+        ({"kind": JobKind.GENERATION}, 0),
+        ({"machine": "there"}, 0),
+        ({"machine": None}, 0),
+        ({"device_id": None}, 0),
     ],
 )
-def test_neighbour_is_another_training_worker_on_the_same_host(
-    database: SessionFactory, settings: Settings, worker_id: str, kind: str, host: str, expected: bool
+def test_training_workers_of_a_machine_count_where_they_hold_a_device(
+    database: SessionFactory, settings: Settings, values: dict[str, Any], expected: int
 ) -> None:
     with transaction(database) as session:
-        workers.record_heartbeat(session, worker_id=worker_id, kind=JobKind(kind), host=host, **KNOWN)
+        workers.record_heartbeat(session, **(KNOWN | values))
 
-    assert has_neighbour(database, settings) is expected
+    assert count(database, settings) == expected
 
 
-def test_worker_that_is_silent_for_three_leases_is_no_neighbour(database: SessionFactory, settings: Settings) -> None:
+def test_worker_that_is_silent_for_three_leases_does_not_count(database: SessionFactory, settings: Settings) -> None:
     with transaction(database) as session:
-        workers.record_heartbeat(session, worker_id="wrk_other", kind=JobKind.TRAINING, host="here", **KNOWN)
+        workers.record_heartbeat(session, **KNOWN)
         ago = round(3001 * settings.lease_s)
         session.execute(update(Worker).values(heartbeat_at=Worker.heartbeat_at - ago))
 
-    assert not has_neighbour(database, settings)
+    assert count(database, settings) == 0
