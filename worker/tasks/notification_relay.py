@@ -1,7 +1,6 @@
 """Notifications where workers differ: a worker may receive the notification of a job that only another can run."""
 
 import time
-from collections.abc import Callable
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,7 +12,7 @@ from worker.tasks.claim import ability_of
 
 log = structlog.get_logger(__name__)
 
-_SHORTEST_S = 0.2  # between two that this worker passes on: the other worker's row may be out of date
+_SHORTEST_S = 0.2  # between two that this worker passes on: the row of a dead worker looks idle
 
 
 class NotificationRelay:
@@ -23,9 +22,9 @@ class NotificationRelay:
     it does nothing but read that.
     """
 
-    def __init__(self, context: WorkerContext, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._context, self._monotonic = context, monotonic
-        self._passed_on_at: float | None = None
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._next_at = 0.0
 
     def is_needed(self) -> bool:
         """Whether workers may differ: after a job this worker then claims the next one without a notification.
@@ -42,9 +41,8 @@ class NotificationRelay:
 
     def pass_on(self) -> None:
         """Send a notification if a job is due that this worker cannot run and an idle one can."""
-        context, ability, now = self._context, ability_of(self._context), self._monotonic()
-        is_soon = self._passed_on_at is not None and now - self._passed_on_at < _SHORTEST_S
-        if ability is None or is_soon or context.stopping.is_set():
+        context, ability = self._context, ability_of(self._context)
+        if ability is None or context.stopping.wait(max(0.0, self._next_at - time.monotonic())):
             return
         try:
             with reading(context.sessions) as session:
@@ -55,5 +53,5 @@ class NotificationRelay:
             log.warning("notification not passed on; the reconciler sends one", reason=str(error))
             return
         if found is not None:
-            self._passed_on_at = now
+            self._next_at = time.monotonic() + _SHORTEST_S
             context.broker.send(context.kind, *found)
