@@ -36,17 +36,11 @@ def checked_label(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Ability:
-    """What a worker can run. device: `cpu` or `cuda`. room_bytes: what a job may need at most; None is no limit."""
+    """What a worker can run. device: `cpu` or `cuda`."""
 
     device: str
     labels: frozenset[str] = frozenset()
-    room_bytes: int | None = None
 
     def meets(self, placement: str) -> bool:
         """Whether the worker has the device and the labels of a placement."""
         return is_met(placement, self.device, self.labels)
-
-    def can_run(self, placement: str, memory_bytes: int | None) -> bool:
-        """Whether the worker meets the placement, and has room for the job's memory where both are known."""
-        fits = self.room_bytes is None or memory_bytes is None or memory_bytes <= self.room_bytes
-        return fits and self.meets(placement)

@@ -11,11 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from types import FrameType
 
 import structlog
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from shared import logs
 from shared.broker import Broker, CeleryBroker
@@ -31,8 +33,9 @@ from shared.db.session import (
 from shared.db.tables import Job
 from shared.errors import SetupError
 from shared.failpoints import failpoint
-from shared.job_status import QUEUED_KINDS, JobKind
+from shared.job_status import QUEUED_KINDS, JobKind, Priority
 from shared.services import metric_totals, notifications, placements, preemption, queue_snapshot, reaping, workers
+from shared.services.placements import IdleWorkers
 from shared.services.queue_snapshot import QueueSnapshot
 from shared.settings import Settings, reason
 from shared.storage import Storage
@@ -44,7 +47,6 @@ from worker.webhooks import WebhookDispatcher
 log = structlog.get_logger(__name__)
 
 _NOTIFICATIONS_AT_ONCE = 200
-_UNMET_AT_ONCE = 10
 _EMPTY_QUEUE_STALE_S = 2.0
 _FORGET_EVERY_S = 3600.0
 
@@ -161,19 +163,27 @@ class Reconciler:
         )
         limit = min(due - depth, _NOTIFICATIONS_AT_ONCE)
         with reading(self._sessions) as session:
-            met = placements.met_by_idle(session, self._settings) if kind is JobKind.TRAINING else None
-            unnotified = notifications.due_for_notification(session, kind, stale_s=stale_s, limit=limit, met=met)
-            if met is not None:  # workers would take and lose these, so there are few of them
-                stale_s, limit = self._settings.notification_stale_s, min(limit - len(unnotified), _UNMET_AT_ONCE)
-                unnotified += notifications.due_for_notification(
-                    session, kind, stale_s=stale_s, limit=limit, not_met=met
-                )
+            idle = placements.idle_workers(session, self._settings) if kind is JobKind.TRAINING else None
+            if idle is None:
+                unnotified = notifications.due_for_notification(session, kind, stale_s=stale_s, limit=limit)
+            else:
+                unnotified = self._placed(session, idle, stale_s=stale_s, limit=limit)
         sent = [job_id for job_id, priority in unnotified if self._broker.send(kind, job_id, priority)]
         if sent:
             failpoint("notification.sent")
             log.info("notifications sent again", kind=kind, count=len(sent))
             with transaction(self._sessions) as session:
                 notifications.mark_notified(session, sent)
+
+    def _placed(self, session: Session, idle: IdleWorkers, *, stale_s: float, limit: int) -> list[tuple[str, Priority]]:
+        """Jobs to notify about where workers differ. Idle workers take and lose the notifications of other jobs.
+
+        So there are no more than idle workers, and one for a job that no idle worker can run.
+        """
+        due = partial(notifications.due_for_notification, session, JobKind.TRAINING)
+        found = due(stale_s=stale_s, limit=min(limit, idle.count), met=idle.met)
+        others = min(1, limit - len(found))
+        return found + due(stale_s=self._settings.notification_stale_s, limit=others, not_met=idle.met)
 
     def _forget(self, now: float) -> None:
         if now >= self._forget_at:

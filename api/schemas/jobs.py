@@ -84,8 +84,8 @@ class Job(Answer):
     )
     waiting_for: WaitingFor | None = Field(
         description="Why a queued job waits: `running_quota`, its owner has as many running jobs as it may have; "
-        "`able_worker`, no live worker has what it asks for; `worker`, the workers that can run it are busy. Null in a "
-        "back-off and unless queued."
+        "`able_worker`, no live worker has what it asks for; `worker`, those that can run it are busy or their "
+        "devices have no room. Null in a back-off and unless queued."
     )
     created_at: Time
     started_at: Time | None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Executable, Select, and_, bindparam, func, or_, select, update
+from sqlalchemy import Executable, Select, and_, bindparam, func, select, update
 
 from shared.db.clock import db_now
 from shared.db.tables import Job
@@ -69,10 +69,7 @@ _IS_HIGHER = (JOBS.c.priority < bindparam("rank"), _FITS)
 _IS_QUICK = (JOBS.c.priority <= bindparam("rank"), _FITS)
 ANY, HIGHER = _candidates(), _candidates(*_IS_HIGHER)
 # For a worker that cannot run every job.
-PLACED = _candidates(
-    JOBS.c.placement.in_(bindparam("met", expanding=True)),
-    or_(JOBS.c.memory_bytes.is_(None), JOBS.c.memory_bytes <= bindparam("device_room", type_=BigInteger)),
-)
+PLACED = _candidates(JOBS.c.placement.in_(bindparam("met", expanding=True)))
 QUICK = _candidates(*_IS_QUICK, among=and_(IS_QUEUED, JOBS.c.is_quick))
 _DUE = select(Job.id).where(Job.kind == KIND, is_due()).order_by(*QUEUE_ORDER).limit(1)
 IS_HIGHER_DUE, IS_QUICK_DUE = (

@@ -1,6 +1,7 @@
 """The placements that jobs have or had (`shared.placement`), and which of them workers meet."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import func, select
@@ -18,7 +19,6 @@ from shared.settings import Settings
 
 _PLACEMENTS = table_of(Placement)
 _NAMES = select(_PLACEMENTS.c.name)
-_NO_LIMIT = 1 << 62  # bytes
 WaitingFor = Literal["running_quota", "able_worker", "worker"]
 _RANKS = {priority.rank: priority for priority in Priority}
 
@@ -41,17 +41,14 @@ def names(session: Session) -> list[str]:
 def restriction(session: Session, ability: Ability) -> dict[str, Any] | None:
     """Parameters of `claim_statements.PLACED` for a worker; None where it can run every job."""
     known = names(session)
-    if ability.room_bytes is None and all(ability.meets(name) for name in known):
-        return None
-    met = [ANYWHERE, *(name for name in known if ability.meets(name))]
-    return {"met": met, "device_room": _NO_LIMIT if ability.room_bytes is None else ability.room_bytes}
+    met = [name for name in known if ability.meets(name)]
+    return None if met == known else {"met": [ANYWHERE, *met]}
 
 
 def ability_of(worker: Any) -> Ability:
-    """The ability of a worker by its row, with all of its device's memory where the row has it."""
+    """The ability of a worker by its row."""
     labels = frozenset((worker.labels or "").split(",")) - {""}
-    room = worker.memory_total_bytes if worker.kind is JobKind.TRAINING else None
-    return Ability(device=worker.device.partition(":")[0], labels=labels, room_bytes=room)
+    return Ability(device=worker.device.partition(":")[0], labels=labels)
 
 
 def idle_abilities(session: Session, settings: Settings, *, without: str | None = None) -> list[Ability]:
@@ -61,13 +58,22 @@ def idle_abilities(session: Session, settings: Settings, *, without: str | None 
     return [ability_of(worker) for worker in session.scalars(idle) if worker.id != without]
 
 
-def met_by_idle(session: Session, settings: Settings) -> list[str] | None:
-    """The placements that some idle worker meets; None where no job has asked for a placement."""
+@dataclass(frozen=True, kw_only=True)
+class IdleWorkers:
+    """The live training workers that hold no job. met: the placements that one of them meets."""
+
+    count: int
+    met: list[str]
+
+
+def idle_workers(session: Session, settings: Settings) -> IdleWorkers | None:
+    """The idle training workers; None where no job has asked for a placement."""
     known = names(session)
     if not known:
         return None
     idle = idle_abilities(session, settings)
-    return [name for name in [ANYWHERE, *known] if any(ability.meets(name) for ability in idle)]
+    met = [name for name in [ANYWHERE, *known] if any(ability.meets(name) for ability in idle)]
+    return IdleWorkers(count=len(idle), met=met)
 
 
 def first_for_others(
@@ -90,7 +96,7 @@ def waiting_for(session: Session, jobs: Sequence[Job], settings: Settings) -> di
     """By id, why the queued and due jobs among `jobs` still wait. The workers are read once.
 
     `running_quota`: the owner has as many running jobs as it may have. `able_worker`: no live worker can run the job.
-    `worker`: those that can are busy.
+    `worker`: those that can are busy, or their devices have no room.
     """
     queued = [job for job in jobs if job.status is JobStatus.QUEUED]
     if any(job.not_before is not None for job in queued):
@@ -98,15 +104,15 @@ def waiting_for(session: Session, jobs: Sequence[Job], settings: Settings) -> di
         queued = [job for job in queued if job.not_before is None or job.not_before <= now]
     if not queued:
         return {}
-    columns = (Worker.kind, Worker.device, Worker.labels, Worker.memory_total_bytes)
-    rows = session.execute(select(*columns).where(is_alive(settings)).distinct())
+    columns = select(Worker.kind, Worker.device, Worker.labels)
+    rows = session.execute(columns.where(is_alive(settings)).distinct())
     alive = {(row.kind, ability_of(row)) for row in rows}
     full = _shares_at_limit(session, {job.share for job in queued if job.kind is JobKind.TRAINING}, settings)
 
     def reason(job: Job) -> WaitingFor:
         if job.kind is JobKind.TRAINING and job.share in full:
             return "running_quota"
-        able = (kind == job.kind and each.can_run(job.placement, job.memory_bytes) for kind, each in alive)
+        able = (kind == job.kind and each.meets(job.placement) for kind, each in alive)
         return "worker" if any(able) else "able_worker"
 
     return {job.id: reason(job) for job in queued}

@@ -96,7 +96,7 @@ def _without_able_worker(session: Session, settings: Settings) -> Iterator[tuple
     waited = set(session.scalars(select(Job.id).where(Job.id.in_(first), *_has_waited(settings))))
     found = {job.id: job for job in session.scalars(select(Job).where(Job.id.in_(first)))}
     for job in (found[job_id] for job_id in first if job_id in found):
-        able = [name for name, ability in abilities.items() if ability.can_run(job.placement, job.memory_bytes)]
+        able = [name for name, ability in abilities.items() if ability.meets(job.placement)]
         idle = next((name for name in free if name in able), None)
         if idle is not None:
             free.remove(idle)

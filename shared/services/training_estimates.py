@@ -87,7 +87,7 @@ def estimate(session: Session, request: TrainingRequest, settings: Settings) -> 
             running_limit=fair_share.running_limit(settings, JobKind.TRAINING),
         ),
         warnings=[
-            *_without_worker(request, admitted, alive),
+            *_without_worker(request, alive),
             *_dataset_warnings(admitted.spec["dataset"], settings),
             *admitted.warnings,
         ],
@@ -149,13 +149,13 @@ def _measured(session: Session, kind: ModelType, devices: set[str]) -> Iterator[
                 yield _Measured(job=name, examples_per_s=speed, examples=steps.examples, example_work=work)
 
 
-def _without_worker(request: TrainingRequest, admitted: AdmittedTraining, alive: Sequence[Worker]) -> list[JobWarning]:
+def _without_worker(request: TrainingRequest, alive: Sequence[Worker]) -> list[JobWarning]:
     if not alive:
         return [JobWarning(code="no_worker", message="No training worker is running.", hint="Start one: mimeo up")]
     placement = canonical(request.device, request.requires)
-    if any(placements.ability_of(worker).can_run(placement, admitted.memory_bytes) for worker in alive):
+    if any(placements.ability_of(worker).meets(placement) for worker in alive):
         return []
-    message = "No running worker has the device, the labels and the memory that the job needs; it would wait for one."
+    message = "No running worker has the device and the labels that the job asks for; it would wait for one."
     return [JobWarning(code="no_able_worker", message=message, hint="mimeo workers shows what each one has.")]
 
 

@@ -52,7 +52,7 @@ def test_notification_is_passed_on_where_an_idle_worker_can_run_the_job(
     relay.pass_on()
     assert [each.job_id for each in broker.sent] == [job_id, job_id]
     jobs.set_values(database, job_id, status="running", worker="wrk_gpu")
-    relay.pass_on()
+    NotificationRelay(on_cpu).pass_on()
     assert len(broker.sent) == 2, "the job is claimed"
 
 

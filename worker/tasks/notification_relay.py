@@ -12,7 +12,9 @@ from worker.tasks.claim import ability_of
 
 log = structlog.get_logger(__name__)
 
-_SHORTEST_S = 0.2  # between two that this worker passes on: the row of a dead worker looks idle
+# Between two that this worker passes on. The pause doubles while the job is the same: the row of a dead worker looks
+# idle, and so does that of a worker whose device has no room.
+_SHORTEST_S, _LONGEST_S = 0.2, 15.0
 
 
 class NotificationRelay:
@@ -24,7 +26,8 @@ class NotificationRelay:
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
-        self._next_at = 0.0
+        self._next_at, self._pause_s = 0.0, _SHORTEST_S
+        self._job_id: str | None = None  # passed on last
 
     def is_needed(self) -> bool:
         """Whether workers may differ: after a job this worker then claims the next one without a notification.
@@ -42,7 +45,8 @@ class NotificationRelay:
     def pass_on(self) -> None:
         """Send a notification if a job is due that this worker cannot run and an idle one can."""
         context, ability = self._context, ability_of(self._context)
-        if ability is None or context.stopping.wait(max(0.0, self._next_at - time.monotonic())):
+        wait_s = max(0.0, self._next_at - time.monotonic())
+        if ability is None or wait_s > _SHORTEST_S or context.stopping.wait(wait_s):
             return
         try:
             with reading(context.sessions) as session:
@@ -53,5 +57,7 @@ class NotificationRelay:
             log.warning("notification not passed on; the reconciler sends one", reason=str(error))
             return
         if found is not None:
-            self._next_at = time.monotonic() + _SHORTEST_S
-            context.broker.send(context.kind, *found)
+            job_id, priority = found
+            self._pause_s = min(2 * self._pause_s, _LONGEST_S) if job_id == self._job_id else _SHORTEST_S
+            self._job_id, self._next_at = job_id, time.monotonic() + self._pause_s
+            context.broker.send(context.kind, job_id, priority)
