@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Route, expect
 
+from shared.job_status import JobKind
 from shared.services.job_warnings import JobWarning
 from shared.settings import Settings
 from tests.api.live import Server, serve
@@ -62,6 +63,17 @@ def test_a_new_epoch_does_not_move_a_film_that_is_not_at_its_end(
     epochs(worker, lease, 1, first=4)
     expect(page.locator('m-film input[type="range"]')).to_have_attribute("max", "3")
     expect(place).to_contain_text("epoch 1")
+
+
+def test_a_queued_job_shows_why_it_waits_and_is_repeated_with_what_it_asks_for(
+    studio: Studio, server: Server, worker: WorkerWrites
+) -> None:
+    worker.heartbeat(JobKind.TRAINING)
+    job = submit(server.url, "rare", device="cuda", requires=["a100"])
+    page = studio.open(f"/jobs/{job['id']}")
+    expect(page.get_by_text("no running worker has cuda, a100")).to_be_visible()
+    again = studio.open(f"/jobs/new?from={job['id']}")
+    expect(again.get_by_text("--device 'cuda' --requires 'a100'")).to_be_visible()
 
 
 RECONNECT = """() => document.querySelector("m-job").stream.dispatchEvent(

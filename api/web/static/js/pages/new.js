@@ -144,7 +144,13 @@ class NewJob extends View {
 
   body() {
     const { model_type, dataset, preset, name, seed, priority, init_from } = this.request;
-    return { model_type, dataset, preset, priority, hyperparameters: this.changed, ...(name && { name }), ...(seed !== "" && { seed: Number(seed) }), ...(init_from && { init_from }) };
+    return { model_type, dataset, preset, priority, hyperparameters: this.changed, ...(name && { name }), ...(seed !== "" && { seed: Number(seed) }), ...(init_from && { init_from }), ...this.placement() };
+  }
+
+  /** What the job that this one starts from asks of its worker. */
+  placement() {
+    const { requested_device: device = "auto", requires = [] } = this.before ?? {};
+    return { ...(device !== "auto" && { device }), ...(requires.length && { requires }) };
   }
 
   async submit(event) {
@@ -240,7 +246,8 @@ class NewJob extends View {
 
   command() {
     const body = this.body();
-    const fields = ["name", "seed", "priority", "init_from"].filter((name) => name in body && body[name] !== "normal").map((name) => ` ${option(name, body[name])}`).join("");
+    const given = ["name", "seed", "priority", "init_from", "device"].filter((name) => name in body && body[name] !== "normal").map((name) => [name, body[name]]);
+    const fields = [...given, ...(body.requires ?? []).map((label) => ["requires", label])].map(([name, value]) => ` ${option(name, value)}`).join("");
     const options = Object.entries(body.hyperparameters).map(([name, value]) => ` \\\n  ${option(name, Array.isArray(value) ? value.join(",") : value ?? "null")}`).join("");
     return `mimeo train ${body.model_type} --dataset ${body.dataset} --preset ${body.preset}${fields}${options}\n\n${curl("/v1/training-jobs", body)}`;
   }
