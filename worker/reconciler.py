@@ -190,6 +190,8 @@ class Reconciler:
             self._forget_at = now + _FORGET_EVERY_S
             with transaction(self._sessions) as session:
                 workers.forget_silent(session)
+            with transaction(self._sessions) as session:
+                placements.prune(session)
 
     def _record(self, now: float) -> None:
         """Record the end of this round for `/metrics`, not more often than workers record a heartbeat."""

@@ -84,7 +84,7 @@ def claim_next(
     if job is None:
         return None
     if ability is not None and not ability.meets(job.placement):
-        raise placements.NewPlacement
+        raise placements.NewPlacement(job.placement)
     data = {"worker": worker}
     job_history.add(session, job.id, event="running", message=f"Claimed by {worker}.", attempt=job.attempt, data=data)
     failpoint("claim.written")

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -19,18 +19,38 @@ from shared.settings import Settings
 
 _PLACEMENTS = table_of(Placement)
 _NAMES = select(_PLACEMENTS.c.name)
+_KEPT = 100
 WaitingFor = Literal["running_quota", "able_worker", "worker"]
 _RANKS = {priority.rank: priority for priority in Priority}
 
 
 class NewPlacement(Exception):
-    """The claimed job has a placement that was not known when the claim began: roll back and claim again."""
+    """The claimed job has a placement, `name`, that was not recorded when the claim began: roll back, claim again."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
 def add(session: Session, name: str) -> None:
-    """Record a placement, in the transaction of its first job."""
+    """Record a placement, in the transaction of a job that has it. `prune` waits for the end of the transaction."""
     dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    session.execute(dialect.insert(_PLACEMENTS).values(name=name).on_conflict_do_nothing())
+    statement = dialect.insert(_PLACEMENTS).values(name=name).on_conflict_do_nothing()
+    kept = _NAMES.where(_PLACEMENTS.c.name == name).with_for_update(read=True, key_share=True)
+    while True:
+        session.execute(statement)
+        if session.scalars(kept).one_or_none() is not None:
+            return
+
+
+def prune(session: Session) -> None:
+    """Delete the placements that no job has which may run again. A few are kept: the check reads every job."""
+    known = set(session.scalars(_NAMES.with_for_update()))
+    if len(known) <= _KEPT:
+        return
+    may_run = (JOBS.c.placement != ANYWHERE, JOBS.c.status != JobStatus.SUCCEEDED)
+    unused = known - set(session.scalars(select(JOBS.c.placement).where(*may_run).distinct()))
+    session.execute(delete(_PLACEMENTS).where(_PLACEMENTS.c.name.in_(unused)))
 
 
 def names(session: Session) -> list[str]:

@@ -13,7 +13,7 @@ from shared.db.tables import Job, TrainingJob
 from shared.failpoints import failpoint
 from shared.job_status import JobKind
 from shared.placement import Ability
-from shared.services import fair_share, job_queue
+from shared.services import fair_share, job_queue, placements
 from shared.services.claim_statements import Urgency
 from shared.services.placements import NewPlacement
 from worker.context import WorkerContext
@@ -61,8 +61,10 @@ def _claim(context: WorkerContext, above: Urgency | None, held: HeldDevice | Non
         try:
             with transaction(context.sessions) as session:
                 return _claim_in(session, context, above, held)
-        except NewPlacement:  # is known to the next claim
-            log.debug("claim repeated: a job has a placement that no job had before")
+        except NewPlacement as error:
+            log.debug("claim repeated: a job has a new placement", placement=error.name)
+            with transaction(context.sessions) as session:
+                placements.add(session, error.name)
 
 
 def _claim_in(session: Session, context: WorkerContext, above: Urgency | None, held: HeldDevice | None) -> Job | None:

@@ -1,25 +1,36 @@
 """Claims, preemption and the reasons of a wait where workers differ, on SQLite and PostgreSQL."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, delete, event
 
 from shared.broker import NullBroker
 from shared.db.session import SessionFactory, reading, transaction
-from shared.db.tables import Job
+from shared.db.tables import Job, Placement
 from shared.job_status import JobKind, Priority
 from shared.placement import Ability
 from shared.services import fair_share, job_queue, placements, preemption, workers
 from shared.settings import Settings
+from shared.storage import Storage
 from tests import jobs
 from tests.engine.fake_clock import FakeClock
+from tests.waiting import PATIENCE_S
+from worker.context import WorkerContext
 from worker.reconciler import Reconciler
+from worker.tasks.claim import claim
 
 CPU = Ability(device="cpu")
 GPU = Ability(device="cuda")
 A100 = Ability(device="cuda", labels=frozenset({"a100"}))
+
+
+@pytest.fixture
+def context(settings: Settings, database: SessionFactory, storage: Storage, broker: NullBroker) -> WorkerContext:
+    """A training worker without labels."""
+    return WorkerContext(settings=settings, kind=JobKind.TRAINING, sessions=database, storage=storage, broker=broker)
 
 
 def claimed(database: SessionFactory, ability: Ability, worker: str = "wrk_test", limit: int | None = None) -> str:
@@ -116,6 +127,49 @@ def test_job_with_a_placement_that_appears_during_a_claim_is_not_claimed(
             claimed(database, CPU)
     assert jobs.read_job(database, job_id).attempt == 0
     assert claimed(database, CPU) == ""
+
+
+def test_placement_that_is_not_recorded_is_recorded_by_the_claim(
+    context: WorkerContext, database: SessionFactory, settings: Settings
+) -> None:
+    jobs.submitted(database, settings, requires=["a100"])
+    with transaction(database) as session:
+        session.execute(delete(Placement))
+    assert claim(context) is None
+    with reading(database) as session:
+        assert placements.names(session) == ["any,a100"]
+
+
+def test_placements_without_jobs_are_pruned(
+    database: SessionFactory, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, cancelled, _ = (jobs.submitted(database, settings, requires=[label]) for label in ("a", "b", "c"))
+    with transaction(database) as session:
+        placements.prune(session)
+        assert len(placements.names(session)) == 3, "a few are kept"
+    monkeypatch.setattr(placements, "_KEPT", 1)
+    jobs.set_values(database, ended, status="succeeded")
+    jobs.set_values(database, cancelled, status="cancelled")
+    with transaction(database) as session:
+        placements.prune(session)
+        assert sorted(placements.names(session)) == ["any,b", "any,c"], "a cancelled job may be retried"
+    jobs.submitted(database, settings, requires=["a"])
+    with reading(database) as session:
+        assert len(placements.names(session)) == 3
+
+
+def test_job_that_is_submitted_during_a_prune_keeps_its_placement(
+    database: SessionFactory, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placements, "_KEPT", 0)
+    jobs.set_values(database, jobs.submitted(database, settings, requires=["a"]), status="succeeded")
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(database) as session:
+            placements.prune(session)
+            submitted = pool.submit(jobs.submitted, database, settings, requires=["a"])
+        submitted.result(PATIENCE_S)
+    with reading(database) as session:
+        assert placements.names(session) == ["any,a"]
 
 
 # --- reasons of a wait ----------------------------------------------------------------------------------------------
