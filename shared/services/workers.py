@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from shared.db.clock import db_now
 from shared.db.contract_steps import NEWEST_CONTRACT_STEP
-from shared.db.tables import Job, Worker
+from shared.db.tables import DeviceLease, Job, Worker
 from shared.db.upsert import upsert
 from shared.job_status import HELD, JobKind
 from shared.settings import Settings
@@ -103,5 +103,7 @@ def leave(session: Session, worker_id: str) -> None:
 
 
 def forget_silent(session: Session) -> None:
-    """Delete workers without a heartbeat for a day."""
+    """Delete workers without a heartbeat for a day, and leases of devices that such workers held."""
     session.execute(delete(Worker).where(Worker.heartbeat_at < db_now() - _FORGET_MS))
+    has_row = select(Worker.id).where(Worker.id == DeviceLease.worker_id).exists()
+    session.execute(delete(DeviceLease).where(DeviceLease.created_at < db_now() - _FORGET_MS, ~has_row))

@@ -126,6 +126,23 @@ def test_worker_that_lost_its_slot_takes_another_one(database: SessionFactory, s
     assert holds(database, "wrk_stopped", "GPU-b")
 
 
+def test_leases_of_workers_that_are_silent_for_a_day_are_deleted(database: SessionFactory, settings: Settings) -> None:
+    for worker in ("wrk_silent", "wrk_alive", "wrk_gone"):
+        take(database, settings, worker)
+    heartbeat(database, "wrk_silent")
+    day = timedelta(hours=25) // timedelta(milliseconds=1)
+    with transaction(database) as session:
+        session.execute(update(DeviceLease).values(created_at=DeviceLease.created_at - day))
+        session.execute(update(Worker).values(heartbeat_at=Worker.heartbeat_at - day))
+    heartbeat(database, "wrk_alive")
+    take(database, settings, "wrk_starts", ["GPU-d"])
+
+    with transaction(database) as session:
+        workers.forget_silent(session)
+
+    assert slots_taken(database) == [("GPU-b", 0), ("GPU-d", 0)]
+
+
 def test_load_counts_the_held_jobs_of_the_holders(database: SessionFactory, settings: Settings) -> None:
     # Given: two jobs on one device, one on another, and one that has ended
     for number, device_id in enumerate(["GPU-a", "GPU-a", "GPU-b", "GPU-a"]):
