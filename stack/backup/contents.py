@@ -21,6 +21,7 @@ FILES = "files.jsonl"
 # Tables of the schema that no backup has. Every other table is in every backup.
 EXCLUDED: Mapping[str, str] = {
     "workers": "the processes of one stack; others join the restored one",
+    "device_leases": "of those processes",
     "pending_deletions": "folders of one store that a backup does not copy",
     "storage_holds": "backups that are being made",
     "webhook_deliveries": "events of the time before the backup, which a restored stack does not send",

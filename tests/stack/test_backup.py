@@ -27,7 +27,7 @@ from tests.stack.backups import SmallStack, fill, small_stack
 MakeDatabase = Callable[[str], str]
 INCLUDED = {
     "api_keys", "artifacts", "checkpoints", "datasets", "exports", "idempotency_keys", "job_events", "jobs",
-    "metric_totals", "metrics", "models", "owner_use", "owners", "ready_models",
+    "metric_totals", "metrics", "models", "owner_use", "owners", "placements", "ready_models",
 }  # fmt: skip
 
 
