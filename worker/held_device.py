@@ -65,8 +65,10 @@ class HeldDevice:
     def verify(self, session: Session) -> None:
         """Verify the lease in the transaction of a claim. Raises NoRoom where another worker has it."""
         self.is_full = False
-        if self.device is None or not device_leases.verify(session, self._context.id, self.device.id):
-            log.warning("device lost; another worker has taken it", device=self.device and self.device.id)
+        if self.device is None:
+            raise NoRoom
+        if not device_leases.verify(session, self._context.id, self.device.id):
+            log.warning("device lost; another worker has taken it", device=self.device.id)
             self.device = None
             raise NoRoom
 

@@ -65,12 +65,14 @@ def lose(database: SessionFactory, held: HeldDevice) -> None:
 def test_worker_without_a_free_device_claims_nothing_and_logs_it_once(
     context: WorkerContext, database: SessionFactory, settings: Settings
 ) -> None:
-    queued(database, settings, 1)
+    [job_id] = queued(database, settings, 1)
     worker(context, jobs_per_device=1)
     with capture_logs() as logged:
         second = worker(context, 2, jobs_per_device=1)
-        assert [claim_with_room(second._context, second) for _ in range(2)] == [None, None]
+        assert not second.take()
+        assert claimed(second) is None
 
+    assert jobs.status_of(database, job_id) is JobStatus.QUEUED
     assert [line["event"] for line in logged] == ["no job is claimed; other workers hold every device"]
 
 
@@ -85,6 +87,23 @@ def test_worker_that_lost_its_device_takes_another_one(
     assert jobs.status_of(database, job_id) is JobStatus.QUEUED
     assert claim_with_room(held._context, held) is not None
     assert held.device == SECOND
+
+
+def test_worker_that_lost_its_device_waits_for_another_one(
+    context: WorkerContext, database: SessionFactory, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(database, settings, 1)
+    held = worker(context, jobs_per_device=1)
+    lose(database, held)
+
+    def end_the_thief(_timeout: float) -> bool:
+        with transaction(database) as session:
+            device_leases.release(session, "wrk_thief")
+        return False
+
+    monkeypatch.setattr(context.stopping, "wait", end_the_thief)
+    assert claim_with_room(held._context, held) is not None
+    assert held.device == GPU
 
 
 @pytest.mark.parametrize("device", [GPU, CPU])

@@ -47,8 +47,12 @@ def prepare(context: WorkerContext, worker_heartbeat: WorkerHeartbeat, backgroun
 
 
 def claim_with_room(context: WorkerContext, held: HeldDevice) -> TrainingJob | None:
-    """Claim the first due job. While the device has no room for it, wait, so that its notification is not lost."""
-    while held.take():
+    """Claim the first due job. Wait while the device has no room for it, or is lost and no other one is free.
+
+    Meanwhile this worker takes no further notification, so that they reach workers that can claim.
+    """
+    while not context.stopping.is_set():
+        held.wait()
         job = claim(context, held=held)
         if isinstance(job, TrainingJob):
             return job
