@@ -22,11 +22,12 @@ class SmallBudgetClient(Client):
     """A client that shows every model type with the small budget of its contract, on its built-in dataset."""
 
     extra: Mapping[str, Any] = {}
+    budget: Mapping[str, Any] = {}
 
     def model_types(self) -> list[ModelType]:
         found = super().model_types()
         for model_type in found:
-            model_type["demo"]["hyperparameters"] = dict(REGISTRY[model_type["name"]].small)
+            model_type["demo"]["hyperparameters"] = {**REGISTRY[model_type["name"]].small, **self.budget}
             model_type["default_dataset"] = model_type["demo"]["fallback_dataset"]
         return found
 
@@ -61,6 +62,6 @@ def test_every_model_type_is_trained_sampled_and_shown(stack: Stack, tmp_path: P
 def test_failed_job_fails_the_demonstration_and_is_explained(stack: Stack, tmp_path: Path) -> None:
     said = io.StringIO()
     with SmallBudgetClient(stack.url) as client:
-        client.extra = {"timeout_s": 1, "max_attempts": 1}
+        client.extra, client.budget = {"timeout_s": 1, "max_attempts": 1}, {"epochs": 1000}
         assert run(client, Console(file=said, width=200), tmp_path / "demo") == 1
     assert "(timeout)" in said.getvalue()

@@ -70,12 +70,13 @@ REDUCED = {
     "mimeo train acgan --dataset mnist --follow": "acgan",
     "mimeo train acgan --dataset pets-64 --follow": "acgan",
 }
-CANCELLED = re.compile(r"mimeo train (lstm|vae|acgan) --set")  # minutes long: submitted with a dataset, then cancelled
+# Minutes long, or without a worker: submitted with a dataset, then cancelled.
+CANCELLED = re.compile(r"mimeo train (lstm|vae|acgan) --(set|device|requires)")
 ENDLESS = {
     r"mimeo tensorboard": "TensorBoard: http",
     r"tensorboard --logdir": "http://",
     r"curl -N \S+/v1/jobs/stream": "event: queue",
-    r"python -m worker (training|generation)": "worker ready",
+    r"(\w+=\S+ )*python -m worker (training|generation)": "worker ready",
 }
 
 
@@ -239,7 +240,7 @@ def check_endless(session: Session, text: str, ready: str) -> None:
     log = session.folder / "endless.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["bash", "-c", f"exec {text}"],
+            ["bash", "-c", f"exec env {text}"],
             cwd=session.folder, env=session.env(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
     try:
