@@ -1,7 +1,7 @@
 """Several worker processes side by side: `python -m worker training` with more than one job for each device.
 
-The processes are independent: each has its own row, device lease and job. This process only starts them, passes stop
-signals on, and ends when one of them ends, so that its own supervisor starts all of them again.
+The processes are independent: each has its own row, device lease and job. This process only starts them, stops them
+after a stop signal, and ends when one of them ends, so that its own supervisor starts all of them again.
 """
 
 import os
@@ -62,10 +62,10 @@ class SideBySide:
         # A session of its own: Ctrl-C in a terminal reaches this process alone, which passes it on once.
         process = subprocess.Popen([*self._command, "--parent", str(os.getpid())], start_new_session=True)
         self._running[process.pid] = process
-        for number in self._received:  # while the process was started
-            process.send_signal(number)
+        if self._received:  # while the process was started
+            process.terminate()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self._received.append(number)
         for process in list(self._running.values()):
-            process.send_signal(number)
+            process.terminate()  # also after Ctrl-C: SIGINT would end a process that still imports with a traceback
