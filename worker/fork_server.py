@@ -32,15 +32,22 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the worker too
     with socket.socket(fileno=descriptor) as connection:
         _import_all()
-        connection.send(READY)
-        while True:
-            message, streams, _, _ = socket.recv_fds(connection, MAX_FORK_BYTES, _STREAMS)
-            if not message:
-                return
-            pid = _fork(ForkRequest.model_validate_json(message), streams, connection)
-            for stream in streams:
-                os.close(stream)
-            connection.send(Forked(pid=pid).model_dump_json().encode())
+        try:
+            _serve(connection)
+        except BrokenPipeError:  # the worker has closed the socket meanwhile
+            return
+
+
+def _serve(connection: socket.socket) -> None:
+    connection.send(READY)
+    while True:
+        message, streams, _, _ = socket.recv_fds(connection, MAX_FORK_BYTES, _STREAMS)
+        if not message:
+            return
+        pid = _fork(ForkRequest.model_validate_json(message), streams, connection)
+        for stream in streams:
+            os.close(stream)
+        connection.send(Forked(pid=pid).model_dump_json().encode())
 
 
 def _import_all() -> None:

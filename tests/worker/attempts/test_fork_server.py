@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -266,6 +267,17 @@ def test_kill_of_the_worker_leaves_neither_server_nor_trainer(home: Path, folder
         assert len(children) == 2
         worker.kill()
     wait_until(lambda: not any(map(is_running, children)))
+
+
+def test_server_ends_in_silence_when_its_worker_stops_during_the_imports(environment: dict[str, str]) -> None:
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.close()
+    with its:
+        command = [sys.executable, "-m", "worker.fork_server", str(its.fileno())]
+        done = subprocess.run(
+            command, env=environment, pass_fds=[its.fileno()], capture_output=True, timeout=PATIENCE_S, check=False
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def is_running(pid: int) -> bool:
