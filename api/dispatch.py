@@ -14,7 +14,6 @@ from shared.job_status import JobStatus, Priority
 from shared.services import notifications
 
 STEP_S = 0.5
-PRIORITIES = {priority.rank: priority for priority in Priority}
 log = structlog.get_logger(__name__)
 
 
@@ -27,7 +26,7 @@ def notify(runtime: Runtime, job: Job) -> None:
         return
     log.info("job_queued", job_id=job.id)
     failpoint("submit.committed")
-    if runtime.broker.send(job.kind, job.id, PRIORITIES[job.priority]):
+    if runtime.broker.send(job.kind, job.id, Priority.of_rank(job.priority)):
         failpoint("submit.notified")
         return
     failpoint("submit.unnotified")

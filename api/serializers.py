@@ -20,8 +20,6 @@ from shared.services import imported_models
 from shared.services.queue_stats import COUNTED_POSITIONS
 from shared.services.training_estimates import TrainingEstimate
 
-PRIORITIES = {priority.rank: priority for priority in Priority}
-
 
 def training_job(job: rows.TrainingJob, *, place: QueuePlace) -> shown.TrainingJob:
     """A training job."""
@@ -122,7 +120,7 @@ def _common(job: rows.Job, place: QueuePlace) -> dict[str, Any]:
         "is_terminal": job.status.is_terminal,
         "model_type": job.model_type,
         "name": job.name,
-        "priority": PRIORITIES[job.priority],
+        "priority": Priority.of_rank(job.priority),
         "metadata": job.labels,
         "seed": job.seed,
         "device": job.device,

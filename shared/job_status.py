@@ -54,7 +54,15 @@ class Priority(StrEnum):
     @property
     def rank(self) -> int:
         """Sort key: 0 runs first. Three times this rank is the Redis priority step (0, 3, 6)."""
-        return {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}[self]
+        return _RANKED.index(self)
+
+    @classmethod
+    def of_rank(cls, rank: int) -> "Priority":
+        """The priority with a rank."""
+        return _RANKED[rank]
+
+
+_RANKED = (Priority.HIGH, Priority.NORMAL, Priority.LOW)
 
 
 class ErrorCode(StrEnum):

@@ -10,7 +10,6 @@ from shared.db.tables import Job
 from shared.job_status import QUEUED_KINDS, JobKind, Priority
 from shared.services.queue_order import is_due
 
-_RANKS = {priority.rank: priority for priority in Priority}
 # With the kind in the condition, the index of the queue, which begins with the kind, answers the query alone.
 _DUE = select(Job.kind, func.count()).where(Job.kind.in_(QUEUED_KINDS), is_due()).group_by(Job.kind)
 
@@ -38,7 +37,7 @@ def due_for_notification(
     if met is not None or not_met:
         query = query.where(Job.placement.not_in(not_met) if met is None else Job.placement.in_(met))
     rows = session.execute(query.order_by(Job.priority, Job.created_at, Job.id).limit(limit))
-    return [(job_id, _RANKS[rank]) for job_id, rank in rows]
+    return [(job_id, Priority.of_rank(rank)) for job_id, rank in rows]
 
 
 def mark_notified(session: Session, job_ids: Sequence[str]) -> None:

@@ -21,7 +21,6 @@ _PLACEMENTS = table_of(Placement)
 _NAMES = select(_PLACEMENTS.c.name)
 _KEPT = 100
 WaitingFor = Literal["running_quota", "able_worker", "worker"]
-_RANKS = {priority.rank: priority for priority in Priority}
 
 
 class NewPlacement(Exception):
@@ -109,7 +108,7 @@ def first_for_others(
         return None
     due = select(Job.id, Job.priority).where(Job.kind == JobKind.TRAINING, is_due(), Job.placement.in_(wanted))
     row = session.execute(due.order_by(*QUEUE_ORDER).limit(1)).one_or_none()
-    return None if row is None else (row.id, _RANKS[row.priority])
+    return None if row is None else (row.id, Priority.of_rank(row.priority))
 
 
 def waiting_for(session: Session, jobs: Sequence[Job], settings: Settings) -> dict[str, WaitingFor]:

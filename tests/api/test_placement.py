@@ -4,11 +4,11 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
-from shared.db.session import SessionFactory, transaction
+from shared.db.session import SessionFactory
 from shared.job_status import JobKind
-from shared.services import workers
 from tests import jobs
 from tests.api.worker_hands import WorkerWrites
+from tests.heartbeats import beat
 
 REQUEST = {"model_type": "vae", "dataset": "digits", "seed": 7}
 
@@ -23,29 +23,13 @@ def shown(client: FlaskClient, job_id: str) -> dict[str, Any]:
     return dict(client.get(f"/v1/training-jobs/{job_id}").get_json())
 
 
-def beat(database: SessionFactory, labels: str) -> None:
-    with transaction(database) as session:
-        workers.record_heartbeat(
-            session,
-            worker_id="wrk_labelled",
-            kind=JobKind.TRAINING,
-            host="here",
-            pid=1,
-            device="cuda",
-            job_id=None,
-            jobs_done=0,
-            examples_per_s=None,
-            labels=labels,
-        )
-
-
 def test_job_without_an_able_worker_is_accepted_and_says_so(client: FlaskClient, database: SessionFactory) -> None:
     job = submit(client, device="cuda", requires=["large", "a100", "large"])
     assert (job["requested_device"], job["requires"], job["device"]) == ("cuda", ["a100", "large"], None)
     assert job["waiting_for"] == "able_worker"
     assert jobs.read_job(database, job["id"]).placement == "cuda,a100,large"
 
-    beat(database, "a100,large")
+    beat(database, "wrk_labelled", "cuda", labels="a100,large")
     assert shown(client, job["id"])["waiting_for"] == "worker"
     [listed] = client.get("/v1/training-jobs").get_json()["data"]
     assert listed["waiting_for"] == "worker"
@@ -56,7 +40,7 @@ def test_job_without_an_able_worker_is_accepted_and_says_so(client: FlaskClient,
 def test_etag_changes_with_the_reason_of_the_wait(client: FlaskClient, database: SessionFactory) -> None:
     path = f"/v1/training-jobs/{submit(client)['id']}"
     before = client.get(path).headers["ETag"]
-    beat(database, "")
+    beat(database, "wrk_labelled", "cuda", labels="")
     assert client.get(path, headers={"If-None-Match": before}).status_code == 200
 
 
@@ -95,9 +79,9 @@ def test_dry_run_shows_the_wishes_and_warns_without_an_able_worker(
     client: FlaskClient, database: SessionFactory
 ) -> None:
     body = {**REQUEST, "dry_run": True, "device": "cuda", "requires": ["a100"]}
-    beat(database, "large")
+    beat(database, "wrk_labelled", "cuda", labels="large")
     answer = client.post("/v1/training-jobs", json=body).get_json()
     assert (answer["requested_device"], answer["requires"]) == ("cuda", ["a100"])
     assert [warning["code"] for warning in answer["warnings"]] == ["no_able_worker"]
-    beat(database, "a100")
+    beat(database, "wrk_labelled", "cuda", labels="a100")
     assert client.post("/v1/training-jobs", json=body).get_json()["warnings"] == []

@@ -5,12 +5,11 @@ from dataclasses import replace
 import pytest
 
 from shared.broker import NullBroker
-from shared.db.session import SessionFactory, reading, transaction
+from shared.db.session import SessionFactory, reading
 from shared.db.tables import Worker
-from shared.job_status import JobKind
-from shared.services import workers
 from shared.settings import Settings
 from tests import jobs
+from tests.heartbeats import beat
 from worker.context import WorkerContext
 from worker.devices import Device
 from worker.tasks.claim import claim
@@ -24,18 +23,7 @@ def on_cpu(context: WorkerContext) -> WorkerContext:
 
 
 def gpu_is_alive(database: SessionFactory) -> None:
-    with transaction(database) as session:
-        workers.record_heartbeat(
-            session,
-            worker_id="wrk_gpu",
-            kind=JobKind.TRAINING,
-            host="there",
-            pid=1,
-            device="cuda",
-            job_id=None,
-            jobs_done=0,
-            examples_per_s=None,
-        )
+    beat(database, "wrk_gpu", "cuda")
 
 
 def test_notification_is_passed_on_where_an_idle_worker_can_run_the_job(

@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, delete, event
@@ -12,11 +11,12 @@ from shared.db.session import SessionFactory, reading, transaction
 from shared.db.tables import Job, Placement
 from shared.job_status import JobKind, Priority
 from shared.placement import Ability
-from shared.services import fair_share, job_queue, placements, preemption, workers
+from shared.services import fair_share, job_queue, placements, preemption
 from shared.settings import Settings
 from shared.storage import Storage
 from tests import jobs
 from tests.engine.fake_clock import FakeClock
+from tests.heartbeats import beat
 from tests.waiting import PATIENCE_S
 from worker.context import WorkerContext
 from worker.reconciler import Reconciler
@@ -36,13 +36,6 @@ def context(settings: Settings, database: SessionFactory, storage: Storage, brok
 def claimed(database: SessionFactory, ability: Ability, worker: str = "wrk_test", limit: int | None = None) -> str:
     lease = jobs.claimed(database, worker=worker, ability=ability, running_limit=limit)
     return "" if lease is None else lease.job_id
-
-
-def beat(database: SessionFactory, worker_id: str, device: str = "cpu", **values: Any) -> None:
-    known: dict[str, Any] = {"host": "here", "pid": 1, "job_id": None, "jobs_done": 0, "examples_per_s": None}
-    with transaction(database) as session:
-        known |= {"kind": JobKind.TRAINING, "device": device, **values}
-        workers.record_heartbeat(session, worker_id=worker_id, **known)
 
 
 def reason(database: SessionFactory, settings: Settings, job_id: str) -> str | None:

@@ -8,11 +8,12 @@ from shared.db import owned_rows
 from shared.db.session import SessionFactory, read_connection, reading, transaction
 from shared.db.tables import JobEvent
 from shared.job_status import JobKind, JobStatus
-from shared.services import fair_share, job_queue, preemption, reaping, transitions, workers
+from shared.services import fair_share, job_queue, preemption, reaping, transitions
 from shared.services.job_queue import Lease
 from shared.settings import Settings
 from tests import jobs
 from tests.engine.fake_clock import FakeClock
+from tests.heartbeats import beat
 from worker.reconciler import Reconciler
 
 
@@ -115,19 +116,8 @@ def test_idle_worker_takes_the_job_without_preemption(
     age(clock, settings)
     jobs.submitted(database, settings, priority="high")
     clock.advance(round(1000 * settings.heartbeat_s))
-    with transaction(database) as session:
-        for name in ("wrk_test", "wrk_idle"):
-            workers.record_heartbeat(
-                session,
-                worker_id=name,
-                kind=JobKind.TRAINING,
-                host="host",
-                pid=1,
-                device="cpu",
-                job_id=None,
-                jobs_done=0,
-                examples_per_s=None,
-            )
+    for name in ("wrk_test", "wrk_idle"):
+        beat(database, name)
     assert preempted(database, settings) is None
 
 
